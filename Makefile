@@ -1,0 +1,43 @@
+# The two commands to know: `make run` and `make lab`. `make help` lists the rest.
+PYTHON ?= python3
+PROFILE ?= quick
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup run lab test test-all notebooks report bench gallery lint clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+		|| { echo "Python 3.11, 3.12 or 3.13 is needed; name it: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --only-binary pythia8mc,fastjet,torch,wasserstein -e '.[dev]'
+	@touch $(STAMP)
+
+setup: $(STAMP)  ## make .venv and install the package into it
+
+run: $(STAMP)  ## fine-tune a pretrained PET on top tagging, offline, and print the result
+	$(BIN)/omnilearn-lab run 03_finetune_top --profile $(PROFILE)
+
+lab: $(STAMP)  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=.
+
+notebooks: $(STAMP)  ## execute all notebooks in PROFILE (smoke, quick or full)
+	$(BIN)/omnilearn-lab run all --profile $(PROFILE)
+
+test: $(STAMP)  ## run the test suite (without the slow tests)
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+test-all: $(STAMP)  ## run all tests, the slow ones too
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP)  ## check the style
+	$(BIN)/ruff check omnilearn_lab tests benchmarks
+	$(BIN)/ruff format --check omnilearn_lab tests benchmarks
+
+clean:  ## remove results and the environment
+	rm -rf results build $(VENV) *.egg-info

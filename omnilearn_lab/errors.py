@@ -1,0 +1,90 @@
+"""The errors this package raises on purpose.
+
+Every message says what was asked, what was found, what is accepted and what to do.
+All classes derive from :class:`OmniLearnLabError`, so one ``except`` catches them all.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "CatalogError",
+    "CheckpointError",
+    "ConfigError",
+    "DataFileError",
+    "DownloadError",
+    "JetsError",
+    "MissingDependencyError",
+    "OmniLearnLabError",
+    "SimulationError",
+    "TrainingError",
+    "nearest",
+]
+
+
+class OmniLearnLabError(Exception):
+    """Base class of all errors raised on purpose by this package."""
+
+
+class ConfigError(OmniLearnLabError, ValueError):
+    """A configuration holds an unknown key or a value outside its domain."""
+
+
+class JetsError(OmniLearnLabError, ValueError):
+    """Arrays do not form a valid batch of jets."""
+
+
+class CatalogError(OmniLearnLabError, ValueError):
+    """A dataset is unknown, or its catalogue entry is invalid."""
+
+
+class DataFileError(OmniLearnLabError, OSError):
+    """A data file is missing, truncated, or not in the expected layout."""
+
+
+class DownloadError(OmniLearnLabError, OSError):
+    """A file could not be fetched or does not match its checksum."""
+
+
+class SimulationError(OmniLearnLabError, RuntimeError):
+    """A simulation could not start or did not reach the number of jets asked for."""
+
+
+class CheckpointError(OmniLearnLabError, ValueError):
+    """Weights do not fit the model, or a checkpoint file is damaged."""
+
+
+class TrainingError(OmniLearnLabError, RuntimeError):
+    """A training cannot go on (not-a-number loss, empty data, ...)."""
+
+
+class MissingDependencyError(OmniLearnLabError, ImportError):
+    """An optional library is needed and absent or broken."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``"known: a, b, c; did you mean 'b'?"`` for an error message.
+
+    Parameters
+    ----------
+    name
+        What was asked for.
+    known
+        The accepted names.
+
+    Returns
+    -------
+    str
+        The accepted names, and the nearest of them when one is near.
+
+    Examples
+    --------
+    >>> nearest("jetclas", ["jetclass", "top_tagging"])
+    "known: jetclass, top_tagging; did you mean 'jetclass'?"
+    """
+    names = sorted(known)
+    text = "known: " + ", ".join(names)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    return f"{text}; did you mean '{close[0]}'?" if close else text

@@ -1,0 +1,22 @@
+"""The one data structure: a batch of jets, each a point cloud of particles."""
+
+from omnilearn_lab.jets.files import read_jets, write_jets
+from omnilearn_lab.jets.jets import Jets
+from omnilearn_lab.jets.species import (
+    SPECIES,
+    charge_of,
+    index_from_pid,
+    pid_from_index,
+    reduce_pid,
+)
+
+__all__ = [
+    "SPECIES",
+    "Jets",
+    "charge_of",
+    "index_from_pid",
+    "pid_from_index",
+    "read_jets",
+    "reduce_pid",
+    "write_jets",
+]

@@ -1,0 +1,401 @@
+"""Jets: N point clouds of different sizes, held as flat arrays plus offsets."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnilearn_lab.errors import JetsError, nearest
+
+if TYPE_CHECKING:
+    import awkward as ak
+
+__all__ = ["Jets"]
+
+_PARTICLE_FIELDS = ("deta", "dphi", "pt", "energy")
+_JET_FIELDS = ("pt", "eta", "phi", "mass", "multiplicity")
+_INTEGER_FIELDS = frozenset({"pid", "label", "origin", "event"})
+_PREVIEW_ROWS = 5
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Jets:
+    """A batch of N jets with T particles in all.
+
+    Particles of jet i are the rows ``offsets[i]:offsets[i + 1]`` of every particle array,
+    sorted by falling pt. Use :meth:`build` for arrays in another order.
+
+    Parameters
+    ----------
+    particles : mapping of name to array, shape (T,)
+        At least ``deta`` and ``dphi`` (pseudorapidity and azimuth relative to the jet axis,
+        ``dphi`` in (-pi, pi]), ``pt`` and ``energy`` [GeV]. Optional: ``pid`` (reduced PDG code,
+        see :data:`omnilearn_lab.jets.SPECIES`), ``charge``, ``d0``, ``d0_err``, ``dz``, ``dz_err``
+        [mm], ``origin``, and anything else by name.
+    offsets : int64 array, shape (N + 1,)
+    jet : mapping of name to array, shape (N,)
+        At least ``pt``, ``mass`` [GeV], ``eta``, ``phi`` and ``multiplicity``. Optional: ``label``
+        (int, position in ``class_names``), ``weight``, and anything else by name.
+    class_names : tuple of str
+    provenance : mapping
+        Where the jets come from: source, recipe, seed, versions.
+
+    Raises
+    ------
+    JetsError
+        For missing fields, wrong lengths, empty jets, not-a-number, non-positive pt,
+        negative energy, unsorted particles, or labels outside ``class_names``.
+
+    Examples
+    --------
+    >>> jets = Jets.build(
+    ...     {"deta": [0.1, 0.0, 0.2], "dphi": [0.0, 0.1, 0.0], "pt": [20.0, 80.0, 50.0],
+    ...      "energy": [30.0, 90.0, 55.0]},
+    ...     offsets=[0, 2, 3],
+    ...     jet={"pt": [99.0, 50.0], "eta": [1.0, 0.3], "phi": [0.0, 2.0], "mass": [10.0, 0.1]},
+    ... )
+    >>> len(jets), jets.jet["multiplicity"].tolist(), jets.particles["pt"].tolist()
+    (2, [2.0, 1.0], [80.0, 20.0, 50.0])
+    """
+
+    particles: Mapping[str, np.ndarray]
+    offsets: np.ndarray
+    jet: Mapping[str, np.ndarray]
+    class_names: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_names("particle", self.particles, _PARTICLE_FIELDS)
+        _check_names("jet", self.jet, _JET_FIELDS)
+        _check_offsets(self.offsets)
+        _check_arrays("particle", self.particles, int(self.offsets[-1]))
+        _check_arrays("jet", self.jet, len(self))
+        _check_physics(self)
+
+    @classmethod
+    def build(
+        cls,
+        particles: Mapping[str, Any],
+        offsets: Any,
+        jet: Mapping[str, Any],
+        *,
+        class_names: Sequence[str] = (),
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Jets:
+        """Make jets from arrays of any number type, in any order of particles.
+
+        Casts to float32 (int64 for labels and codes), wraps ``dphi``, sorts particles by
+        falling pt within each jet, and counts ``multiplicity`` when it is not given.
+        """
+        offsets = np.asarray(offsets, dtype=np.int64)
+        _check_offsets(offsets)
+        columns = {name: _cast(name, values) for name, values in particles.items()}
+        jet_columns = {name: _cast(name, values) for name, values in jet.items()}
+        jet_columns.setdefault("multiplicity", np.diff(offsets).astype(np.float32))
+        _check_names("particle", columns, _PARTICLE_FIELDS)
+        _check_arrays("particle", columns, int(offsets[-1]))
+        columns["dphi"] = _wrap(columns["dphi"])
+        columns = _sorted_by_pt(columns, offsets)
+        return cls(columns, offsets, jet_columns, tuple(class_names), dict(provenance or {}))
+
+    @classmethod
+    def from_four_momenta(
+        cls,
+        momenta: np.ndarray,
+        offsets: Any,
+        *,
+        particles: Mapping[str, Any] | None = None,
+        jet: Mapping[str, Any] | None = None,
+        **labels: Any,
+    ) -> Jets:
+        """Make jets from particle four-momenta; the jet is their sum (E scheme).
+
+        Parameters
+        ----------
+        momenta : float array, shape (T, 4)
+            (px, py, pz, E) [GeV].
+        offsets : int array, shape (N + 1,)
+        particles, jet
+            Further columns, such as ``pid`` or ``label``; ``jet`` may replace ``pt``, ``eta``,
+            ``phi`` or ``mass`` (a calibrated jet, say).
+        **labels
+            ``class_names`` and ``provenance``, as in :meth:`build`.
+        """
+        momenta = np.asarray(momenta, dtype=np.float64)
+        offsets = np.asarray(offsets, dtype=np.int64)
+        _check_offsets(offsets)
+        if momenta.shape != (offsets[-1], 4):
+            raise JetsError(
+                f"momenta have shape {momenta.shape}; ({offsets[-1]}, 4) is needed by the offsets"
+            )
+        px, py, pz, energy = momenta.T
+        pt = np.hypot(px, py)
+        total = np.add.reduceat(momenta, offsets[:-1], axis=0)
+        axis = _jet_kinematics(total) | {k: np.asarray(v) for k, v in (jet or {}).items()}
+        counts = np.diff(offsets)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            deta = np.arcsinh(pz / pt) - np.repeat(axis["eta"], counts)
+        dphi = np.arctan2(py, px) - np.repeat(axis["phi"], counts)
+        columns = {"deta": deta, "dphi": dphi, "pt": pt, "energy": energy, **(particles or {})}
+        return cls.build(columns, offsets, axis, **labels)
+
+    # ---- size and access -------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_particles(self) -> int:
+        """Total number of particles, T."""
+        return int(self.offsets[-1])
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Particles held per jet, shape (N,); smaller than ``multiplicity`` after truncation."""
+        return np.diff(self.offsets)
+
+    @property
+    def jet_index(self) -> np.ndarray:
+        """Jet number of every particle, shape (T,)."""
+        return np.repeat(np.arange(len(self)), self.counts)
+
+    @property
+    def label(self) -> np.ndarray:
+        """Class labels, int64, shape (N,)."""
+        if "label" not in self.jet:
+            raise JetsError("these jets carry no 'label'; add one with with_jet(label=...)")
+        return self.jet["label"]
+
+    @property
+    def weight(self) -> np.ndarray:
+        """Jet weights, shape (N,); ones when none are stored."""
+        return self.jet["weight"] if "weight" in self.jet else np.ones(len(self), dtype=np.float32)
+
+    def __getitem__(self, key: Any) -> Jets:
+        """Select jets by slice, integer array or boolean mask (a single integer keeps a batch of one)."""
+        rows = np.arange(len(self))[key if not isinstance(key, int | np.integer) else [key]]
+        counts = self.counts[rows]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        take = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], counts)
+        return self._like({k: v[take] for k, v in self.particles.items()}, offsets, rows)
+
+    def truncate(self, max_particles: int) -> Jets:
+        """Keep the hardest ``max_particles`` of every jet; jet quantities stay as they are."""
+        if max_particles < 1:
+            raise JetsError(f"max_particles is {max_particles}; at least 1 is needed")
+        rank = np.arange(self.n_particles) - np.repeat(self.offsets[:-1], self.counts)
+        keep = rank < max_particles
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(self.counts, max_particles))])
+        return self._like({k: v[keep] for k, v in self.particles.items()}, offsets, slice(None))
+
+    def shuffle(self, seed: int) -> Jets:
+        """Return the jets in a random order fixed by ``seed``."""
+        return self[np.random.default_rng(seed).permutation(len(self))]
+
+    def with_jet(self, **columns: Any) -> Jets:
+        """Return a copy with jet columns added or replaced."""
+        return replace(self, jet=dict(self.jet) | {k: _cast(k, v) for k, v in columns.items()})
+
+    @classmethod
+    def concatenate(cls, batches: Iterable[Jets]) -> Jets:
+        """Join batches that have the same class names; keeps the columns all of them have."""
+        parts = list(batches)
+        if not parts:
+            raise JetsError("nothing to concatenate: the list of batches is empty")
+        names = {part.class_names for part in parts}
+        if len(names) > 1:
+            raise JetsError(f"cannot join jets of different class names: {sorted(names)}")
+        shared = [n for n in parts[0].particles if all(n in p.particles for p in parts)]
+        shared_jet = [n for n in parts[0].jet if all(n in p.jet for p in parts)]
+        counts = np.concatenate([p.counts for p in parts])
+        return cls(
+            {n: np.concatenate([p.particles[n] for p in parts]) for n in shared},
+            np.concatenate([[0], np.cumsum(counts)]),
+            {n: np.concatenate([p.jet[n] for p in parts]) for n in shared_jet},
+            parts[0].class_names,
+            parts[0].provenance,
+        )
+
+    # ---- other shapes ----------------------------------------------------------------------
+
+    def to_padded(
+        self, max_particles: int | None = None, fields: Sequence[str] = _PARTICLE_FIELDS
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return rectangular arrays, zero where a jet has fewer particles.
+
+        Returns
+        -------
+        particles : float32 array, shape (N, P, len(fields))
+        mask : bool array, shape (N, P)
+            True for real particles.
+        """
+        jets = self if max_particles is None else self.truncate(max_particles)
+        slots = int(jets.counts.max(initial=1)) if max_particles is None else max_particles
+        for name in fields:
+            if name not in jets.particles:
+                raise JetsError(f"no particle field '{name}'; {nearest(name, jets.particles)}")
+        mask = np.arange(slots) < jets.counts[:, None]
+        padded = np.zeros((len(jets), slots, len(fields)), dtype=np.float32)
+        for column, name in enumerate(fields):
+            padded[..., column][mask] = jets.particles[name]
+        return padded, mask
+
+    @classmethod
+    def from_padded(
+        cls,
+        particles: np.ndarray,
+        mask: np.ndarray,
+        fields: Sequence[str],
+        jet: Mapping[str, Any],
+        **labels: Any,
+    ) -> Jets:
+        """Make jets from rectangular arrays; ``mask`` says which slots are real (gaps are fine)."""
+        mask = np.asarray(mask, dtype=bool)
+        if np.shape(particles) != (*mask.shape, len(fields)):
+            raise JetsError(
+                f"particles have shape {np.shape(particles)}; {(*mask.shape, len(fields))} is needed"
+            )
+        columns = {name: np.asarray(particles)[..., i][mask] for i, name in enumerate(fields)}
+        offsets = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
+        return cls.build(columns, offsets, jet, **labels)
+
+    def to_awkward(self) -> ak.Array:
+        """Return an Awkward Array of records: jet fields plus ``particles`` (zero-copy)."""
+        import awkward as ak
+
+        layout = ak.contents.RecordArray(
+            [ak.contents.NumpyArray(v) for v in self.particles.values()], list(self.particles)
+        )
+        jagged = ak.contents.ListOffsetArray(ak.index.Index64(self.offsets), layout)
+        return ak.zip({**self.jet, "particles": ak.Array(jagged)}, depth_limit=1)
+
+    def cartesian(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return (px, py, pz, energy) of all particles in double precision, each shape (T,) [GeV]."""
+        pt = self.particles["pt"].astype(np.float64)
+        eta = self.particles["deta"].astype(np.float64) + np.repeat(self.jet["eta"], self.counts)
+        phi = self.particles["dphi"].astype(np.float64) + np.repeat(self.jet["phi"], self.counts)
+        energy = self.particles["energy"].astype(np.float64)
+        return pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy
+
+    def four_momenta(self) -> ak.Array:
+        """Return the particles as a jagged Awkward Array of ``vector`` Momentum4D records [GeV]."""
+        import awkward as ak
+        import vector
+
+        vector.register_awkward()
+        px, py, pz, energy = (ak.unflatten(c, self.counts) for c in self.cartesian())
+        return ak.zip({"px": px, "py": py, "pz": pz, "E": energy}, with_name="Momentum4D")
+
+    # ---- display ---------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """One line: how many jets of which class, from where."""
+        source = self.provenance.get("source", "unknown source")
+        text = f"{len(self):,} jets, {self.n_particles:,} particles, {source}"
+        if "label" in self.jet and self.class_names:
+            counts = np.bincount(self.label, minlength=len(self.class_names))
+            text += (
+                " (" + ", ".join(f"{n} {c:,}" for n, c in zip(self.class_names, counts, strict=True)) + ")"
+            )
+        return text
+
+    def __repr__(self) -> str:
+        return f"<Jets: {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        names = [n for n in ("label", "pt", "eta", "phi", "mass", "multiplicity", "weight") if n in self.jet]
+        head = "".join(f"<th>{n}</th>" for n in names)
+        rows = "".join(self._html_row(i, names) for i in range(min(len(self), _PREVIEW_ROWS)))
+        return f"<p>{html.escape(self.summary())}</p><table><tr>{head}</tr>{rows}</table>"
+
+    def _html_row(self, i: int, names: Sequence[str]) -> str:
+        cells = [self.jet[n][i] for n in names]
+        if "label" in names and self.class_names:
+            cells[names.index("label")] = html.escape(self.class_names[self.jet["label"][i]])
+        return (
+            "<tr>" + "".join(f"<td>{c if isinstance(c, str) else f'{c:.4g}'}</td>" for c in cells) + "</tr>"
+        )
+
+    def _like(self, particles: dict[str, np.ndarray], offsets: np.ndarray, rows: Any) -> Jets:
+        jet = {k: v[rows] for k, v in self.jet.items()}
+        return replace(self, particles=particles, offsets=offsets.astype(np.int64), jet=jet)
+
+
+def _cast(name: str, values: Any) -> np.ndarray:
+    return np.ascontiguousarray(values, dtype=np.int64 if name in _INTEGER_FIELDS else np.float32)
+
+
+def _wrap(phi: np.ndarray) -> np.ndarray:
+    """Bring angles into (-pi, pi]."""
+    turns = np.ceil((phi.astype(np.float64) - np.float32(np.pi)) / (2 * np.pi))
+    return np.where(turns != 0, phi - turns * 2 * np.pi, phi).astype(np.float32)
+
+
+def _sorted_by_pt(columns: dict[str, np.ndarray], offsets: np.ndarray) -> dict[str, np.ndarray]:
+    index = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    order = np.lexsort((-columns["pt"], index))
+    if np.array_equal(order, np.arange(len(order))):
+        return columns
+    return {name: values[order] for name, values in columns.items()}
+
+
+def _jet_kinematics(total: np.ndarray) -> dict[str, np.ndarray]:
+    px, py, pz, energy = total.T
+    pt = np.hypot(px, py)
+    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        eta = np.arcsinh(pz / pt)
+    return {"pt": pt, "eta": eta, "phi": np.arctan2(py, px), "mass": mass}
+
+
+def _check_names(kind: str, columns: Mapping[str, Any], needed: tuple[str, ...]) -> None:
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise JetsError(
+            f"{kind} fields {missing} are missing; found {sorted(columns)}; add them by these names"
+        )
+
+
+def _check_offsets(offsets: np.ndarray) -> None:
+    if offsets.ndim != 1 or len(offsets) < 1 or offsets[0] != 0:
+        raise JetsError("offsets must be one-dimensional and start at 0 (one more entry than jets)")
+    counts = np.diff(offsets)
+    if np.any(counts < 1):
+        row = int(np.argmax(counts < 1))
+        raise JetsError(f"jet {row} has {counts[row]} particles; drop empty jets before building Jets")
+
+
+def _check_arrays(kind: str, columns: Mapping[str, np.ndarray], size: int) -> None:
+    for name, values in columns.items():
+        if np.shape(values) != (size,):
+            raise JetsError(f"{kind} field '{name}' has shape {np.shape(values)}; ({size},) is needed")
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            row = int(np.argmin(np.isfinite(values)))
+            raise JetsError(f"{kind} field '{name}' is not finite at row {row}; remove or repair that row")
+
+
+def _check_physics(jets: Jets) -> None:
+    pt, energy = jets.particles["pt"], jets.particles["energy"]
+    if len(pt) and (pt.min() <= 0 or energy.min() < 0):
+        row = int(np.argmax((pt <= 0) | (energy < 0)))
+        raise JetsError(
+            f"particle {row} has pt {pt[row]} and energy {energy[row]} GeV; both must be positive"
+        )
+    rising = np.diff(pt) > 0
+    rising[jets.offsets[1:-1] - 1] = False
+    if rising.any():
+        row = int(np.argmax(rising)) + 1
+        raise JetsError(f"particle {row} has a larger pt than the one before it; Jets.build sorts particles")
+    labels = jets.jet.get("label")
+    if labels is not None and jets.class_names and len(labels):
+        bad = (labels < 0) | (labels >= len(jets.class_names))
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise JetsError(
+                f"jet {row} has label {labels[row]}; the {len(jets.class_names)} classes {jets.class_names} "
+                f"allow 0 to {len(jets.class_names) - 1}"
+            )

@@ -1,0 +1,144 @@
+import awkward as ak
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omnilearn_lab.errors import JetsError
+from omnilearn_lab.jets import Jets
+from tests.conftest import random_jets
+
+
+def two_jets(**changes):
+    particles = {
+        "deta": [0.1, 0.0, 0.2],
+        "dphi": [0.0, 0.1, 0.0],
+        "pt": [80.0, 20.0, 50.0],
+        "energy": [90, 30, 55],
+    }
+    jet = {"pt": [99.0, 50.0], "eta": [1.0, 0.3], "phi": [0.0, 2.0], "mass": [10.0, 0.1], "label": [0, 1]}
+    particles |= changes.pop("particles", {})
+    jet |= changes.pop("jet", {})
+    return Jets.build(particles, changes.pop("offsets", [0, 2, 3]), jet, class_names=("a", "b"), **changes)
+
+
+def assert_same(a: Jets, b: Jets) -> None:
+    assert np.array_equal(a.offsets, b.offsets)
+    for mine, theirs in ((a.particles, b.particles), (a.jet, b.jet)):
+        assert set(mine) == set(theirs)
+        for name in mine:
+            np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
+
+
+def test_build_sorts_and_counts():
+    jets = two_jets(particles={"pt": [20.0, 80.0, 50.0]})
+    assert jets.particles["pt"].tolist() == [80.0, 20.0, 50.0]
+    assert jets.particles["deta"].tolist() == pytest.approx([0.0, 0.1, 0.2])
+    assert jets.jet["multiplicity"].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"offsets": [0, 3, 3]}, "jet 1 has 0 particles"),
+        ({"offsets": [0, 1, 2]}, "shape"),
+        ({"particles": {"pt": [80.0, np.nan, 50.0]}}, "not finite at row 1"),
+        ({"particles": {"energy": [90.0, -1.0, 55.0]}}, "energy -1.0"),
+        ({"particles": {"pt": [80.0, 20.0, 0.0]}}, "must be positive"),
+        ({"jet": {"label": [0, 2]}}, "label 2"),
+        ({"jet": {"mass": [1.0]}}, "shape"),
+    ],
+)
+def test_bad_input_is_named(changes, words):
+    with pytest.raises(JetsError, match=words):
+        two_jets(**changes)
+
+
+def test_missing_field_is_named():
+    with pytest.raises(JetsError, match="energy"):
+        Jets.build(
+            {"deta": [0.0], "dphi": [0.0], "pt": [1.0]},
+            [0, 1],
+            {"pt": [1], "eta": [0], "phi": [0], "mass": [0]},
+        )
+
+
+def test_unsorted_particles_are_refused_by_the_constructor():
+    jets = two_jets()
+    with pytest.raises(JetsError, match=r"Jets\.build sorts"):
+        Jets({**jets.particles, "pt": np.float32([20, 80, 50])}, jets.offsets, jets.jet)
+
+
+@given(st.integers(0, 10_000))
+def test_four_momenta_round_trip(seed):
+    jets = random_jets(5, seed=seed)
+    px, py, pz, energy = jets.cartesian()
+    again = Jets.from_four_momenta(np.stack([px, py, pz, energy], axis=1), jets.offsets)
+    np.testing.assert_allclose(again.jet["pt"], jets.jet["pt"], rtol=2e-5)
+    np.testing.assert_allclose(again.particles["pt"], jets.particles["pt"], rtol=2e-5)
+    np.testing.assert_allclose(again.particles["deta"], jets.particles["deta"], atol=2e-5)
+
+
+def test_azimuth_is_wrapped():
+    jets = two_jets(particles={"dphi": [3.5, -3.5, np.pi]})
+    assert jets.particles["dphi"].tolist() == pytest.approx(
+        [3.5 - 2 * np.pi, 2 * np.pi - 3.5, np.pi], abs=1e-6
+    )
+
+
+@given(st.lists(st.integers(0, 49), min_size=1, max_size=20))
+def test_selection_equals_selection_of_padded_arrays(rows):
+    jets = random_jets()
+    padded, mask = jets.to_padded(64)
+    chosen, chosen_mask = jets[np.array(rows)].to_padded(64)
+    np.testing.assert_array_equal(chosen, padded[rows])
+    np.testing.assert_array_equal(chosen_mask, mask[rows])
+
+
+def test_single_integer_keeps_a_batch(jets):
+    assert len(jets[3]) == 1
+    assert len(jets[-1]) == 1
+
+
+def test_padded_round_trip(jets):
+    names = ("deta", "dphi", "pt", "energy", "pid")
+    padded, mask = jets.to_padded(fields=names)
+    again = Jets.from_padded(padded, mask, names, jets.jet, class_names=jets.class_names)
+    for name in names:
+        np.testing.assert_array_equal(again.particles[name], jets.particles[name])
+
+
+def test_truncate_keeps_the_hardest(jets):
+    cut = jets.truncate(4)
+    assert cut.counts.max() == 4
+    np.testing.assert_array_equal(cut.jet["multiplicity"], jets.jet["multiplicity"])
+    assert np.array_equal(cut[2].particles["pt"], jets[2].particles["pt"][:4])
+
+
+def test_concatenate_inverts_splitting(jets):
+    assert_same(Jets.concatenate([jets[:20], jets[20:]]), jets)
+
+
+def test_shuffle_is_a_permutation_fixed_by_the_seed(jets):
+    assert_same(jets.shuffle(3), jets.shuffle(3))
+    assert sorted(jets.shuffle(3).jet["pt"]) == sorted(jets.jet["pt"])
+
+
+def test_awkward_views_share_memory(jets):
+    array = jets.to_awkward()
+    assert ak.num(array.particles).to_list() == jets.counts.tolist()
+    assert np.shares_memory(ak.flatten(array.particles.pt).to_numpy(), jets.particles["pt"])
+
+
+def test_vector_momenta_sum_to_the_jet(jets):
+    total = ak.sum(jets.four_momenta(), axis=1)
+    np.testing.assert_allclose(np.hypot(total.px, total.py), jets.jet["pt"], rtol=2e-5)
+
+
+def test_displays_name_counts_and_classes(jets):
+    assert "50 jets" in repr(jets)
+    assert "class 0" in jets._repr_html_()
+
+
+def test_empty_batch_is_allowed(jets):
+    assert len(jets[:0]) == 0
+    assert len(Jets.concatenate([jets[:0], jets])) == len(jets)
