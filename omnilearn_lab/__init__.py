@@ -12,12 +12,17 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_ROOMS = (
+_NAMES = {"Jets": "jets", "load": "catalog"}
+
+__all__ = [
+    "Jets",
+    "__version__",
     "catalog",
     "config",
     "errors",
     "features",
     "jets",
+    "load",
     "metrics",
     "models",
     "observables",
@@ -28,17 +33,14 @@ _ROOMS = (
     "tasks",
     "training",
     "widgets",
-)
-_NAMES = {"Jets": "jets", "catalog_table": "catalog", "load": "catalog"}
-
-__all__ = ["Jets", "__version__", "load", *_ROOMS]
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
     if name in _NAMES:
         return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 

@@ -7,14 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import omnilearn_lab
+import pytest
 
 PACKAGE = Path(omnilearn_lab.__file__).parent
 FLOORS = {
     "errors": 0,
-    "config": 0,
+    "config": 0.5,  # stands on errors, below everything else
     "jets": 1,
     "models": 1,
     "metrics": 1,
