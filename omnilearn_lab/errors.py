@@ -15,7 +15,9 @@ __all__ = [
     "ConfigError",
     "DataFileError",
     "DownloadError",
+    "FigureError",
     "JetsError",
+    "MetricError",
     "MissingDependencyError",
     "OmniLearnLabError",
     "SimulationError",
@@ -36,6 +38,10 @@ class JetsError(OmniLearnLabError, ValueError):
     """Arrays do not form a valid batch of jets."""
 
 
+class MetricError(OmniLearnLabError, ValueError):
+    """A metric is undefined for these numbers (one class only, no weight, not-a-number, ...)."""
+
+
 class CatalogError(OmniLearnLabError, ValueError):
     """A dataset is unknown, or its catalogue entry is invalid."""
 
@@ -46,6 +52,10 @@ class DataFileError(OmniLearnLabError, OSError):
 
 class DownloadError(OmniLearnLabError, OSError):
     """A file could not be fetched or does not match its checksum."""
+
+
+class FigureError(OmniLearnLabError, ValueError):
+    """The numbers handed to a figure are empty, not finite, or do not fit together."""
 
 
 class SimulationError(OmniLearnLabError, RuntimeError):
