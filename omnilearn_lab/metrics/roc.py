@@ -1,0 +1,282 @@
+"""Receiver operating characteristic and background rejection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import betaincinv
+
+from omnilearn_lab.errors import MetricError, nearest
+from omnilearn_lab.metrics._checks import as_labels, as_values, as_weights, effective_number
+
+__all__ = [
+    "Rejection",
+    "RocCurve",
+    "background_rejection",
+    "roc",
+]
+
+Method = Literal["interpolate", "published"]
+LIMIT_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Rejection:
+    r"""Background rejection 1/eps_B at one signal efficiency.
+
+    Parameters
+    ----------
+    signal_efficiency
+        The efficiency asked for.
+    value
+        :math:`1/\epsilon_B`; when ``is_limit``, the 95 % lower limit on it. Always finite,
+        or NaN where no threshold reaches the efficiency (published rule at efficiency 1).
+    uncertainty
+        One standard deviation from counting background jets; NaN for a limit.
+    background_efficiency
+        :math:`\epsilon_B` itself, which may be zero.
+    n_background_passed
+        (Effective) number of background jets above the threshold.
+    is_limit
+        True when too few background jets survive for a measurement.
+    """
+
+    signal_efficiency: float
+    value: float
+    uncertainty: float
+    background_efficiency: float
+    n_background_passed: float
+    is_limit: bool
+
+    def __str__(self) -> str:
+        if self.is_limit:
+            return f"> {self.value:.4g}"
+        return f"{self.value:.4g} ± {self.uncertainty:.2g}"
+
+
+@dataclass(frozen=True, eq=False)
+class RocCurve:
+    """Signal and background efficiency of "score >= threshold", one point per distinct score.
+
+    Parameters
+    ----------
+    signal_efficiency, background_efficiency : array, shape (T,)
+        From 0 to 1, both non-decreasing; the first point is (0, 0).
+    thresholds : array, shape (T,)
+        Falling; the first is infinity (nothing passes).
+    n_signal, n_background : float
+        (Effective) numbers of jets: (sum w)^2 / sum w^2, the plain count without weights.
+    n_background_passed : array, shape (T,)
+        (Effective) number of background jets at or above each threshold.
+
+    See Also
+    --------
+    roc : makes it from scores.
+    """
+
+    signal_efficiency: np.ndarray
+    background_efficiency: np.ndarray
+    thresholds: np.ndarray
+    n_signal: float
+    n_background: float
+    n_background_passed: np.ndarray
+
+    @property
+    def auc(self) -> float:
+        """Area under the curve: probability that a signal jet scores higher, ties counting one half."""
+        height = self.signal_efficiency[1:] + self.signal_efficiency[:-1]
+        return float(np.sum(np.diff(self.background_efficiency) * height) / 2)
+
+    def rejection(
+        self, signal_efficiency: float = 0.5, *, method: Method = "interpolate", min_background: float = 10
+    ) -> Rejection:
+        """Return 1/eps_B at one signal efficiency; see :func:`background_rejection`.
+
+        Raises
+        ------
+        MetricError
+            For an efficiency outside (0, 1] or an unknown method.
+        """
+        if not 0 < signal_efficiency <= 1:
+            raise MetricError(f"signal_efficiency must lie in (0, 1], found {signal_efficiency}")
+        if method not in _RULES:
+            raise MetricError(f"no rejection method '{method}'; {nearest(str(method), _RULES)}")
+        efficiency, n_passed = _RULES[method](self, signal_efficiency)
+        if not n_passed >= max(min_background, 1e-9):
+            return self._limit(signal_efficiency, efficiency, n_passed)
+        variance = max((1 - 2 * efficiency) / n_passed + 1 / self.n_background, 0.0)
+        value = 1 / efficiency
+        return Rejection(signal_efficiency, value, value * variance**0.5, efficiency, n_passed, False)
+
+    def _limit(self, signal_efficiency: float, efficiency: float, n_passed: float) -> Rejection:
+        if np.isnan(efficiency):
+            return Rejection(signal_efficiency, np.nan, np.nan, np.nan, np.nan, True)
+        n_failed = max(self.n_background - n_passed, 0.0)
+        upper = float(betaincinv(n_passed + 1, n_failed, LIMIT_LEVEL)) if n_failed > 0 else 1.0
+        return Rejection(signal_efficiency, 1 / upper, np.nan, efficiency, n_passed, True)
+
+
+def roc(scores: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None) -> RocCurve:
+    """Compute the ROC curve, keeping every distinct threshold.
+
+    Same points as scikit-learn's ``roc_curve(..., drop_intermediate=False)``, plus the numbers of
+    jets, which the uncertainties need. Jets of weight zero are left out.
+
+    Parameters
+    ----------
+    scores : array, shape (N,)
+        Higher means more signal-like.
+    labels : array, shape (N,)
+        1 (or True) for signal, 0 for background.
+    weights : array, shape (N,), optional
+        Event weights >= 0.
+
+    Returns
+    -------
+    RocCurve
+
+    Raises
+    ------
+    MetricError
+        When one class is absent or has no weight, for not-a-number scores, other labels than 0
+        and 1, or negative weights.
+
+    Examples
+    --------
+    >>> curve = roc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    >>> curve.auc
+    0.75
+    >>> curve.background_efficiency.tolist()
+    [0.0, 0.0, 0.5, 0.5, 1.0]
+    """
+    scores = as_values("scores", scores)
+    labels = as_labels(labels, len(scores), n_classes=2)
+    weights = as_weights(weights, len(scores))
+    _need_both(labels, weights)
+    order = np.argsort(-scores, kind="stable")
+    order = order[weights[order] > 0]
+    scores, weights, is_signal = scores[order], weights[order], labels[order] == 1
+    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    signal = np.cumsum(np.where(is_signal, weights, 0.0))[last]
+    background = np.cumsum(np.where(is_signal, 0.0, weights))[last]
+    squares = np.cumsum(np.where(is_signal, 0.0, weights**2))[last]
+    passed = np.divide(background**2, squares, out=np.zeros_like(background), where=squares > 0)
+    return RocCurve(
+        signal_efficiency=np.append(0.0, signal / signal[-1]),
+        background_efficiency=np.append(0.0, background / background[-1]),
+        thresholds=np.append(np.inf, scores[last]),
+        n_signal=effective_number(weights[is_signal]),
+        n_background=effective_number(weights[~is_signal]),
+        n_background_passed=np.append(0.0, passed),
+    )
+
+
+def background_rejection(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    *,
+    signal_efficiency: float | Sequence[float] = 0.5,
+    weights: ArrayLike | None = None,
+    method: Method = "interpolate",
+    min_background: float = 10,
+) -> Rejection | tuple[Rejection, ...]:
+    r"""Background rejection :math:`1/\epsilon_B` at a given signal efficiency, with its counting error.
+
+    With B background jets of which n pass, the relative uncertainty is
+    :math:`\sqrt{(1 - n/B)/n}` (binomial; for weighted jets the variance of the weighted
+    efficiency). With fewer than ``min_background`` passing, the result is the 95 % lower limit
+    (Clopper-Pearson) and says so; it is never infinite.
+
+    Parameters
+    ----------
+    scores, labels : array, shape (N,)
+        As for :func:`roc`.
+    signal_efficiency
+        One efficiency in (0, 1], or several.
+    weights : array, shape (N,), optional
+    method
+        ``"interpolate"``: the background efficiency is interpolated linearly in the signal
+        efficiency. ``"published"``: the first point of the curve with signal efficiency strictly
+        above the one asked for, on a curve thinned like scikit-learn's default, as the OmniLearn
+        evaluation scripts do.
+    min_background
+        Fewest (effective) background jets that count as a measurement.
+
+    Returns
+    -------
+    Rejection, or a tuple of them for several efficiencies.
+
+    Raises
+    ------
+    MetricError
+        As for :func:`roc`, and for an efficiency outside (0, 1].
+
+    References
+    ----------
+    OmniLearn, arXiv:2404.16091, Table I; Clopper and Pearson, Biometrika 26 (1934) 404.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores = np.append(np.linspace(0.5, 1, 100), np.linspace(0, 1, 1001))
+    >>> labels = np.repeat([1, 0], [100, 1001])
+    >>> print(background_rejection(scores, labels, signal_efficiency=0.5))
+    4.036 ± 0.22
+    >>> print(background_rejection(scores, labels, signal_efficiency=0.01))
+    > 211.4
+    """
+    curve = roc(scores, labels, weights=weights)
+    if np.ndim(signal_efficiency) == 0:
+        return curve.rejection(float(signal_efficiency), method=method, min_background=min_background)  # type: ignore[arg-type]
+    return tuple(
+        curve.rejection(float(t), method=method, min_background=min_background)
+        for t in signal_efficiency  # type: ignore[union-attr]
+    )
+
+
+def _need_both(labels: np.ndarray, weights: np.ndarray) -> None:
+    for value, name in ((1, "signal (label 1)"), (0, "background (label 0)")):
+        if weights[labels == value].sum() <= 0:
+            raise MetricError(
+                f"no {name} jets with positive weight among {len(labels)}: efficiencies need both classes"
+            )
+
+
+def _interpolated(curve: RocCurve, target: float) -> tuple[float, float]:
+    """Background efficiency and passing count where the curve reaches the target, linearly between points."""
+    signal, background, passed = (
+        curve.signal_efficiency,
+        curve.background_efficiency,
+        curve.n_background_passed,
+    )
+    right = int(np.searchsorted(signal, target, side="left"))
+    left = right - 1
+    fraction = (target - signal[left]) / (signal[right] - signal[left])
+    efficiency = background[left] + fraction * (background[right] - background[left])
+    return float(efficiency), float(passed[left] + fraction * (passed[right] - passed[left]))
+
+
+def _first_above(curve: RocCurve, target: float) -> tuple[float, float]:
+    """First corner of the curve strictly above the target: the rule of the published scripts."""
+    keep = _corners(curve)
+    above = np.flatnonzero(curve.signal_efficiency[keep] > target)
+    if not len(above):
+        return np.nan, np.nan
+    point = keep[above[0]]
+    return float(curve.background_efficiency[point]), float(curve.n_background_passed[point])
+
+
+def _corners(curve: RocCurve) -> np.ndarray:
+    """Positions left after dropping points collinear with their neighbours, scikit-learn's thinning."""
+    signal, background = curve.signal_efficiency, curve.background_efficiency
+    if len(signal) < 4:
+        return np.arange(len(signal))
+    bends = np.abs(np.diff(signal[1:], 2)) + np.abs(np.diff(background[1:], 2)) > 1e-12
+    return np.flatnonzero(np.concatenate([[True, True], bends, [True]]))
+
+
+_RULES = {"interpolate": _interpolated, "published": _first_above}

@@ -1,0 +1,292 @@
+"""Summaries over trainings: mean and spread over seeds, gain, and speed-up to a target loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from omnilearn_lab.errors import MetricError
+from omnilearn_lab.metrics._checks import as_values
+
+__all__ = ["Gain", "Speedup", "Spread", "gain", "speedup", "spread", "time_to_target"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Centre and spread of one number over repeated trainings.
+
+    Parameters
+    ----------
+    mean, std
+        Arithmetic mean and sample standard deviation (n - 1); NaN ``std`` for a single training.
+    median, low, high
+        50 %, 16 % and 84 % quantiles (linear interpolation).
+    n
+        Number of trainings.
+    """
+
+    mean: float
+    std: float
+    median: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4g}" if self.n == 1 else f"{self.mean:.4g} ± {self.std:.2g}"
+
+
+def spread(values: ArrayLike) -> Spread:
+    """Summarise one number over repeated trainings.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+        One value per training (seed).
+
+    Returns
+    -------
+    Spread
+
+    Raises
+    ------
+    MetricError
+        For no values, or a value that is not finite (a failed training must be seen, not averaged away).
+
+    References
+    ----------
+    OmniLearn, arXiv:2404.16091: Table I quotes mean and standard deviation over 5 trainings, Figure 7
+    the median with the 16-84 % band over 10.
+
+    Examples
+    --------
+    >>> result = spread([560.0, 568.0, 576.0])
+    >>> print(result)
+    568 ± 8
+    >>> result.median, result.n
+    (568.0, 3)
+    """
+    array = as_values("values", values)
+    if not len(array):
+        raise MetricError("no values to summarise: give one number per training")
+    low, median, high = np.quantile(array, [0.16, 0.5, 0.84])
+    std = float(array.std(ddof=1)) if len(array) > 1 else np.nan
+    return Spread(float(array.mean()), std, float(median), float(low), float(high), len(array))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Difference between two ways of training, with its spread over seeds.
+
+    Parameters
+    ----------
+    difference
+        Mean of the new minus mean of the reference.
+    std
+        Spread over seeds of one such difference: the two standard deviations in quadrature, or the
+        standard deviation of the differences when paired; NaN with a single seed.
+    error
+        Standard error of the mean difference; NaN with a single seed.
+    n
+        Number of seeds (the smaller of the two).
+    """
+
+    difference: float
+    std: float
+    error: float
+    n: int
+
+    @property
+    def exceeds_spread(self) -> bool:
+        """True when the difference is positive and larger than the spread over seeds."""
+        return bool(self.difference > self.std)
+
+    def __str__(self) -> str:
+        return f"{self.difference:+.3g}" if np.isnan(self.std) else f"{self.difference:+.3g} ± {self.std:.2g}"
+
+
+def gain(new: ArrayLike, reference: ArrayLike, *, paired: bool = False) -> Gain:
+    """How much better one way of training is than another, measured over seeds.
+
+    Parameters
+    ----------
+    new, reference : array, shape (n,) and (m,)
+        One value per seed, larger being better.
+    paired
+        Compare seed by seed (n must equal m): the same data and seed for both.
+
+    Returns
+    -------
+    Gain
+
+    Raises
+    ------
+    MetricError
+        For no values, not-a-number, or paired arrays of different length.
+
+    Examples
+    --------
+    >>> print(gain([568.0, 576.0, 560.0], [340.0, 352.0, 328.0]))
+    +228 ± 14
+    """
+    a, b = spread(new), spread(reference)
+    if paired:
+        if a.n != b.n:
+            raise MetricError(f"a paired gain needs one reference per value, found {a.n} and {b.n}")
+        both = spread(np.asarray(new, dtype=float) - np.asarray(reference, dtype=float))
+        return Gain(both.mean, both.std, both.std / both.n**0.5, both.n)
+    std, error = np.hypot(a.std, b.std), np.hypot(a.std / a.n**0.5, b.std / b.n**0.5)
+    return Gain(a.mean - b.mean, float(std), float(error), min(a.n, b.n))
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How much earlier a fine-tuned training reaches the best loss of a training from scratch.
+
+    Parameters
+    ----------
+    target_loss
+        Best (lowest) loss of the scratch training.
+    epochs_finetuned, epochs_scratch
+        Epochs until each first reaches the target; NaN when fine-tuning never does.
+    epochs
+        The ratio scratch / fine-tuned; above 1 when fine-tuning is faster, NaN when not reached.
+    seconds_finetuned, seconds_scratch, seconds
+        The same in wall time; NaN when no times were given.
+    is_reached
+        False when the fine-tuned training never gets there.
+    """
+
+    target_loss: float
+    epochs_finetuned: float
+    epochs_scratch: float
+    epochs: float
+    seconds_finetuned: float
+    seconds_scratch: float
+    seconds: float
+    is_reached: bool
+
+    def __str__(self) -> str:
+        if not self.is_reached:
+            return f"loss {self.target_loss:.4g} not reached"
+        return (
+            f"{self.epochs:.2g}x fewer epochs ({self.epochs_finetuned:g} instead of {self.epochs_scratch:g})"
+        )
+
+
+def time_to_target(loss: ArrayLike, target: float, *, time: ArrayLike | None = None) -> float:
+    """First time at which a loss curve is at or below a target.
+
+    Parameters
+    ----------
+    loss : array, shape (E,)
+        Validation loss after each record.
+    target
+        The loss to reach.
+    time : array, shape (E,), optional
+        Epochs, steps, jets seen or seconds of each record; 1, 2, 3, ... when left out.
+
+    Returns
+    -------
+    float
+        NaN when the target is never reached.
+
+    Raises
+    ------
+    MetricError
+        For an empty or not-a-number curve, or times that do not match or do not rise.
+
+    Examples
+    --------
+    >>> time_to_target([0.5, 0.4, 0.3], 0.4)
+    2.0
+    """
+    curve = _curve("loss", loss)
+    when = _times(time, len(curve))
+    reached = np.flatnonzero(curve <= target)
+    return float(when[reached[0]]) if len(reached) else np.nan
+
+
+def speedup(
+    finetuned: ArrayLike,
+    scratch: ArrayLike,
+    *,
+    epochs: tuple[ArrayLike, ArrayLike] | None = None,
+    seconds: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Speedup:
+    """Epochs and seconds that fine-tuning saves on the way to the best loss of scratch training.
+
+    Parameters
+    ----------
+    finetuned, scratch : array, shape (E,) and (F,)
+        Validation losses, in order.
+    epochs : pair of arrays, optional
+        Epoch (may be fractional) of each record of the two; 1, 2, 3, ... when left out.
+    seconds : pair of arrays, optional
+        Wall time since the start of each training.
+
+    Returns
+    -------
+    Speedup
+
+    Raises
+    ------
+    MetricError
+        For empty or not-a-number curves, or times that do not match or do not rise.
+
+    References
+    ----------
+    OmniLearn, arXiv:2404.16091, Figures 2 to 4: 3x (top, quark/gluon), 2x (CMS), 3.5x (H1).
+
+    Examples
+    --------
+    >>> result = speedup([0.30, 0.25, 0.24], [0.50, 0.40, 0.32, 0.31, 0.30, 0.30])
+    >>> result.epochs, result.is_reached
+    (5.0, True)
+    """
+    target = float(_curve("scratch", scratch).min())
+    _curve("finetuned", finetuned)
+    fast, slow = _both(finetuned, scratch, target, epochs)
+    fast_s, slow_s = (np.nan, np.nan) if seconds is None else _both(finetuned, scratch, target, seconds)
+    return Speedup(
+        target_loss=target,
+        epochs_finetuned=fast,
+        epochs_scratch=slow,
+        epochs=_ratio(slow, fast),
+        seconds_finetuned=fast_s,
+        seconds_scratch=slow_s,
+        seconds=_ratio(slow_s, fast_s),
+        is_reached=not np.isnan(fast),
+    )
+
+
+def _both(
+    finetuned: ArrayLike, scratch: ArrayLike, target: float, times: tuple[ArrayLike, ArrayLike] | None
+) -> tuple[float, float]:
+    first, second = times if times is not None else (None, None)
+    return time_to_target(finetuned, target, time=first), time_to_target(scratch, target, time=second)
+
+
+def _ratio(slow: float, fast: float) -> float:
+    """NaN also for a target met at time zero: a ratio to nothing is not a speed-up."""
+    return slow / fast if fast > 0 else np.nan
+
+
+def _curve(name: str, loss: ArrayLike) -> np.ndarray:
+    curve = as_values(name, loss)
+    if not len(curve):
+        raise MetricError(f"{name}: the loss curve is empty; train for at least one epoch")
+    return curve
+
+
+def _times(time: ArrayLike | None, n: int) -> np.ndarray:
+    if time is None:
+        return np.arange(1.0, n + 1)
+    when = as_values("time", time)
+    if when.shape != (n,):
+        raise MetricError(f"time has {len(when)} entries for {n} losses")
+    if (np.diff(when) < 0).any():
+        raise MetricError("time must not fall; sort the records first")
+    return when
