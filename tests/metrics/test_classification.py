@@ -1,0 +1,107 @@
+"""Accuracy, AUC, pair score and confusion matrix against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+from hypothesis import given
+from hypothesis import strategies as st
+from omnilearn_lab.errors import MetricError
+from omnilearn_lab.metrics import accuracy, auc, auc_per_class, confusion_matrix, pair_score
+
+
+def random_table(seed, *, n=300, n_classes=4, digits=None):
+    rng = np.random.default_rng(seed)
+    labels = np.append(np.arange(n_classes), rng.integers(0, n_classes, n - n_classes))
+    logits = rng.normal(size=(n, n_classes)) + 1.5 * np.eye(n_classes)[labels]
+    table = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    if digits is not None:  # ties
+        table = np.round(table, digits) + 1e-3
+        table /= table.sum(axis=1, keepdims=True)
+    return table, labels, rng.choice([0.5, 1.0, 3.0], n)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([None, 1]))
+def test_multiclass_auc_equals_scikit_learn(seed, digits):
+    table, labels, weights = random_table(seed, digits=digits)
+    ovr = sk.roc_auc_score(labels, table, multi_class="ovr", sample_weight=weights)
+    assert auc(table, labels, weights=weights, multi_class="ovr") == pytest.approx(ovr, abs=1e-12)
+    assert auc(table, labels) == pytest.approx(sk.roc_auc_score(labels, table, multi_class="ovo"), abs=1e-12)
+
+
+def test_one_hot_labels_in_scikit_learn_mean_one_against_the_rest():
+    """The v1 scripts pass one-hot labels and ask for "ovo": they get "ovr"; see the docstring of auc."""
+    table, labels, _ = random_table(1)
+    theirs = sk.roc_auc_score(np.eye(4)[labels], table, multi_class="ovo", average="macro")
+    assert auc(table, labels, multi_class="ovr") == pytest.approx(theirs)
+    assert auc(table, labels, multi_class="ovo") != pytest.approx(theirs, abs=1e-5)
+
+
+def test_weighted_ovo_equals_repeating_jets():
+    table, labels, _ = random_table(2, n=60)
+    counts = np.random.default_rng(0).integers(1, 4, 60)
+    repeated = auc(np.repeat(table, counts, axis=0), np.repeat(labels, counts))
+    assert auc(table, labels, weights=counts) == pytest.approx(repeated)
+
+
+def test_two_columns_are_the_binary_auc():
+    table, labels, weights = random_table(3, n_classes=2)
+    expected = sk.roc_auc_score(labels, table[:, 1], sample_weight=weights)
+    assert auc(table, labels, weights=weights) == pytest.approx(expected)
+    assert auc(table[:, 1], labels, weights=weights) == pytest.approx(expected)
+
+
+def test_auc_per_class_averages_to_ovr():
+    table, labels, _ = random_table(4)
+    assert np.mean(auc_per_class(table, labels)) == pytest.approx(auc(table, labels, multi_class="ovr"))
+
+
+@given(st.integers(0, 10_000))
+def test_accuracy_and_confusion_equal_scikit_learn(seed):
+    table, labels, weights = random_table(seed)
+    predicted = table.argmax(axis=1)
+    expected = sk.accuracy_score(labels, predicted, sample_weight=weights)
+    assert accuracy(table, labels, weights=weights) == pytest.approx(expected)
+    matrix = confusion_matrix(table, labels, weights=weights)
+    np.testing.assert_allclose(
+        matrix.counts, sk.confusion_matrix(labels, predicted, sample_weight=weights, labels=range(4))
+    )
+    np.testing.assert_allclose(matrix.fractions.sum(axis=1), 1)
+
+
+def test_accuracy_of_one_signal_probability_per_jet():
+    assert accuracy([0.2, 0.5, 0.51], [0, 0, 1]) == 1.0
+
+
+def test_confusion_of_an_absent_class_is_zero_not_nan():
+    matrix = confusion_matrix([[0.9, 0.1], [0.2, 0.8]], [0, 0], class_names=["QCD", "top"])
+    assert matrix.counts.tolist() == [[1, 1], [0, 0]]
+    assert matrix.fractions.tolist() == [[0.5, 0.5], [0, 0]]
+    assert matrix.class_names == ("QCD", "top")
+
+
+def test_pair_score_by_hand():
+    score = pair_score([[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]], signal=1, background=0)
+    np.testing.assert_allclose(score, [1 / 3, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: auc([[0.2, 0.3, 0.5]] * 4, [0, 0, 1, 1]), "class 2"),
+        (lambda: auc([0.1, 0.2], [1, 1]), "no background"),
+        (lambda: auc([0.1, 0.2], [0, 1], multi_class="ovx"), "known: ovo, ovr"),
+        (lambda: accuracy([0.1, np.nan], [0, 1]), "not finite"),
+        (lambda: accuracy([[0.1, 0.9], [np.nan, 1]], [0, 1]), r"\(1, 0\)"),
+        (lambda: accuracy([[0.1], [0.9]], [0, 1]), "one column per class"),
+        (lambda: accuracy([], []), "at least one jet"),
+        (lambda: accuracy([0.3], [0], weights=[0.0]), "sum to zero"),
+        (lambda: pair_score([[-1.0, 2.0]], 1, 0), "not logits"),
+        (lambda: pair_score([[0.1, 0.9]], 2, 0), "columns 0..1"),
+        (lambda: confusion_matrix([0.3], [0], class_names=["a"]), "1 names for 2 classes"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(MetricError, match=message):
+        call()

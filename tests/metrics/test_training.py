@@ -1,0 +1,88 @@
+"""Spread, gain and speed-up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from omnilearn_lab.errors import MetricError
+from omnilearn_lab.metrics import gain, speedup, spread, time_to_target
+
+
+def test_spread_by_hand():
+    result = spread([1.0, 2.0, 3.0, 6.0])
+    assert (result.mean, result.median, result.n) == (3.0, 2.5, 4)
+    assert result.std == pytest.approx(np.sqrt(14 / 3))
+    assert (result.low, result.high) == pytest.approx((1.48, 4.56))
+
+
+def test_quantiles_enclose_68_percent_of_a_normal():
+    result = spread(np.random.default_rng(0).normal(5.0, 2.0, 100_000))
+    assert (result.low, result.high) == pytest.approx((5 - 2 * 0.9945, 5 + 2 * 0.9945), abs=0.05)
+
+
+def test_one_training_has_no_spread():
+    result = spread([0.98])
+    assert np.isnan(result.std) and str(result) == "0.98"
+
+
+def test_gain_beyond_the_spread():
+    assert gain([10.0, 11.0, 12.0], [5.0, 6.0, 7.0]).exceeds_spread
+    assert not gain([10.0, 15.0, 5.0], [9.0, 14.0, 4.0]).exceeds_spread
+    assert not gain([1.0], [0.0]).exceeds_spread  # one seed proves nothing
+
+
+def test_pairing_removes_a_common_fluctuation():
+    reference = np.array([1.0, 5.0, 9.0])
+    result = gain(reference + [1.0, 1.1, 0.9], reference, paired=True)
+    assert result.difference == pytest.approx(1.0) and result.std == pytest.approx(0.1)
+    assert result.exceeds_spread and not gain(reference + 1, reference).exceeds_spread
+
+
+def test_speedup_in_epochs_and_seconds():
+    result = speedup(
+        [0.30, 0.20, 0.25],
+        [0.5, 0.4, 0.3, 0.2, 0.21],
+        epochs=([0.5, 1.0, 1.5], [1, 2, 3, 4, 5]),
+        seconds=([11, 20, 30], [10, 20, 30, 40, 50]),
+    )
+    assert (result.target_loss, result.epochs_finetuned, result.epochs_scratch, result.epochs) == (
+        0.2,
+        1,
+        4,
+        4,
+    )
+    assert (result.seconds_finetuned, result.seconds_scratch, result.seconds) == (20, 40, 2)
+    assert str(result) == "4x fewer epochs (1 instead of 4)"
+
+
+def test_a_slower_finetuning_is_reported_as_such():
+    assert speedup([0.9, 0.5, 0.2], [0.2, 0.3]).epochs == pytest.approx(1 / 3)
+
+
+def test_a_target_never_reached():
+    result = speedup([0.5, 0.4], [0.3])
+    assert not result.is_reached and np.isnan(result.epochs) and np.isnan(result.epochs_finetuned)
+    assert "not reached" in str(result)
+    assert np.isnan(result.seconds)
+
+
+def test_time_to_target_is_the_first_crossing():
+    assert time_to_target([0.5, 0.3, 0.6, 0.2], 0.3) == 2
+    assert time_to_target([0.5, 0.3], 0.3, time=[100, 250]) == 250
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: spread([]), "no values"),
+        (lambda: spread([1.0, np.nan]), "index 1"),
+        (lambda: gain([1.0, 2.0], [1.0], paired=True), "2 and 1"),
+        (lambda: speedup([], [0.1]), "empty"),
+        (lambda: speedup([np.nan], [0.1]), "not finite"),
+        (lambda: time_to_target([0.5, 0.4], 0.1, time=[1]), "1 entries for 2"),
+        (lambda: time_to_target([0.5, 0.4], 0.1, time=[2, 1]), "must not fall"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(MetricError, match=message):
+        call()
