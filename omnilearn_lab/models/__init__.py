@@ -1,0 +1,41 @@
+"""Networks, diffusion and checkpoints; torch and nothing of files, catalogues or physics.
+
+Names are loaded when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_NAMES = {
+    "Batch": "packing",
+    "Packing": "packing",
+    "PET": "pet",
+    "PETConfig": "pet",
+    "ClassifierOutput": "pet",
+    "JointOutput": "pet",
+    "cosine_level": "diffusion",
+    "perturb": "diffusion",
+}
+
+__all__ = [
+    "PET",
+    "Batch",
+    "ClassifierOutput",
+    "JointOutput",
+    "PETConfig",
+    "Packing",
+    "cosine_level",
+    "perturb",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

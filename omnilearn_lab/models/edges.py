@@ -1,0 +1,197 @@
+"""Neighbour search and edge convolution on packed jets."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from omnilearn_lab.models.packing import Group, Packing
+
+__all__ = ["EdgeConvolution", "Neighbors", "nearest_neighbors"]
+
+CHUNK_NUMBERS = 1 << 18  # numbers per intermediate on CPU: about a core's second-level cache
+
+
+class Neighbors(NamedTuple):
+    """Row of each neighbour, int64 (T, K), and its share in the mean, float32 (T, K), summing to one.
+
+    Unused places (jets with fewer than K + 1 particles) point to the particle itself with share zero.
+    """
+
+    rows: Tensor
+    share: Tensor
+
+
+@torch.no_grad()
+def nearest_neighbors(points: Tensor, packing: Packing, *, n_neighbors: int) -> Neighbors:
+    """Find the nearest other particles of the same jet by Euclidean distance.
+
+    A particle is never its own neighbour. In a jet with n <= K particles all n - 1 others are neighbours
+    and the mean runs over those; a single particle has none, and its mean is zero. Between neighbours at
+    exactly the same distance the choice is arbitrary.
+
+    Parameters
+    ----------
+    points
+        Coordinates, shape (T, D); the search is done in float32 whatever the autocast mode.
+    packing
+        The jets.
+    n_neighbors
+        K.
+
+    Returns
+    -------
+    Neighbors
+        Rows and shares, shapes (T, K).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from omnilearn_lab.models.packing import Packing
+    >>> points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0]])
+    >>> nearest_neighbors(points, Packing.build(torch.tensor([0, 3])), n_neighbors=1).rows.flatten().tolist()
+    [1, 0, 1]
+    """
+    with torch.autocast(points.device.type, enabled=False):
+        slots = packing.to_slots(points.float())
+        found = [_search(group, group.take(slots), n_neighbors) for group in packing.groups]
+    rows = torch.cat([rows for rows, _ in found]).index_select(0, packing.row_slots)
+    share = torch.cat([share for _, share in found]).index_select(0, packing.row_slots)
+    return Neighbors(packing.slot_rows[rows.flatten()].view_as(rows), share)
+
+
+def _search(group: Group, points: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
+    """Return slots of the neighbours and their shares for each slot of a block."""
+    n_jets, length = group.shape
+    distance = _squared_distance(points)
+    distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    if not group.is_full:
+        distance.masked_fill_(~group.mask[:, None, :], torch.inf)
+    n_found = min(n_neighbors, length)
+    nearest = distance.topk(n_found, largest=False, sorted=False)
+    first = group.start + torch.arange(n_jets, device=points.device)[:, None, None] * length
+    itself = first + torch.arange(length, device=points.device)[None, :, None]
+    is_real = torch.isfinite(nearest.values)
+    slots = torch.where(is_real, first + nearest.indices, itself).flatten(0, 1)
+    share = (is_real / is_real.sum(-1, keepdim=True).clamp(min=1)).flatten(0, 1)
+    if n_found == n_neighbors:
+        return slots, share
+    missing = n_neighbors - n_found
+    return (
+        torch.cat([slots, itself.expand(n_jets, length, missing).flatten(0, 1)], 1),
+        functional.pad(share, (0, missing)),
+    )
+
+
+def _squared_distance(points: Tensor) -> Tensor:
+    """Squared distances, (G, m, D) to (G, m, m); from differences in the plane, from products above."""
+    if points.shape[-1] <= 3:
+        return sum((c[:, :, None] - c[:, None, :]).square() for c in points.unbind(-1))  # type: ignore[return-value]
+    points = points - points.mean(1, keepdim=True)
+    norm = points.square().sum(-1)
+    return torch.baddbmm(norm[:, :, None] + norm[:, None, :], points, points.transpose(1, 2), alpha=-2)
+
+
+class EdgeConvolution(nn.Module):
+    """Mean over the K nearest neighbours j of a two-layer network of [x_j - x_i, x_i].
+
+    The first layer acts on every particle once, not on every edge: with W = [W_a, W_b],
+    W [x_j - x_i, x_i] + b = W_a x_j + (W_b - W_a) x_i + b.
+
+    Parameters
+    ----------
+    n_in, n_out
+        Columns of input and output; the hidden width is ``2 * n_out``.
+    exact_input
+        Keep the first layer in float32 under autocast (for coordinates, where differences matter).
+    """
+
+    def __init__(self, n_in: int, n_out: int, *, exact_input: bool = False) -> None:
+        super().__init__()
+        self.first = nn.Linear(2 * n_in, 2 * n_out)
+        self.second = nn.Linear(2 * n_out, n_out)
+        self.exact_input = exact_input
+
+    def forward(self, rows: Tensor, neighbors: Neighbors) -> Tensor:
+        """Map (T, n_in) to (T, n_out)."""
+        enabled = torch.is_autocast_enabled(rows.device.type) and not self.exact_input
+        with torch.autocast(rows.device.type, enabled=enabled):
+            difference, center = self.first.weight.chunk(2, 1)
+            sent = functional.linear(rows, difference)  # (T, 2 n_out)
+            kept = functional.linear(rows, center - difference, self.first.bias)
+        dtype = _compute_dtype(rows)
+        return _EdgeMean.apply(sent, kept, self.second.weight, self.second.bias, neighbors, dtype)
+
+
+def _compute_dtype(rows: Tensor) -> torch.dtype:
+    device = rows.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else rows.dtype
+
+
+class _EdgeMean(torch.autograd.Function):
+    """y_i = sum_j share_ij GELU(W GELU(sent_j + kept_i) + b), in chunks of rows that stay in cache.
+
+    The hidden layer is recomputed in the backward pass; only the second pre-activation is kept.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        sent: Tensor,
+        kept: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        neighbors: Neighbors,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        weight_c, bias_c = weight.to(dtype), bias.to(dtype)
+        out = sent.new_empty(len(sent), len(weight), dtype=torch.promote_types(weight.dtype, dtype))
+        saved = []
+        for rows in _chunks(sent, neighbors):
+            hidden = functional.gelu(_hidden(sent, kept, neighbors, rows).to(dtype))
+            before = functional.linear(hidden, weight_c, bias_c)
+            share = neighbors.share[rows].to(dtype)
+            edges = functional.gelu(before).view(*share.shape, -1).mul_(share[..., None])
+            torch.sum(edges, 1, dtype=out.dtype, out=out[rows])
+            saved.append(before)
+        ctx.save_for_backward(sent, kept, weight, *saved)
+        ctx.neighbors, ctx.dtype = neighbors, dtype
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        sent, kept, weight, *saved = ctx.saved_tensors
+        neighbors, dtype = ctx.neighbors, ctx.dtype
+        weight_c, gradient = weight.to(dtype), gradient.to(dtype)
+        d_sent, d_kept = torch.zeros_like(sent, dtype=weight.dtype), torch.empty_like(kept)
+        d_weight, d_bias = torch.zeros_like(weight), weight.new_zeros(len(weight))
+        for rows, before in zip(_chunks(sent, neighbors), saved, strict=True):
+            before_hidden = _hidden(sent, kept, neighbors, rows).to(dtype)
+            share = neighbors.share[rows].to(dtype)
+            d_edges = (gradient[rows, None] * share[..., None]).flatten(0, 1)
+            d_before = torch.ops.aten.gelu_backward(d_edges, before)
+            d_weight += d_before.t() @ functional.gelu(before_hidden)
+            d_bias += d_before.sum(0)
+            d_hidden = torch.ops.aten.gelu_backward(d_before @ weight_c, before_hidden)
+            torch.sum(d_hidden.view(*share.shape, -1), 1, dtype=kept.dtype, out=d_kept[rows])
+            d_sent.index_add_(0, neighbors.rows[rows].flatten(), d_hidden.to(d_sent.dtype))
+        return d_sent.to(sent.dtype), d_kept, d_weight, d_bias, None, None
+
+
+def _hidden(sent: Tensor, kept: Tensor, neighbors: Neighbors, rows: slice) -> Tensor:
+    """First-layer pre-activation of the edges of some rows, (rows K, width)."""
+    index = neighbors.rows[rows]
+    edges = sent.index_select(0, index.flatten())
+    edges.view(*index.shape, -1).add_(kept[rows, None])
+    return edges
+
+
+def _chunks(sent: Tensor, neighbors: Neighbors) -> list[slice]:
+    n_rows, width = sent.shape
+    size = n_rows
+    if sent.device.type == "cpu":
+        size = max(1, CHUNK_NUMBERS // (width * neighbors.rows.shape[1]))
+    return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]

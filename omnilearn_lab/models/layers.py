@@ -1,0 +1,253 @@
+"""Building blocks on packed rows: norm and attention within a jet, scale and shift, time embedding."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from omnilearn_lab.models.packing import Group, Packing
+
+__all__ = [
+    "Attention",
+    "FeedForward",
+    "JetNorm",
+    "LayerScale",
+    "TimeEmbedding",
+    "modulate",
+]
+
+
+class JetNorm(nn.Module):
+    """Normalise all n d numbers of a jet together, then scale and shift each channel.
+
+    y = gamma (x - mean) / sqrt(variance + eps) + beta, mean and variance over the particles *and* channels
+    of one jet; group normalisation with one group.
+
+    Parameters
+    ----------
+    width
+        Channels d.
+    eps
+        Added to the variance.
+
+    References
+    ----------
+    Y. Wu, K. He, Group Normalization, arXiv:1803.08494.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from omnilearn_lab.models.packing import Packing
+    >>> packing = Packing.build(torch.tensor([0, 2]))
+    >>> JetNorm(1, eps=0.0)(torch.tensor([[1.0], [3.0]]), packing).tolist()
+    [[-1.0], [1.0]]
+    """
+
+    def __init__(self, width: int, eps: float = 1e-3) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.eps = eps
+
+    def forward(self, rows: Tensor, packing: Packing) -> Tensor:
+        """Map (T, d) to (T, d), in float32 whatever the autocast mode."""
+        return _Normalize.apply(rows.to(self.weight.dtype), self.weight, self.bias, packing, self.eps)
+
+    def each(self, rows: Tensor) -> Tensor:
+        """Normalise every row on its own, (B, d) to (B, d): jets of one particle."""
+        return functional.layer_norm(rows, self.weight.shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """Width and eps."""
+        return f"{len(self.weight)}, eps={self.eps}"
+
+
+class _Normalize(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, gamma: Tensor, beta: Tensor, packing: Packing, eps: float) -> Tensor:
+        size = packing.counts.to(rows.dtype) * rows.shape[1]
+        mean = _weighted_sum(rows.sum(1), packing) / size
+        centered = rows - packing.to_rows(mean)[:, None]
+        squares = torch.linalg.vector_norm(centered, dim=1).square_()
+        spread = packing.to_rows(torch.rsqrt(_weighted_sum(squares, packing) / size + eps))[:, None]
+        normal = centered.mul_(spread)
+        ctx.save_for_backward(normal, spread, gamma)
+        ctx.packing, ctx.size = packing, size
+        return torch.addcmul(beta, normal, gamma)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        normal, spread, gamma = ctx.saved_tensors
+        packing = ctx.packing
+        product = gradient * normal
+        d_beta, d_gamma = gradient.sum(0), product.sum(0)
+        along = packing.to_rows(packing.sum_rows(product @ gamma) / ctx.size)[:, None]
+        common = packing.to_rows(packing.sum_rows(gradient @ gamma) / ctx.size)[:, None]
+        back = torch.addcmul(common, normal, along)
+        if packing.row_weight is not None:
+            back.mul_(packing.row_weight[:, None])
+        d_rows = torch.mul(gradient, gamma).sub_(back).mul_(spread)
+        return d_rows, d_gamma, d_beta, None, None
+
+
+def _weighted_sum(values: Tensor, packing: Packing) -> Tensor:
+    if packing.row_weight is not None:
+        values = values * packing.row_weight
+    return packing.sum_rows(values)
+
+
+class LayerScale(nn.Module):
+    """Multiply each channel by a trained factor that starts small.
+
+    References
+    ----------
+    H. Touvron et al., Going deeper with image transformers, arXiv:2103.17239.
+    """
+
+    def __init__(self, width: int, start: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((width,), start))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Map (..., d) to (..., d)."""
+        return rows * self.weight
+
+
+class FeedForward(nn.Module):
+    """Two dense layers with GELU between: (..., n_in) to (..., n_out)."""
+
+    def __init__(self, n_in: int, n_hidden: int, n_out: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.first = nn.Linear(n_in, n_hidden)
+        self.second = nn.Linear(n_hidden, n_out)
+        self.dropout = dropout
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Apply the layers."""
+        hidden = functional.gelu(self.first(rows))
+        return self.second(functional.dropout(hidden, self.dropout, self.training))
+
+
+class Attention(nn.Module):
+    """Multi-head attention among the particles of each jet.
+
+    Parameters
+    ----------
+    width
+        Channels d.
+    n_heads
+        Heads H; each has d / H channels.
+    """
+
+    def __init__(self, width: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.qkv = nn.Linear(width, 3 * width)  # query, key and value rows, in this order
+        self.out = nn.Linear(width, width)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the kernels with the bounds Keras uses for three-axis attention kernels."""
+        width, head = self.out.in_features, self.out.in_features // self.n_heads
+        bound = math.sqrt(6 / (width * (self.n_heads + head)))
+        nn.init.uniform_(self.qkv.weight, -bound, bound)
+        bound = math.sqrt(6 / (self.n_heads * (head + width)))
+        nn.init.uniform_(self.out.weight, -bound, bound)
+        nn.init.zeros_(self.qkv.bias)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, rows: Tensor, packing: Packing) -> Tensor:
+        """Let every row attend to all rows of its jet: (T, d) to (T, d)."""
+        slots = packing.to_slots(self.qkv(rows))  # (S, 3 d)
+        mixed = [self._mix(group.take(slots), group) for group in packing.groups]
+        return self.out(packing.from_slots(torch.cat(mixed)))
+
+    def _mix(self, qkv: Tensor, group: Group) -> Tensor:
+        query, key, value = self._split(qkv)  # (G, H, m, d / H) each
+        return attend(query, key, value, group).transpose(1, 2).flatten(2).flatten(0, 1)
+
+    def attend_token(self, rows: Tensor, packing: Packing) -> Tensor:
+        """Let the first slot of every jet attend to all its rows: (T, d) to (B, d)."""
+        weight, bias, width = self.qkv.weight, self.qkv.bias, rows.shape[1]
+        slots = packing.to_slots(functional.linear(rows, weight[width:], bias[width:]))  # (S, 2 d)
+        firsts = torch.cat([group.take(packing.slot_rows)[:, 0] for group in packing.groups])
+        query = functional.linear(rows.index_select(0, firsts), weight[:width], bias[:width])
+        mixed, start = [], 0
+        for group in packing.groups:
+            stop = start + group.shape[0]
+            key, value = self._split(group.take(slots))
+            q = query[start:stop].view(-1, 1, self.n_heads, width // self.n_heads).transpose(1, 2)
+            mixed.append(attend(q, key, value, group).flatten(1))
+            start = stop
+        return self.out(torch.cat(mixed).index_select(0, packing.jet_slots))
+
+    def _split(self, columns: Tensor) -> tuple[Tensor, ...]:
+        """(G, m, k d) to k tensors (G, H, m, d / H)."""
+        head = self.out.in_features // self.n_heads
+        n_jets, length, _ = columns.shape
+        return columns.view(n_jets, length, -1, self.n_heads, head).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, group: Group) -> Tensor:
+    """Scaled dot-product attention in a block: (G, H, q, h), (G, H, m, h) twice to (G, H, q, h)."""
+    bias = _key_bias(group, query.dtype)
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+        # the fused kernel's bfloat16 backward pass is several times slower than these products
+        logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        if bias is not None:
+            logits = logits + bias
+        return torch.softmax(logits, -1) @ value
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+
+
+def _key_bias(group: Group, dtype: torch.dtype) -> Tensor | None:
+    """Additive logits (G, 1, 1, m): minus infinity in empty slots; None where nothing is to be added."""
+    if group.key_bias is not None:
+        return group.key_bias[:, None, None, :].to(dtype)
+    if group.is_full:
+        return None
+    zero = torch.zeros((), dtype=dtype, device=group.mask.device)
+    return torch.where(group.mask, zero, -torch.inf)[:, None, None, :]
+
+
+class TimeEmbedding(nn.Module):
+    """Sines and cosines of the diffusion time, times the time, then two dense layers with SiLU, no biases.
+
+    e = t [sin(1000 t f_k), cos(1000 t f_k)], f_k = 10000^(-k / 31), k = 0 ... 31; exactly zero at t = 0.
+
+    Parameters
+    ----------
+    width
+        Columns d of the output.
+
+    Examples
+    --------
+    >>> import torch
+    >>> TimeEmbedding(4)(torch.zeros(1)).abs().sum().item()
+    0.0
+    """
+
+    N_FREQUENCIES = 32
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(2 * self.N_FREQUENCIES, 2 * width, bias=False)
+        self.second = nn.Linear(2 * width, width, bias=False)
+
+    def forward(self, time: Tensor) -> Tensor:
+        """Map (B,) to (B, d)."""
+        step = torch.arange(self.N_FREQUENCIES, dtype=torch.float32, device=time.device)
+        frequency = torch.exp(-step * (math.log(10_000.0) / (self.N_FREQUENCIES - 1)))
+        angle = (time.float()[:, None] * frequency) * 1000.0  # float32, in this order
+        waves = torch.cat([angle.sin(), angle.cos()], 1) * time[:, None]
+        return functional.silu(self.second(functional.silu(self.first(waves))))
+
+
+def modulate(rows: Tensor, scale_shift: Tensor, packing: Packing) -> Tensor:
+    """Return x (1 + s) + h with s and h the halves of a jet's (B, 2 d), for rows (T, d)."""
+    scale, shift = packing.to_rows(scale_shift).chunk(2, 1)
+    return torch.addcmul(rows + shift, rows, scale)

@@ -1,0 +1,446 @@
+"""PET, the Point-Edge Transformer of OmniLearn: one body, a classifier head and a generator head.
+
+Reading order: configuration, body, heads, model. Everything runs on packed jets, so padding does not exist.
+
+References
+----------
+V. Mikuni, B. Nachman, OmniLearn: a method to simultaneously facilitate all jet physics tasks,
+arXiv:2404.16091.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.models.edges import EdgeConvolution, Neighbors, nearest_neighbors
+from omnilearn_lab.models.layers import Attention, FeedForward, JetNorm, LayerScale, TimeEmbedding, modulate
+from omnilearn_lab.models.packing import Batch, Packing
+
+__all__ = [
+    "PET",
+    "Body",
+    "ClassifierHead",
+    "ClassifierOutput",
+    "GeneratorHead",
+    "JointOutput",
+    "PETConfig",
+    "ParticleHead",
+]
+
+logger = logging.getLogger(__name__)
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"width": 64, "n_layers": 4, "n_heads": 4},
+    "small": {"width": 128, "n_layers": 8, "n_heads": 4},
+}
+CLASS_TOKENS = ("trained", "zero")
+
+
+@dataclass(frozen=True)
+class PETConfig:
+    """Sizes and choices of a :class:`PET`.
+
+    The defaults follow the paper. Where the paper's text and its program differ, the program's choice is a
+    named value: ``class_token="zero"`` (never trained), ``feature_drop=0``, ``label_drop=0`` (never active).
+
+    Parameters
+    ----------
+    n_features, n_jet_features, n_classes
+        Particle inputs F, jet inputs J, classes C.
+    width, n_layers, n_heads
+        Channels d, transformer blocks and heads of the body.
+    n_neighbors, n_edge_layers
+        Neighbours K and edge convolutions.
+    n_class_layers, n_generator_layers
+        Blocks of the two heads.
+    n_targets
+        Jet quantities that the classifier head regresses; None for the J jet inputs.
+    n_particle_classes
+        Classes of a particle (track origin); 0 for no particle head.
+    n_diffused
+        Leading features that are perturbed and generated.
+    layer_scale
+        Start value of the residual scales.
+    class_token
+        ``"trained"`` (paper) or ``"zero"``.
+    n_kept_features, feature_drop
+        Features from ``n_kept_features`` on (particle identification) are set to zero with this
+        probability, for all particles of a jet together, in training.
+    label_drop
+        Probability that the generator does not see the label of a jet, in training.
+    dropout
+        Dropout inside the feed-forward layers.
+
+    Examples
+    --------
+    >>> PETConfig.named("small", n_classes=2).width
+    128
+    """
+
+    n_features: int = 13
+    n_jet_features: int = 4
+    n_classes: int = 10
+    width: int = 128
+    n_layers: int = 8
+    n_heads: int = 4
+    n_neighbors: int = 10
+    n_edge_layers: int = 2
+    n_class_layers: int = 2
+    n_generator_layers: int = 2
+    n_targets: int | None = None
+    n_particle_classes: int = 0
+    n_diffused: int = 3
+    layer_scale: float = 1e-5
+    class_token: str = "trained"
+    n_kept_features: int = 7
+    feature_drop: float = 0.1
+    label_drop: float = 0.1
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.width % self.n_heads:
+            raise ConfigError(f"width {self.width} is not a multiple of n_heads {self.n_heads}: change one")
+        if self.class_token not in CLASS_TOKENS:
+            raise ConfigError(f"class_token '{self.class_token}'; {nearest(self.class_token, CLASS_TOKENS)}")
+        if not 1 <= self.n_diffused <= self.n_features:
+            raise ConfigError(f"n_diffused {self.n_diffused} is not in 1 ... n_features {self.n_features}")
+        for name in ("feature_drop", "label_drop", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} {getattr(self, name)} is not a probability below one")
+
+    @classmethod
+    def named(cls, size: str, **overrides: Any) -> PETConfig:
+        """Return the configuration of a named size, ``"tiny"`` or ``"small"`` (the paper's)."""
+        if size not in SIZES:
+            raise ConfigError(f"PET has no size '{size}'; {nearest(size, SIZES)}")
+        return cls(**{**SIZES[size], **overrides})
+
+    @property
+    def n_regressed(self) -> int:
+        """Columns of the regression output."""
+        return self.n_jet_features if self.n_targets is None else self.n_targets
+
+
+class ClassifierOutput(NamedTuple):
+    """Class logits (B, C) and regressed jet quantities (B, J)."""
+
+    logits: Tensor
+    jet: Tensor
+
+
+class JointOutput(NamedTuple):
+    """Both heads on clean and perturbed jets: the terms of the pretraining loss."""
+
+    clean: ClassifierOutput
+    perturbed: ClassifierOutput
+    velocity: Tensor  # (T, n_diffused)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block with layer scales: attention among the particles of a jet, then an MLP."""
+
+    def __init__(self, config: PETConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.norm_attention, self.norm_forward = JetNorm(width), JetNorm(width)
+        self.attention = Attention(width, config.n_heads)
+        self.forward_layer = FeedForward(width, 2 * width, width, dropout=config.dropout)
+        self.scale_attention = LayerScale(width, config.layer_scale)
+        self.scale_forward = LayerScale(width, config.layer_scale)
+
+    def forward(self, rows: Tensor, packing: Packing, context: Tensor | float = 0.0) -> Tensor:
+        """Map (T, d) to (T, d); ``context`` is added in front of the attention only."""
+        seen = self.norm_attention(rows + context, packing)
+        rows = rows + self.scale_attention(self.attention(seen, packing))
+        return rows + self.scale_forward(self.forward_layer(self.norm_forward(rows, packing)))
+
+
+class Body(nn.Module):
+    """Embed the particles of a jet: feature and edge embeddings, then transformer blocks.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+    """
+
+    def __init__(self, config: PETConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.config = config
+        self.embedding = FeedForward(config.n_features, 2 * width, width)
+        self.time = TimeEmbedding(width)
+        self.time_modulation = nn.Linear(width, 2 * width, bias=False)
+        sizes = [config.n_features] + [width] * config.n_edge_layers
+        self.edges = nn.ModuleList(
+            EdgeConvolution(n_in, width, exact_input=n_in != width) for n_in in sizes[: config.n_edge_layers]
+        )
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+
+    def forward(self, batch: Batch, time: Tensor | None = None) -> Tensor:
+        """Map a batch to particle embeddings (T, d); ``time`` (B,) is None for clean jets."""
+        packing = batch.packing
+        features = self.drop_features(batch.features, packing)
+        rows = self.embed(features)
+        if time is not None:
+            rows = modulate(rows, functional.gelu(self.time_modulation(self.time(time))).float(), packing)
+        rows = rows + self.local(features, batch.points, packing)
+        start = rows
+        for block in self.blocks:
+            rows = block(rows, packing)
+        return rows + start
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Embed each particle on its own: (T, F) to (T, d)."""
+        with torch.autocast(features.device.type, enabled=False):  # coordinates keep their full precision
+            hidden = functional.gelu(self.embedding.first(features))
+        return functional.gelu(self.embedding.second(hidden)).float()
+
+    def local(self, features: Tensor, points: Tensor, packing: Packing) -> Tensor:
+        """Edge convolutions: neighbours in the plane first, then in the learned channels."""
+        rows = features
+        for layer in self.edges:
+            rows = layer(rows, self.neighbors(points, packing))
+            points = rows
+        return rows
+
+    def neighbors(self, points: Tensor, packing: Packing) -> Neighbors:
+        """Nearest other particles of the same jet."""
+        return nearest_neighbors(points, packing, n_neighbors=self.config.n_neighbors)
+
+    def drop_features(self, features: Tensor, packing: Packing) -> Tensor:
+        """Set the identification columns of some jets to zero, in training."""
+        config = self.config
+        if not self.training or config.feature_drop == 0 or config.n_kept_features >= config.n_features:
+            return features
+        kept = torch.rand(packing.n_jets, 1, device=features.device) >= config.feature_drop
+        known, dropped = features.tensor_split([config.n_kept_features], 1)
+        return torch.cat([known, dropped * packing.to_rows(kept)], 1)
+
+
+class ClassBlock(nn.Module):
+    """A class token attends to the particles of its jet, then passes an MLP; the particles stay."""
+
+    def __init__(self, config: PETConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.norm_attention, self.norm_after, self.norm_forward = (JetNorm(width) for _ in range(3))
+        self.attention = Attention(width, config.n_heads)
+        self.forward_layer = FeedForward(width, 2 * width, width, dropout=config.dropout)
+        self.scale_attention = LayerScale(width, config.layer_scale)
+        self.scale_forward = LayerScale(width, config.layer_scale)
+
+    def forward(self, token: Tensor, rows: Tensor, packing: Packing) -> Tensor:
+        """Map tokens (B, d) to tokens (B, d), given particles (T, d)."""
+        seen = self.norm_attention(torch.cat([rows, token]), packing.with_token)
+        update = self.norm_after.each(self.attention.attend_token(seen, packing.with_token).float())
+        token = token + self.scale_attention(update)
+        return token + self.scale_forward(self.forward_layer(self.norm_forward.each(token)))
+
+
+class ClassifierHead(nn.Module):
+    """Class logits and regressed jet quantities from particle embeddings and jet features."""
+
+    def __init__(self, config: PETConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.modulation = nn.Linear(config.n_jet_features, 2 * width)
+        token = torch.zeros(1, width)
+        if config.class_token == "trained":
+            self.token = nn.Parameter(token)
+        else:
+            self.register_buffer("token", token, persistent=False)
+        self.blocks = nn.ModuleList(ClassBlock(config) for _ in range(config.n_class_layers))
+        self.norm = JetNorm(width)
+        self.logits = nn.Linear(width, config.n_classes)
+        self.regression = nn.Linear(width, config.n_regressed)
+
+    def forward(self, rows: Tensor, batch: Batch) -> ClassifierOutput:
+        """Map body output (T, d) to logits (B, C) and jet quantities (B, J)."""
+        rows = modulate(rows, functional.gelu(self.modulation(batch.jet)).float(), batch.packing)
+        token = self.token.expand(len(batch), -1)
+        for block in self.blocks:
+            token = block(token, rows, batch.packing)
+        token = self.norm.each(token)
+        return ClassifierOutput(self.logits(token).float(), self.regression(token).float())
+
+
+class GeneratorHead(nn.Module):
+    """Velocity of each particle from the body output, the time, the jet features and the class."""
+
+    def __init__(self, config: PETConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.config = config
+        self.time = TimeEmbedding(width)
+        self.jet = nn.Linear(config.n_jet_features, width)
+        self.condition = FeedForward(2 * width, 2 * width, width)
+        self.label = nn.Linear(config.n_classes, width, bias=False)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_generator_layers))
+        self.norm = JetNorm(width)
+        self.out = nn.Linear(width, config.n_features)
+
+    def forward(self, rows: Tensor, batch: Batch, time: Tensor, label: Tensor | None) -> Tensor:
+        """Map body output (T, d), time (B,) and one-hot labels (B, C) to velocities (T, F)."""
+        packing = batch.packing
+        stream = packing.to_rows(self.conditioning(batch.jet, time, label))
+        for block in self.blocks:
+            stream = block(stream, packing, rows)
+        return self.out(self.norm(stream + rows, packing)).float()
+
+    def conditioning(self, jet: Tensor, time: Tensor, label: Tensor | None) -> Tensor:
+        """What the generator knows about each jet: (B, d)."""
+        known = torch.cat([self.time(time), functional.gelu(self.jet(jet))], 1)
+        condition = functional.gelu(self.condition(known)).float()
+        if label is None:
+            return condition
+        embedded = self.label(label)
+        if self.training and self.config.label_drop:
+            kept = torch.rand(len(label), 1, device=label.device) >= self.config.label_drop
+            embedded = embedded * kept
+        return condition + embedded
+
+
+class ParticleHead(nn.Module):
+    """Class logits of each particle (its origin), from body output and jet features."""
+
+    def __init__(self, config: PETConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.modulation = nn.Linear(config.n_jet_features, 2 * width)
+        self.norm = JetNorm(width)
+        self.layers = FeedForward(width, 2 * width, config.n_particle_classes, dropout=config.dropout)
+
+    def forward(self, rows: Tensor, batch: Batch) -> Tensor:
+        """Map (T, d) to (T, particle classes)."""
+        rows = modulate(rows, functional.gelu(self.modulation(batch.jet)).float(), batch.packing)
+        return self.layers(self.norm(rows, batch.packing)).float()
+
+
+class PET(nn.Module):
+    """Point-Edge Transformer: body, classifier head, generator head, optional particle head.
+
+    A jet's output depends on its own particles alone: not on their order, on other jets of the batch, or on
+    any padded length.
+
+    Parameters
+    ----------
+    config
+        Sizes and choices; None for the paper's.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = PET(PETConfig.named("tiny", n_classes=2))
+    >>> mask = torch.tensor([[True, True, False], [True, True, True]])
+    >>> batch = Batch.from_padded(torch.randn(2, 3, 13), mask, jet=torch.zeros(2, 4))
+    >>> model.classify(batch).logits.shape, model.velocity(batch, torch.rand(2)).shape
+    (torch.Size([2, 2]), torch.Size([5, 3]))
+    """
+
+    def __init__(self, config: PETConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or PETConfig()
+        self.body = Body(config)
+        self.classifier = ClassifierHead(config)
+        self.generator = GeneratorHead(config)
+        self.particle = ParticleHead(config) if config.n_particle_classes else None
+        self.apply(_reset)
+
+    def classify(self, batch: Batch, time: Tensor | None = None) -> ClassifierOutput:
+        """Class logits (B, C) and jet quantities (B, J); ``time`` (B,) for perturbed jets."""
+        return self.classifier(self.body(batch, time), batch)
+
+    forward = classify
+
+    def velocity(self, batch: Batch, time: Tensor, label: Tensor | None = None) -> Tensor:
+        """Velocity (T, n_diffused) of perturbed jets at a time (B,); ``label`` (B,) or one-hot (B, C)."""
+        rows = self.body(batch, time)
+        return self.generator(rows, batch, time, self.one_hot(label))[:, : self.config.n_diffused]
+
+    def joint(self, clean: Batch, perturbed: Batch, time: Tensor, label: Tensor | None = None) -> JointOutput:
+        """Both heads for pretraining; clean and perturbed jets pass the body and the classifier together."""
+        both = Batch.stack([clean, perturbed])
+        rows = self.body(both, torch.cat([torch.zeros_like(time), time]))
+        output = self.classifier(rows, both)
+        n_jets, n_rows = len(clean), len(clean.features)
+        velocity = self.generator(rows[n_rows:], perturbed, time, self.one_hot(label))
+        return JointOutput(
+            ClassifierOutput(*(part[:n_jets] for part in output)),
+            ClassifierOutput(*(part[n_jets:] for part in output)),
+            velocity[:, : self.config.n_diffused],
+        )
+
+    def classify_particles(self, batch: Batch) -> Tensor:
+        """Class logits of each particle, (T, particle classes)."""
+        if self.particle is None:
+            raise ConfigError("this PET has no particle head: set n_particle_classes in its configuration")
+        return self.particle(self.body(batch), batch)
+
+    def one_hot(self, label: Tensor | None) -> Tensor | None:
+        """Class numbers (B,) to float one-hot rows (B, C); rows and None pass unchanged."""
+        if label is None or label.dim() == 2:
+            return label
+        return functional.one_hot(label, self.config.n_classes).float()
+
+    def replace_heads(self, *, n_classes: int | None = None, n_jet_features: int | None = None) -> list[str]:
+        """Give the heads other sizes; only the layers whose shape changes start anew.
+
+        Parameters
+        ----------
+        n_classes, n_jet_features
+            New sizes; None keeps the present one.
+
+        Returns
+        -------
+        list of str
+            Names of the parameters that were re-initialised (also logged).
+        """
+        changes = {"n_classes": n_classes, "n_jet_features": n_jet_features}
+        config = dataclasses.replace(self.config, **{k: v for k, v in changes.items() if v is not None})
+        fresh = PET(config).to(next(self.parameters()).device)
+        renewed = list(_swap_layers(self, fresh))
+        self.config = config
+        for module in self.modules():
+            if isinstance(getattr(module, "config", None), PETConfig):
+                module.config = config
+        logger.info("re-initialised for %s: %s", changes, ", ".join(renewed) or "nothing")
+        return renewed
+
+    @property
+    def n_parameters(self) -> dict[str, int]:
+        """Trainable parameters of each part."""
+        return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
+
+
+def _swap_layers(model: nn.Module, fresh: nn.Module) -> Iterator[str]:
+    """Put the layers of ``fresh`` whose shapes differ into ``model``; yield their parameters' names."""
+    for name, layer in list(model.named_modules()):
+        other = fresh.get_submodule(name)
+        if _own_shapes(layer) != _own_shapes(other):
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, other)
+            yield from (f"{name}.{key}" for key in _own_shapes(other))
+
+
+def _own_shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: parameter.shape for name, parameter in module.named_parameters(recurse=False)}
+
+
+def _reset(module: nn.Module) -> None:
+    """Glorot-uniform kernels and zero biases for dense layers; attention has bounds of its own."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    if isinstance(module, Attention):  # visited after its dense layers
+        module.reset_parameters()
