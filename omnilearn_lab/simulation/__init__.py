@@ -1,0 +1,28 @@
+"""Simulated jets: recipes, events (Pythia 8.3), fast detector simulation, clustering (FastJet), parallel runs."""
+
+from omnilearn_lab.simulation.cards import ATLAS_LIKE, CARDS, CMS_LIKE, FULL_LIKE, DetectorCard, card
+from omnilearn_lab.simulation.detector import reconstruct, soft_efficiency
+from omnilearn_lab.simulation.recipes import RECIPES, JetWindow, Profile, Recipe, Sample, recipe
+from omnilearn_lab.simulation.run import PairedJets, simulate, simulate_pairs
+from omnilearn_lab.simulation.workers import usable_cores
+
+__all__ = [
+    "ATLAS_LIKE",
+    "CARDS",
+    "CMS_LIKE",
+    "FULL_LIKE",
+    "RECIPES",
+    "DetectorCard",
+    "JetWindow",
+    "PairedJets",
+    "Profile",
+    "Recipe",
+    "Sample",
+    "card",
+    "reconstruct",
+    "recipe",
+    "simulate",
+    "simulate_pairs",
+    "soft_efficiency",
+    "usable_cores",
+]

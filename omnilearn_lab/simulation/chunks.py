@@ -1,0 +1,186 @@
+"""A simulation in numbered pieces: each has its own seed, so any worker can make it, in any order."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn_lab.errors import DataFileError, JetsError, SimulationError
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.simulation.events import EventSource
+from omnilearn_lab.simulation.recipes import Recipe
+from omnilearn_lab.simulation.selection import SELECTORS, Selected
+
+__all__ = ["Chunk", "make_chunk", "read_chunk", "write_chunk"]
+
+_BATCH = 250                  # events; part of what fixes the jets
+_MAX_EMPTY = 40               # batches without a single jet before giving up
+_MAX_CHUNKS = 100_000         # per sample, for event numbers
+_EVENTS_PER_CHUNK = 10_000_000
+_MAX_SEED = 900_000_000       # of Pythia
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One piece of work.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    sample, number : int
+        Which sample, and the how-manieth piece of it.
+    n_units : int
+        Jets, or pairs of jets where the recipe makes pairs. A smaller number gives the first of the same jets.
+    seed : int
+        Of the whole simulation.
+    """
+
+    recipe: Recipe
+    sample: int
+    number: int
+    n_units: int
+    seed: int
+
+    @property
+    def file_name(self) -> str:
+        """Name of this piece in the cache."""
+        return f"{self.recipe.samples[self.sample].name}-{self.number:05d}.npz"
+
+    @property
+    def n_jets(self) -> int:
+        """Jets per level."""
+        return self.n_units * self.recipe.jets_per_unit
+
+
+def make_chunk(chunk: Chunk) -> Selected:
+    """Simulate one piece.
+
+    Returns
+    -------
+    dict of level name to Jets
+        All of ``chunk.n_jets`` jets.
+
+    Raises
+    ------
+    SimulationError
+        When the selection lets (almost) nothing through.
+    """
+    streams = [_stream(chunk, variant) for variant in range(len(chunk.recipe.samples[chunk.sample].variants))]
+    parts, n_found, n_empty = [], 0, 0
+    while n_found < chunk.n_jets:
+        part = _alternate([next(stream) for stream in streams], chunk.recipe.jets_per_unit)
+        n_empty = 0 if part else n_empty + 1
+        if n_empty > _MAX_EMPTY:
+            raise SimulationError(
+                f"recipe '{chunk.recipe.name}', sample '{chunk.recipe.samples[chunk.sample].name}': no jet in "
+                f"{n_empty * _BATCH} events; check its pt window and hard-process range"
+            )
+        if part:
+            parts.append(part)
+            n_found += len(part[chunk.recipe.levels[0]])
+    return {level: Jets.concatenate([p[level] for p in parts])[: chunk.n_jets] for level in chunk.recipe.levels}
+
+
+def _stream(chunk: Chunk, variant: int) -> Iterator[Selected]:
+    """Yield the jets of batch after batch of one variant, with event numbers unique in the whole simulation."""
+    recipe, sample = chunk.recipe, chunk.recipe.samples[chunk.sample]
+    root = np.random.SeedSequence(chunk.seed, spawn_key=(chunk.sample, chunk.number, variant))
+    rng = np.random.default_rng(root.spawn(1)[0])
+    settings = (*recipe.settings, *recipe.active.settings, *sample.settings, *sample.variants[variant])
+    source = EventSource(settings, int(root.generate_state(1, np.uint64)[0] % _MAX_SEED) + 1)
+    first = (chunk.sample * _MAX_CHUNKS + chunk.number) * _EVENTS_PER_CHUNK + variant * _BATCH
+    while True:
+        found = SELECTORS[recipe.selector](recipe, sample, source.batch(_BATCH), rng)
+        yield {level: jets.with_jet(event=jets.jet["event"] + first) for level, jets in found.items()}
+        first += _BATCH * len(sample.variants)
+
+
+def _alternate(found: list[Selected], per_unit: int) -> Selected:
+    """Join the variants so that their jets take turns."""
+    found = [f for f in found if f]
+    if len(found) < 2:
+        return found[0] if found else {}
+    joined = {level: Jets.concatenate([f[level] for f in found]) for level in found[0]}
+    sizes = [len(next(iter(f.values()))) for f in found]
+    turn = np.concatenate([np.arange(size) // per_unit for size in sizes])
+    variant = np.repeat(np.arange(len(found)), sizes)
+    order = np.lexsort((variant, turn))
+    return {level: jets[order] for level, jets in joined.items()}
+
+
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def write_chunk(path: Path, parts: Selected) -> None:
+    """Write jets to a file that appears complete or not at all, with a checksum inside.
+
+    Raises
+    ------
+    DataFileError
+        When the file cannot be written (disk full, no permission).
+    """
+    arrays = _to_arrays(parts)
+    buffer = io.BytesIO()
+    np.savez(buffer, checksum=np.array(_checksum(arrays)), **arrays)
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(buffer.getbuffer())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise DataFileError(
+            f"cannot write {path}: {error}; free some space or choose another cache directory"
+        ) from error
+
+
+def read_chunk(path: Path, recipe: Recipe) -> Selected | None:
+    """Read jets written by :func:`write_chunk`; None when the file is damaged in any way.
+
+    Returns
+    -------
+    dict of level name to Jets, or None
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if str(arrays.pop("checksum")) != _checksum(arrays):
+            return None
+        return {level: _from_arrays(arrays, level, recipe.class_names) for level in recipe.levels}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, JetsError):
+        return None
+
+
+def _to_arrays(parts: Selected) -> dict[str, np.ndarray]:
+    arrays = {}
+    for level, jets in parts.items():
+        arrays[f"{level}/offsets"] = jets.offsets
+        arrays |= {f"{level}/particles/{name}": values for name, values in jets.particles.items()}
+        arrays |= {f"{level}/jet/{name}": values for name, values in jets.jet.items()}
+    return arrays
+
+
+def _from_arrays(arrays: dict[str, np.ndarray], level: str, class_names: tuple[str, ...]) -> Jets:
+    def columns(kind: str) -> dict[str, np.ndarray]:
+        prefix = f"{level}/{kind}/"
+        return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
+
+    return Jets(columns("particles"), arrays[f"{level}/offsets"], columns("jet"), class_names)
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape} ".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,280 @@
+"""Simulate a dataset: in parallel, reproducibly, resumable."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import queue
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+
+from omnilearn_lab.errors import DataFileError, SimulationError
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.simulation.chunks import Chunk, make_chunk, read_chunk, write_chunk
+from omnilearn_lab.simulation.recipes import Recipe, recipe
+from omnilearn_lab.simulation.selection import Selected
+from omnilearn_lab.simulation.workers import WorkerPool, usable_cores
+
+__all__ = ["PairedJets", "simulate", "simulate_pairs"]
+
+_CHUNK = 500   # jets (or pairs) per piece
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PairedJets:
+    """The same jets before and after the detector.
+
+    Parameters
+    ----------
+    truth, detector : Jets
+        Of equal length; row i of both comes from the event ``truth.jet["event"][i]``.
+    """
+
+    truth: Jets
+    detector: Jets
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+
+def simulate(
+    what: Recipe | str,
+    n_jets: int,
+    *,
+    seed: int = 1,
+    workers: int | Any | None = None,
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> Jets:
+    """Simulate the jets of a recipe.
+
+    The jets depend on recipe, number and seed alone, not on the workers. Asking for more jets with
+    the same seed gives the same jets and further ones, in another order. Different seeds give
+    independent jets.
+
+    Parameters
+    ----------
+    what : Recipe or str
+        A recipe, or the name of one (profile "quick").
+    n_jets : int
+        Shared out to the samples by their fractions.
+    seed : int
+        Not negative.
+    workers : int or executor, optional
+        Number of processes; all usable cores by default, 1 to stay in this process. Anything with
+        ``submit(function, argument)`` that returns futures also works, such as a Dask client.
+    cache : path, optional
+        Directory in which finished pieces are kept: an interrupted simulation goes on where it was.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Jets
+        In random order (pairs of one event stay together), with provenance.
+
+    Raises
+    ------
+    SimulationError
+        For an unknown recipe, an impossible number, or a recipe whose events do not pass its selection.
+    DataFileError
+        When the cache cannot be written.
+
+    Examples
+    --------
+    >>> jets = simulate("h1_dis", 20, workers=1, progress=False)   # doctest: +SKIP
+    """
+    chosen = recipe(what) if isinstance(what, str) else what
+    return _simulate_levels(chosen, n_jets, seed, workers=workers, cache=cache, progress=progress)[chosen.levels[0]]
+
+
+def simulate_pairs(
+    what: Recipe | str,
+    n_jets: int,
+    *,
+    seed: int = 1,
+    workers: int | Any | None = None,
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> PairedJets:
+    """Simulate jets at particle and at detector level, event by event; parameters as in :func:`simulate`.
+
+    Raises
+    ------
+    SimulationError
+        Also for a recipe that has one level only.
+    """
+    chosen = recipe(what) if isinstance(what, str) else what
+    if set(chosen.levels) != {"truth", "detector"}:
+        raise SimulationError(f"recipe '{chosen.name}' has one level only; use simulate() for it")
+    return PairedJets(**_simulate_levels(chosen, n_jets, seed, workers=workers, cache=cache, progress=progress))
+
+
+def _simulate_levels(
+    chosen: Recipe, n_jets: int, seed: int, *, workers: Any, cache: str | Path | None, progress: bool
+) -> Selected:
+    chunks = _plan(chosen, n_jets, seed)
+    with _cache_directory(chosen, seed, cache) as directory:
+        parts = _collect(chunks, directory, workers, progress)
+    joined = {level: Jets.concatenate([part[level] for part in parts]) for level in chosen.levels}
+    order = _order(n_jets, chosen.jets_per_unit, seed)
+    source = _provenance(chosen, n_jets, seed)
+    return {level: _finished(jets[order], source | {"level": level}) for level, jets in joined.items()}
+
+
+def _plan(chosen: Recipe, n_jets: int, seed: int) -> list[Chunk]:
+    """Cut the work into pieces, sample by sample."""
+    if n_jets < 1 or n_jets % chosen.jets_per_unit:
+        raise SimulationError(
+            f"n_jets is {n_jets}; recipe '{chosen.name}' needs a positive multiple of {chosen.jets_per_unit}"
+        )
+    if seed < 0:
+        raise SimulationError(f"seed is {seed}; it must not be negative")
+    units = _share(n_jets // chosen.jets_per_unit, [sample.fraction for sample in chosen.samples])
+    return [
+        Chunk(chosen, sample, number, min(_CHUNK, total - number * _CHUNK), seed)
+        for sample, total in enumerate(units)
+        for number in range(-(-total // _CHUNK))
+    ]
+
+
+def _share(total: int, fractions: Sequence[float]) -> list[int]:
+    """Split a number by fractions; what is left over goes to the largest remainders."""
+    exact = total * np.array(fractions, dtype=float) / np.sum(fractions)
+    shares = np.floor(exact).astype(int)
+    shares[np.argsort(shares - exact, kind="stable")[: total - shares.sum()]] += 1
+    return shares.tolist()
+
+
+def _collect(chunks: list[Chunk], directory: Path | None, workers: Any, progress: bool) -> list[Selected]:
+    """Return the pieces in order: from the cache where they are there, else made now."""
+    from tqdm.auto import tqdm
+
+    found = {i: part for i, chunk in enumerate(chunks) if (part := _cached(chunk, directory)) is not None}
+    missing = [i for i in range(len(chunks)) if i not in found]
+    total = sum(chunk.n_jets for chunk in chunks)
+    title = f"simulating {chunks[0].recipe.name}"
+    with tqdm(total=total, desc=title, unit="jet", disable=not progress, mininterval=0.5) as bar:
+        bar.update(sum(chunks[i].n_jets for i in found))
+        for i, part in _made(chunks, missing, workers):
+            if directory is not None:
+                write_chunk(directory / chunks[i].file_name, part)
+            found[i] = part
+            bar.update(chunks[i].n_jets)
+    return [found[i] for i in range(len(chunks))]
+
+
+def _made(chunks: list[Chunk], missing: list[int], workers: Any) -> Iterator[tuple[int, Selected]]:
+    """Yield (position, jets) of the missing pieces as they are finished."""
+    if workers is None:
+        workers = usable_cores()
+    if hasattr(workers, "submit"):
+        yield from _as_finished(chunks, missing, workers)
+        return
+    if workers < 1:
+        raise SimulationError(f"workers is {workers}; at least 1 is needed")
+    n_workers = min(workers, len(missing))
+    if n_workers <= 1:
+        yield from ((i, make_chunk(chunks[i])) for i in missing)
+        return
+    with WorkerPool(n_workers) as pool:
+        yield from _as_finished(chunks, missing, pool)
+
+
+def _as_finished(chunks: list[Chunk], missing: list[int], executor: Any) -> Iterator[tuple[int, Selected]]:
+    finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    futures = [(executor.submit(make_chunk, chunks[i]), i) for i in missing]
+    try:
+        for future, i in futures:
+            future.add_done_callback(lambda done, i=i: finished.put((i, done)))
+        for _ in futures:
+            i, done = finished.get()
+            yield i, done.result()
+    finally:
+        for future, _ in futures:
+            future.cancel()
+
+
+# ---- cache ---------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _cache_directory(chosen: Recipe, seed: int, cache: str | Path | None) -> Iterator[Path | None]:
+    """Yield the directory of this simulation, held by this process alone, or None without a cache."""
+    if cache is None:
+        yield None
+        return
+    pythia = importlib.metadata.version("pythia8mc")
+    directory = Path(cache) / f"{chosen.name}-{chosen.profile}-{chosen.digest()}-pythia{pythia}-seed{seed}"
+    _check_writable(directory)
+    lock = filelock.FileLock(directory / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        _log.warning("another process simulates %s in %s; waiting for it", chosen.name, directory)
+        lock.acquire()
+    try:
+        yield directory
+    finally:
+        lock.release()
+
+
+def _check_writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise DataFileError(
+            f"cannot write into the cache {directory}: {error}; choose another directory, or cache=None for none"
+        ) from error
+
+
+def _cached(chunk: Chunk, directory: Path | None) -> Selected | None:
+    """Return a piece from the cache when it is there, sound, and large enough."""
+    if directory is None or not (path := directory / chunk.file_name).exists():
+        return None
+    parts = read_chunk(path, chunk.recipe)
+    if parts is None:
+        _log.warning("%s is damaged; simulating it again", path)
+        return None
+    if len(parts[chunk.recipe.levels[0]]) < chunk.n_jets:
+        return None
+    return {level: jets[: chunk.n_jets] for level, jets in parts.items()}
+
+
+# ---- the whole -----------------------------------------------------------------------------------
+
+
+def _order(n_jets: int, per_unit: int, seed: int) -> np.ndarray:
+    """Random order of the jets that keeps units together."""
+    units = np.random.default_rng(seed).permutation(n_jets // per_unit)
+    return (units[:, None] * per_unit + np.arange(per_unit)).ravel()
+
+
+def _finished(jets: Jets, provenance: dict[str, Any]) -> Jets:
+    return Jets(jets.particles, jets.offsets, jets.jet, jets.class_names, provenance)
+
+
+def _provenance(chosen: Recipe, n_jets: int, seed: int) -> dict[str, Any]:
+    return {
+        "source": "simulated",
+        "recipe": chosen.name,
+        "title": chosen.title,
+        "profile": chosen.profile,
+        "version": chosen.version,
+        "digest": chosen.digest(),
+        "seed": seed,
+        "n_jets": n_jets,
+        "detector": chosen.detector or "none",
+        "pythia": importlib.metadata.version("pythia8mc"),
+        "fastjet": importlib.metadata.version("fastjet"),
+    }

@@ -1,0 +1,96 @@
+"""From events to the jets of a dataset: one selector per kind of dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from omnilearn_lab.jets import Jets, reduce_pid
+from omnilearn_lab.simulation.cards import card
+from omnilearn_lab.simulation.clustering import Clusters, cluster
+from omnilearn_lab.simulation.detector import reconstruct, soft_efficiency
+from omnilearn_lab.simulation.events import EventBatch, final_particles
+from omnilearn_lab.simulation.particles import Particles
+from omnilearn_lab.simulation.recipes import JetWindow, Recipe, Sample
+from omnilearn_lab.simulation.truth import contained, find_decays
+
+__all__ = ["SELECTORS", "Selected", "Selector", "build_jets", "in_window", "observe", "select_jets", "soft_cut"]
+
+_IMPACT = ("d0", "d0_err", "dz", "dz_err")
+_OPTIONAL = (*_IMPACT, "origin")
+
+Selected = dict[str, Jets]
+"""Batches of jets by level, all of the same length; empty when no event was chosen."""
+
+
+def select_jets(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.random.Generator) -> Selected:
+    """Choose the hardest jets in the window, matched to a resonance where the sample asks for it."""
+    objects = observe(recipe, final_particles(batch), rng)
+    clusters = cluster(objects, recipe.window.radius, algorithm=recipe.window.algorithm, min_pt=recipe.window.pt[0])
+    keep = in_window(recipe.window, clusters) & (clusters.rank < sample.max_jets)
+    if sample.matched:
+        keep &= contained(clusters, find_decays(batch, recipe.resonances), recipe.match_radius)
+    rows = np.flatnonzero(keep)
+    columns = jet_columns(recipe, sample, batch, clusters.event[rows])
+    return build_jets(recipe, objects, clusters, rows, columns)
+
+
+def observe(recipe: Recipe, particles: Particles, rng: np.random.Generator) -> Particles:
+    """Pass particles through the recipe's detector, if any, and drop soft constituents."""
+    if recipe.detector:
+        impact = recipe.impact_parameters
+        particles = reconstruct(particles, card(recipe.detector), rng, impact_parameters=impact)
+    return soft_cut(recipe, particles, rng)
+
+
+def soft_cut(recipe: Recipe, particles: Particles, rng: np.random.Generator) -> Particles:
+    """Drop constituents below the profile's threshold, or thin them out by its soft efficiency."""
+    profile = recipe.active
+    if profile.soft_efficiency:
+        return particles.select(rng.random(len(particles)) < soft_efficiency(particles.pt))
+    return particles.select(particles.pt > profile.min_pt)
+
+
+def in_window(window: JetWindow, clusters: Clusters) -> np.ndarray:
+    """Say which jets are in the acceptance, bool array of shape (jets,)."""
+    eta = clusters.rapidity if window.use_rapidity else clusters.eta
+    return (
+        (clusters.pt > window.pt[0])
+        & (clusters.pt < window.pt[1])
+        & (eta > window.eta[0])
+        & (eta < window.eta[1])
+    )
+
+
+def jet_columns(recipe: Recipe, sample: Sample, batch: EventBatch, event: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the columns every jet carries: ``event``, ``label``, and ``weight`` where it is needed."""
+    label = recipe.class_names.index(sample.class_name) if sample.class_name in recipe.class_names else 0
+    columns = {"event": event, "label": np.full(len(event), label)}
+    if recipe.weighted:
+        columns["weight"] = batch.weight[event]
+    return columns
+
+
+def build_jets(
+    recipe: Recipe, objects: Particles, clusters: Clusters, rows: np.ndarray, columns: Mapping[str, Any]
+) -> Selected:
+    """Make :class:`Jets` of chosen clusters; an empty mapping when none was chosen."""
+    if not len(rows):
+        return {}
+    members, offsets = clusters.members(rows)
+    momenta = np.stack([objects[name][members] for name in ("px", "py", "pz", "energy")], axis=1)
+    charge = objects["charge"][members]
+    particles = {"pid": reduce_pid(objects["pid"][members], charge), "charge": charge}
+    particles |= {name: objects[name][members] for name in _OPTIONAL if name in objects.columns}
+    jets = Jets.from_four_momenta(
+        momenta, offsets, particles=particles, jet=columns, class_names=recipe.class_names
+    )
+    return {recipe.levels[0]: jets.truncate(recipe.max_constituents)}
+
+
+Selector = Callable[[Recipe, Sample, EventBatch, np.random.Generator], Selected]
+SELECTORS: Mapping[str, Selector] = MappingProxyType({"jets": select_jets})
+"""Selectors by the name used in recipes."""
