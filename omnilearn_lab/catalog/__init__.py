@@ -1,0 +1,22 @@
+"""The data catalogue: every dataset of the papers, published or simulated, in one line of code."""
+
+from omnilearn_lab.catalog.entries import CatalogView, catalog, citation, entry, files
+from omnilearn_lab.catalog.load import LoadOptions, load
+from omnilearn_lab.catalog.schema import DataFile, DatasetEntry, json_schema, read_catalogue
+from omnilearn_lab.catalog.store import Store, open_store
+
+__all__ = [
+    "CatalogView",
+    "DataFile",
+    "DatasetEntry",
+    "LoadOptions",
+    "Store",
+    "catalog",
+    "citation",
+    "entry",
+    "files",
+    "json_schema",
+    "load",
+    "open_store",
+    "read_catalogue",
+]

@@ -1,0 +1,144 @@
+"""Simulated stand-ins, kept on disk so that the same question is simulated only once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from omnilearn_lab import __version__
+from omnilearn_lab.catalog.store import Store
+from omnilearn_lab.errors import DataFileError, JetsError
+from omnilearn_lab.jets import Jets, read_jets, write_jets
+
+__all__ = ["SimulatedSet", "load_simulated", "split_seed"]
+
+log = logging.getLogger(__name__)
+_SPLITS = ("train", "val", "test")
+_HASH_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class SimulatedSet:
+    """What identifies a simulated data set.
+
+    Attributes
+    ----------
+    recipe
+        Name of a simulation recipe.
+    profile
+        ``quick`` or ``production``.
+    split
+        ``train``, ``val`` or ``test``; splits have different seeds.
+    n_jets
+        Number of jets.
+    seed
+        The seed that the user gave.
+    version
+        Version of this package.
+    """
+
+    recipe: str
+    profile: str
+    split: str
+    n_jets: int
+    seed: int
+    version: str = __version__
+
+    @property
+    def file_name(self) -> str:
+        """Path below the data folder; it changes with the settings of the recipe."""
+        from omnilearn_lab import simulation
+
+        digest = simulation.recipe(self.recipe, profile=self.profile).digest()
+        name = f"{self.split}-n{self.n_jets}-seed{self.seed}-v{self.version}.h5"
+        return f"simulated/{self.recipe}-{digest}/{name}"
+
+
+def split_seed(seed: int, split: str) -> int:
+    """Return the simulation's seed for one split: splits are independent by construction.
+
+    Examples
+    --------
+    >>> len({split_seed(1, split) for split in ("train", "val", "test")})
+    3
+    """
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(_SPLITS.index(split),))
+    return int(sequence.generate_state(1)[0] >> 1)
+
+
+def load_simulated(wanted: SimulatedSet, store: Store, arguments: Mapping[str, Any] | None = None) -> Jets:
+    """Return a simulated set from disk, or simulate and keep it.
+
+    Two processes that ask for the same set at once simulate it once: the second one waits.
+    A damaged file is noticed by its checksum and made again.
+
+    Parameters
+    ----------
+    wanted
+    store
+        Where sets are kept.
+    arguments
+        Further arguments of :func:`omnilearn_lab.simulation.simulate`.
+
+    Returns
+    -------
+    Jets
+        As read back from disk, so that the first and every later call give the same numbers.
+    """
+    for place in filter(None, (store.find(wanted.file_name),)):
+        if (jets := _read(place, wanted)) is not None:
+            return jets
+    path = store.target(wanted.file_name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if path.exists() and (jets := _read(path, wanted)) is not None:
+            return jets
+        made = _simulate(wanted, path.parent, arguments or {})
+        write_jets(made, path, max_particles=int(made.counts.max(initial=1)))
+        _sidecar(path).write_text(json.dumps(asdict(wanted) | {"sha256": _sha256(path)}, indent=1))
+        return read_jets(path)
+
+
+def _simulate(wanted: SimulatedSet, folder: Path, arguments: Mapping[str, Any]) -> Jets:
+    from omnilearn_lab import simulation
+
+    seed = split_seed(wanted.seed, wanted.split)
+    log.info("simulating %d jets of '%s' (%s)", wanted.n_jets, wanted.recipe, wanted.split)
+    recipe = simulation.recipe(wanted.recipe, profile=wanted.profile)
+    return simulation.simulate(recipe, wanted.n_jets, seed=seed, cache=folder / "parts", **arguments)
+
+
+def _read(path: Path, wanted: SimulatedSet) -> Jets | None:
+    """Return the jets of a file that is intact, else none."""
+    try:
+        known = json.loads(_sidecar(path).read_text())
+        if known.get("sha256") != _sha256(path):
+            raise DataFileError(f"the checksum of '{path}' is not the one noted when it was written")
+        jets = read_jets(path)
+    except (OSError, ValueError, JetsError) as error:
+        log.warning("the cached file '%s' is damaged (%s); simulating it again", path, error)
+        return None
+    if len(jets) != wanted.n_jets:
+        log.warning("'%s' holds %d jets, not %d; simulating it again", path, len(jets), wanted.n_jets)
+        return None
+    return jets
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

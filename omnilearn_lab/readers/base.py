@@ -1,0 +1,251 @@
+"""What all readers share: rows in, checked :class:`~omnilearn_lab.jets.Jets` out, in bounded memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+
+from omnilearn_lab.errors import ConfigError, DataFileError, OmniLearnLabError, nearest
+from omnilearn_lab.jets import Jets
+
+__all__ = ["OpenFile", "RawJets", "Reader", "column", "opened"]
+
+log = logging.getLogger(__name__)
+_UNREADABLE = (OSError, KeyError, ValueError, IndexError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class RawJets:
+    """Rows of a file, translated to our names and units but not yet checked.
+
+    Attributes
+    ----------
+    particles
+        Columns of all particles back to back, each shape (T,): either ``deta``, ``dphi``, ``pt``,
+        ``energy``, or a four-momentum ``px``, ``py``, ``pz``, ``energy``; and further columns.
+    counts : int array, shape (N,)
+        Particles per jet; zero is allowed here.
+    jet
+        Jet columns, each shape (N,); a four-momentum that is not given is the sum of the particles.
+    """
+
+    particles: Mapping[str, np.ndarray]
+    counts: np.ndarray
+    jet: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class OpenFile(Protocol):
+    """A file at work: the number of rows, and rows on demand."""
+
+    n_rows: int
+
+    def rows(self, start: int, stop: int) -> RawJets:
+        """Return rows ``start:stop``."""
+
+
+@dataclass(frozen=True)
+class Reader(ABC):
+    """Base of all readers: one per published format.
+
+    Attributes
+    ----------
+    empty_jets
+        ``drop`` jets without particles, with a logged count, or refuse them (``error``).
+    bad_jets
+        Refuse (``error``) jets with not-a-number, negative energy, non-positive pt or a label
+        outside the classes, or ``drop`` them, with a logged count.
+    """
+
+    empty_jets: Literal["drop", "error"] = "drop"
+    bad_jets: Literal["error", "drop"] = "error"
+
+    name: ClassVar[str] = ""
+    suffixes: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
+    class_names: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for option, accepted in (("empty_jets", ("drop", "error")), ("bad_jets", ("error", "drop"))):
+            if getattr(self, option) not in accepted:
+                raise ConfigError(f"{option}={getattr(self, option)!r}; one of {accepted} is expected")
+
+    @abstractmethod
+    def open(self, path: Path) -> AbstractContextManager[OpenFile]:
+        """Open a file; its content is read only when rows are asked for."""
+
+    def count(self, path: str | os.PathLike[str]) -> int:
+        """Return the number of rows of a file, empty and bad jets included."""
+        with opened(self, path) as file:
+            return file.n_rows
+
+    def read(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        max_particles: int | None = None,
+    ) -> Jets:
+        """Read rows ``start:stop`` of a file.
+
+        Parameters
+        ----------
+        path
+        start, stop
+            Rows of the file.
+        max_particles
+            Keep the hardest particles only.
+
+        Returns
+        -------
+        Jets
+
+        Raises
+        ------
+        DataFileError
+            When the file is missing, truncated, lacks a column, or holds bad jets.
+        """
+        with opened(self, path) as file:
+            stop = file.n_rows if stop is None else min(stop, file.n_rows)
+            return self._jets(Path(path), file, (start, max(start, stop)), max_particles)
+
+    def iterate(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        chunk: int = 10_000,
+        start: int = 0,
+        stop: int | None = None,
+        max_particles: int | None = None,
+    ) -> Iterator[Jets]:
+        """Yield :class:`Jets` of ``chunk`` rows at a time; memory does not grow with the file."""
+        with opened(self, path) as file:
+            end = file.n_rows if stop is None else min(stop, file.n_rows)
+            for first in range(start, end, chunk):
+                yield self._jets(Path(path), file, (first, min(first + chunk, end)), max_particles)
+
+    def _jets(self, path: Path, file: OpenFile, rows: tuple[int, int], max_particles: int | None) -> Jets:
+        raw = self._without_bad(file.rows(*rows), path, rows[0])
+        provenance = {"source": "published", "reader": self.name, "file": path.name, "rows": list(rows)}
+        jets = _build(raw, {"class_names": self.class_names, "provenance": provenance})
+        return jets if max_particles is None else jets.truncate(max_particles)
+
+    def _without_bad(self, raw: RawJets, path: Path, start: int) -> RawJets:
+        """Refuse or drop bad jets, then empty ones."""
+        problems = _problems(raw, len(self.class_names))
+        bad = np.zeros(len(raw.counts), dtype=bool)
+        for what, where in problems.items():
+            if where.any() and self.bad_jets == "error":
+                raise DataFileError(
+                    f"'{path}', row {start + int(np.argmax(where))}: {what} "
+                    f"({int(where.sum())} such rows in this block); repair the file, "
+                    "or drop these jets with bad_jets='drop'"
+                )
+            bad |= where
+        empty = (raw.counts == 0) & ~bad
+        if empty.any() and self.empty_jets == "error":
+            raise DataFileError(
+                f"'{path}', row {start + int(np.argmax(empty))}: a jet without particles; "
+                "repair the file, or drop such jets with empty_jets='drop'"
+            )
+        if empty.any() or bad.any():
+            log.warning("'%s': dropped %d empty and %d bad jets", path.name, empty.sum(), bad.sum())
+            return _selected(raw, ~(empty | bad))
+        return raw
+
+
+@contextmanager
+def opened(reader: Reader, path: str | os.PathLike[str]) -> Iterator[OpenFile]:
+    """Open a file with a reader; failures of the libraries below become :class:`DataFileError`."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataFileError(f"'{path}' is not an existing file; check the path, or fetch the dataset first")
+    try:
+        with reader.open(path) as file:
+            yield file
+    except OmniLearnLabError:
+        raise
+    except _UNREADABLE as error:
+        raise DataFileError(
+            f"'{path}' is not a readable '{reader.name}' file ({type(error).__name__}: {error}); "
+            "it may be truncated or of another format: fetch it again, or choose another reader"
+        ) from error
+
+
+def column(place: Any, name: str, path: Path) -> Any:
+    """Return ``place[name]``; a missing one is an error that names the nearest.
+
+    Parameters
+    ----------
+    place
+        A mapping-like object with ``keys()``: an HDF5 file, a ROOT tree, a data frame.
+    name
+    path
+        The file, for the message.
+
+    Raises
+    ------
+    DataFileError
+        When there is no such dataset, branch or column.
+    """
+    if name not in place:
+        found = list(place.keys())
+        raise DataFileError(
+            f"'{path}' has no '{name}'; {nearest(name, map(str, found[:40]))}; "
+            "is it of another format, or an incomplete download?"
+        )
+    return place[name]
+
+
+def _build(raw: RawJets, labels: dict[str, Any]) -> Jets:
+    offsets = np.concatenate([[0], np.cumsum(raw.counts)]).astype(np.int64)
+    if "px" not in raw.particles:
+        return Jets.build(raw.particles, offsets, raw.jet, **labels)
+    others = {name: v for name, v in raw.particles.items() if name not in ("px", "py", "pz", "energy")}
+    momenta = np.stack([raw.particles[name] for name in ("px", "py", "pz", "energy")], axis=1)
+    return Jets.from_four_momenta(momenta, offsets, particles=others, jet=raw.jet, **labels)
+
+
+def _problems(raw: RawJets, n_classes: int) -> dict[str, np.ndarray]:
+    """What is wrong, and with which jets: mask of shape (N,) by description."""
+    found = {}
+    for name, values in raw.particles.items():
+        found[f"particle '{name}' is not finite"] = _jets_with(raw.counts, ~np.isfinite(values))
+    for name, values in raw.jet.items():
+        found[f"jet '{name}' is not finite"] = ~np.isfinite(values)
+    found["a particle has negative energy"] = _jets_with(raw.counts, raw.particles["energy"] < 0)
+    found["a particle has no transverse momentum"] = _jets_with(raw.counts, _pt(raw) <= 0)
+    if "label" in raw.jet and n_classes:
+        label = np.asarray(raw.jet["label"])
+        found[f"the label is outside 0 to {n_classes - 1}"] = (label < 0) | (label >= n_classes)
+    return found
+
+
+def _pt(raw: RawJets) -> np.ndarray:
+    if "pt" in raw.particles:
+        return raw.particles["pt"]
+    return np.hypot(raw.particles["px"], raw.particles["py"])
+
+
+def _jets_with(counts: np.ndarray, flagged: np.ndarray) -> np.ndarray:
+    """Turn a mask over particles into a mask over jets: any particle flagged."""
+    index = np.repeat(np.arange(len(counts)), counts)
+    return np.bincount(index[flagged], minlength=len(counts)) > 0
+
+
+def _selected(raw: RawJets, keep: np.ndarray) -> RawJets:
+    particles_kept = np.repeat(keep, raw.counts)
+    return RawJets(
+        {name: values[particles_kept] for name, values in raw.particles.items()},
+        raw.counts[keep],
+        {name: values[keep] for name, values in raw.jet.items()},
+    )
