@@ -1,0 +1,143 @@
+"""Run a notebook from its first cell to its last, in any profile, and keep the executed copy."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest
+from omnilearn_lab.tasks.results import results_directory
+
+__all__ = ["ExecutedNotebook", "NotebookError", "execute_notebook", "find_notebooks"]
+
+
+class NotebookError(OmniLearnLabError, RuntimeError):
+    """A cell of a notebook failed."""
+
+
+@dataclass(frozen=True)
+class ExecutedNotebook:
+    """What running a notebook gave.
+
+    Parameters
+    ----------
+    name, profile
+    directory
+        Folder with the executed notebook, its HTML, its figures and ``results.json``.
+    seconds
+        Wall time.
+    """
+
+    name: str
+    profile: str
+    directory: Path
+    seconds: float
+
+
+def find_notebooks(folder: str | os.PathLike[str] | None = None) -> dict[str, Path]:
+    """Return the project's notebooks by name, in order.
+
+    Parameters
+    ----------
+    folder
+        Where to look; by default ``notebooks`` in the current folder or above it.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such folder.
+    """
+    here = Path.cwd()
+    places = [Path(folder)] if folder else [p / "notebooks" for p in (here, *here.parents)]
+    for place in places:
+        found = sorted(place.glob("[0-9][0-9]_*.ipynb"))
+        if found:
+            return {path.stem: path for path in found}
+    raise ConfigError(f"no notebooks in '{places[0]}'; run this in the project's folder, or name the folder")
+
+
+def execute_notebook(
+    name: str,
+    profile: str = "quick",
+    *,
+    parameters: dict[str, Any] | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> ExecutedNotebook:
+    """Execute a notebook headless.
+
+    Parameters
+    ----------
+    name
+        Such as "03_finetune_top".
+    profile : {"smoke", "quick", "full"}
+    parameters
+        Further values for the cell tagged ``parameters``.
+    folder
+        Where the notebooks are.
+    progress
+        Show a progress bar over cells.
+
+    Returns
+    -------
+    ExecutedNotebook
+
+    Raises
+    ------
+    ConfigError
+        For an unknown notebook or profile.
+    NotebookError
+        When a cell fails; the executed copy up to there is kept.
+    """
+    import papermill
+
+    notebooks = find_notebooks(folder)
+    if name not in notebooks:
+        raise ConfigError(f"there is no notebook '{name}'; {nearest(name, notebooks)}")
+    directory = results_directory(name, profile).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    target = directory / f"{name}.ipynb"
+    start = time.perf_counter()
+    with _results_root(directory.parents[1]):
+        try:
+            papermill.execute_notebook(
+                notebooks[name],
+                target,
+                parameters={"profile": profile, **(parameters or {})},
+                kernel_name="python3",
+                progress_bar=progress,
+            )
+        except papermill.PapermillExecutionError as error:
+            raise NotebookError(
+                f"'{name}' failed in cell {error.exec_count} ({error.ename}: {error.evalue}); "
+                f"open '{target}' to see it"
+            ) from error
+    seconds = time.perf_counter() - start
+    _write_html(target)
+    return ExecutedNotebook(name, profile, directory, seconds)
+
+
+def _write_html(notebook: Path) -> None:
+    from nbconvert import HTMLExporter
+
+    body, _ = HTMLExporter().from_filename(str(notebook))
+    notebook.with_suffix(".html").write_text(body)
+
+
+@contextmanager
+def _results_root(root: Path) -> Iterator[None]:
+    """Tell the kernel, which inherits our environment, where results go."""
+    before = os.environ.get("OMNILEARN_LAB_RESULTS")
+    os.environ["OMNILEARN_LAB_RESULTS"] = str(root)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMNILEARN_LAB_RESULTS"]
+        else:
+            os.environ["OMNILEARN_LAB_RESULTS"] = before

@@ -1,0 +1,100 @@
+"""Batches of packed jets in an order fixed by the seed, so that a training can resume anywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from omnilearn_lab.errors import TrainingError
+from omnilearn_lab.models import Batch
+
+__all__ = ["Batches", "select"]
+
+
+def select(jets: Batch, rows: Tensor) -> Batch:
+    """Return some jets of a packed batch, in the order of ``rows``.
+
+    Parameters
+    ----------
+    jets : Batch
+    rows : int64 Tensor, shape (M,)
+        Jet numbers; repetitions are fine.
+
+    Returns
+    -------
+    Batch
+
+    Examples
+    --------
+    >>> jets = Batch(torch.arange(3.0)[:, None], torch.zeros(3, 2), torch.tensor([0, 1, 3]), torch.eye(2))
+    >>> select(jets, torch.tensor([1])).features[:, 0]
+    tensor([1., 2.])
+    """
+    counts = jets.counts[rows]
+    offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    first = torch.repeat_interleave(jets.offsets[:-1][rows] - offsets[:-1], counts)
+    take = first + torch.arange(int(offsets[-1]))
+    particles = {"features": jets.features[take], "points": jets.points[take]}
+    per_jet = {n: v[rows] for n, v in _jet_columns(jets).items()}
+    return Batch(**particles, offsets=offsets, **per_jet)
+
+
+def _jet_columns(jets: Batch) -> dict[str, Tensor]:
+    columns = {"jet": jets.jet, "label": jets.label, "weight": jets.weight}
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+class Batches:
+    """Shuffled batches over jets held in memory.
+
+    The order of epoch e is a permutation drawn from (seed, e): the batch of any update can be made
+    without replaying the ones before it. The last, incomplete batch of an epoch is left out of training.
+
+    Parameters
+    ----------
+    jets : Batch
+        All jets, packed.
+    batch_size
+    seed
+
+    Raises
+    ------
+    TrainingError
+        When there are no jets.
+    """
+
+    def __init__(self, jets: Batch, batch_size: int, *, seed: int = 0) -> None:
+        if len(jets) == 0:
+            raise TrainingError("there are no jets to train on; check the selection")
+        self.jets = jets
+        self.batch_size = min(batch_size, len(jets))
+        self.seed = seed
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Complete batches in one epoch."""
+        return len(self.jets) // self.batch_size
+
+    def rows(self, step: int) -> np.ndarray:
+        """Return the jet numbers of update ``step`` (from 0), shape (batch_size,)."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            generator = np.random.default_rng([self.seed, epoch])
+            self._order = (epoch, generator.permutation(len(self.jets)))
+        return self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
+
+    def batch(self, step: int) -> Batch:
+        """Return the jets of update ``step``."""
+        return select(self.jets, torch.from_numpy(self.rows(step)))
+
+    def in_order(self) -> Iterator[Batch]:
+        """Yield all jets once, in their own order; the last batch may be smaller."""
+        for number in range(math.ceil(len(self.jets) / self.batch_size)):
+            first = number * self.batch_size
+            last = min(first + self.batch_size, len(self.jets))
+            yield select(self.jets, torch.arange(first, last))

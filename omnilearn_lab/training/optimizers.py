@@ -1,0 +1,133 @@
+"""Optimizers, parameter groups and the learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from omnilearn_lab.errors import TrainingError
+from omnilearn_lab.training.config import TrainConfig
+
+__all__ = ["Lion", "cosine_schedule", "make_optimizer", "parameter_groups"]
+
+
+class Lion(torch.optim.Optimizer):
+    """Lion: the sign of an interpolated momentum, with decoupled weight decay.
+
+    For weights w, gradient g, momentum m:
+
+    w <- w (1 - lr wd);  w <- w - lr sign(beta1 m + (1 - beta1) g);  m <- beta2 m + (1 - beta2) g
+
+    Parameters
+    ----------
+    params
+    lr
+    betas
+        (beta1, beta2).
+    weight_decay
+
+    References
+    ----------
+    Chen et al., arXiv:2302.06675, algorithm 2.
+
+    Examples
+    --------
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -1.0]))
+    >>> (weight * torch.tensor([2.0, 3.0])).sum().backward()
+    >>> Lion([weight], lr=0.1).step()
+    >>> weight.data
+    tensor([ 0.9000, -1.1000])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.95, 0.99),
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update the weights once; ``closure`` may re-evaluate the loss."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._step_group(group)
+        return loss
+
+    def _step_group(self, group: dict[str, Any]) -> None:
+        weights = [p for p in group["params"] if p.grad is not None]
+        if not weights:
+            return
+        for p in weights:
+            self.state[p].setdefault("exp_avg", torch.zeros_like(p))
+        gradients = [p.grad for p in weights]
+        momenta = [self.state[p]["exp_avg"] for p in weights]
+        beta1, beta2 = group["betas"]
+        direction = torch._foreach_lerp(gradients, momenta, beta1)
+        torch._foreach_sign_(direction)
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(weights, direction, alpha=-group["lr"])
+        torch._foreach_lerp_(momenta, gradients, 1 - beta2)
+
+
+def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """Split parameters into body and heads, with and without weight decay.
+
+    The body is the submodule named ``body``. Vectors and scalars (biases, norms, layer scales, tokens)
+    are never decayed.
+
+    Raises
+    ------
+    TrainingError
+        When nothing is left to train.
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        is_body = name.startswith("body.")
+        if is_body and config.trainable == "heads":
+            parameter.requires_grad_(False)
+        if parameter.requires_grad:
+            groups.setdefault((is_body, parameter.ndim > 1), []).append(parameter)
+    if not groups:
+        raise TrainingError("no parameter is trainable; set trainable='all', or give the model heads")
+    return [_group(params, is_body, decays, config) for (is_body, decays), params in sorted(groups.items())]
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Return the optimizer that ``config`` names, over :func:`parameter_groups`."""
+    groups = parameter_groups(model, config)
+    if config.optimizer == "lion":
+        return Lion(groups, lr=config.learning_rate, betas=config.betas)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+
+
+def cosine_schedule(step: int, n_steps: int, n_warmup: int, final: float = 0.0) -> float:
+    """Return the learning rate at ``step`` (from 0) as a fraction of its peak.
+
+    Linear from 1/n_warmup to 1 over the warm-up, then final + (1 - final) (1 + cos(pi s)) / 2 with s
+    running from 0 to 1.
+
+    Examples
+    --------
+    >>> [round(cosine_schedule(s, 6, 2), 3) for s in range(6)]
+    [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
+    """
+    if step < n_warmup:
+        return (step + 1) / n_warmup
+    done = (step - n_warmup) / max(n_steps - n_warmup, 1)
+    return final + (1 - final) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+
+def _group(params: list[nn.Parameter], is_body: bool, decays: bool, config: TrainConfig) -> dict[str, Any]:
+    factor = config.body_lr_factor if is_body else 1.0
+    decay = config.weight_decay / factor if decays else 0.0
+    return {"params": params, "lr": config.learning_rate * factor, "weight_decay": decay}

@@ -1,0 +1,184 @@
+"""A run directory: configuration, metrics as JSON lines, checkpoints written atomically, environment.
+
+====================== ==============================================================================
+config.yaml            the :class:`TrainConfig` and whatever the task adds
+metrics.jsonl          one record per line, flushed at once
+last.safetensors       everything needed to go on: weights, optimizer, moving average, step
+best.safetensors       weights with the lowest validation loss
+environment.json       versions, device, git revision
+====================== ==============================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from omnilearn_lab.errors import ConfigError, TrainingError
+from omnilearn_lab.training.history import History
+
+__all__ = ["Run", "TrainingState", "describe_environment"]
+
+_PACKAGES = ("omnilearn_lab", "torch", "numpy", "awkward", "fastjet", "pythia8mc")
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What a training needs to go on, besides its configuration.
+
+    Parameters
+    ----------
+    step
+        Updates done.
+    seconds
+        Time spent.
+    best_loss, best_step, n_worse
+        Lowest validation loss so far, where it was, and how many validations came since.
+    sums, n_summed
+        Sums of the loss terms since the last training record, and over how many updates.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    best_loss: float = float("inf")
+    best_step: int = 0
+    n_worse: int = 0
+    sums: Mapping[str, float] = field(default_factory=dict)
+    n_summed: int = 0
+
+
+class Run:
+    """A run directory.
+
+    Parameters
+    ----------
+    directory
+        Made when it does not exist.
+    config
+        Written on first use. A later run in the same directory must have the same configuration.
+
+    Raises
+    ------
+    ConfigError
+        When the directory holds a run with another configuration.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._write_config(json.loads(json.dumps(config)))
+        (self.directory / "environment.json").write_text(json.dumps(describe_environment(), indent=1))
+
+    @property
+    def is_started(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return (self.directory / "last.safetensors").is_file()
+
+    def history(self) -> History:
+        """Return the metrics so far, appending to the file from here on."""
+        path = self.directory / "metrics.jsonl"
+        return History.load(path) if path.is_file() else History(path=path)
+
+    def wants_stop(self) -> bool:
+        """Whether somebody asked this run to end, by making a file named ``stop``."""
+        return (self.directory / "stop").exists()
+
+    def save(self, parts: Mapping[str, Mapping[str, Tensor]], state: TrainingState) -> None:
+        """Write ``last.safetensors`` in one atomic step."""
+        tensors = {f"{part}/{k}": v.contiguous() for part, named in parts.items() for k, v in named.items()}
+        _save_atomically(tensors, self.directory / "last.safetensors", {"state": json.dumps(vars(state))})
+
+    def save_best(self, model: nn.Module) -> None:
+        """Write ``best.safetensors`` in one atomic step."""
+        tensors = {k: v.contiguous() for k, v in model.state_dict().items()}
+        _save_atomically(tensors, self.directory / "best.safetensors", {})
+
+    def restore(self) -> tuple[dict[str, dict[str, Tensor]], TrainingState]:
+        """Read ``last.safetensors``.
+
+        Raises
+        ------
+        TrainingError
+            When the file is damaged.
+        """
+        path = self.directory / "last.safetensors"
+        parts: dict[str, dict[str, Tensor]] = {}
+        try:
+            with safe_open(path, framework="pt") as file:
+                state = TrainingState(**json.loads(file.metadata()["state"]))
+                for name in file.keys():  # noqa: SIM118 (not a mapping)
+                    part, key = name.split("/", 1)
+                    parts.setdefault(part, {})[key] = file.get_tensor(name)
+        except (SafetensorError, OSError, KeyError, TypeError) as error:
+            raise TrainingError(
+                f"'{path}' is damaged ({error}); delete the run directory to start over"
+            ) from error
+        return parts, state
+
+    def _write_config(self, config: dict[str, Any]) -> None:
+        path = self.directory / "config.yaml"
+        if not path.is_file():
+            path.write_text(yaml.safe_dump(config, sort_keys=False))
+            return
+        found = yaml.safe_load(path.read_text())
+        changed = sorted(k for k in found.keys() | config.keys() if found.get(k) != config.get(k))
+        if changed:
+            was = {k: found.get(k) for k in changed}
+            now = {k: config.get(k) for k in changed}
+            raise ConfigError(
+                f"'{self.directory}' holds a run with other settings ({was}, asked now: {now}); "
+                "use another directory, or delete this one"
+            )
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return versions, device, core count and git revision of this process.
+
+    Examples
+    --------
+    >>> sorted(describe_environment())
+    ['device', 'git', 'platform', 'python', 'threads', 'versions']
+    """
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "versions": versions,
+        "git": _git_revision(),
+    }
+
+
+def _git_revision() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return "unknown"
+    return answer.stdout.strip() or "unknown"
+
+
+def _save_atomically(tensors: dict[str, Tensor], path: Path, about: dict[str, str]) -> None:
+    partial = path.with_suffix(".part")
+    save_file(tensors, partial, metadata=about)
+    partial.replace(path)

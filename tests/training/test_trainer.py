@@ -1,0 +1,196 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from omnilearn_lab.errors import ConfigError, TrainingError
+from omnilearn_lab.training import (
+    Batches,
+    Classification,
+    JointPretraining,
+    Run,
+    TrainConfig,
+    Trainer,
+    evaluate,
+)
+from tests.training.helpers import packed, small_model
+
+CONFIG = TrainConfig(epochs=2, batch_size=16, learning_rate=3e-3, ema_decay=0.9, warmup_epochs=0.5)
+
+
+def trainer(config=CONFIG, run=None, objective=None, seed=0):
+    return Trainer(
+        small_model(seed), objective or Classification(), packed(), packed(32, seed=9), config, run
+    )
+
+
+def losses(history, kind="validation"):
+    return history.column("loss", kind).tolist()
+
+
+def test_training_lowers_the_loss():
+    curve = losses(trainer(TrainConfig(epochs=6, batch_size=16, learning_rate=1e-3)).fit())
+    assert curve[-1] < 0.8 * curve[0]
+
+
+@pytest.mark.parametrize("objective", [Classification(), JointPretraining()])
+def test_same_seed_same_history(objective):
+    first, second = (losses(trainer(objective=objective).fit()) for _ in range(2))
+    assert first == second
+
+
+def test_other_seed_other_history():
+    other = TrainConfig(**{**vars(CONFIG), "seed": 2})
+    assert losses(trainer().fit()) != losses(trainer(other).fit())
+
+
+def test_global_randomness_is_left_alone():
+    one = trainer(objective=JointPretraining())
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    one.update(0)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("objective", [Classification(), JointPretraining()])
+@pytest.mark.parametrize("optimizer", ["lion", "adamw"])
+def test_resumed_training_equals_uninterrupted(tmp_path, objective, optimizer):
+    config = TrainConfig(**{**vars(CONFIG), "optimizer": optimizer})
+    whole = trainer(config, Run(tmp_path / "whole", vars(config)), objective)
+    expected = whole.fit()
+
+    class Stopped(Exception):
+        pass
+
+    def stop_after_third(record):
+        if record["step"] >= 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        trainer(config, Run(tmp_path / "parts", vars(config)), objective).fit(stop_after_third)
+    resumed = trainer(config, Run(tmp_path / "parts", vars(config)), objective, seed=99)
+    history = resumed.fit()
+    assert losses(history) == losses(expected)
+    assert losses(history, "train") == losses(expected, "train")
+    for a, b in zip(whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+KILLED = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import torch
+torch.set_num_threads(1)
+from omnilearn_lab.training import *
+from tests.training.test_trainer import CONFIG, trainer
+config = TrainConfig(**{**vars(CONFIG), "epochs": 40, "checkpoint_minutes": 1e-4})
+one = trainer(config, Run(sys.argv[1], vars(config)))
+one.fit()
+"""
+
+
+@pytest.mark.slow
+def test_killed_training_resumes_bit_for_bit(tmp_path):
+    root = str(Path(__file__).parents[2])
+
+    def start(directory):
+        return subprocess.Popen([sys.executable, "-c", KILLED, str(directory), root])
+
+    assert start(tmp_path / "whole").wait() == 0
+    process = start(tmp_path / "killed")
+    while not (tmp_path / "killed" / "last.safetensors").is_file():
+        time.sleep(0.01)
+    time.sleep(np.random.default_rng().uniform(0, 1.5))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert start(tmp_path / "killed").wait() == 0
+    from omnilearn_lab.training import History
+
+    whole, killed = (History.load(tmp_path / name) for name in ("whole", "killed"))
+    for kind in ("train", "validation"):
+        assert losses(whole, kind) == losses(killed, kind)
+
+
+def test_accumulation_changes_nothing_but_rounding():
+    config = TrainConfig(**{**vars(CONFIG), "accumulate": 4})
+    # drops are drawn per micro-batch, so compare a model without them
+    plain, split = (
+        Trainer(small_model(feature_drop=0.0), Classification(), packed(), packed(32, seed=9), c)
+        for c in (CONFIG, config)
+    )
+    np.testing.assert_allclose(plain.update(0)["loss"], split.update(0)["loss"], rtol=1e-5)
+
+
+def test_early_stopping_ends_and_restores_the_best():
+    config = TrainConfig(epochs=50, batch_size=16, learning_rate=0.5, patience=2, validations_per_epoch=1)
+    one = trainer(config)
+    history = one.fit()
+    assert history.column("epoch")[-1] < 50
+    best = history.best()["loss"]
+    again = evaluate(one.model, one.objective, one.validation)["loss"]
+    assert again == pytest.approx(best, rel=1e-6)
+
+
+def test_stop_file_ends_cleanly(tmp_path):
+    run = Run(tmp_path, vars(CONFIG))
+    (tmp_path / "stop").touch()
+    assert trainer(run=run).fit().column("step").tolist() == [0]
+    (tmp_path / "stop").unlink()
+    assert trainer(run=Run(tmp_path, vars(CONFIG))).fit().column("step")[-1] == 8
+
+
+def test_nan_loss_names_step_and_jets():
+    one = trainer()
+    with torch.no_grad():
+        one.model.classifier.logits.bias.fill_(torch.nan)
+    with pytest.raises(TrainingError, match=r"step 0 \(jets \["):
+        one.fit()
+
+
+def test_run_with_other_settings_is_refused(tmp_path):
+    Run(tmp_path, {"epochs": 1})
+    with pytest.raises(ConfigError, match="other settings.*epochs"):
+        Run(tmp_path, {"epochs": 2})
+
+
+def test_damaged_checkpoint_is_named(tmp_path):
+    trainer(run=Run(tmp_path, vars(CONFIG))).fit()
+    path = tmp_path / "last.safetensors"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(TrainingError, match=r"last\.safetensors.*damaged"):
+        trainer(run=Run(tmp_path, vars(CONFIG)))
+
+
+def test_frozen_body_stays():
+    config = TrainConfig(**{**vars(CONFIG), "trainable": "heads", "ema_decay": 0.0})
+    one = trainer(config)
+    before = {k: v.clone() for k, v in one.model.body.state_dict().items()}
+    one.fit()
+    assert all(torch.equal(before[k], v) for k, v in one.model.body.state_dict().items())
+
+
+def test_moving_average_lags_behind():
+    one = trainer()
+    one.update(0)
+    one.update(1)
+    live = dict(one.model.named_parameters())
+    average = dict(one.averaged_model().named_parameters())
+    assert any(not torch.equal(live[k], average[k]) for k in live)
+
+
+def test_validation_is_weighted_by_jets():
+    batches = Batches(packed(50), 16)
+    model = small_model()
+    whole = evaluate(model, Classification(), Batches(packed(50), 50))
+    np.testing.assert_allclose(evaluate(model, Classification(), batches)["loss"], whole["loss"], rtol=1e-5)
+
+
+def test_bf16_follows_fp32_closely():
+    config = TrainConfig(**{**vars(CONFIG), "precision": "bf16"})
+    assert trainer(config).update(0)["loss"] == pytest.approx(trainer().update(0)["loss"], rel=0.02)
