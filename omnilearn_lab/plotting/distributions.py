@@ -1,0 +1,318 @@
+"""Distributions of observables with ratio panel, uncertainties, and what lies outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from omnilearn_lab.errors import FigureError, nearest
+from omnilearn_lab.plotting.bands import named
+from omnilearn_lab.plotting.data import Column, Table, attach_data
+from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes, new_ratio_axes, ratio_panels
+from omnilearn_lab.plotting.histograms import FilledHistogram, HistogramAxis, as_axis, fill_histogram
+from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
+
+__all__ = [
+    "HistogramOptions",
+    "draw_distributions",
+    "observable_distributions",
+    "observable_grid",
+]
+
+_OUTSIDE_SHOWN = 0.0005
+_RATIO_RANGE = (0.5, 1.5)
+
+
+@dataclass(frozen=True)
+class HistogramOptions:
+    """How distributions are drawn.
+
+    Parameters
+    ----------
+    weights : mapping of label to array, shape (N,) or (S, N)
+        Weights of some or all samples; S sets of weights give a model band.
+    log_y
+        Logarithmic axis of the main panel.
+    ratio_range
+        Limits of the ratio panel; 0.85 to 1.15 in the published unfolding figures.
+    reference_points
+        Draw the sample that ratios are taken to as black points with error bars.
+    discriminator
+        Write the triangular discriminator (times 1000) to the reference into the legend.
+    """
+
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    log_y: bool = False
+    ratio_range: tuple[float, float] = _RATIO_RANGE
+    reference_points: bool = False
+    discriminator: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = self.ratio_range
+        if not low < 1 < high:
+            raise FigureError(f"ratio_range is {self.ratio_range}; it must hold 1 between its ends")
+
+
+@in_house_style
+def observable_distributions(
+    samples: Mapping[str, Any],
+    observable: Any,
+    *,
+    ratio_to: str | None = None,
+    options: HistogramOptions | None = None,
+    source: str | None = None,
+    ax: Any = None,
+) -> Figure:
+    """Normalised distributions of one observable, with their ratio to one of the samples.
+
+    Each is normalised to the weight inside the range. Shaded: statistical uncertainty
+    (square root of the sum of squared weights) and, with several sets of weights, the spread
+    between them added in quadrature. Values outside the range or undefined are left out of the
+    picture; the legend says how many.
+
+    Parameters
+    ----------
+    samples : mapping of label to values, shape (N,), or to a histogram
+        A ``hist.Hist`` (or any UHI histogram) must have the bins of the observable.
+    observable
+        A name in :data:`omnilearn_lab.observables.OBSERVABLES`, or a :class:`HistogramAxis`.
+    ratio_to
+        Label of the sample to divide by; without it there is no ratio panel.
+    options
+        Weights and looks.
+    source
+        What the data are, for the label above the axes.
+    ax
+        Axes, or with ``ratio_to`` a pair (main, ratio); default: a new figure.
+
+    Returns
+    -------
+    Figure
+        One table per label, with errors ``stat`` and ``model``.
+
+    Raises
+    ------
+    FigureError
+        For empty samples, nothing in the range, an unknown observable or label.
+
+    Examples
+    --------
+    >>> mass = HistogramAxis("Jet mass", [0, 50, 100, 150, 200], "GeV")
+    >>> observable_distributions({"QCD": [40.0, 60.0, 70.0], "top": [160.0, 170.0, 80.0]}, mass)
+    <figure: Distribution of Jet mass [GeV]: QCD (3 entries), top (3 entries).>
+    """
+    axis, options = as_axis(observable), options or HistogramOptions()
+    _check_labels(samples, ratio_to, options)
+    if ratio_to is None:
+        figure, main = new_axes(ax)
+        panels = (main, None)
+    else:
+        figure, main, ratio = new_ratio_axes(ax)
+        panels = (main, ratio)
+    draw_distributions(panels, samples, axis, ratio_to, options)
+    main.legend()
+    experiment_label(main, source)
+    return figure
+
+
+@in_house_style
+def observable_grid(
+    samples: Mapping[str, Mapping[str, Any]],
+    *,
+    axes: Mapping[str, Any] | None = None,
+    ratio_to: str | None = None,
+    options: HistogramOptions | None = None,
+    source: str | None = None,
+) -> Figure:
+    """Distributions of several observables side by side, three to a row, with ratio panels.
+
+    Parameters
+    ----------
+    samples : mapping of label to {observable: values}
+        All samples hold the same observables.
+    axes
+        :class:`HistogramAxis` by observable; default: looked up by name.
+    ratio_to, options, source
+        As in :func:`observable_distributions`.
+
+    Returns
+    -------
+    Figure
+        Tables are named ``"observable, label"``.
+
+    Raises
+    ------
+    FigureError
+        When samples hold different observables, and as in :func:`observable_distributions`.
+
+    Examples
+    --------
+    >>> axes = {"mass": HistogramAxis("Jet mass", [0, 100, 200], "GeV")}
+    >>> figure = observable_grid({"QCD": {"mass": [40.0]}, "top": {"mass": [160.0]}}, axes=axes)
+    >>> figure.figure_data.names
+    ('mass, QCD', 'mass, top')
+    """
+    options = options or HistogramOptions()
+    columns = _columns(samples)
+    _check_labels(samples, ratio_to, options)
+    n_across = min(3, len(columns))
+    n_down = -(-len(columns) // n_across)
+    figure = PaperFigure(figsize=(4.1 * n_across, (4.2 if ratio_to else 3.4) * n_down))
+    parts = np.atleast_1d(figure.subfigures(n_down, n_across)).ravel()
+    for i, (name, values) in enumerate(columns.items()):
+        axis = as_axis((axes or {}).get(name, name))
+        panels = ratio_panels(parts[i]) if ratio_to else (parts[i].add_subplot(), None)
+        draw_distributions(panels, values, axis, ratio_to, options, prefix=f"{name}, ")
+        panels[0].legend(fontsize=8.5)
+        experiment_label(panels[0], source if i == 0 else None)
+    return figure
+
+
+def draw_distributions(
+    panels: tuple[Axes, Axes | None],
+    samples: Mapping[str, Any],
+    axis: HistogramAxis,
+    ratio_to: str | None,
+    options: HistogramOptions,
+    prefix: str = "",
+) -> None:
+    """Draw all samples into one or two panels and attach their numbers."""
+    main, ratio = panels
+    weights = options.weights
+    filled = {k: fill_histogram(v, axis, weights=weights.get(k)) for k, v in named(samples, "samples")}
+    reference = filled.get(ratio_to) if ratio_to else None
+    for i, (label, histogram) in enumerate(filled.items()):
+        text = _legend_text(label, histogram, reference if options.discriminator else None)
+        draw = _draw_points if options.reference_points and label == ratio_to else _draw_steps
+        draw(main, histogram, i, text)
+        if ratio is not None and reference is not None:
+            _draw_ratio(ratio, histogram, reference, i, label == ratio_to)
+        attach_data(main.get_figure(root=True), _table(prefix + label, histogram, axis))
+    _finish(main, ratio, axis, options, ratio_to)
+    text = ", ".join(f"{k} ({f.n_entries:,} entries)" for k, f in filled.items())
+    describe(main.get_figure(root=True), f"Distribution of {axis.title}: {text}.")
+
+
+def _draw_steps(ax: Axes, filled: FilledHistogram, index: int, label: str) -> None:
+    look = line_look(index)
+    height, statistical, spread = filled.density()
+    total = np.hypot(statistical, spread)
+    ax.stairs(
+        height,
+        filled.edges,
+        color=look.color,
+        linestyle=look.linestyle,
+        linewidth=1.6,
+        label=label,
+        baseline=None,
+    )
+    ax.stairs(height + total, filled.edges, baseline=height - total, fill=True, color=look.color, alpha=0.22)
+
+
+def _draw_points(ax: Axes, filled: FilledHistogram, index: int, label: str) -> None:
+    height, statistical, spread = filled.density()
+    middle = (filled.edges[1:] + filled.edges[:-1]) / 2
+    ax.errorbar(
+        middle,
+        height,
+        yerr=np.hypot(statistical, spread),
+        fmt="o",
+        color="black",
+        markersize=4,
+        linewidth=1.1,
+        zorder=4,
+        label=label,
+    )
+
+
+def _draw_ratio(
+    ax: Axes, filled: FilledHistogram, reference: FilledHistogram, index: int, is_reference: bool
+) -> None:
+    """Draw density over reference density; the reference's own uncertainty is the grey band around 1."""
+    look = line_look(index)
+    height, statistical, spread = filled.density()
+    below = reference.density()[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.where(below > 0, height / below, np.nan)
+        error = np.where(below > 0, np.hypot(statistical, spread) / below, np.nan)
+    if is_reference:
+        band = np.nan_to_num(error)
+        ax.stairs(1 + band, filled.edges, baseline=1 - band, fill=True, color="0.55", alpha=0.35)
+        return
+    middle = (filled.edges[1:] + filled.edges[:-1]) / 2
+    ax.stairs(value, filled.edges, color=look.color, linestyle=look.linestyle, linewidth=1.3, baseline=None)
+    ax.errorbar(middle, value, yerr=error, fmt="none", color=look.color, linewidth=0.9)
+
+
+def _finish(
+    main: Axes, ratio: Axes | None, axis: HistogramAxis, options: HistogramOptions, ratio_to: str | None
+) -> None:
+    main.set_ylabel(f"Normalised entries / {axis.unit}" if axis.unit else "Normalised entries")
+    main.set_xlim(axis.edges[0], axis.edges[-1])
+    if options.log_y:
+        main.set_yscale("log")
+    else:
+        main.set_ylim(0, main.get_ylim()[1] * 1.25)
+    bottom = main if ratio is None else ratio
+    bottom.set_xlabel(axis.title)
+    if ratio is not None:
+        ratio.axhline(1, color="0.4", linewidth=0.8, linestyle=":")
+        ratio.set_ylim(*options.ratio_range)
+        ratio.set_ylabel(f"Ratio to\n{ratio_to}", loc="center", fontsize=10)
+
+
+def _legend_text(label: str, filled: FilledHistogram, reference: FilledHistogram | None) -> str:
+    notes = []
+    if filled.outside > _OUTSIDE_SHOWN:
+        notes.append(f"{100 * filled.outside:.1f}% outside")
+    if filled.n_undefined:
+        notes.append(f"{100 * filled.n_undefined / filled.n_entries:.1f}% undefined")
+    if reference is not None and reference is not filled:
+        notes.append(rf"$10^3\,\Delta$ = {1000 * _triangular(filled, reference):.2g}")
+    return f"{label} ({', '.join(notes)})" if notes else label
+
+
+def _triangular(filled: FilledHistogram, reference: FilledHistogram) -> float:
+    a, b = filled.hist.values() / filled.inside, reference.hist.values() / reference.inside
+    total = a + b
+    return float(0.5 * np.sum(np.divide((a - b) ** 2, total, out=np.zeros_like(total), where=total > 0)))
+
+
+def _table(name: str, filled: FilledHistogram, axis: HistogramAxis) -> Table:
+    height, statistical, spread = filled.density()
+    errors = {"stat": statistical} | ({"model": spread} if np.any(spread) else {})
+    bins = np.stack([filled.edges[:-1], filled.edges[1:]], axis=1)
+    flow = filled.hist.values(flow=True)
+    note = (
+        f"normalised to the weight inside the range; below {flow[0]:g}, inside {filled.inside:g}, "
+        f"above {flow[-1]:g}, undefined {filled.n_undefined} of {filled.n_entries} entries"
+    )
+    unit = f"1/{axis.unit}" if axis.unit else ""
+    return Table(
+        name, (Column(axis.label, bins, axis.unit),), (Column("Density", height, unit, errors),), note
+    )
+
+
+def _columns(samples: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Turn {sample: {observable: values}} inside out."""
+    items = named(samples, "samples")
+    names = list(items[0][1])
+    for label, values in items:
+        if set(values) != set(names):
+            raise FigureError(
+                f"'{label}' holds {sorted(values)}, the first sample {sorted(names)}; all must agree"
+            )
+    if not names:
+        raise FigureError("the samples hold no observable")
+    return {name: {label: values[name] for label, values in items} for name in names}
+
+
+def _check_labels(samples: Mapping[str, Any], ratio_to: str | None, options: HistogramOptions) -> None:
+    for label in (*options.weights, *([ratio_to] if ratio_to is not None else [])):
+        if label not in samples:
+            raise FigureError(f"no sample '{label}'; {nearest(label, samples)}")

@@ -1,0 +1,138 @@
+"""Figures that live outside pyplot, draw in the house look, and show themselves in a notebook."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+
+from omnilearn_lab.errors import FigureError
+from omnilearn_lab.plotting.data import FigureData
+from omnilearn_lab.plotting.style import house_style
+
+__all__ = [
+    "PaperFigure",
+    "describe",
+    "new_axes",
+    "new_ratio_axes",
+    "ratio_panels",
+    "root_figure",
+]
+
+_RATIO_HEIGHTS = (3, 1)
+_N_COLORS = 255
+
+
+class PaperFigure(Figure):
+    """A matplotlib figure that pyplot does not know.
+
+    It needs no ``close``, is drawn in the house look whatever the global settings are, and as
+    the last expression of a notebook cell appears once, with a text for those who cannot see it.
+
+    Attributes
+    ----------
+    alt_text : str
+        What the figure shows, in words.
+    figure_data : FigureData
+        The numbers behind it; see :func:`omnilearn_lab.plotting.figure_data`.
+
+    Examples
+    --------
+    >>> figure = PaperFigure()
+    >>> figure.alt_text = "an empty figure"
+    >>> figure
+    <figure: an empty figure>
+    """
+
+    alt_text: str
+    figure_data: FigureData
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        with house_style():
+            super().__init__(*args, **kwargs)
+        FigureCanvasAgg(self)
+        self.alt_text = "figure"
+        self.figure_data = FigureData()
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw in the house look (ticks are made only now)."""
+        with house_style():
+            super().draw(renderer)
+
+    def savefig(self, fname: Any, **kwargs: Any) -> None:
+        """Write to a file, as matplotlib does, in the house look."""
+        with house_style():
+            super().savefig(fname, **kwargs)
+
+    def to_png(self, dpi: float | None = None) -> bytes:
+        """Return the figure as a PNG image of at most 255 colours (a third of the usual size)."""
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=dpi or self.dpi)
+        image = Image.open(buffer).convert("RGB").quantize(_N_COLORS, dither=Image.Dither.NONE)
+        small = io.BytesIO()
+        image.save(small, format="png", optimize=True)
+        return small.getvalue()
+
+    def __repr__(self) -> str:
+        return f"<figure: {self.alt_text}>"
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        picture = base64.b64encode(self.to_png()).decode("ascii")
+        return {"image/png": picture, "text/plain": repr(self)}, {"image/png": {"alt": self.alt_text}}
+
+
+def new_axes(ax: Axes | None = None, *, width: float = 6.4, height: float = 4.8) -> tuple[Figure, Axes]:
+    """Return the given axes with their figure, or one new pair."""
+    if ax is not None:
+        return root_figure(ax), ax
+    figure = PaperFigure(figsize=(width, height))
+    return figure, figure.add_subplot()
+
+
+def new_ratio_axes(axes: tuple[Axes, Axes] | None = None) -> tuple[Figure, Axes, Axes]:
+    """Return a tall panel above a flat one with the same x axis, new or the given pair."""
+    if axes is not None:
+        main, ratio = _pair(axes)
+        return root_figure(main), main, ratio
+    figure = PaperFigure(figsize=(6.4, 5.6))
+    figure.set_layout_engine("constrained", h_pad=0.02, hspace=0.0)
+    main, ratio = ratio_panels(figure)
+    return figure, main, ratio
+
+
+def ratio_panels(figure: Figure | SubFigure) -> tuple[Axes, Axes]:
+    """Add the two panels of :func:`new_ratio_axes` to a figure or a part of one."""
+    panels = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": _RATIO_HEIGHTS, "hspace": 0.0})
+    panels[0].tick_params(labelbottom=False)
+    return panels[0], panels[1]
+
+
+def root_figure(ax: Axes) -> Figure:
+    """Return the figure that holds the axes, also from inside a sub-figure."""
+    if not isinstance(ax, Axes):
+        raise FigureError(f"ax is a {type(ax).__name__}; pass matplotlib Axes, or nothing for a new figure")
+    figure = ax.get_figure(root=True)
+    if not isinstance(figure, Figure):
+        raise FigureError("the axes belong to no figure; make them with figure.add_subplot()")
+    return figure
+
+
+def describe(figure: Figure, text: str) -> None:
+    """Set the text for those who cannot see the figure; it grows when several plots share a figure."""
+    earlier = getattr(figure, "alt_text", "figure")
+    figure.alt_text = text if earlier == "figure" else f"{earlier} {text}"  # type: ignore[attr-defined]
+
+
+def _pair(axes: Any) -> tuple[Axes, Axes]:
+    try:
+        main, ratio = axes
+    except TypeError as error:
+        raise FigureError("two axes are needed, (main, ratio); pass a pair, or nothing") from error
+    return main, ratio

@@ -1,0 +1,257 @@
+"""Jets as pictures: one jet in the eta-phi plane, and the average of many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+
+from omnilearn_lab.errors import FigureError
+from omnilearn_lab.jets import Jets, reduce_pid
+from omnilearn_lab.plotting.bands import named
+from omnilearn_lab.plotting.data import Column, Table, attach_data
+from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes
+from omnilearn_lab.plotting.style import PALETTE, experiment_label, in_house_style, source_label
+
+__all__ = [
+    "Look",
+    "jet_display",
+    "jet_image_average",
+    "scatter_particles",
+]
+
+DETA, DPHI = r"$\Delta\eta$", r"$\Delta\phi$ [rad]"
+_AREA_OF_HARDEST, _SMALLEST_AREA = 900.0, 4.0
+
+
+class Look(NamedTuple):
+    """How one particle species is drawn, and which codes belong to it."""
+
+    label: str
+    codes: tuple[int, ...]
+    color: str
+    marker: str
+
+
+_LOOKS = (
+    Look("charged hadrons", (211, -211), PALETTE[0], "o"),
+    Look("photons", (22,), PALETTE[4], "s"),
+    Look("neutral hadrons", (130,), PALETTE[2], "D"),
+    Look("electrons", (11, -11), PALETTE[1], "^"),
+    Look("muons", (13, -13), PALETTE[3], "v"),
+    Look("unknown", (0,), "0.5", "o"),
+)
+
+
+@in_house_style
+def jet_display(
+    jets: Jets,
+    index: int = 0,
+    *,
+    radius: float = 0.8,
+    source: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    r"""One jet in the plane of pseudorapidity and azimuth, relative to its axis.
+
+    The area of a marker is proportional to the particle's transverse momentum (the hardest
+    particle always has the same area); colour and shape tell the species.
+
+    Parameters
+    ----------
+    jets
+        Species come from the particle field ``pid``; without it, particles are "unknown".
+    index
+        Which jet of the batch.
+    radius
+        Radius of the dashed circle: the R of the jet algorithm.
+    source
+        What the data are; default: what the jets' provenance says.
+    ax
+        Axes to draw into; default: a new figure.
+
+    Returns
+    -------
+    Figure
+        Table ``particles``.
+
+    Raises
+    ------
+    FigureError
+        When there is no such jet, or the radius is not positive.
+
+    Examples
+    --------
+    >>> jets = Jets.build(
+    ...     {"deta": [0.1, 0.0], "dphi": [0.0, 0.1], "pt": [20.0, 80.0], "energy": [30.0, 90.0]},
+    ...     offsets=[0, 2],
+    ...     jet={"pt": [99.0], "eta": [1.0], "phi": [0.0], "mass": [10.0]},
+    ... )
+    >>> jet_display(jets)
+    <figure: Jet of 2 particles in the plane of pseudorapidity and azimuth, pT 99 GeV, mass 10 GeV.>
+    """
+    if not -len(jets) <= index < len(jets):
+        raise FigureError(f"there is no jet {index} among {len(jets)}; use 0 to {len(jets) - 1}")
+    if not radius > 0:
+        raise FigureError(f"radius is {radius}; a positive number is needed")
+    jet = jets[[index % len(jets)]]
+    figure, ax = new_axes(ax, width=7.2, height=5.2)
+    codes = (
+        reduce_pid(jet.particles["pid"]) if "pid" in jet.particles else np.zeros(jet.n_particles, dtype=int)
+    )
+    scatter_particles(ax, jet.particles, codes)
+    _frame(ax, radius, np.hypot(jet.particles["deta"], jet.particles["dphi"]).max())
+    ax.text(0.03, 0.03, _caption(jet), transform=ax.transAxes, fontsize=10, va="bottom")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2)
+    experiment_label(ax, source or source_label(jets.provenance))
+    attach_data(figure, _particle_table(jet, codes))
+    describe(
+        figure,
+        f"Jet of {jet.n_particles} particles in the plane of pseudorapidity and azimuth, "
+        f"pT {jet.jet['pt'][0]:.4g} GeV, mass {jet.jet['mass'][0]:.4g} GeV.",
+    )
+    return figure
+
+
+@in_house_style
+def jet_image_average(
+    jets: Mapping[str, Any], *, radius: float = 0.8, n_pixels: int = 33, source: str | None = None
+) -> Figure:
+    """Average jet image of each sample: where the transverse momentum goes, as a fraction of the jet's.
+
+    Parameters
+    ----------
+    jets : mapping of label to Jets
+    radius
+        The images cover plus or minus this in both directions.
+    n_pixels
+        Pixels along each side.
+    source
+        What the data are; default: the provenance of the first sample.
+
+    Returns
+    -------
+    Figure
+        One table per label: mean fraction of the jet's sum of pt per pixel.
+
+    Raises
+    ------
+    FigureError
+        For empty samples, or when nothing falls inside.
+
+    Examples
+    --------
+    >>> jets = Jets.build(
+    ...     {"deta": [0.1, 0.0], "dphi": [0.0, 0.1], "pt": [20.0, 80.0], "energy": [30.0, 90.0]},
+    ...     offsets=[0, 2],
+    ...     jet={"pt": [99.0], "eta": [1.0], "phi": [0.0], "mass": [10.0]},
+    ... )
+    >>> jet_image_average({"QCD": jets}, n_pixels=3)
+    <figure: Average jet image: QCD (1 jets).>
+    """
+    items = named(jets, "jets")
+    edges = np.linspace(-radius, radius, n_pixels + 1)
+    images = {label: _mean_image(label, batch, edges) for label, batch in items}
+    top = max(image.max() for image in images.values())
+    norm = LogNorm(top * 1e-4, top)
+    figure = PaperFigure(figsize=(3.9 * len(items) + 1.0, 4.1))
+    axes = figure.subplots(1, len(items), sharey=True, squeeze=False)[0]
+    for ax, (label, image) in zip(axes, images.items(), strict=True):
+        mesh = ax.pcolormesh(edges, edges, image.T, norm=norm, rasterized=True)
+        ax.set(xlabel=DETA, aspect="equal", facecolor="0.92")
+        ax.set_title(f"{label} ({len(jets[label]):,} jets)", loc="right", fontsize=10)
+        ax.tick_params(which="both", color="0.4")
+        attach_data(figure, _image_table(label, image, edges))
+    axes[0].set_ylabel(DPHI)
+    figure.colorbar(mesh, ax=axes, label=r"Mean fraction of jet $p_T$ per pixel", pad=0.01)
+    text = source or source_label(items[0][1].provenance)
+    if text:
+        figure.suptitle(rf"$\mathbf{{omnilearn\_lab}}$  {text}", fontsize=11, x=0.01, ha="left")
+    describe(figure, "Average jet image: " + ", ".join(f"{k} ({len(v)} jets)" for k, v in items) + ".")
+    return figure
+
+
+def scatter_particles(
+    ax: Axes, particles: Mapping[str, np.ndarray], codes: np.ndarray, hardest: float | None = None
+) -> None:
+    """Scatter particles with area proportional to pt, one call per species present."""
+    pt = np.asarray(particles["pt"], dtype=float)
+    area = np.maximum(_AREA_OF_HARDEST * pt / (hardest or pt.max()), _SMALLEST_AREA)
+    for look in _LOOKS:
+        rows = np.isin(codes, look.codes)
+        if rows.any():
+            ax.scatter(
+                particles["deta"][rows],
+                particles["dphi"][rows],
+                s=area[rows],
+                color=look.color,
+                marker=look.marker,
+                alpha=0.6,
+                edgecolors="black",
+                linewidths=0.4,
+            )
+            ax.scatter(
+                [],
+                [],
+                s=45,
+                color=look.color,
+                marker=look.marker,
+                alpha=0.8,
+                edgecolors="black",
+                linewidths=0.4,
+                label=f"{look.label} ({rows.sum()})",
+            )
+
+
+def _frame(ax: Axes, radius: float, farthest: float) -> None:
+    reach = max(1.15 * radius, 1.08 * float(farthest))
+    ax.add_patch(Circle((0, 0), radius, fill=False, linestyle="--", edgecolor="0.35", linewidth=1.1))
+    ax.annotate(
+        f"R = {radius:g}",
+        (0, -radius),
+        (0, -3),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        fontsize=9,
+        color="0.3",
+    )
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=DETA, ylabel=DPHI, aspect="equal")
+
+
+def _caption(jet: Jets) -> str:
+    lines = [rf"$p_T$ = {jet.jet['pt'][0]:.4g} GeV", f"mass = {jet.jet['mass'][0]:.4g} GeV"]
+    if jet.class_names and "label" in jet.jet:
+        lines.insert(0, jet.class_names[int(jet.label[0])])
+    return "\n".join(lines)
+
+
+def _particle_table(jet: Jets, codes: np.ndarray) -> Table:
+    parts = jet.particles
+    positions = (Column("deta", parts["deta"]), Column("dphi", parts["dphi"], "rad"))
+    return Table("particles", positions, (Column("pt", parts["pt"], "GeV"), Column("pid", codes)))
+
+
+def _mean_image(label: str, jets: Any, edges: np.ndarray) -> np.ndarray:
+    if not isinstance(jets, Jets) or not len(jets):
+        raise FigureError(f"'{label}' must be a non-empty batch of Jets")
+    total = np.add.reduceat(jets.particles["pt"].astype(float), jets.offsets[:-1])
+    fraction = jets.particles["pt"] / np.repeat(total, jets.counts)
+    image, _, _ = np.histogram2d(
+        jets.particles["deta"], jets.particles["dphi"], bins=(edges, edges), weights=fraction
+    )
+    if not image.any():
+        raise FigureError(f"no particle of '{label}' lies within {edges[-1]:g} of the jet axis; widen radius")
+    return image / len(jets)
+
+
+def _image_table(label: str, image: np.ndarray, edges: np.ndarray) -> Table:
+    bins = np.stack([edges[:-1], edges[1:]], axis=1)
+    n = len(bins)
+    columns = (Column("deta", np.repeat(bins, n, axis=0)), Column("dphi", np.tile(bins, (n, 1)), "rad"))
+    return Table(label, columns, (Column("Mean fraction of jet pt", image.ravel()),), "normalised per jet")

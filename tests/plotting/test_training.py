@@ -1,0 +1,120 @@
+"""Loss and scaling figures show the numbers they are given."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from omnilearn_lab.errors import FigureError
+from omnilearn_lab.plotting import SIMULATED, figure_data, loss_curves, scaling_curve
+
+EPOCHS = np.arange(1, 6)
+SEEDS = [(EPOCHS, np.array([0.50, 0.45, 0.41, 0.40, 0.42]) + shift) for shift in (0.0, 0.02)]
+
+
+def line(ax, label):
+    return next(item for item in ax.lines if item.get_label().startswith(label))
+
+
+def test_line_is_the_mean_and_band_the_spread_over_seeds():
+    ax = loss_curves({"scratch": SEEDS}).axes[0]
+    expected = np.mean([y for _, y in SEEDS], axis=0)
+    np.testing.assert_allclose(line(ax, "scratch").get_xdata(), EPOCHS)
+    np.testing.assert_allclose(line(ax, "scratch").get_ydata(), expected)
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    half = 0.02 / np.sqrt(2)
+    assert band.max() == pytest.approx(expected.max() + half)
+    assert band.min() == pytest.approx(expected.min() - half)
+
+
+def test_every_seed_is_drawn_faintly():
+    ax = loss_curves({"scratch": SEEDS}).axes[0]
+    seeds = [item.get_ydata() for item in ax.lines if item.get_label() == "_seed"]
+    np.testing.assert_allclose(seeds, [y for _, y in SEEDS])
+
+
+def test_one_seed_has_no_band():
+    assert not loss_curves({"scratch": SEEDS[0]}).axes[0].collections
+
+
+def test_speedup_is_where_the_other_curve_first_reaches_the_best_baseline_loss():
+    tuned = (EPOCHS, [0.44, 0.42, 0.39, 0.38, 0.37])
+    figure = loss_curves({"scratch": SEEDS[0], "tuned": tuned}, baseline="scratch")
+    table = figure_data(figure)["speed-up"]
+    assert table.independent[0].values.tolist() == ["scratch", "tuned"]
+    np.testing.assert_allclose(table.dependent[0].values, [4, 3])
+    assert "reached by tuned at 3" in figure.alt_text
+
+
+def test_a_curve_that_never_reaches_the_baseline_is_said_so():
+    worse = (EPOCHS, np.full(5, 0.6))
+    figure = loss_curves({"scratch": SEEDS[0], "tuned": worse}, baseline="scratch")
+    assert np.isnan(figure_data(figure)["speed-up"].dependent[0].values[1])
+    assert "never by tuned" in figure.alt_text
+
+
+def test_histories_with_attributes():
+    history = SimpleNamespace(epochs=[1, 2], seconds=[3.0, 7.0], val_loss=[0.5, 0.4])
+    figure = loss_curves({"scratch": [history, history]}, x="seconds")
+    assert figure.axes[0].get_xlabel() == "Training time [s]"
+    np.testing.assert_allclose(line(figure.axes[0], "scratch").get_xdata(), [3, 7])
+    column = figure_data(figure)["scratch"].independent[0]
+    assert (column.name, column.unit) == ("Training time", "s")
+
+
+def test_a_history_without_the_attribute_names_what_it_has():
+    with pytest.raises(FigureError, match="no 'step'; known: epochs"):
+        loss_curves({"scratch": SimpleNamespace(epochs=[1], val_loss=[0.5])}, x="step")
+
+
+def test_seeds_of_different_length_are_averaged_where_all_run():
+    figure = loss_curves({"scratch": [SEEDS[0], (EPOCHS[:3], SEEDS[1][1][:3])]})
+    np.testing.assert_allclose(figure_data(figure)["scratch"].independent[0].values, [1, 2, 3])
+
+
+def test_one_entry_is_a_visible_point():
+    assert line(loss_curves({"scratch": ([1], [0.5])}).axes[0], "scratch").get_marker() == "o"
+
+
+@pytest.mark.parametrize(
+    ("histories", "message"),
+    [
+        ({}, "histories is empty"),
+        ({"scratch": []}, "no repetition"),
+        ({"scratch": ([], [])}, "non-zero length"),
+        ({"scratch": ([1, 2], [0.5])}, "shape"),
+        ({"scratch": ([1, 2], [0.5, np.nan])}, "not finite at point 1"),
+        ({"scratch": ([2, 1], [0.5, 0.4])}, "falls"),
+        ({"scratch": [([1, 2], [1, 1]), ([3, 4], [1, 1])]}, "share no x"),
+        ([1, 2], "mapping"),
+    ],
+)
+def test_bad_histories(histories, message):
+    with pytest.raises(FigureError, match=message):
+        loss_curves(histories)
+
+
+def test_unknown_baseline_names_the_nearest():
+    with pytest.raises(FigureError, match="did you mean 'scratch'"):
+        loss_curves({"scratch": SEEDS}, baseline="scrach")
+
+
+def test_label_says_what_the_data_are_only_when_told():
+    assert SIMULATED in loss_curves({"a": SEEDS}, source=SIMULATED).axes[0].get_title(loc="left")
+    assert loss_curves({"a": SEEDS}).axes[0].get_title(loc="left") == ""
+
+
+def test_scaling_curve_sorts_sizes_and_averages_seeds():
+    figure = scaling_curve({"scratch": ([1000, 100], [[0.9, 0.8], [0.92, 0.82]])}, y_label="AUC")
+    table = figure_data(figure)["scratch"]
+    np.testing.assert_allclose(table.independent[0].values, [100, 1000])
+    np.testing.assert_allclose(table.dependent[0].values, [0.81, 0.91])
+    assert figure.axes[0].get_xscale() == "log"
+
+
+def test_scaling_curve_rejects_bad_shapes_and_sizes():
+    with pytest.raises(FigureError, match="shape"):
+        scaling_curve({"scratch": ([1, 2], [0.5])})
+    with pytest.raises(FigureError, match="logarithmic"):
+        scaling_curve({"scratch": ([0, 2], [0.5, 0.6])})
