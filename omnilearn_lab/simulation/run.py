@@ -24,7 +24,7 @@ from omnilearn_lab.simulation.workers import WorkerPool, usable_cores
 
 __all__ = ["PairedJets", "simulate", "simulate_pairs"]
 
-_CHUNK = 500   # jets (or pairs) per piece
+_CHUNK = 1000  # jets (or pairs) per piece
 _log = logging.getLogger(__name__)
 
 

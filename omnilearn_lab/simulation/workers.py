@@ -21,7 +21,7 @@ from omnilearn_lab.errors import SimulationError
 
 __all__ = ["WorkerPool", "serve", "usable_cores"]
 
-_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _START = "from omnilearn_lab.simulation.workers import serve; serve()"
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
