@@ -128,6 +128,18 @@ class Packing:
             blocks.append((torch.cat([token, rows], 1), mask))
         return self._from_blocks(torch.cat([self.jet, tokens]), self.counts + 1, blocks)
 
+    def with_leads(self, n_leads: int) -> Packing:
+        """The same jets with rows of their own in front: row ``T + jet * n_leads + i`` is lead i of a jet."""
+        places = torch.arange(n_leads, device=self.jet.device)
+        blocks = []
+        for group in self.groups:
+            rows = group.take(self.slot_rows)
+            leads = self.n_rows + self.jet[rows[:, :1]] * n_leads + places
+            mask = torch.cat([torch.ones_like(leads, dtype=torch.bool), group.mask], 1)
+            blocks.append((torch.cat([leads, rows], 1), mask))
+        lead_jets = torch.arange(self.n_jets, device=self.jet.device).repeat_interleave(n_leads)
+        return self._from_blocks(torch.cat([self.jet, lead_jets]), self.counts + n_leads, blocks)
+
     @cached_property
     def token_slots(self) -> Tensor:
         """Jet of each jet-slot, in block order, shape (B,): undoes the grouping of per-jet results."""
@@ -215,6 +227,14 @@ class Batch:
         Class of each jet, int64, shape (B,).
     weight
         Weight of each jet, shape (B,).
+    pid
+        Species number of each particle, int64, shape (T,); zero for unknown.
+    extra
+        Further numbers of each particle (track parameters), shape (T, A).
+    condition
+        Numbers that the generation of a jet is conditioned on, shape (B, c).
+    particle_label
+        Class of each particle, int64, shape (T,); -1 for none.
 
     Raises
     ------
@@ -235,10 +255,16 @@ class Batch:
     jet: Tensor
     label: Tensor | None = None
     weight: Tensor | None = None
+    pid: Tensor | None = None
+    extra: Tensor | None = None
+    condition: Tensor | None = None
+    particle_label: Tensor | None = None
 
     def __post_init__(self) -> None:
         n_rows, n_jets = len(self.features), len(self.offsets) - 1
-        for name, size in (("points", n_rows), ("jet", n_jets), ("label", n_jets), ("weight", n_jets)):
+        of_particles = ("points", "pid", "extra", "particle_label")
+        of_jets = ("jet", "label", "weight", "condition")
+        for name, size in [(n, n_rows) for n in of_particles] + [(n, n_jets) for n in of_jets]:
             value = getattr(self, name)
             if value is not None and len(value) != size:
                 asked = f"{n_jets} jets with {n_rows} particles need {size}"
@@ -272,10 +298,10 @@ class Batch:
 
     @classmethod
     def stack(cls, batches: Sequence[Batch]) -> Batch:
-        """Put batches one behind the other; labels and weights are kept when all batches have them."""
+        """Put batches one behind the other; optional fields are kept when all batches have them."""
         counts = torch.cat([batch.counts for batch in batches])
         fields = {"offsets": torch.cat([batches[0].offsets[:1], counts.cumsum(0)])}
-        for name in ("features", "points", "jet", "label", "weight"):
+        for name in (field.name for field in dataclasses.fields(cls) if field.name != "offsets"):
             parts = [getattr(batch, name) for batch in batches]
             fields[name] = None if any(part is None for part in parts) else torch.cat(parts)
         return cls(**fields)
