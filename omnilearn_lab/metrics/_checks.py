@@ -108,3 +108,12 @@ def _finite(name: str, array: np.ndarray) -> np.ndarray:
             "remove those jets, or look at the training that made them"
         )
     return array
+
+
+def as_features(name: str, values: ArrayLike) -> np.ndarray:
+    """Finite numbers, shape (N, K) with N >= 1; a vector becomes one column."""
+    array = np.asarray(values, dtype=float)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2 or not array.size:
+        raise MetricError(f"{name} must have shape (N,) or (N, K) with N >= 1, found {np.shape(values)}")
+    return _finite(name, array)

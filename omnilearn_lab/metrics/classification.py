@@ -19,7 +19,7 @@ from omnilearn_lab.metrics._checks import (
     labels_of_all,
     names_of,
 )
-from omnilearn_lab.metrics.roc import roc
+from omnilearn_lab.metrics.efficiency import roc
 
 __all__ = [
     "ConfusionMatrix",

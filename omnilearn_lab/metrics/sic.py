@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from omnilearn_lab.errors import MetricError
-from omnilearn_lab.metrics.roc import RocCurve
+from omnilearn_lab.metrics.efficiency import RocCurve
 
 __all__ = ["MaxSic", "SicCurve", "max_sic", "sic_curve"]
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from omnilearn_lab.errors import MetricError, nearest
 from omnilearn_lab.metrics._checks import as_matrix, as_values, labels_of_all, names_of
 from omnilearn_lab.metrics.classification import accuracy, auc, auc_per_class, pair_score
-from omnilearn_lab.metrics.roc import Rejection, background_rejection
+from omnilearn_lab.metrics.efficiency import Rejection, background_rejection
 
 __all__ = ["ClassificationMetrics", "classification_metrics"]
 
