@@ -7,11 +7,13 @@ know, and saves nothing; :func:`save_figure` and :func:`export_figure_data` do t
 from omnilearn_lab.plotting.bands import Band, band_of
 from omnilearn_lab.plotting.classification import rejection_vs_efficiency, roc_curves, sic_curves
 from omnilearn_lab.plotting.data import Column, FigureData, Table, attach_data, figure_data
+from omnilearn_lab.plotting.diffusion import diffusion_trajectory
 from omnilearn_lab.plotting.distributions import HistogramOptions, observable_distributions, observable_grid
 from omnilearn_lab.plotting.export import export_figure_data, read_figure_data, save_figure
 from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.plotting.histograms import FilledHistogram, HistogramAxis, fill_histogram
 from omnilearn_lab.plotting.jets import jet_display, jet_image_average
+from omnilearn_lab.plotting.scores import calibration, confusion_matrix, score_histograms
 from omnilearn_lab.plotting.style import (
     PALETTE,
     PUBLISHED,
@@ -21,9 +23,12 @@ from omnilearn_lab.plotting.style import (
     source_label,
     style_path,
 )
+from omnilearn_lab.plotting.tables import Measured, measured, metric_bars, published_vs_ours
 from omnilearn_lab.plotting.training import loss_curves, scaling_curve
+from omnilearn_lab.plotting.unfolding import COMPARISON, reweighting_comparison, unfolding_comparison
 
 __all__ = [
+    "COMPARISON",
     "PALETTE",
     "PUBLISHED",
     "SIMULATED",
@@ -33,10 +38,14 @@ __all__ = [
     "FilledHistogram",
     "HistogramAxis",
     "HistogramOptions",
+    "Measured",
     "PaperFigure",
     "Table",
     "attach_data",
     "band_of",
+    "calibration",
+    "confusion_matrix",
+    "diffusion_trajectory",
     "experiment_label",
     "export_figure_data",
     "figure_data",
@@ -45,14 +54,20 @@ __all__ = [
     "jet_display",
     "jet_image_average",
     "loss_curves",
+    "measured",
+    "metric_bars",
     "observable_distributions",
     "observable_grid",
+    "published_vs_ours",
     "read_figure_data",
     "rejection_vs_efficiency",
+    "reweighting_comparison",
     "roc_curves",
     "save_figure",
     "scaling_curve",
+    "score_histograms",
     "sic_curves",
     "source_label",
     "style_path",
+    "unfolding_comparison",
 ]

@@ -15,6 +15,7 @@ from omnilearn_lab.plotting.bands import Band, band_of, draw_band, named, repeti
 from omnilearn_lab.plotting.data import Column, Table, attach_data
 from omnilearn_lab.plotting.figure import describe, new_axes
 from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
+from omnilearn_lab.published import PublishedTable
 
 __all__ = [
     "rejection_vs_efficiency",
@@ -27,6 +28,7 @@ _SIGNAL, _BACKGROUND = r"Signal efficiency $\epsilon_S$", r"Background efficienc
 _REJECTION = r"Background rejection $1/\epsilon_B$"
 _SIC = r"Significance improvement $\epsilon_S/\sqrt{\epsilon_B}$"
 _MIN_BACKGROUND = 10
+_REJECTION_METRIC = "rejection_at_"
 _MARKERS = "osD^vP"
 
 
@@ -91,7 +93,7 @@ def roc_curves(scores: Mapping[str, Any], *, source: str | None = None, ax: Axes
 def rejection_vs_efficiency(
     scores: Mapping[str, Any],
     *,
-    published: Mapping[str, Sequence[tuple[float, ...]]] | None = None,
+    published: PublishedTable | Mapping[str, Sequence[tuple[float, ...]]] | None = None,
     min_background: float = _MIN_BACKGROUND,
     source: str | None = None,
     ax: Axes | None = None,
@@ -106,8 +108,9 @@ def rejection_vs_efficiency(
     ----------
     scores
         As in :func:`roc_curves`.
-    published : mapping of label to points, optional
-        Points are ``(signal_efficiency, rejection)`` or ``(signal_efficiency, rejection, uncertainty)``.
+    published : mapping of label to points, or PublishedTable, optional
+        Points are ``(signal_efficiency, rejection)`` or ``(signal_efficiency, rejection, uncertainty)``;
+        of a table, its metrics ``rejection_at_...`` are drawn.
     min_background
         Fewest background jets above threshold.
     source, ax
@@ -138,7 +141,7 @@ def rejection_vs_efficiency(
         band = _rejection_band(label, seeds, min_background)
         draw_band(ax, band, line_look(i), _seed_label(label, len(seeds)))
         attach_data(figure, _efficiency_table(label, band, "Background rejection"))
-    for i, (label, points) in enumerate((published or {}).items()):
+    for i, (label, points) in enumerate(_points(published).items()):
         _draw_published(ax, label, points, i)
     ax.set(xlabel=_SIGNAL, ylabel=_REJECTION, yscale="log", xlim=(0, 1))
     ax.set_ylim(bottom=1)
@@ -233,6 +236,20 @@ def _rejection_band(label: str, seeds: Sequence[RocCurve], min_background: float
         return Band(x, values.mean(axis=0), values.std(axis=0, ddof=1), len(seeds))
     counting = [seeds[0].rejection(float(t), min_background=0).uncertainty for t in x]
     return Band(x, values[0], np.array(counting), 1, "stat")
+
+
+def _points(published: Any) -> Mapping[str, Sequence[tuple[float, ...]]]:
+    """Return published rejections as points, by algorithm."""
+    if not isinstance(published, PublishedTable):
+        return published or {}
+    points: dict[str, list[tuple[float, ...]]] = {}
+    for n in published:
+        if n.metric.startswith(_REJECTION_METRIC) and np.isfinite(n.value):
+            efficiency = float(n.metric.removeprefix(_REJECTION_METRIC))
+            points.setdefault(n.algorithm, []).append(
+                (efficiency, n.value, float(np.nan_to_num(n.uncertainty)))
+            )
+    return points
 
 
 def _draw_published(ax: Axes, label: str, points: Sequence[tuple[float, ...]], index: int) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "draw_distributions",
     "observable_distributions",
     "observable_grid",
+    "triangular",
 ]
 
 _OUTSIDE_SHOWN = 0.0005
@@ -192,7 +193,8 @@ def draw_distributions(
         draw(main, histogram, i, text)
         if ratio is not None and reference is not None:
             _draw_ratio(ratio, histogram, reference, i, label == ratio_to)
-        attach_data(main.get_figure(root=True), _table(prefix + label, histogram, axis))
+        against = reference if options.discriminator and histogram is not reference else None
+        attach_data(main.get_figure(root=True), _table(prefix + label, histogram, axis, against))
     _finish(main, ratio, axis, options, ratio_to)
     text = ", ".join(f"{k} ({f.n_entries:,} entries)" for k, f in filled.items())
     describe(main.get_figure(root=True), f"Distribution of {axis.title}: {text}.")
@@ -273,17 +275,23 @@ def _legend_text(label: str, filled: FilledHistogram, reference: FilledHistogram
     if filled.n_undefined:
         notes.append(f"{100 * filled.n_undefined / filled.n_entries:.1f}% undefined")
     if reference is not None and reference is not filled:
-        notes.append(rf"$10^3\,\Delta$ = {1000 * _triangular(filled, reference):.2g}")
+        value, floor = triangular(filled, reference)
+        notes.append(rf"$10^3\,\Delta$ = {1000 * value:.2g}, floor {1000 * floor:.1g}")
     return f"{label} ({', '.join(notes)})" if notes else label
 
 
-def _triangular(filled: FilledHistogram, reference: FilledHistogram) -> float:
+def triangular(filled: FilledHistogram, reference: FilledHistogram) -> tuple[float, float]:
+    """Return the triangular discriminator of two histograms, and its floor for samples of their size."""
     a, b = filled.hist.values() / filled.inside, reference.hist.values() / reference.inside
     total = a + b
-    return float(0.5 * np.sum(np.divide((a - b) ** 2, total, out=np.zeros_like(total), where=total > 0)))
+    delta = 0.5 * np.sum(np.divide((a - b) ** 2, total, out=np.zeros_like(total), where=total > 0))
+    floor = (total > 0).sum() / 4 * (1 / filled.n_effective + 1 / reference.n_effective)
+    return float(delta), float(floor)
 
 
-def _table(name: str, filled: FilledHistogram, axis: HistogramAxis) -> Table:
+def _table(
+    name: str, filled: FilledHistogram, axis: HistogramAxis, reference: FilledHistogram | None
+) -> Table:
     height, statistical, spread = filled.density()
     errors = {"stat": statistical} | ({"model": spread} if np.any(spread) else {})
     bins = np.stack([filled.edges[:-1], filled.edges[1:]], axis=1)
@@ -292,6 +300,9 @@ def _table(name: str, filled: FilledHistogram, axis: HistogramAxis) -> Table:
         f"normalised to the weight inside the range; below {flow[0]:g}, inside {filled.inside:g}, "
         f"above {flow[-1]:g}, undefined {filled.n_undefined} of {filled.n_entries} entries"
     )
+    if reference is not None:
+        value, floor = triangular(filled, reference)
+        note += f"; triangular discriminator x 1000: {1000 * value:.6g}, floor {1000 * floor:.3g}"
     unit = f"1/{axis.unit}" if axis.unit else ""
     return Table(
         name, (Column(axis.label, bins, axis.unit),), (Column("Density", height, unit, errors),), note

@@ -88,6 +88,11 @@ class FilledHistogram:
         return float(self.hist.values().sum())
 
     @property
+    def n_effective(self) -> float:
+        """Effective number of entries inside the range, (sum w)^2 / sum w^2."""
+        return self.inside**2 / float(self.hist.variances().sum())
+
+    @property
     def outside(self) -> float:
         """Fraction of the weight that lies below or above the range."""
         total = float(self.hist.values(flow=True).sum())

@@ -16,10 +16,17 @@ from omnilearn_lab.jets import Jets, reduce_pid
 from omnilearn_lab.plotting.bands import named
 from omnilearn_lab.plotting.data import Column, Table, attach_data
 from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes
-from omnilearn_lab.plotting.style import PALETTE, experiment_label, in_house_style, source_label
+from omnilearn_lab.plotting.style import (
+    PALETTE,
+    experiment_label,
+    figure_label,
+    in_house_style,
+    source_label,
+)
 
 __all__ = [
     "Look",
+    "draw_radius",
     "jet_display",
     "jet_image_average",
     "scatter_particles",
@@ -169,11 +176,14 @@ def jet_image_average(
         attach_data(figure, _image_table(label, image, edges))
     axes[0].set_ylabel(DPHI)
     figure.colorbar(mesh, ax=axes, label=r"Mean fraction of jet $p_T$ per pixel", pad=0.01)
-    text = source or source_label(items[0][1].provenance)
-    if text:
-        figure.suptitle(rf"$\mathbf{{omnilearn\_lab}}$  {text}", fontsize=11, x=0.01, ha="left")
+    figure_label(figure, source or source_label(items[0][1].provenance))
     describe(figure, "Average jet image: " + ", ".join(f"{k} ({len(v)} jets)" for k, v in items) + ".")
     return figure
+
+
+def draw_radius(ax: Axes, radius: float) -> None:
+    """Draw the dashed circle of the jet algorithm's radius."""
+    ax.add_patch(Circle((0, 0), radius, fill=False, linestyle="--", edgecolor="0.35", linewidth=1.1))
 
 
 def scatter_particles(
@@ -210,7 +220,7 @@ def scatter_particles(
 
 def _frame(ax: Axes, radius: float, farthest: float) -> None:
     reach = max(1.15 * radius, 1.08 * float(farthest))
-    ax.add_patch(Circle((0, 0), radius, fill=False, linestyle="--", edgecolor="0.35", linewidth=1.1))
+    draw_radius(ax, radius)
     ax.annotate(
         f"R = {radius:g}",
         (0, -radius),

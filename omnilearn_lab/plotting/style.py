@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 __all__ = [
     "PALETTE",
@@ -20,6 +21,7 @@ __all__ = [
     "SIMULATED",
     "LineLook",
     "experiment_label",
+    "figure_label",
     "house_style",
     "in_house_style",
     "line_look",
@@ -121,7 +123,13 @@ def experiment_label(ax: Axes, source: str | None = None) -> None:
     '$\\\\mathbf{omnilearn\\\\_lab}$  simulation: Pythia 8.3 + fast simulation'
     """
     if source:
-        ax.set_title(rf"$\mathbf{{omnilearn\_lab}}$  {source}", loc="left")
+        ax.set_title(_label_text(source), loc="left")
+
+
+def figure_label(figure: Figure, source: str | None = None) -> None:
+    """Write what the data are above a figure of several panels; see :func:`experiment_label`."""
+    if source:
+        figure.suptitle(_label_text(source), fontsize=11, x=0.01, ha="left")
 
 
 def source_label(provenance: Any) -> str | None:
@@ -139,6 +147,10 @@ def source_label(provenance: Any) -> str | None:
     """
     source = provenance.get("source")
     return {"simulated": SIMULATED, "published": PUBLISHED}.get(source, source)
+
+
+def _label_text(source: str) -> str:
+    return rf"$\mathbf{{omnilearn\_lab}}$  {source}"
 
 
 @functools.cache

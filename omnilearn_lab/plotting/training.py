@@ -39,6 +39,7 @@ _X_LABELS = {
     "jets": "Jets seen",
 }
 _LOSS = "val_loss"
+_HISTORY_COLUMNS = {"epochs": "epoch", "steps": "step"}
 
 
 class Crossing(NamedTuple):
@@ -67,8 +68,8 @@ def loss_curves(
     Parameters
     ----------
     histories : mapping of label to seeds
-        Seeds are ``(x, loss)`` pairs of arrays, shape (K,), or objects with ``val_loss`` and the
-        attribute named by ``x``. A single one needs no list around it.
+        Seeds are ``(x, loss)`` pairs of arrays, shape (K,), :class:`omnilearn_lab.training.History`,
+        or objects with ``val_loss`` and the attribute named by ``x``. A single one needs no list.
     x
         ``"epochs"``, ``"steps"``, ``"seconds"``, ``"jets"``, or an axis title with its unit for
         pairs of arrays.
@@ -189,13 +190,19 @@ def scaling_curve(
 def _pairs(value: Any, x: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the seeds of one label as checked (x, loss) arrays."""
     is_pair = isinstance(value, tuple) and len(value) == 2 and not isinstance(value[0], tuple)
-    single = hasattr(value, _LOSS) or (is_pair and not hasattr(value[0], _LOSS))
+    single = _is_history(value) or (is_pair and not _is_history(value[0]))
     return [curve_arrays(_pair(item, x)) for item in repetitions(value, single)]
 
 
+def _is_history(item: Any) -> bool:
+    return hasattr(item, _LOSS) or hasattr(item, "column")
+
+
 def _pair(item: Any, x: str) -> tuple[Any, Any]:
-    if not hasattr(item, _LOSS):
+    if not _is_history(item):
         return item
+    if hasattr(item, "column"):
+        return item.column(_HISTORY_COLUMNS.get(x, x)), item.column("loss")
     if not hasattr(item, x):
         have = [name for name in _X_LABELS if hasattr(item, name)]
         raise FigureError(f"a history has no '{x}'; {nearest(x, have)}")

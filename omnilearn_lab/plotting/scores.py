@@ -1,0 +1,229 @@
+"""Classifier outputs: distributions, what is mistaken for what, whether probabilities are honest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from omnilearn_lab.errors import FigureError
+from omnilearn_lab.metrics import CalibrationCurve, ConfusionMatrix, calibration_curve
+from omnilearn_lab.plotting.bands import named
+from omnilearn_lab.plotting.data import Column, Table, attach_data
+from omnilearn_lab.plotting.distributions import HistogramOptions, observable_distributions
+from omnilearn_lab.plotting.figure import describe, new_axes
+from omnilearn_lab.plotting.histograms import HistogramAxis
+from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
+
+__all__ = [
+    "calibration",
+    "confusion_matrix",
+    "score_histograms",
+]
+
+_SCORE_BINS = np.linspace(0, 1, 41)
+_MARKERS = "osD^vP"
+_WHITE_ABOVE = 0.55
+
+
+def score_histograms(
+    scores: Mapping[str, Any],
+    *,
+    edges: Any = None,
+    label: str = "Classifier score",
+    options: HistogramOptions | None = None,
+    source: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Distribution of a classifier's score for each true class.
+
+    Parameters
+    ----------
+    scores : mapping of class name to scores, shape (N,), or histograms
+    edges : array, shape (K + 1,), optional
+        Bin edges; 40 bins between 0 and 1 by default.
+    label
+        Axis title.
+    options
+        Weights and looks; logarithmic by default.
+    source, ax
+        As in :func:`omnilearn_lab.plotting.loss_curves`.
+
+    Returns
+    -------
+    Figure
+        One table per class.
+
+    Raises
+    ------
+    FigureError
+        As :func:`omnilearn_lab.plotting.observable_distributions`.
+
+    Examples
+    --------
+    >>> score_histograms({"QCD": [0.1, 0.2, 0.4], "top": [0.7, 0.9]})
+    <figure: Distribution of Classifier score: QCD (3 entries), top (2 entries).>
+    """
+    axis = HistogramAxis(label, _SCORE_BINS if edges is None else edges)
+    options = options or HistogramOptions(log_y=True)
+    return observable_distributions(scores, axis, options=options, source=source, ax=ax)
+
+
+@in_house_style
+def confusion_matrix(
+    matrix: ConfusionMatrix | Any,
+    *,
+    class_names: Sequence[str] = (),
+    source: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Fraction of each true class (row) that is given each label (column).
+
+    Parameters
+    ----------
+    matrix : ConfusionMatrix, or array, shape (C, C)
+        Jet counts or sums of weights; rows are normalised here.
+    class_names
+        Names of the classes; not needed with a :class:`omnilearn_lab.metrics.ConfusionMatrix`.
+    source, ax
+        As in :func:`omnilearn_lab.plotting.loss_curves`.
+
+    Returns
+    -------
+    Figure
+        Table ``confusion matrix``: fractions and counts by true and predicted class.
+
+    Raises
+    ------
+    FigureError
+        For a matrix that is empty, not square or negative, or names that do not fit.
+
+    Examples
+    --------
+    >>> confusion_matrix([[8, 2], [1, 9]], class_names=["QCD", "top"])
+    <figure: Confusion matrix. Right: QCD 80%, top 90%.>
+    """
+    matrix = matrix if isinstance(matrix, ConfusionMatrix) else _matrix(matrix, class_names)
+    names, fractions = matrix.class_names, matrix.fractions
+    size = max(4.8, 0.62 * len(names) + 1.8)
+    figure, ax = new_axes(ax, width=size + 0.9, height=size)
+    image = ax.imshow(fractions, vmin=0, vmax=1, cmap="Blues")
+    for (row, column), fraction in np.ndenumerate(fractions):
+        color = "white" if fraction > _WHITE_ABOVE else "black"
+        ax.text(column, row, f"{fraction:.2f}", ha="center", va="center", color=color, fontsize=9)
+    ax.set_xticks(
+        range(len(names)),
+        names,
+        rotation=45 if len(names) > 3 else 0,
+        rotation_mode="anchor",
+        ha="right" if len(names) > 3 else "center",
+    )
+    ax.set_yticks(range(len(names)), names)
+    ax.minorticks_off()
+    ax.tick_params(length=0)
+    ax.set(xlabel="Predicted class", ylabel="True class")
+    ax.get_figure(root=False).colorbar(image, ax=ax, label="Fraction of the true class", pad=0.02)
+    experiment_label(ax, source)
+    attach_data(figure, _matrix_table(matrix))
+    right = ", ".join(f"{n} {100 * f:.0f}%" for n, f in zip(names, np.diag(fractions), strict=True))
+    describe(figure, f"Confusion matrix. Right: {right}.")
+    return figure
+
+
+@in_house_style
+def calibration(
+    predictions: Mapping[str, Any],
+    *,
+    n_bins: int = 10,
+    source: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Observed frequency against predicted probability; on the diagonal, probabilities mean what they say.
+
+    Parameters
+    ----------
+    predictions : mapping of label to (probabilities, labels) or (probabilities, labels, weights)
+        As for :func:`omnilearn_lab.metrics.calibration_curve`, or its result.
+    n_bins
+        Equal bins of the prediction.
+    source, ax
+        As in :func:`omnilearn_lab.plotting.loss_curves`.
+
+    Returns
+    -------
+    Figure
+        One table per label with binomial errors; empty bins are left out.
+
+    Raises
+    ------
+    FigureError, MetricError
+        For empty input, or values that are no probabilities.
+
+    Examples
+    --------
+    >>> calibration({"ours": ([0.1, 0.1, 0.9, 0.9], [0, 0, 1, 0])}, n_bins=2)
+    <figure: Calibration. Expected calibration error: ours 0.250.>
+    """
+    figure, ax = new_axes(ax, width=5.6, height=5.2)
+    errors = []
+    ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1)
+    for i, (label, value) in enumerate(named(predictions, "predictions")):
+        curve = value if isinstance(value, CalibrationCurve) else _calibration(value, n_bins)
+        error = curve.expected_calibration_error
+        _draw_calibration(ax, curve, i, f"{label} (ECE {error:.3f})")
+        attach_data(figure, _calibration_table(label, curve))
+        errors.append(f"{label} {error:.3f}")
+    ax.set(xlabel="Predicted probability", ylabel="Observed fraction", xlim=(0, 1), ylim=(0, 1))
+    ax.legend(loc="upper left")
+    experiment_label(ax, source)
+    describe(figure, f"Calibration. Expected calibration error: {', '.join(errors)}.")
+    return figure
+
+
+def _matrix(values: Any, class_names: Sequence[str]) -> ConfusionMatrix:
+    counts = np.asarray(values, dtype=float)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
+        raise FigureError(f"the confusion matrix has shape {counts.shape}; (C, C) is needed")
+    if not np.isfinite(counts).all() or counts.min() < 0:
+        raise FigureError("the confusion matrix holds negative counts or not-a-number")
+    names = tuple(class_names) or tuple(f"class {i}" for i in range(len(counts)))
+    if len(names) != len(counts):
+        raise FigureError(f"{len(names)} class names for a confusion matrix of {len(counts)} classes")
+    return ConfusionMatrix(counts, names)
+
+
+def _matrix_table(matrix: ConfusionMatrix) -> Table:
+    n, names = len(matrix.class_names), np.array(matrix.class_names)
+    classes = (Column("True class", np.repeat(names, n)), Column("Predicted class", np.tile(names, n)))
+    values = (Column("Fraction", matrix.fractions.ravel()), Column("Jets", matrix.counts.ravel()))
+    return Table("confusion matrix", classes, values, "rows (true classes) normalised to one")
+
+
+def _calibration(value: Any, n_bins: int) -> CalibrationCurve:
+    if not isinstance(value, tuple | list) or len(value) not in (2, 3):
+        raise FigureError("a prediction must be (probabilities, labels) or (probabilities, labels, weights)")
+    return calibration_curve(value[0], value[1], weights=value[2] if len(value) == 3 else None, n_bins=n_bins)
+
+
+def _draw_calibration(ax: Axes, curve: CalibrationCurve, index: int, label: str) -> None:
+    look, filled = line_look(index), np.isfinite(curve.predicted)
+    ax.errorbar(
+        curve.predicted[filled],
+        curve.observed[filled],
+        yerr=curve.uncertainty[filled],
+        color=look.color,
+        linestyle=look.linestyle,
+        marker=_MARKERS[index % len(_MARKERS)],
+        label=label,
+    )
+
+
+def _calibration_table(label: str, curve: CalibrationCurve) -> Table:
+    filled = np.isfinite(curve.predicted)
+    observed = Column("Observed fraction", curve.observed[filled], errors={"stat": curve.uncertainty[filled]})
+    share = Column("Fraction of jets", curve.fraction[filled])
+    note = f"expected calibration error {curve.expected_calibration_error:.6g}"
+    return Table(label, (Column("Predicted probability", curve.predicted[filled]),), (observed, share), note)
