@@ -154,6 +154,11 @@ class Packing:
         """Add the rows of each jet: (T, ...) to (B, ...)."""
         return values.new_zeros(self.n_jets, *values.shape[1:]).index_add_(0, self.jet, values)
 
+    def split(self, slots: Tensor) -> list[Tensor]:
+        """Cut an array over slots, (S, ...), into the blocks (jets, length, ...)."""
+        parts = slots.split([group.mask.numel() for group in self.groups])
+        return [part.unflatten(0, group.shape) for part, group in zip(parts, self.groups, strict=True)]
+
     def to_rows(self, values: Tensor) -> Tensor:
         """Repeat each jet's value for its rows: (B, ...) to (T, ...)."""
         return values.index_select(0, self.jet)

@@ -1,0 +1,417 @@
+"""PET v2, the network of OmniLearned: neighbourhoods, tokens, pair-biased attention, two heads.
+
+Reading order: configuration, body, heads, model. Inputs are raw: deta, dphi, ln(pt / GeV), ln(energy / GeV).
+Everything runs on packed jets, so padding does not exist.
+
+References
+----------
+V. Mikuni, B. Nachman, OmniLearned: A foundation model framework for all tasks in jet physics,
+arXiv:2510.24066.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.models.edges import nearest_neighbors
+from omnilearn_lab.models.layers_v2 import MLP, Block, DynamicTanh, TimeWaves, TokenBlock
+from omnilearn_lab.models.neighborhood import NeighborhoodBlock
+from omnilearn_lab.models.packing import Batch, Packing
+from omnilearn_lab.models.pairs import PairBias, key_bias, with_leads
+from omnilearn_lab.models.pet import ClassifierOutput, JointOutput
+
+__all__ = ["BodyV2", "ClassifierHeadV2", "Encoded", "GeneratorHeadV2", "PETv2", "PETv2Config"]
+
+logger = logging.getLogger(__name__)
+
+TOKEN_SPREAD = 0.02
+N_COORDINATES = 2  # leading features that span the plane of the neighbour search
+MODES = ("classifier", "regression", "generator", "pretrain", "ftag", "segmentation")
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"width": 64, "n_layers": 4, "n_head_layers": 2, "n_heads": 4},
+    "small": {"width": 128, "n_layers": 8, "n_head_layers": 2, "n_heads": 8},
+    "medium": {"width": 512, "n_layers": 12, "n_head_layers": 2, "n_heads": 16},
+    "large": {"width": 1024, "n_layers": 28, "n_head_layers": 4, "n_heads": 32},
+}
+
+
+@dataclass(frozen=True)
+class PETv2Config:
+    """Sizes and choices of a :class:`PETv2`.
+
+    Parameters
+    ----------
+    mode
+        ``"classifier"``, ``"regression"``, ``"generator"``, ``"pretrain"`` (class and generation together),
+        ``"ftag"`` (class of the jet and of each particle) or ``"segmentation"`` (class of each particle).
+    n_classes
+        Classes C, or regressed numbers.
+    width, n_layers, n_heads
+        Channels d, transformer blocks and heads of the body.
+    n_head_layers
+        Blocks of each head and of the neighbourhood block.
+    n_tokens, n_neighbors, ratio
+        Class tokens, neighbours K, hidden width of the MLPs over d.
+    use_pair_bias
+        Attention bias from pair features.
+    use_local_pairs
+        Pair features in the neighbourhood block; None: as ``use_pair_bias``.
+    n_species
+        Size of the species table, entry zero included; 0 for no species input.
+    n_extra, n_condition
+        Further numbers of each particle A, and of each jet c; 0 for none.
+    n_particle_classes
+        Classes of a particle, in the modes ``"ftag"`` and ``"segmentation"``.
+    n_features
+        Columns of the particles, the generated ones.
+    feature_drop
+        Probability that the species of a jet, and its extra numbers, are left out, in training.
+
+    Examples
+    --------
+    >>> PETv2Config.named("small", n_classes=2).width
+    128
+    """
+
+    mode: str = "classifier"
+    n_classes: int = 2
+    width: int = 128
+    n_layers: int = 8
+    n_heads: int = 8
+    n_head_layers: int = 2
+    n_tokens: int = 4
+    n_neighbors: int = 10
+    ratio: int = 2
+    use_pair_bias: bool = True
+    use_local_pairs: bool | None = None
+    n_species: int = 0
+    n_extra: int = 0
+    n_condition: int = 0
+    n_particle_classes: int = 0
+    n_features: int = 4
+    feature_drop: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ConfigError(f"PETv2 has no mode '{self.mode}'; {nearest(self.mode, MODES)}")
+        if self.width % self.n_heads:
+            raise ConfigError(f"width {self.width} is not a multiple of n_heads {self.n_heads}: change one")
+        if self.tags_particles != (self.n_particle_classes > 0):
+            raise ConfigError(
+                f"n_particle_classes is {self.n_particle_classes} in mode '{self.mode}': it must be positive in the "
+                "modes 'ftag' and 'segmentation', zero in the others"
+            )
+        if not 0 <= self.feature_drop < 1:
+            raise ConfigError(f"feature_drop {self.feature_drop} is not a probability below one")
+
+    @classmethod
+    def named(cls, size: str, **overrides: Any) -> PETv2Config:
+        """Return a named size: ``"tiny"``, or the published ``"small"``, ``"medium"`` and ``"large"``."""
+        if size not in SIZES:
+            raise ConfigError(f"PETv2 has no size '{size}'; {nearest(size, SIZES)}")
+        return cls(**{**SIZES[size], **overrides})
+
+    @property
+    def uses_time(self) -> bool:
+        """The body has a time token."""
+        return self.mode in ("generator", "pretrain")
+
+    @property
+    def tags_particles(self) -> bool:
+        """The generator head classifies particles."""
+        return self.mode in ("ftag", "segmentation")
+
+    @property
+    def has_classifier(self) -> bool:
+        """There is a classifier head."""
+        return self.mode in ("classifier", "regression", "pretrain", "ftag")
+
+    @property
+    def has_generator(self) -> bool:
+        """There is a head with one output per particle."""
+        return self.mode in ("generator", "pretrain", "ftag", "segmentation")
+
+    @property
+    def has_label_row(self) -> bool:
+        """The generator head sees the label of the jet."""
+        return self.has_generator and self.n_classes > 1 and self.mode != "segmentation"
+
+    @property
+    def has_local_pairs(self) -> bool:
+        """The neighbourhood block uses pair features."""
+        return self.use_pair_bias if self.use_local_pairs is None else self.use_local_pairs
+
+
+class Encoded(NamedTuple):
+    """Output of the body, in slots: tokens, time, condition, then particles of each jet.
+
+    ``slots`` (S, d) are laid out by ``packing``, whose rows are the T particles and then the leads of each
+    jet; ``is_valid`` (S,) is False in empty slots and for the time token at t = 0; ``jets`` is the packing of
+    the particles alone.
+    """
+
+    slots: Tensor
+    packing: Packing
+    is_valid: Tensor
+    n_leads: int
+    jets: Packing
+
+    def particles(self) -> Tensor:
+        """Embedding of each particle, (T, d)."""
+        return self.packing.from_slots(self.slots)[: self.jets.n_rows]
+
+    def leads(self) -> Tensor:
+        """Embeddings of tokens, time (zero at t = 0) and condition, (B, n_leads, d)."""
+        rows = self.packing.from_slots(self.slots * self.is_valid[:, None])[self.jets.n_rows :]
+        return rows.unflatten(0, (self.jets.n_jets, self.n_leads))
+
+
+class BodyV2(nn.Module):
+    """Embed the particles of a jet together with its tokens.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+    """
+
+    def __init__(self, config: PETv2Config) -> None:
+        super().__init__()
+        width, ratio = config.width, config.ratio
+        self.config = config
+        self.token = nn.Parameter(torch.empty(1, config.n_tokens, width))
+        raw = partial(MLP, exact_input=True)
+        self.embedding = raw(config.n_features, ratio * width, width, norms="both")
+        self.local = NeighborhoodBlock(
+            config.n_features,
+            width,
+            n_heads=config.n_heads,
+            n_blocks=config.n_head_layers,
+            ratio=ratio,
+            use_pairs=config.has_local_pairs,
+        )
+        self.pair_bias = PairBias(ratio * width, config.n_heads) if config.use_pair_bias else None
+        self.condition = raw(config.n_condition, width, width) if config.n_condition else None
+        self.time = TimeWaves(width, ratio) if config.uses_time else None
+        self.extra = raw(config.n_extra, ratio * width, width, bias=False) if config.n_extra else None
+        self.species = nn.Embedding(config.n_species, width, padding_idx=0) if config.n_species else None
+        self.blocks = nn.ModuleList(Block(width, config.n_heads, ratio) for _ in range(config.n_layers))
+        self.norm = DynamicTanh(width)
+
+    def forward(self, batch: Batch, time: Tensor | None = None) -> Encoded:
+        """Encode a batch; ``time`` (B,) is None for clean jets."""
+        particles = self.particles(batch)
+        leads, n_without_time = self.leads(batch, time), self.config.n_tokens
+        packing = batch.packing.with_leads(leads.shape[1])
+        slots = packing.to_slots(torch.cat([particles, leads.flatten(0, 1)]))
+        is_valid = packing.slot_mask
+        if time is not None and self.time is not None:
+            silent = torch.nonzero(time == 0)[:, 0]
+            rows = len(particles) + silent * leads.shape[1] + n_without_time
+            is_valid = is_valid.index_fill(0, packing.row_slots[rows], False)
+        encoded = Encoded(slots, packing, is_valid, leads.shape[1], batch.packing)
+        biases = self.biases(batch, encoded)
+        for block in self.blocks:
+            slots = block(slots, packing, biases)
+        return encoded._replace(slots=self.norm(slots).float())
+
+    def particles(self, batch: Batch) -> Tensor:
+        """Embedding of each particle in front of the blocks, (T, d)."""
+        features, packing = batch.features, batch.packing
+        neighbors = nearest_neighbors(features[:, :N_COORDINATES], packing, n_neighbors=self.config.n_neighbors)
+        rows = self.embedding(features).float() + self.local(features, neighbors)
+        if self.species is not None:
+            rows = rows + self.drop(self.species(required(batch, "pid").long()), packing)
+        if self.extra is not None:
+            rows = rows + self.drop(self.extra(required(batch, "extra")), packing)
+        return rows
+
+    def leads(self, batch: Batch, time: Tensor | None) -> Tensor:
+        """Rows in front of the particles: tokens, time, condition, (B, n_leads, d)."""
+        rows = [self.token.expand(len(batch), -1, -1)]
+        if self.time is not None and time is not None:
+            rows.append(self.time(time).float()[:, None])
+        if self.condition is not None:
+            rows.append(self.condition(required(batch, "condition")).float()[:, None])
+        return torch.cat(rows, 1)
+
+    def biases(self, batch: Batch, encoded: Encoded) -> list[Tensor | None]:
+        """Attention bias of each block of jets."""
+        keys = [key_bias(mask) for mask in encoded.packing.split(encoded.is_valid)]
+        if self.pair_bias is None:
+            return keys
+        pairs = self.pair_bias(batch.features, batch.packing)
+        return [with_leads(pair, encoded.n_leads) + key for pair, key in zip(pairs, keys, strict=True)]
+
+    def drop(self, rows: Tensor, packing: Packing) -> Tensor:
+        """Leave out the rows (T, d) of some jets, in training."""
+        if not self.training or self.config.feature_drop == 0:
+            return rows
+        kept = torch.rand(packing.n_jets, 1, device=rows.device) >= self.config.feature_drop
+        return rows * packing.to_rows(kept)
+
+
+def required(batch: Batch, name: str) -> Tensor:
+    """Return a field of the batch that this network needs."""
+    value = getattr(batch, name)
+    if value is None:
+        raise ConfigError(f"this PETv2 needs the field '{name}' of the batch, which has none: give it, or change "
+                          "n_species, n_extra or n_condition in the configuration")
+    return value
+
+
+class ClassifierHeadV2(nn.Module):
+    """Logits from the tokens, which attend to the other rows of their jet."""
+
+    def __init__(self, config: PETv2Config) -> None:
+        super().__init__()
+        width = config.n_tokens * config.width
+        self.n_tokens = config.n_tokens
+        self.blocks = nn.ModuleList(
+            TokenBlock(config.width, config.n_heads, config.ratio) for _ in range(config.n_head_layers)
+        )
+        self.mlp = MLP(width, config.ratio * width, width)
+        self.out = nn.Linear(width, config.n_classes)
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """Map the body's output to logits (B, C)."""
+        slots, packing, is_valid, _, _ = encoded
+        tokens = torch.cat([part[:, : self.n_tokens] for part in packing.split(slots)])
+        others = [mask[:, self.n_tokens :] for mask in packing.split(is_valid)]
+        biases = [key_bias(functional.pad(mask, (self.n_tokens, 0), value=False)) for mask in others]
+        for block in self.blocks:
+            tokens = block(tokens, slots, packing, biases)
+        logits = self.out(self.mlp(tokens.flatten(1))).float()
+        return logits.index_select(0, packing.jet_slots)
+
+
+class GeneratorHeadV2(nn.Module):
+    """One output per particle: its velocity, or its class logits."""
+
+    def __init__(self, config: PETv2Config) -> None:
+        super().__init__()
+        width, ratio = config.width, config.ratio
+        self.config = config
+        if config.has_label_row:
+            self.label = nn.Embedding(config.n_classes, width)
+            self.label_mlp = MLP(width, ratio * width, width, norms="none")
+        self.blocks = nn.ModuleList(Block(width, config.n_heads, ratio) for _ in range(config.n_head_layers))
+        self.mlp = MLP(width, ratio * width, width, norms="none")
+        self.out = nn.Linear(width, config.n_particle_classes or config.n_features)
+
+    def forward(self, encoded: Encoded, label: Tensor | None) -> Tensor:
+        """Map the body's output and labels (B,) to (T, F) or (T, particle classes)."""
+        if self.config.has_label_row:
+            encoded = self.with_label(encoded, label)
+        slots, packing, is_valid, _, _ = encoded
+        biases = [key_bias(mask) for mask in packing.split(is_valid)]
+        for block in self.blocks:
+            slots = block(slots, packing, biases)
+        return self.out(self.mlp(encoded._replace(slots=slots).particles())).float()
+
+    def with_label(self, encoded: Encoded, label: Tensor | None) -> Encoded:
+        """Put a row with the embedded label in front of each jet."""
+        if label is None:
+            raise ConfigError("this generator was built with classes: give the label of each jet")
+        slots, packing, is_valid, n_leads, jets = encoded
+        parts = packing.split(slots)
+        rows = self.label_mlp(self.label(label)).float().index_select(0, packing.token_slots)
+        rows = rows[:, None].split([len(part) for part in parts])
+        slots = torch.cat([torch.cat(pair, 1).flatten(0, 1) for pair in zip(rows, parts, strict=True)])
+        valid = [functional.pad(mask, (1, 0), value=True).flatten() for mask in packing.split(is_valid)]
+        return Encoded(slots, jets.with_leads(n_leads + 1), torch.cat(valid), n_leads + 1, jets)
+
+
+class PETv2(nn.Module):
+    """PET v2: a body, and the heads that its mode asks for.
+
+    A jet's output depends on its own particles alone: not on their order, on other jets of the batch, or on
+    any padded length.
+
+    Parameters
+    ----------
+    config
+        Sizes and choices; None for the small classifier.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = PETv2(PETv2Config.named("tiny", n_classes=3))
+    >>> mask = torch.tensor([[True, True, False], [True, True, True]])
+    >>> batch = Batch.from_padded(torch.randn(2, 3, 4), mask, jet=torch.zeros(2, 0))
+    >>> model.classify(batch).logits.shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, config: PETv2Config | None = None) -> None:
+        super().__init__()
+        self.config = config = config or PETv2Config()
+        self.body = BodyV2(config)
+        self.classifier = ClassifierHeadV2(config) if config.has_classifier else None
+        self.generator = GeneratorHeadV2(config) if config.has_generator else None
+        self.apply(_reset)
+
+    def classify(self, batch: Batch, time: Tensor | None = None) -> ClassifierOutput:
+        """Class logits (or regressed numbers) (B, C); ``time`` (B,) for perturbed jets.
+
+        The second entry of the output, the jet quantities that PET regresses, has no column here.
+        """
+        return self._classify(self.body(batch, time))
+
+    forward = classify
+
+    def velocity(self, batch: Batch, time: Tensor, label: Tensor | None = None) -> Tensor:
+        """Velocity (T, F) of perturbed jets at a time (B,); ``label`` (B,) where there are classes."""
+        return self._generate(self.body(batch, time), label)
+
+    def joint(self, clean: Batch, perturbed: Batch, time: Tensor, label: Tensor | None = None) -> JointOutput:
+        """Both heads on clean and on perturbed jets: what the pretraining loss needs."""
+        encoded = self.body(perturbed, time)
+        velocity = self._generate(encoded, label)
+        return JointOutput(self.classify(clean), self._classify(encoded), velocity)
+
+    def classify_particles(self, batch: Batch, label: Tensor | None = None) -> Tensor:
+        """Class logits of each particle (T, particle classes).
+
+        In mode ``"ftag"`` the published head also sees a label of the jet: the true one in training.
+        """
+        if not self.config.tags_particles:
+            raise self._lacks("particle classes", "'ftag' or 'segmentation'")
+        return self._generate(self.body(batch), label)
+
+    def classify_all(self, batch: Batch, label: Tensor | None = None) -> tuple[ClassifierOutput, Tensor]:
+        """Class logits of jets and of particles from one pass of the body (mode ``"ftag"``)."""
+        encoded = self.body(batch)
+        return self._classify(encoded), self._generate(encoded, label)
+
+    def _classify(self, encoded: Encoded) -> ClassifierOutput:
+        if self.classifier is None:
+            raise self._lacks("classifier head", "'classifier', 'regression', 'pretrain' or 'ftag'")
+        logits = self.classifier(encoded)
+        return ClassifierOutput(logits, logits.new_empty(len(logits), 0))
+
+    def _generate(self, encoded: Encoded, label: Tensor | None) -> Tensor:
+        if self.generator is None:
+            raise self._lacks("generator head", "'generator' or 'pretrain'")
+        return self.generator(encoded, label)
+
+    def _lacks(self, part: str, modes: str) -> ConfigError:
+        return ConfigError(f"a PETv2 of mode '{self.config.mode}' has no {part}: build one of mode {modes}")
+
+
+def _reset(module: nn.Module) -> None:
+    """Xavier-uniform matrices, zero biases, tokens from a narrow normal distribution."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, BodyV2):
+        nn.init.trunc_normal_(module.token, std=TOKEN_SPREAD)

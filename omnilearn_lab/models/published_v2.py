@@ -1,0 +1,328 @@
+"""Checkpoints of the published OmniLearned program (``best_model_*.pt``): read into PETv2, and written back.
+
+The file holds one dictionary of tensors per part: ``body``, ``classifier_head``, ``generator_head``, and averaged
+copies ``ema_body``, ``ema_generator``. It is read with ``weights_only=True``: nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from omnilearn_lab.errors import CheckpointError, nearest
+from omnilearn_lab.models.pet_v2 import SIZES, PETv2, PETv2Config
+
+__all__ = [
+    "LoadReport",
+    "infer_config",
+    "load_published_v2",
+    "load_weights_v2",
+    "published_name",
+    "read_published_v2",
+    "write_published_v2",
+]
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS = ("live", "ema")
+PARTS = {"body": "body", "classifier": "classifier_head", "generator": "generator_head"}
+EMA_PARTS = {"body": "ema_body", "generator": "ema_generator"}  # the classifier has no averaged copy
+# our name -> published name, in this order
+RENAMED = (
+    (r"^(body|classifier|generator)\.", r"\1/"),
+    (r"^body/embedding\.norm_in\.", "body/embed.norm."),
+    (r"^body/embedding\.", "body/embed.mlp."),
+    (r"^body/pair_bias\.", "body/interaction."),
+    (r"^body/local\.", "body/local_physics."),
+    (r"^body/condition\.", "body/cond_embed.0."),
+    (r"^body/time\.mlp\.", "body/time_embed."),
+    (r"^body/time\.frequencies$", "body/MPFourier.freqs"),
+    (r"^body/time\.phases$", "body/MPFourier.phases"),
+    (r"^body/extra\.", "body/add_embed.0."),
+    (r"^body/species\.", "body/pid_embed.0."),
+    (r"^generator/label\.", "generator/pid_embed.0."),
+    (r"^generator/label_mlp\.", "generator/pid_embed.1."),
+    (r"^generator/mlp\.", "generator/fc.0."),
+    (r"^classifier/mlp\.", "classifier/fc."),
+    (r"^(classifier/blocks\.\d+)\.mlp\.norm_in\.", r"\1.norm."),
+    (r"blocks\.(\d+)\.norm\.(?=alpha|weight)", r"blocks.\1.norm1."),
+    (r"^(classifier/blocks\.\d+)\.norm1\.", r"\1.norm."),
+    (r"\.mlp\.norm_in\.", ".norm2."),
+    (r"blocks\.", "in_blocks."),
+    (r"\.attention\.qkv\.weight$", ".attn.in_proj_weight"),
+    (r"\.attention\.out\.", ".attn.out_proj."),
+    (r"\.first\.", ".fc1."),
+    (r"\.second\.", ".fc2."),
+)
+CLASS_TENSORS = ("classifier.out.", "generator.out.", "generator.label.")
+OPTIONAL = ("body.species.", "body.extra.", "body.condition.", "body.time.", "classifier.", "generator.")
+
+
+class LoadReport(NamedTuple):
+    """What :func:`load_weights_v2` did, by our names: tensors loaded, left at their start values, not used."""
+
+    loaded: tuple[str, ...]
+    fresh: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def published_name(name: str) -> tuple[str, str]:
+    """Translate the name of a PETv2 tensor to the part and name of the published layout.
+
+    Examples
+    --------
+    >>> published_name("body.local.blocks.0.attention.qkv.weight")
+    ('body', 'local_physics.in_blocks.0.attn.in_proj_weight')
+    """
+    for pattern, replacement in RENAMED:
+        name = re.sub(pattern, replacement, name)
+    part, _, rest = name.partition("/")
+    return part, rest
+
+
+def read_published_v2(path: str | Path) -> dict[str, Any]:
+    """Read a published checkpoint; tensors and plain values only.
+
+    Raises
+    ------
+    CheckpointError
+        When the file cannot be read, holds more than tensors, or is not a checkpoint of OmniLearned.
+    """
+    try:
+        content = torch.load(Path(path), map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no checkpoint at {path}: check the path") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is no readable checkpoint: damaged, truncated, or it holds code, which is never executed; "
+            f"download it again ({str(error).splitlines()[0]})"
+        ) from error
+    if not isinstance(content, Mapping) or not isinstance(content.get("body"), Mapping):
+        raise CheckpointError(f"{path} has no part 'body': it is not a checkpoint of OmniLearned")
+    return dict(content)
+
+
+def infer_config(checkpoint: Mapping[str, Any], *, n_heads: int | None = None) -> PETv2Config:
+    """Work out sizes and mode from the shapes of the tensors.
+
+    Parameters
+    ----------
+    checkpoint
+        As :func:`read_published_v2` returns it.
+    n_heads
+        Heads H: no shape tells it without pair bias; None: from the bias, or that of the named size.
+
+    Raises
+    ------
+    CheckpointError
+        When a tensor that tells a size is missing, or the heads are not known.
+    """
+    body = checkpoint["body"]
+    classifier, generator = checkpoint.get("classifier_head") or {}, checkpoint.get("generator_head") or {}
+    _, n_tokens, width = _shape(body, "token")
+    hidden, n_local = _shape(body, "local_physics.mlp.fc1.weight")
+    n_features = _shape(body, "embed.mlp.fc1.weight")[1]
+    mode = _mode(body, classifier, generator)
+    return PETv2Config(
+        mode=mode,
+        n_classes=_n_classes(classifier, generator),
+        width=width,
+        n_layers=_n_blocks(body, "in_blocks."),
+        n_heads=n_heads or _n_heads(body, width),
+        n_head_layers=_n_blocks(body, "local_physics.in_blocks."),
+        n_tokens=n_tokens,
+        ratio=hidden // width,
+        use_pair_bias="interaction.mlp.fc1.weight" in body,
+        use_local_pairs=n_local > n_features,
+        n_species=_shape(body, "pid_embed.0.weight")[0] if "pid_embed.0.weight" in body else 0,
+        n_extra=_shape(body, "add_embed.0.fc1.weight")[1] if "add_embed.0.fc1.weight" in body else 0,
+        n_condition=_shape(body, "cond_embed.0.fc1.weight")[1] if "cond_embed.0.fc1.weight" in body else 0,
+        n_particle_classes=_shape(generator, "out.weight")[0] if mode in ("ftag", "segmentation") else 0,
+        n_features=n_features,
+    )
+
+
+def _shape(part: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
+    if name not in part:
+        raise CheckpointError(f"the checkpoint has no tensor '{name}'; {nearest(name, part)}")
+    return tuple(part[name].shape)
+
+
+def _mode(body: Mapping[str, Tensor], classifier: Mapping[str, Tensor], generator: Mapping[str, Tensor]) -> str:
+    if "MPFourier.freqs" in body:
+        return "pretrain" if classifier else "generator"
+    if generator:
+        return "ftag" if classifier else "segmentation"
+    return "classifier"
+
+
+def _n_classes(classifier: Mapping[str, Tensor], generator: Mapping[str, Tensor]) -> int:
+    if classifier:
+        return _shape(classifier, "out.weight")[0]
+    return _shape(generator, "pid_embed.0.weight")[0] if "pid_embed.0.weight" in generator else 1
+
+
+def _n_blocks(part: Mapping[str, Tensor], prefix: str) -> int:
+    return len({name[len(prefix) :].split(".")[0] for name in part if name.startswith(prefix)})
+
+
+def _n_heads(body: Mapping[str, Tensor], width: int) -> int:
+    if "interaction.mlp.fc2.weight" in body:
+        return _shape(body, "interaction.mlp.fc2.weight")[0]
+    known = {size["width"]: size["n_heads"] for size in SIZES.values()}
+    if width not in known:
+        raise CheckpointError(f"no shape tells the number of heads of this checkpoint (width {width}): give n_heads")
+    return known[width]
+
+
+def load_published_v2(path: str | Path, *, weights: str = "live", n_heads: int | None = None) -> PETv2:
+    """Build the PETv2 of a published checkpoint and load every tensor of it.
+
+    Parameters
+    ----------
+    path
+        ``best_model_*.pt``.
+    weights
+        ``"live"`` or ``"ema"``: the averaged body and generator, which the published sampler uses (the
+        classifier has no averaged copy).
+    n_heads
+        Heads H, where neither a pair bias nor the width tells.
+
+    Returns
+    -------
+    PETv2
+        In evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        When tensors are missing, left over or of another shape; all are listed.
+    """
+    checkpoint = read_published_v2(path)
+    model = PETv2(infer_config(checkpoint, n_heads=n_heads))
+    tensors = _collect(checkpoint, model, weights)
+    problems = _problems(model, tensors)
+    if problems:
+        raise CheckpointError(f"{path} does not fit the published network:\n  " + "\n  ".join(problems))
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def load_weights_v2(model: PETv2, path: str | Path, *, weights: str = "live") -> LoadReport:
+    """Start a model for another task from a published checkpoint.
+
+    Tensors whose size is a number of classes keep their start values where that number differs, and so do
+    inputs and heads that the checkpoint does not have; both are logged. Everything else must fit.
+
+    Raises
+    ------
+    CheckpointError
+        When a tensor outside the heads and optional inputs is missing, left over or of another shape.
+    """
+    tensors = _collect(read_published_v2(path), model, weights)
+    own = model.state_dict()
+    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    hard = [text for name, text in _differences(own, tensors).items() if not _may_differ(name, own, tensors)]
+    if hard:
+        raise CheckpointError(f"{path} does not fit this model:\n  " + "\n  ".join(hard))
+    model.load_state_dict({**own, **fitting})
+    fresh = tuple(name for name in own if name not in fitting)
+    unused = tuple(name for name in tensors if name not in own)
+    if fresh:
+        logger.warning("not in %s with this shape, so started anew: %s", path, ", ".join(fresh))
+    if unused:
+        logger.info("in %s and not used by this model: %s", path, ", ".join(unused))
+    return LoadReport(tuple(fitting), fresh, unused)
+
+
+def write_published_v2(model: PETv2, path: str | Path, *, ema: PETv2 | None = None, epoch: int = 0) -> None:
+    """Write a model in the published layout, for the published program to read.
+
+    Parameters
+    ----------
+    model
+        Weights.
+    path
+        The file is written beside it first and then renamed.
+    ema
+        A model with averaged weights.
+    epoch
+        Recorded in the file.
+    """
+    content: dict[str, Any] = {"optimizer": {}, "epoch": epoch, "loss": float("nan"), "sched": {}}
+    content |= _to_parts(model, PARTS)
+    if ema is not None:
+        content |= _to_parts(ema, EMA_PARTS)
+    target = Path(path)
+    partial = target.with_name(target.name + ".part")
+    torch.save(content, partial)
+    partial.replace(target)
+
+
+def _to_parts(model: PETv2, parts: Mapping[str, str]) -> dict[str, dict[str, Tensor]]:
+    content: dict[str, dict[str, Tensor]] = {}
+    for name, value in model.state_dict().items():
+        part, rest = published_name(name)
+        if part in parts:
+            content.setdefault(parts[part], {})[rest] = value.detach().cpu().clone()
+    return content
+
+
+def _collect(checkpoint: Mapping[str, Any], model: PETv2, weights: str) -> dict[str, Tensor]:
+    """Tensors of the checkpoint by our names; names without counterpart keep the published one."""
+    if weights not in WEIGHTS:
+        raise CheckpointError(f"a published checkpoint has no weights '{weights}'; {nearest(weights, WEIGHTS)}")
+    ours = {published_name(name): name for name in model.state_dict()}
+    tensors = {}
+    for part, title in PARTS.items():
+        if weights == "ema" and part in EMA_PARTS and title in checkpoint:
+            title = EMA_PARTS[part]
+            if title not in checkpoint:
+                raise CheckpointError(f"the checkpoint has no averaged weights '{title}': load weights='live'")
+        for name, value in (checkpoint.get(title) or {}).items():
+            tensors[ours.get((part, name), _untranslated(part, name))] = value
+    return tensors
+
+
+def _untranslated(part: str, name: str) -> str:
+    """Name of a published tensor that this model lacks: translated where an optional input tells it."""
+    optional = {"pid_embed.0.": "species.", "add_embed.0.": "extra.", "cond_embed.0.": "condition."}
+    optional |= {"MPFourier.": "time.", "time_embed.": "time.mlp."}
+    if part == "body":
+        for prefix, own in optional.items():
+            if name.startswith(prefix):
+                return f"body.{own}{name.removeprefix(prefix)}"
+    return f"{part}.{name}"
+
+
+def _problems(model: PETv2, tensors: Mapping[str, Tensor]) -> list[str]:
+    return list(_differences(model.state_dict(), tensors).values())
+
+
+def _differences(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """One line for each tensor that is missing, left over or of another shape."""
+    lines = {}
+    for name in own.keys() | tensors.keys():
+        found = tuple(tensors[name].shape) if name in tensors else None
+        wanted = tuple(own[name].shape) if name in own else None
+        published = "/".join(published_name(name)) if wanted else name
+        if found is None:
+            lines[name] = f"missing: {published} {wanted}"
+        elif wanted is None:
+            lines[name] = f"left over: {published} {found}"
+        elif found != wanted:
+            lines[name] = f"shape: {published} is {found}, expected {wanted}"
+    return dict(sorted(lines.items()))
+
+
+def _may_differ(name: str, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:
+    if name in own and name in tensors:
+        return name.startswith(CLASS_TENSORS)
+    return name.startswith(OPTIONAL)
