@@ -1,7 +1,9 @@
 """The data catalogue: every dataset of the papers, published or simulated, in one line of code."""
 
 from omnilearn_lab.catalog.entries import CatalogView, catalog, citation, entry, files
+from omnilearn_lab.catalog.fetch import FetchOptions, fetch, verify
 from omnilearn_lab.catalog.load import LoadOptions, load
+from omnilearn_lab.catalog.local import FileStatus
 from omnilearn_lab.catalog.schema import DataFile, DatasetEntry, json_schema, read_catalogue
 from omnilearn_lab.catalog.store import Store, open_store
 
@@ -9,14 +11,18 @@ __all__ = [
     "CatalogView",
     "DataFile",
     "DatasetEntry",
+    "FetchOptions",
+    "FileStatus",
     "LoadOptions",
     "Store",
     "catalog",
     "citation",
     "entry",
+    "fetch",
     "files",
     "json_schema",
     "load",
     "open_store",
     "read_catalogue",
+    "verify",
 ]

@@ -126,7 +126,9 @@ class FileGroup(DataFile):
             )
         listed = checksums[self.checksums].split() if self.checksums else []
         if listed and last - self.checksums_start >= len(listed):
-            raise CatalogError(f"file '{self.name}', field 'numbers': the list has {len(listed)} checksums only")
+            raise CatalogError(
+                f"file '{self.name}', field 'numbers': only {len(listed)} checksums are listed"
+            )
         return tuple(self._file(i, listed) for i in range(first, last + 1))
 
     def _file(self, number: int, listed: list[str]) -> DataFile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import numpy as np
 from filelock import FileLock
 
 from omnilearn_lab import __version__
+from omnilearn_lab.catalog.checksums import checksum
 from omnilearn_lab.catalog.store import Store
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets import Jets, read_jets, write_jets
@@ -22,7 +22,6 @@ __all__ = ["SimulatedSet", "load_simulated", "split_seed"]
 
 log = logging.getLogger(__name__)
 _SPLITS = ("train", "val", "test")
-_HASH_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def load_simulated(wanted: SimulatedSet, store: Store, arguments: Mapping[str, A
             return jets
         made = _simulate(wanted, path.parent, arguments or {})
         write_jets(made, path, max_particles=int(made.counts.max(initial=1)))
-        _sidecar(path).write_text(json.dumps(asdict(wanted) | {"sha256": _sha256(path)}, indent=1))
+        _sidecar(path).write_text(json.dumps(asdict(wanted) | {"checksum": checksum(path)}, indent=1))
         return read_jets(path)
 
 
@@ -120,7 +119,7 @@ def _read(path: Path, wanted: SimulatedSet) -> Jets | None:
     """Return the jets of a file that is intact, else none."""
     try:
         known = json.loads(_sidecar(path).read_text())
-        if known.get("sha256") != _sha256(path):
+        if known.get("checksum") != checksum(path):
             raise DataFileError(f"the checksum of '{path}' is not the one noted when it was written")
         jets = read_jets(path)
     except (OSError, ValueError, JetsError) as error:
@@ -134,11 +133,3 @@ def _read(path: Path, wanted: SimulatedSet) -> Jets | None:
 
 def _sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".json")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

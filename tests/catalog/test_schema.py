@@ -107,7 +107,7 @@ def test_a_series_without_its_list_is_an_error():
 
 
 def test_a_list_that_is_too_short_is_an_error():
-    with pytest.raises(CatalogError, match="1 checksums"):
+    with pytest.raises(CatalogError, match="only 1 checksums"):
         FileGroup(name="f{i}", numbers=(0, 1), checksums="s").expand({"s": 32 * "0"})
 
 

@@ -1,0 +1,266 @@
+"""Getting published files: several at once, checked, resumed, unpacked; never half-written."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from omnilearn_lab.catalog.download import DownloadSettings, ResumingDownloader
+from omnilearn_lab.catalog.entries import catalog, files
+from omnilearn_lab.catalog.local import FileStatus, check_file, place, record
+from omnilearn_lab.catalog.published import unpacked_name
+from omnilearn_lab.catalog.schema import DataFile
+from omnilearn_lab.catalog.store import Store, open_store
+from omnilearn_lab.catalog.unpack import unpack
+from omnilearn_lab.errors import CatalogError, DownloadError
+
+__all__ = ["FetchOptions", "fetch", "fetch_files", "verify"]
+
+log = logging.getLogger(__name__)
+_MARGIN = 1.05
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class FetchOptions:
+    """How :func:`fetch` works.
+
+    Attributes
+    ----------
+    data_dir
+        Data folder; see :func:`omnilearn_lab.catalog.open_store`.
+    catalog_file
+        A catalogue file of the user's own.
+    variant
+        Another version of the published files, such as ``herwig``.
+    parallel
+        Files at once.
+    keep_archives
+        Keep ``.tar`` and ``.zip`` files after they were unpacked.
+    progress
+        Show a progress bar.
+    download : DownloadSettings
+        Retries and time-outs.
+
+    Examples
+    --------
+    >>> FetchOptions(parallel=1).keep_archives
+    False
+    """
+
+    data_dir: str | os.PathLike[str] | None = None
+    catalog_file: str | os.PathLike[str] | None = None
+    variant: str | None = None
+    parallel: int = 3
+    keep_archives: bool = False
+    progress: bool = True
+    download: DownloadSettings = field(default_factory=DownloadSettings)
+
+
+def fetch(
+    name: str, *, split: str | None = None, subset: int | None = None, options: FetchOptions | None = None
+) -> list[Path]:
+    """Download the published files of a dataset, check and unpack them.
+
+    A file that is there with the right checksum costs no network call. A download that was
+    interrupted goes on where it stopped. A file gets its final name only when it is complete
+    and its checksum is right; where the publisher gives none, the checksum is recorded.
+
+    Parameters
+    ----------
+    name
+        A dataset of the catalogue.
+    split
+        ``train``, ``val`` or ``test``; none means all.
+    subset
+        The first files only.
+    options
+
+    Returns
+    -------
+    list of Path
+        The files, or the folders that archives were unpacked into.
+
+    Raises
+    ------
+    CatalogError
+        For an unknown dataset, or one without public files.
+    DownloadError
+        When the disk has no room for the files, or a file could not be fetched: the message
+        names file, address, and where to put it by hand.
+    """
+    options = options or FetchOptions()
+    item = catalog(options.catalog_file)[name]
+    wanted = [file for file in files(item, split, variant=options.variant) if file.url]
+    if not wanted:
+        raise CatalogError(
+            f"dataset '{name}' has no files with an address ({item.availability}); "
+            f"see {item.record or item.doi or 'its citation'}"
+        )
+    return fetch_files(name, wanted[:subset], open_store(options.data_dir), options)
+
+
+def fetch_files(name: str, wanted: Sequence[DataFile], store: Store, options: FetchOptions) -> list[Path]:
+    """Download the given files into ``<store>/<name>/``; see :func:`fetch`."""
+    folder = store.target(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [file for file in wanted if not check_file(name, file, store).is_here]
+    _check_space(folder, missing)
+    with _Progress(name, missing, visible=options.progress and bool(missing)) as progress:
+        job = _Job(name, store, options, progress)
+        job.run(wanted)
+    return [place(name, file, store) for file in wanted]
+
+
+class _Progress:
+    """One bar for all bytes of a fetch, shared by its threads; also how they are told to stop."""
+
+    def __init__(self, name: str, missing: Sequence[DataFile], visible: bool) -> None:
+        from tqdm.auto import tqdm
+
+        sizes = [file.size for file in missing]
+        total = sum(filter(None, sizes)) if all(sizes) else None
+        self._bar = tqdm(
+            total=total, unit="B", unit_scale=True, desc=f"fetching {name}", disable=not visible
+        )
+        self._lock, self.stop = threading.Lock(), threading.Event()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._bar.close()
+
+    def __call__(self, change: int) -> None:
+        if self.stop.is_set():
+            raise DownloadError("the download was stopped; call fetch again to go on")
+        with self._lock:
+            self._bar.update(change)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every thread of one fetch needs to know."""
+
+    name: str
+    store: Store
+    options: FetchOptions
+    progress: _Progress
+
+    def run(self, wanted: Sequence[DataFile]) -> None:
+        """Fetch files, several at once; the failure of one does not stop the others."""
+        with ThreadPoolExecutor(max_workers=max(1, self.options.parallel)) as pool:
+            futures = [pool.submit(self.one, file) for file in wanted]
+            try:
+                failures = [error for future in futures if (error := future.exception()) is not None]
+            except BaseException:
+                self.progress.stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        for other in failures[1:]:
+            log.error("%s", other)
+        if failures:
+            raise failures[0]
+
+    def one(self, file: DataFile) -> None:
+        """Fetch, check and unpack one file, while no other process does."""
+        target = self.store.target(f"{self.name}/{file.name}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            is_new = not check_file(self.name, file, self.store).is_here
+            if is_new:
+                _set_aside(target)
+                _download(target, file, self.options, self.progress)
+                record(self.store.target(self.name), file)
+            archive = self.store.find(f"{self.name}/{file.name}")
+            if archive is not None and unpacked_name(file.name) != file.name:
+                unpack(archive, target.with_name(unpacked_name(target.name)))
+                if is_new and not self.options.keep_archives:
+                    archive.unlink()
+
+
+def _set_aside(target: Path) -> None:
+    """Keep a wrong file under another name instead of overwriting it."""
+    if target.exists():
+        log.warning("'%s' is not the published file; it is kept as '%s.wrong'", target, target.name)
+        target.replace(target.with_name(target.name + ".wrong"))
+
+
+def _download(target: Path, file: DataFile, options: FetchOptions, report: Callable[[int], Any]) -> None:
+    """Let Pooch download, check the hash, and move the file to its name."""
+    import pooch
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    known = file.checksum if file.checksum and not file.checksum.startswith("adler32") else None
+    downloader = ResumingDownloader(
+        target,
+        size=file.size,
+        expected=None if known else file.checksum,
+        settings=options.download,
+        report=report,
+    )
+    for last in (False, True):   # a corrupt copy is fetched once more
+        try:
+            pooch.retrieve(
+                file.url, known, fname=target.name, path=target.parent, downloader=downloader
+            )
+            return
+        except ValueError as error:
+            if last:
+                raise DownloadError(_wrong_checksum(target, file, error)) from error
+            log.warning("'%s' arrived with a wrong checksum; fetching it once more", file.name)
+
+
+def _wrong_checksum(target: Path, file: DataFile, error: Exception) -> str:
+    hint = {"reported": " (reported by a third party: compare it with the record's page)"}
+    return (
+        f"'{file.name}' from {file.url} arrived twice with a wrong checksum: {file.checksum} is expected"
+        f"{hint.get(file.checksum_source, '')}; {error}; nothing was kept. Try again later, or put a "
+        f"good copy at '{target}'"
+    )
+
+
+def _check_space(folder: Path, missing: Sequence[DataFile]) -> None:
+    arrived = sum(p.stat().st_size for file in missing if (p := folder / f"{file.name}.part").exists())
+    needed = _MARGIN * (sum(file.size or 0 for file in missing) - arrived)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DownloadError(
+            f"{len(missing)} files need {needed / _GB:.2f} GB, and '{folder}' has {free / _GB:.2f} GB free; "
+            "make room, take the first files only (subset=...), or choose another data folder"
+        )
+
+
+def verify(name: str, *, split: str | None = None, options: FetchOptions | None = None) -> list[FileStatus]:
+    """Read every local file of a dataset again and compare checksums.
+
+    Returns
+    -------
+    list of FileStatus
+
+    Raises
+    ------
+    CatalogError
+        For an unknown dataset.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     verify("top_tagging", split="val", options=FetchOptions(data_dir=folder))[0].state
+    'missing'
+    """
+    options = options or FetchOptions()
+    item = catalog(options.catalog_file)[name]
+    store = open_store(options.data_dir)
+    wanted = files(item, split, variant=options.variant)
+    return [check_file(name, file, store, thorough=True) for file in wanted]
