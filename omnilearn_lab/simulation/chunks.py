@@ -17,7 +17,8 @@ from omnilearn_lab.errors import DataFileError, JetsError, SimulationError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.simulation.events import EventSource
 from omnilearn_lab.simulation.recipes import Recipe
-from omnilearn_lab.simulation.selection import SELECTORS, Selected
+from omnilearn_lab.simulation.selection import Selected
+from omnilearn_lab.simulation.selectors import SELECTORS
 
 __all__ = ["Chunk", "make_chunk", "read_chunk", "write_chunk"]
 

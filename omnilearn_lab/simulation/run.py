@@ -8,7 +8,7 @@ import logging
 import queue
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from omnilearn_lab.simulation.workers import WorkerPool, usable_cores
 __all__ = ["PairedJets", "simulate", "simulate_pairs"]
 
 _CHUNK = 1000  # jets (or pairs) per piece
+_WEIGHT_BINS, _JETS_PER_BIN = 40, 25   # of the weights that flatten pt spectra
 _log = logging.getLogger(__name__)
 
 
@@ -127,7 +128,9 @@ def _simulate_levels(
     joined = {level: Jets.concatenate([part[level] for part in parts]) for level in chosen.levels}
     order = _order(n_jets, chosen.jets_per_unit, seed)
     source = _provenance(chosen, n_jets, seed)
-    return {level: _finished(jets[order], source | {"level": level}) for level, jets in joined.items()}
+    if chosen.weighting == "equal_pt":
+        joined = {level: jets.with_jet(weight=_equal_pt_weight(jets)) for level, jets in joined.items()}
+    return {level: replace(jets[order], provenance=source | {"level": level}) for level, jets in joined.items()}
 
 
 def _plan(chosen: Recipe, n_jets: int, seed: int) -> list[Chunk]:
@@ -260,8 +263,20 @@ def _order(n_jets: int, per_unit: int, seed: int) -> np.ndarray:
     return (units[:, None] * per_unit + np.arange(per_unit)).ravel()
 
 
-def _finished(jets: Jets, provenance: dict[str, Any]) -> Jets:
-    return Jets(jets.particles, jets.offsets, jets.jet, jets.class_names, provenance)
+def _equal_pt_weight(jets: Jets) -> np.ndarray:
+    """Weights that make the spectrum of ln pt flat in every class, with mean 1 per class.
+
+    Bins hold equal numbers of jets of the class, so that no weight rests on a handful of them.
+    """
+    log_pt = np.log(jets.jet["pt"].astype(np.float64))
+    weight = np.ones(len(jets))
+    for label in np.unique(jets.label):
+        mine = np.flatnonzero(jets.label == label)
+        n_bins = max(1, min(_WEIGHT_BINS, len(mine) // _JETS_PER_BIN))
+        edges = np.quantile(log_pt[mine], np.linspace(0, 1, n_bins + 1))
+        width = np.diff(edges)[np.clip(np.searchsorted(edges, log_pt[mine]) - 1, 0, n_bins - 1)]
+        weight[mine] = width / width.mean() if width.mean() > 0 else 1.0
+    return weight
 
 
 def _provenance(chosen: Recipe, n_jets: int, seed: int) -> dict[str, Any]:

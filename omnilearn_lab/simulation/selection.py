@@ -1,9 +1,8 @@
-"""From events to the jets of a dataset: one selector per kind of dataset."""
+"""From events to jets: the steps every dataset shares, and the selector of the plain ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,12 @@ from omnilearn_lab.simulation.detector import reconstruct, soft_efficiency
 from omnilearn_lab.simulation.events import EventBatch, final_particles
 from omnilearn_lab.simulation.particles import Particles
 from omnilearn_lab.simulation.recipes import JetWindow, Recipe, Sample
-from omnilearn_lab.simulation.truth import contained, find_decays
+from omnilearn_lab.simulation.truth import contained, find_decays, hard_outgoing
 
-__all__ = ["SELECTORS", "Selected", "Selector", "build_jets", "in_window", "observe", "select_jets", "soft_cut"]
+__all__ = ["Selected", "build_jets", "find_jets", "in_window", "jet_columns", "observe", "select_jets", "soft_cut"]
 
 _IMPACT = ("d0", "d0_err", "dz", "dz_err")
-_OPTIONAL = (*_IMPACT, "origin")
+_OPTIONAL = (*_IMPACT, "lifetime_d0", "lifetime_dz", "origin")
 
 Selected = dict[str, Jets]
 """Batches of jets by level, all of the same length; empty when no event was chosen."""
@@ -29,13 +28,23 @@ Selected = dict[str, Jets]
 def select_jets(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.random.Generator) -> Selected:
     """Choose the hardest jets in the window, matched to a resonance where the sample asks for it."""
     objects = observe(recipe, final_particles(batch), rng)
-    clusters = cluster(objects, recipe.window.radius, algorithm=recipe.window.algorithm, min_pt=recipe.window.pt[0])
+    clusters = find_jets(recipe, objects)
     keep = in_window(recipe.window, clusters) & (clusters.rank < sample.max_jets)
     if sample.matched:
         keep &= contained(clusters, find_decays(batch, recipe.resonances), recipe.match_radius)
+    if sample.drop_outgoing:
+        unwanted = batch.event[hard_outgoing(batch, sample.drop_outgoing)]
+        keep &= ~np.isin(clusters.event, unwanted)
     rows = np.flatnonzero(keep)
     columns = jet_columns(recipe, sample, batch, clusters.event[rows])
     return build_jets(recipe, objects, clusters, rows, columns)
+
+
+def find_jets(recipe: Recipe, objects: Particles, *, min_pt: float | None = None) -> Clusters:
+    """Cluster with the recipe's jet definition, above its smallest jet pt unless told otherwise."""
+    window = recipe.window
+    lowest = window.pt[0] if min_pt is None else min_pt
+    return cluster(objects, window.radius, algorithm=window.algorithm, min_pt=lowest)
 
 
 def observe(recipe: Recipe, particles: Particles, rng: np.random.Generator) -> Particles:
@@ -67,9 +76,10 @@ def in_window(window: JetWindow, clusters: Clusters) -> np.ndarray:
 
 def jet_columns(recipe: Recipe, sample: Sample, batch: EventBatch, event: np.ndarray) -> dict[str, np.ndarray]:
     """Return the columns every jet carries: ``event``, ``label``, and ``weight`` where it is needed."""
-    label = recipe.class_names.index(sample.class_name) if sample.class_name in recipe.class_names else 0
-    columns = {"event": event, "label": np.full(len(event), label)}
-    if recipe.weighted:
+    columns = {"event": event}
+    if sample.class_name in recipe.class_names:   # else the selector finds the label
+        columns["label"] = np.full(len(event), recipe.class_names.index(sample.class_name))
+    if recipe.weighting == "bias":
         columns["weight"] = batch.weight[event]
     return columns
 
@@ -77,7 +87,7 @@ def jet_columns(recipe: Recipe, sample: Sample, batch: EventBatch, event: np.nda
 def build_jets(
     recipe: Recipe, objects: Particles, clusters: Clusters, rows: np.ndarray, columns: Mapping[str, Any]
 ) -> Selected:
-    """Make :class:`Jets` of chosen clusters; an empty mapping when none was chosen."""
+    """Make :class:`Jets` of chosen clusters, under the recipe's first level; nothing when none was chosen."""
     if not len(rows):
         return {}
     members, offsets = clusters.members(rows)
@@ -87,10 +97,7 @@ def build_jets(
     particles |= {name: objects[name][members] for name in _OPTIONAL if name in objects.columns}
     jets = Jets.from_four_momenta(
         momenta, offsets, particles=particles, jet=columns, class_names=recipe.class_names
-    )
-    return {recipe.levels[0]: jets.truncate(recipe.max_constituents)}
-
-
-Selector = Callable[[Recipe, Sample, EventBatch, np.random.Generator], Selected]
-SELECTORS: Mapping[str, Selector] = MappingProxyType({"jets": select_jets})
-"""Selectors by the name used in recipes."""
+    ).truncate(recipe.max_constituents)
+    if recipe.count_kept:
+        jets = jets.with_jet(multiplicity=jets.counts)
+    return {recipe.levels[0]: jets}

@@ -10,10 +10,19 @@ import numpy as np
 from omnilearn_lab.simulation.clustering import Clusters
 from omnilearn_lab.simulation.events import EventBatch
 
-__all__ = ["Decays", "contained", "delta_r", "direction", "find_decays", "pairs_in_event"]
+__all__ = [
+    "HARD",
+    "Decays",
+    "contained",
+    "delta_r",
+    "direction",
+    "find_decays",
+    "hard_outgoing",
+    "pairs_in_event",
+]
 
-_VISIBLE = (1, 2, 3, 4, 5, 21, 11, 13)
-_HARD = 23        # status of the outgoing particles of a hard process or of a resonance decay
+_VISIBLE = (1, 2, 3, 4, 5, 21, 11, 13, 15)
+HARD = 23        # status of the outgoing particles of a hard process or of a resonance decay
 _GENERATIONS = 60
 
 
@@ -30,7 +39,7 @@ class Decays(NamedTuple):
 
 
 def find_decays(batch: EventBatch, resonances: Sequence[int]) -> Decays:
-    """Find quarks, gluons, electrons and muons from resonance decays, before they radiate.
+    """Find quarks, gluons and charged leptons from resonance decays, before they radiate.
 
     Products are the entries of status 23 whose mother is a resonance; climbing the first mothers
     while they are resonances leads to the root, so a b quark and the quarks of the W belong to one top.
@@ -49,7 +58,7 @@ def find_decays(batch: EventBatch, resonances: Sequence[int]) -> Decays:
     code, mother = np.abs(batch["id"]), batch.mother
     is_resonance = np.isin(code, resonances)
     product = np.flatnonzero(
-        (np.abs(batch["status"]) == _HARD) & np.isin(code, _VISIBLE) & is_resonance[mother]
+        (np.abs(batch["status"]) == HARD) & np.isin(code, _VISIBLE) & is_resonance[mother]
     )
     root = mother[product]
     for _ in range(_GENERATIONS):
@@ -67,6 +76,11 @@ def direction(batch: EventBatch, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Return (eta, phi) of entries of the record."""
     px, py, pz = (batch[name][rows] for name in ("px", "py", "pz"))
     return np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-12)), np.arctan2(py, px)
+
+
+def hard_outgoing(batch: EventBatch, codes: Sequence[int]) -> np.ndarray:
+    """Return the entries of the hard process (or of resonance decays) with these absolute PDG codes."""
+    return np.flatnonzero((np.abs(batch["status"]) == HARD) & np.isin(np.abs(batch["id"]), codes))
 
 
 def delta_r(eta1: np.ndarray, phi1: np.ndarray, eta2: np.ndarray, phi2: np.ndarray) -> np.ndarray:

@@ -8,11 +8,36 @@ from types import MappingProxyType
 
 from omnilearn_lab.errors import SimulationError, nearest
 from omnilearn_lab.simulation.recipes.recipe import JetWindow, Profile, Recipe, Sample
+from omnilearn_lab.simulation.recipes.searches import (
+    ASPEN,
+    ATLAS_FLAVOUR,
+    ATLAS_TOP,
+    CMS_BSM,
+    CMS_QCD,
+    JETCLASS2,
+    LHCO,
+)
+from omnilearn_lab.simulation.recipes.small_jets import (
+    CMS_OPEN_DATA,
+    CMS_OPEN_DATA_DATA,
+    CMS_OPEN_DATA_FAST,
+    H1_DIS,
+    JETNET30,
+    JETNET150,
+    OMNIFOLD_ZJETS,
+    QUARK_GLUON,
+    QUARK_GLUON_HERWIG,
+)
 from omnilearn_lab.simulation.recipes.tagging import JETCLASS, TOP_TAGGING
 
 __all__ = ["RECIPES", "JetWindow", "Profile", "Recipe", "Sample", "recipe"]
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({r.name: r for r in (JETCLASS, TOP_TAGGING)})
+_ALL = (
+    *(JETCLASS, JETCLASS2, TOP_TAGGING, ATLAS_TOP, QUARK_GLUON, QUARK_GLUON_HERWIG),
+    *(CMS_OPEN_DATA, CMS_OPEN_DATA_FAST, CMS_OPEN_DATA_DATA, H1_DIS, JETNET30, JETNET150),
+    *(OMNIFOLD_ZJETS, LHCO, ASPEN, CMS_QCD, CMS_BSM, ATLAS_FLAVOUR),
+)
+RECIPES: Mapping[str, Recipe] = MappingProxyType({r.name: r for r in _ALL})
 """All recipes by name, in profile "quick"."""
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 __all__ = [
+    "A14",
     "CMS_CYLINDER",
     "NO_LONG_DECAYS",
     "NO_MPI",
+    "OTHER_SHOWER",
     "PURE_Z",
     "TOP_PAIRS",
     "W_LEPTONS",
@@ -14,6 +16,7 @@ __all__ = [
     "Z_QUARKS",
     "energy",
     "pt_hat",
+    "resonance",
 ]
 
 NO_MPI = ("PartonLevel:MPI=off",)
@@ -35,6 +38,17 @@ CMS_CYLINDER = (
 NO_LONG_DECAYS = ("ParticleDecays:limitTau0=on", "ParticleDecays:tau0Max=10.")
 
 
+# Another tune, fragmentation and coupling: moves multiplicity and mass as Herwig does relative to Pythia.
+A14 = ("Tune:pp=21",)
+OTHER_SHOWER = (
+    *A14,
+    "StringZ:aLund=1.0",
+    "StringZ:bLund=0.70",
+    "StringPT:sigma=0.38",
+    "TimeShower:alphaSvalue=0.142",
+)
+
+
 def energy(tev: float) -> tuple[str, ...]:
     """Proton-proton collisions at a centre-of-mass energy [TeV]."""
     return (f"Beams:eCM={1000 * tev:.0f}.",)
@@ -44,3 +58,13 @@ def pt_hat(low: float, high: float | None = None) -> tuple[str, ...]:
     """Range of transverse momentum in the hard process [GeV]."""
     upper = (f"PhaseSpace:pTHatMax={high:g}",) if high is not None else ()
     return (f"PhaseSpace:pTHatMin={low:g}", *upper)
+
+
+def resonance(code: int, name: str, mass: float, window: float, charge_type: int = 0) -> tuple[str, ...]:
+    """A user-defined narrow resonance of a given mass and mass window [GeV], without decay channels."""
+    anti = f"{name}bar" if charge_type else "void"
+    return (
+        f"{code}:all = {name} {anti} 1 {charge_type} 0 {mass:g}. 0.1 {mass - window:g}. {mass + window:g}. 0.",
+        f"{code}:isResonance=on",
+        f"{code}:doForceWidth=on",
+    )

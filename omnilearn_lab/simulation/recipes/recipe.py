@@ -34,6 +34,8 @@ class Sample:
         Keep only jets that hold all visible decay products of one resonance.
     max_jets : int
         How many of the hardest jets of an event are looked at.
+    drop_outgoing : tuple of int
+        Events whose hard process emits one of these quarks (absolute PDG codes) are left out.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Sample:
     variants: tuple[tuple[str, ...], ...] = ((),)
     matched: bool = False
     max_jets: int = 2
+    drop_outgoing: tuple[int, ...] = ()
 
     @property
     def class_name(self) -> str:
@@ -105,8 +108,11 @@ class Recipe:
         The hardest ones are kept.
     impact_parameters : bool
         Keep d0, dz and their resolutions.
-    weighted : bool
-        Phase space is biased: jets carry ``weight``.
+    count_kept : bool
+        ``multiplicity`` counts the constituents that are kept, instead of all.
+    weighting : "", "bias" or "equal_pt"
+        Jets carry ``weight``: that of a biased phase space, or one that makes the pt spectra of the
+        classes equal (to a flat spectrum in ln pt).
     quick, production : Profile
     profile : "quick" or "production"
         The one in use.
@@ -138,7 +144,8 @@ class Recipe:
     classes: tuple[str, ...] = ()
     max_constituents: int = 1000
     impact_parameters: bool = False
-    weighted: bool = False
+    count_kept: bool = False
+    weighting: str = ""
     quick: Profile = Profile(("PartonLevel:MPI=off",))
     production: Profile = Profile()
     profile: str = "quick"
