@@ -9,13 +9,18 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables import constituents
 
 R = 0.8
-SHAPES = ("mass", "width", "tau_1", "tau_2", "les_houches", "thrust")   # infrared and collinear safe
+SAFE = ("width", "tau_1", "tau_2", "thrust", "les_houches", "mass")   # infrared and collinear safe
 EVERY = tuple(obs.OBSERVABLES)
-SINGLE = 2e-3
-"""Relative precision that is left of small masses when momenta are kept as float32."""
+SINGLE = 2e-6
+"""Precision of angles and momentum fractions that are kept as float32."""
 
-particle = st.tuples(st.floats(1, 200), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
-jet_rows = st.lists(particle, min_size=1, max_size=8)
+
+@st.composite
+def jet_rows(draw):
+    """A jet in general position: of equally close pairs any clustering takes the first."""
+    n, rng = draw(st.integers(1, 12)), np.random.default_rng(draw(st.integers(0, 10_000)))
+    columns = [rng.uniform(1, 100, n), *rng.uniform(-0.5, 0.5, (2, n))]
+    return [tuple(row) for row in np.stack(columns, axis=-1)]
 
 
 def momenta_of(rows):
@@ -23,47 +28,46 @@ def momenta_of(rows):
     return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(y), pt * np.cosh(y)], axis=-1)
 
 
-def values_of(rows, names=SHAPES):
+def values_of(rows, names=SAFE):
     jets = Jets.from_four_momenta(momenta_of(rows), [0, len(rows)])
     return np.array([v[0] for v in obs.observables(jets, names, jet_radius=R).values()])
 
 
-def assert_close(found, expected, scale):
-    """Equal up to single precision; the mass relative to the momenta, the shapes absolutely."""
-    np.testing.assert_allclose(found[0], expected[0], atol=SINGLE * scale)
-    np.testing.assert_allclose(found[1:], expected[1:], atol=SINGLE)
+def assert_close(rows, other):
+    """Equal up to single precision, which enters the last two under a square root."""
+    found, expected, energy = values_of(rows), values_of(other), momenta_of(rows)[:, 3].sum()
+    np.testing.assert_allclose(found[:4], expected[:4], atol=SINGLE)
+    np.testing.assert_allclose(found[4], expected[4], atol=np.sqrt(SINGLE))
+    np.testing.assert_allclose(found[5], expected[5], atol=np.sqrt(SINGLE) * energy)
 
 
-@settings(deadline=None, max_examples=50)
-@given(jet_rows, st.floats(-3, 3), st.floats(-1.5, 1.5))
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(jet_rows(), st.floats(-3, 3), st.floats(-1.5, 1.5))
 def test_turning_and_boosting_along_the_beam_changes_nothing(rows, angle, boost):
     moved = [(pt, y + boost, phi + angle) for pt, y, phi in rows]
-    assert_close(values_of(moved), values_of(rows), sum(row[0] for row in rows))
+    assert_close(moved, rows)
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.integers(1, 12), st.integers(0, 1000))
-def test_the_order_of_particles_does_not_matter(n, seed):
-    """In general position: of equally close pairs any algorithm takes the first."""
-    rng = np.random.default_rng(seed)
-    rows = np.stack([rng.uniform(1, 100, n), *rng.uniform(-0.5, 0.5, (2, n))], axis=-1)
-    mixed = rng.permutation(rows)
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(jet_rows(), st.integers(0, 1000))
+def test_the_order_of_particles_does_not_matter(rows, seed):
+    mixed = np.random.default_rng(seed).permutation(rows)
     np.testing.assert_allclose(values_of(mixed, EVERY), values_of(rows, EVERY), rtol=1e-5, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=50)
-@given(jet_rows, st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(jet_rows(), st.floats(-0.5, 0.5), st.floats(-0.5, 0.5))
 def test_a_soft_particle_changes_nothing(rows, y, phi):
-    assert_close(values_of([*rows, (1e-7, y, phi)], SHAPES), values_of(rows), sum(row[0] for row in rows))
+    assert_close([*rows, (1e-7, y, phi)], rows)
 
 
-@settings(deadline=None, max_examples=50)
-@given(jet_rows, st.floats(0.1, 0.9), st.integers(0, 7))
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(jet_rows(), st.floats(0.1, 0.9), st.integers(0, 11))
 def test_a_collinear_split_changes_nothing(rows, z, which):
     pt, y, phi = rows[which % len(rows)]
     split = [row for i, row in enumerate(rows) if i != which % len(rows)]
     split += [(z * pt, y, phi), ((1 - z) * pt, y, phi)]
-    assert_close(values_of(split), values_of(rows), sum(row[0] for row in rows))
+    assert_close(split, rows)
 
 
 def test_grooming_is_safe_too(toy_jets, build):
