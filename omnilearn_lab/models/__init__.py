@@ -9,6 +9,12 @@ import importlib
 from typing import Any
 
 _NAMES = {
+    "PublishedPET": "published_padding",
+    "load_checkpoint": "checkpoints",
+    "load_published": "checkpoints",
+    "read_card": "checkpoints",
+    "save_checkpoint": "checkpoints",
+    "shipped_checkpoints": "checkpoints",
     "Batch": "packing",
     "Packing": "packing",
     "PET": "pet",
@@ -27,7 +33,13 @@ __all__ = [
     "PETConfig",
     "Packing",
     "cosine_level",
+    "PublishedPET",
+    "load_checkpoint",
+    "load_published",
     "perturb",
+    "read_card",
+    "save_checkpoint",
+    "shipped_checkpoints",
 ]
 
 
