@@ -189,11 +189,9 @@ def abcd_closure(
         raise MetricError(
             f"the four regions need one count per bin, found shapes {[x.shape for x in counts]}"
         )
-    empty = np.flatnonzero(~(np.min(counts, axis=0) > 0))
+    empty = np.flatnonzero(~((np.min(counts[1:], axis=0) > 0) & (counts[0] >= 0)))
     if len(empty):
-        raise MetricError(
-            f"ABCD needs counts > 0 in all four regions; bins {empty.tolist()} fail: merge bins"
-        )
+        raise MetricError(f"ABCD needs counts > 0 in B, C and D; bins {empty.tolist()} fail: merge bins")
     a, b, c, d = counts
     predicted = b * d / c
     relative = np.sqrt(1 / b + 1 / c + 1 / d)

@@ -1,0 +1,71 @@
+"""Weights from classifiers and how many events they are worth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omnilearn_lab.errors import MetricError
+from omnilearn_lab.metrics import density_ratio, effective_sample_size
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=50), st.floats(1e-150, 1e150))
+def test_effective_size_lies_between_one_and_n_whatever_the_unit(weights, unit):
+    size = effective_sample_size(weights)
+    assert 1 - 1e-9 <= size <= len(weights) + 1e-9
+    assert effective_sample_size(np.array(weights) * unit) == pytest.approx(size)
+
+
+def test_effective_size_by_hand():
+    assert effective_sample_size(np.full(7, 0.3)) == pytest.approx(7)
+    assert effective_sample_size([1.0, 0.0, 0.0]) == 1.0
+
+
+def test_the_optimal_logit_recovers_a_known_ratio():
+    """Two normals of unit width at 0 and 1: the log-likelihood ratio is x - 1/2."""
+    source = np.random.default_rng(0).normal(size=200_000)
+    result = density_ratio(source - 0.5)
+    assert np.average(source, weights=result.weights) == pytest.approx(1.0, abs=0.02)
+    assert result.effective_sample_size == pytest.approx(200_000 / np.e, rel=0.05)  # 1 / E[r^2] = 1/e
+    assert result.n_clipped == 0
+
+
+def test_clip_bounds_the_weights_and_counts():
+    result = density_ratio([-50.0, 0.0, 11.0, 10.0])
+    assert result.weights == pytest.approx([np.exp(-10), 1, np.exp(10), np.exp(10)])
+    assert result.n_clipped == 2
+
+
+def test_base_weights_multiply():
+    result = density_ratio([np.log(2), 0.0], base_weights=[3.0, 0.0])
+    assert result.weights == pytest.approx([6.0, 0.0]) and result.effective_sample_size == 1.0
+
+
+def test_published_rule_sets_infinite_ratios_to_one():
+    """What f / (1 - f) with nan_to_num(posinf=1) gives in float32."""
+    logits = np.array([-2.0, 0.0, 3.0, 30.0])
+    with np.errstate(divide="ignore"):
+        f = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        expected = np.nan_to_num(f / (1 - f), posinf=1)
+    result = density_ratio(logits, rule="published")
+    np.testing.assert_array_equal(result.weights, expected)
+    assert result.weights[-1] == 1.0 and result.n_clipped == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: density_ratio([np.nan]), "not finite"),
+        (lambda: density_ratio([]), "at least one jet"),
+        (lambda: density_ratio([0.0], clip=0.0), "clip must be positive"),
+        (lambda: density_ratio([0.0], rule="publish"), "did you mean 'published'"),
+        (lambda: density_ratio([0.0], base_weights=[-1.0]), "base_weights"),
+        (lambda: effective_sample_size([]), "at least one jet"),
+        (lambda: effective_sample_size([0.0, 0.0]), "sum to zero"),
+        (lambda: effective_sample_size([1.0, -1.0]), "negative"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(MetricError, match=message):
+        call()
