@@ -39,7 +39,7 @@ class Batch:
     def groomed(self) -> Groomed:
         """All jets after soft drop."""
         result = Groomed(*np.empty((4, len(self.particles.counts))))
-        for rows, tree in self.particles.ca_trees:
+        for rows, tree in self.particles.trees(power=0):
             for column, values in zip(result, soft_drop(tree, self.config.soft_drop), strict=True):
                 column[rows] = values
         return result
@@ -55,7 +55,7 @@ class Batch:
         if self.config.axes != "kt":
             return fastjet_njettiness(self.particles, self.orders, axes=self.config.axes, **settings)
         result = np.empty((len(self.particles.counts), len(self.orders)))
-        for rows, tree in self.particles.kt_trees:
+        for rows, tree in self.particles.trees(power=1):
             for column, order in enumerate(self.orders):
                 result[rows, column] = subjettiness(tree, exclusive_subjets(tree, order), **settings)
         return result

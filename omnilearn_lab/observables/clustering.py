@@ -14,7 +14,7 @@ import numpy as np
 
 __all__ = ["Subjets", "Tree", "cluster", "equal_sizes", "exclusive_subjets", "pt_y_phi", "rapidity"]
 
-_CHUNK_PARTICLES = 25_000
+_CHUNK_PARTICLES = 40_000
 """Particles clustered together; the working arrays then stay in the processor's cache."""
 
 
@@ -249,12 +249,15 @@ class _State:
         closer = distance < self.nearest[: self.size]
         np.copyto(self.nearest[: self.size], distance, where=closer)
         np.copyto(self.neighbour[: self.size], i, where=closer)
-        stale[i, self.jets] = True
+        self._keep_nearest(distance, i, self.jets)
+        stale[i, self.jets] = False
         self._search(*np.nonzero(stale))
 
     def _search(self, slots: np.ndarray, jets: np.ndarray) -> None:
         """Find the nearest neighbour of some slots afresh."""
-        distance = self._distance(slots, jets)
+        self._keep_nearest(self._distance(slots, jets), slots, jets)
+
+    def _keep_nearest(self, distance: np.ndarray, slots: np.ndarray, jets: np.ndarray) -> None:
         best = distance.argmin(axis=0)
         self.neighbour[slots, jets] = best
         self.nearest[slots, jets] = distance[best, np.arange(len(best))]

@@ -12,8 +12,8 @@ from omnilearn_lab.observables.clustering import Tree, cluster, equal_sizes, pt_
 
 __all__ = ["Constituents", "mass_of", "slices", "wrapped"]
 
-_SLICE_PARTICLES = 500_000
-"""Particles handled at once; their trees take about 100 MB."""
+_SLICE_PARTICLES = 1_000_000
+"""Particles handled at once, in some 100 MB; fewer would leave too few jets of equal particle number."""
 
 _MASS_RESOLUTION = 1e-6
 """Relative precision of E^2 - p^2 for one particle: :class:`Jets` holds E and eta in single precision."""
@@ -105,17 +105,8 @@ class Constituents:
         distance = np.hypot(self.rapidity - self.per_particle(y), wrapped(self.phi - self.per_particle(phi)))
         return np.where(self.per_particle(self.counts) == 1, 0.0, distance)
 
-    @cached_property
-    def kt_trees(self) -> list[tuple[np.ndarray, Tree]]:
-        """Rows of jets and their kT trees, by particle number."""
-        return list(self._trees(power=1))
-
-    @cached_property
-    def ca_trees(self) -> list[tuple[np.ndarray, Tree]]:
-        """Rows of jets and their Cambridge/Aachen trees, by particle number."""
-        return list(self._trees(power=0))
-
-    def _trees(self, power: int) -> Iterator[tuple[np.ndarray, Tree]]:
+    def trees(self, *, power: int) -> Iterator[tuple[np.ndarray, Tree]]:
+        """Yield rows of jets with their trees: kT for ``power=1``, Cambridge/Aachen for 0."""
         for rows in equal_sizes(self.counts):
             index = self.offsets[rows] + np.arange(self.counts[rows[0]])[:, None]
             momenta = np.stack([component[index] for component in self.momenta], axis=-1)
