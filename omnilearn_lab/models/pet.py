@@ -102,7 +102,7 @@ class PETConfig:
     layer_scale: float = 1e-5
     class_token: str = "trained"
     n_kept_features: int = 7
-    feature_drop: float = 0.1
+    feature_drop: float = 0.2
     label_drop: float = 0.1
     dropout: float = 0.0
 

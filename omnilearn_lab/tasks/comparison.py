@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.metrics import Speedup, Spread, speedup, spread
+from omnilearn_lab.metrics import Gain, Speedup, Spread, gain, speedup, spread
 from omnilearn_lab.models import Batch
 from omnilearn_lab.tasks.classification import (
     ClassifierData,
@@ -27,11 +27,12 @@ from omnilearn_lab.tasks.classification import (
     ClassifierSettings,
     train_classifier,
 )
-from omnilearn_lab.training import TrainConfig
+from omnilearn_lab.training import History, TrainConfig
 
 __all__ = ["Comparison", "CompareConfig", "compare", "usable_cores"]
 
 log = logging.getLogger(__name__)
+_NAMES = {"scratch": "scratch", "finetuned": "fine-tuned"}
 
 
 @dataclass(frozen=True)
@@ -119,25 +120,36 @@ class Comparison:
         """Return mean and spread of a metric over seeds."""
         return spread(self.values(kind, metric))
 
-    def curves(
-        self, x: str = "epoch", column: str = "loss"
-    ) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-        """Return validation curves per kind and seed, for plotting."""
+    def gain(self, metric: str) -> Gain:
+        """Return how much larger a metric is for fine-tuning than for scratch, paired by seed."""
+        return gain(self.values("finetuned", metric), self.values("scratch", metric), paired=True)
+
+    def seconds_by_step(self) -> dict[str, float]:
+        """Return the time spent in training and in evaluation, summed over processes."""
+        every = [*self.scratch, *self.finetuned]
         return {
-            kind: [(r.history.column(x), r.history.column(column)) for r in self.results(kind)]
-            for kind in ("scratch", "finetuned")
+            "training (summed over processes)": round(sum(r.seconds_training for r in every), 1),
+            "evaluation (summed over processes)": round(sum(r.seconds_evaluation for r in every), 1),
         }
+
+    def histories(self) -> dict[str, list[History]]:
+        """Return the histories by kind of training, for plotting and for the comparison widget."""
+        return {name: [r.history for r in self.results(kind)] for kind, name in _NAMES.items()}
+
+    def scores(self, kind: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return (score of class 1, label) of the test jets, per seed."""
+        return [(r.probabilities[:, 1], self.labels) for r in self.results(kind)]
 
     def speedups(self) -> list[Speedup]:
         """Return, per seed, how much sooner fine-tuning reaches the best loss of scratch training."""
         return [
             speedup(
-                tuned.history.column("loss"),
-                scratch.history.column("loss"),
-                epochs=(tuned.history.column("epoch"), scratch.history.column("epoch")),
-                seconds=(tuned.history.column("seconds"), scratch.history.column("seconds")),
+                tuned.val_loss,
+                scratch.val_loss,
+                epochs=(tuned.epochs, scratch.epochs),
+                seconds=(tuned.seconds, scratch.seconds),
             )
-            for tuned, scratch in zip(self.finetuned, self.scratch, strict=True)
+            for tuned, scratch in zip(*reversed(self.histories().values()), strict=True)
         ]
 
     def summary(self) -> dict[str, Any]:

@@ -54,13 +54,13 @@ class PretrainConfig:
     seed: int = 1
     training: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            epochs=4,
-            learning_rate=3e-4,
+            epochs=3,
+            batch_size=128,
+            learning_rate=5e-4,
             warmup_epochs=0.1,
-            weight_decay=0.01,
             ema_decay=0.999,
             precision="bf16",
-            validations_per_epoch=10,
+            validations_per_epoch=5,
         )
     )
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omnilearn_lab.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["PROFILES", "Results", "results_directory"]
 
@@ -61,10 +66,20 @@ class Results:
         self.notebook, self.profile = notebook, profile
         self.directory = results_directory(notebook, profile)
         self.directory.mkdir(parents=True, exist_ok=True)
+        self.seconds: dict[str, float] = {}
 
-    def figure_path(self, name: str) -> Path:
-        """Return where a figure goes, without ending: pass it to ``plotting.save_figure``."""
-        return self.directory / name
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Measure the wall time of a step; it ends up in ``results.json`` under ``seconds``."""
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = round(self.seconds.get(step, 0.0) + time.perf_counter() - start, 2)
+
+    def figure(self, name: str, figure: Figure) -> Figure:
+        """Save a figure as PNG and PDF under a name, and return it for display."""
+        for ending in ("png", "pdf"):
+            figure.savefig(self.directory / f"{name}.{ending}", dpi=200)
+        return figure
 
     def write(self, numbers: Mapping[str, Any]) -> Path:
         """Write ``results.json`` in one step, with notebook, profile, date and versions added.
@@ -76,6 +91,7 @@ class Results:
             "profile": self.profile,
             "date": datetime.now(UTC).date().isoformat(),
             "versions": {name: metadata.version(name) for name in _VERSIONS},
+            "seconds": self.seconds,
         }
         path = self.directory / "results.json"
         partial = path.with_suffix(".part")

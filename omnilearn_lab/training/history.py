@@ -97,6 +97,31 @@ class History:
             raise TrainingError(f"no '{name}' in the {kind} records; {nearest(name, known)}")
         return np.array([r.get(name, np.nan) for r in rows], dtype=np.float64)
 
+    @property
+    def val_loss(self) -> np.ndarray:
+        """Validation losses, in order."""
+        return self.column("loss")
+
+    @property
+    def epochs(self) -> np.ndarray:
+        """Epoch of each validation."""
+        return self.column("epoch")
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Updates before each validation."""
+        return self.column("step")
+
+    @property
+    def jets(self) -> np.ndarray:
+        """Jets seen before each validation."""
+        return self.column("jets")
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Training time before each validation."""
+        return self.column("seconds")
+
     def best(self, name: str = "loss") -> dict[str, Any]:
         """Return the validation record with the smallest value of ``name``."""
         rows = [r for r in self.records if r["kind"] == "validation"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-
 from omnilearn_lab.features import pet_batch
 from omnilearn_lab.models import PET, Batch, PETConfig
+
 from tests.conftest import random_jets
 
 

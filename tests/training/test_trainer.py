@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.training import (
     Batches,
@@ -18,6 +17,7 @@ from omnilearn_lab.training import (
     Trainer,
     evaluate,
 )
+
 from tests.training.helpers import packed, small_model
 
 CONFIG = TrainConfig(epochs=2, batch_size=16, learning_rate=3e-3, ema_decay=0.9, warmup_epochs=0.5)

@@ -1,0 +1,65 @@
+"""What all widgets share: controls on top, a picture below, and a static picture where no kernel runs."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping
+from typing import Any
+
+import ipywidgets
+
+from omnilearn_lab.plotting import PaperFigure
+
+__all__ = ["FigureView"]
+
+
+class FigureView:
+    """A figure that is drawn again whenever one of its controls changes.
+
+    Subclasses pass their controls and implement :meth:`figure`, which reads the controls' values. The
+    figure's alternative text stands below the picture.
+
+    Parameters
+    ----------
+    controls : mapping of name to widget
+        Shown in this order; each has a description and a tooltip.
+    """
+
+    def __init__(self, controls: Mapping[str, ipywidgets.Widget]) -> None:
+        self.controls = dict(controls)
+        self._image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        self._text = ipywidgets.HTML()
+        for control in self.controls.values():
+            control.observe(self._redraw, names="value")
+        bar = ipywidgets.Box(
+            list(self.controls.values()), layout={"display": "flex", "flex_flow": "row wrap"}
+        )
+        self.widget = ipywidgets.VBox([bar, self._image, self._text])
+        self.widget.add_class(f"omnilearn-{type(self).__name__}")
+        self._redraw()
+
+    def figure(self) -> PaperFigure:
+        """Return the figure for the present values of the controls."""
+        raise NotImplementedError
+
+    def value(self, name: str) -> Any:
+        """Return the present value of a control."""
+        return self.controls[name].value
+
+    def set(self, **values: Any) -> None:
+        """Set controls by name, as a user would."""
+        for name, value in values.items():
+            self.controls[name].value = value
+
+    def _redraw(self, _: object = None) -> None:
+        figure = self.figure()
+        self._image.value = figure.to_png()
+        self.summary = figure.alt_text
+        self._text.value = f"<p>{html.escape(self.summary)}</p>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """Offer the live widget and, for readers without a kernel, the picture as it is now."""
+        live = self.widget._repr_mimebundle_() or {}
+        png = base64.b64encode(self._image.value).decode()
+        return {**live, "image/png": png, "text/plain": self.summary}
