@@ -23,9 +23,17 @@ _NAMES = {
     "JointOutput": "pet",
     "cosine_level": "diffusion",
     "perturb": "diffusion",
+    "SamplerConfig": "samplers",
+    "Samples": "samplers",
+    "sample": "samplers",
+    "integrate": "solvers",
 }
 
 __all__ = [
+    "SamplerConfig",
+    "Samples",
+    "integrate",
+    "sample",
     "PET",
     "Batch",
     "ClassifierOutput",

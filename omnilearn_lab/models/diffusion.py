@@ -10,7 +10,7 @@ from torch import Tensor
 
 from omnilearn_lab.models.packing import Batch
 
-__all__ = ["Level", "Perturbed", "cosine_level", "perturb"]
+__all__ = ["Level", "Perturbed", "cosine_angle", "cosine_level", "perturb"]
 
 LOG_SNR_MAX = 20.0  # logarithm of the signal-to-noise ratio at t = 0; minus this at t = 1
 
@@ -29,6 +29,18 @@ class Perturbed(NamedTuple):
     target: Tensor
     alpha: Tensor
     sigma: Tensor
+
+
+def cosine_angle(time: float) -> float:
+    """Angle phi = a t + b of the cosine schedule, alpha = cos(phi); b = arctan(e^-10), a + b = arctan(e^10).
+
+    Examples
+    --------
+    >>> round(cosine_angle(0.5), 4)  # pi / 4
+    0.7854
+    """
+    first = math.atan(math.exp(-LOG_SNR_MAX / 2))
+    return first + (math.atan(math.exp(LOG_SNR_MAX / 2)) - first) * time
 
 
 def cosine_level(time: Tensor) -> Level:
@@ -58,9 +70,8 @@ def cosine_level(time: Tensor) -> Level:
     >>> [round(float(part), 3) for part in cosine_level(torch.tensor(0.5))]
     [0.707, 0.707]
     """
-    first = math.atan(math.exp(-LOG_SNR_MAX / 2))
-    span = math.atan(math.exp(LOG_SNR_MAX / 2)) - first
-    log_snr = -2.0 * torch.log(torch.tan(span * time + first))
+    first = cosine_angle(0.0)
+    log_snr = -2.0 * torch.log(torch.tan((cosine_angle(1.0) - first) * time + first))
     return Level(torch.sqrt(torch.sigmoid(log_snr)), torch.sqrt(torch.sigmoid(-log_snr)))
 
 
