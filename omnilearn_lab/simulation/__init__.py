@@ -1,4 +1,4 @@
-"""Simulated jets: recipes, events (Pythia 8.3), fast detector simulation, clustering (FastJet), parallel runs."""
+"""Simulated jets: recipes, events (Pythia 8.3), fast detector simulation, clustering (FastJet), runs."""
 
 from omnilearn_lab.simulation.cards import ATLAS_LIKE, CARDS, CMS_LIKE, FULL_LIKE, DetectorCard, card
 from omnilearn_lab.simulation.detector import reconstruct, soft_efficiency

@@ -18,7 +18,7 @@ class Deposits(NamedTuple):
     event: np.ndarray
     eta: np.ndarray
     phi: np.ndarray
-    energy: np.ndarray    # [GeV], times the fraction this calorimeter sees
+    energy: np.ndarray  # [GeV], times the fraction this calorimeter sees
 
 
 class TowerResult(NamedTuple):
@@ -37,7 +37,12 @@ class _Grid(NamedTuple):
 
 
 def read_out(
-    card: CalorimeterCard, deposits: Deposits, tracks: Deposits, track_sigma: np.ndarray, *, rng: np.random.Generator
+    card: CalorimeterCard,
+    deposits: Deposits,
+    tracks: Deposits,
+    track_sigma: np.ndarray,
+    *,
+    rng: np.random.Generator,
 ) -> TowerResult:
     """Simulate one calorimeter for all events at once.
 
@@ -66,13 +71,15 @@ def read_out(
     both = [np.concatenate(pair) for pair in zip(deposits[:3], tracks[:3], strict=True)]
     inside = (both[1] > grid.edges[0]) & (both[1] < grid.edges[-1])
     keys, tower = np.unique(_tower_key(grid, *(column[inside] for column in both)), return_inverse=True)
-    seen, energy = _smeared_towers(card, grid, keys, tower, inside, deposits.energy, rng)
-    of_track = tower[np.count_nonzero(inside[:n_deposits]) :]
-    hit = inside[n_deposits:]
+    own, hit = inside[:n_deposits], inside[n_deposits:]
+    n_own = np.count_nonzero(own)
+    true = np.bincount(tower[:n_own], deposits.energy[own], len(keys))
+    sigma, energy = _smeared(card, grid, keys, true, rng)
+    of_track = tower[n_own:]
     sums = [np.bincount(of_track, w[hit], len(keys)) for w in (tracks.energy, track_sigma**2)]
-    is_neutral, excess = _excess(card, energy, seen, sums)
+    is_neutral, excess = _excess(card, energy, sigma, sums)
     factor = np.ones(len(hit))
-    factor[hit] = _track_factor(energy, seen, sums, is_neutral)[of_track]
+    factor[hit] = _track_factor(energy, sigma, sums, is_neutral)[of_track]
     return TowerResult(_neutral_objects(grid, keys[is_neutral], excess[is_neutral], rng), factor)
 
 
@@ -131,18 +138,10 @@ def _tower_row(grid: _Grid, keys: np.ndarray) -> np.ndarray:
     return np.searchsorted(grid.first, keys % grid.first[-1], side="right") - 1
 
 
-def _smeared_towers(
-    card: CalorimeterCard,
-    grid: _Grid,
-    keys: np.ndarray,
-    tower: np.ndarray,
-    inside: np.ndarray,
-    deposited: np.ndarray,
-    rng: np.random.Generator,
+def _smeared(
+    card: CalorimeterCard, grid: _Grid, keys: np.ndarray, true: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (sigma, energy) of every tower; towers below threshold have energy 0."""
-    own = inside[: len(deposited)]
-    true = np.bincount(tower[: np.count_nonzero(own)], deposited[own], len(keys))
     row = _tower_row(grid, keys)
     eta = (grid.edges[row] + grid.edges[row + 1]) / 2
     energy = log_normal(true, resolution(card, eta, true), rng)

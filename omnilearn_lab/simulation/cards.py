@@ -1,7 +1,7 @@
 """Detector cards: the numbers of the fast simulation, nothing else.
 
-The formulas are those of the Delphes 3 cards for CMS and ATLAS (de Favereau et al., arXiv 1307.6346);
-``FULL_LIKE`` is a calibration of this package that stands for a full simulation: same means, another response.
+The formulas are those of the Delphes 3 cards for CMS and ATLAS (de Favereau et al., arXiv 1307.6346).
+``FULL_LIKE``, a calibration of this package, stands for a full simulation: same means, another response.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ import numpy as np
 
 from omnilearn_lab.errors import SimulationError, nearest
 
-__all__ = ["ATLAS_LIKE", "CARDS", "CMS_LIKE", "FULL_LIKE", "CalorimeterCard", "DetectorCard", "TrackerCard", "card"]
+__all__ = [
+    "ATLAS_LIKE",
+    "CARDS",
+    "CMS_LIKE",
+    "FULL_LIKE",
+    "CalorimeterCard",
+    "DetectorCard",
+    "TrackerCard",
+    "card",
+]
 
 Row = tuple[float, ...]
 
@@ -34,9 +43,9 @@ class TrackerCard:
     electron_b: Row = (1.3e-3, 1.7e-3, 3.1e-3)
     muon_a: Row = (0.01, 0.015, 0.025)
     muon_b: Row = (1.0e-4, 1.5e-4, 3.5e-4)
-    tev_muon_loss: bool = True           # efficiency x exp(0.5 - 5e-4 pt) above 1 TeV
-    crowding: float = 1.0                # efficiency x crowding^(n - 1), n charged particles in one ECAL cell
-    nuclear_loss: bool = False           # hadrons lost to nuclear interactions
+    tev_muon_loss: bool = True  # efficiency x exp(0.5 - 5e-4 pt) above 1 TeV
+    crowding: float = 1.0  # efficiency x crowding^(n - 1), n charged particles in one ECAL cell
+    nuclear_loss: bool = False  # hadrons lost to nuclear interactions
     impact_edges: Row = (0.9, 1.4, 2.5)
     d0: tuple[Row, ...] = ((0.0108, 0.0864, 0.775), (0.0098, 0.1035, 0.800), (0.0140, 0.1633, 0.885))
     dz: tuple[Row, ...] = ((0.0307, 0.1160, 0.747), (0.0344, 0.2020, 0.786), (0.0792, 0.6597, 0.868))
@@ -74,14 +83,14 @@ class DetectorCard:
     """A cylinder with a solenoid field, a tracker and two calorimeters."""
 
     name: str
-    field: float                          # [T]
-    radius: float                         # of the field and of the calorimeter face [m]
-    half_length: float                    # [m]
+    field: float  # [T]
+    radius: float  # of the field and of the calorimeter face [m]
+    half_length: float  # [m]
     tracker: TrackerCard
     ecal: CalorimeterCard
     hcal: CalorimeterCard
-    hadrons_in_ecal: bool = False         # hadrons share energy: none with probability 0.35, else Beta(1.1, 1.9)
-    non_linearity: float = 0.0            # hadron response 1 + x clip(log10(E / 30 GeV), -1, 1)
+    hadrons_in_ecal: bool = False  # hadrons share energy: none with probability 0.35, else Beta(1.1, 1.9)
+    non_linearity: float = 0.0  # hadron response 1 + x clip(log10(E / 30 GeV), -1, 1)
 
 
 def _mirror(*positive: float | np.ndarray) -> Row:

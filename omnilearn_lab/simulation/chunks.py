@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -20,13 +19,13 @@ from omnilearn_lab.simulation.recipes import Recipe
 from omnilearn_lab.simulation.selection import Selected
 from omnilearn_lab.simulation.selectors import SELECTORS
 
-__all__ = ["Chunk", "make_chunk", "read_chunk", "write_chunk"]
+__all__ = ["Chunk", "events_used", "make_chunk", "read_chunk", "write_chunk"]
 
-_BATCH = 250                  # events; part of what fixes the jets
-_MAX_EMPTY = 40               # batches without a single jet before giving up
-_MAX_CHUNKS = 100_000         # per sample, for event numbers
+_BATCH = 250  # events; part of what fixes the jets
+_MAX_EMPTY = 40  # batches without a single jet before giving up
+_MAX_CHUNKS = 100_000  # per sample, for event numbers
 _EVENTS_PER_CHUNK = 10_000_000
-_MAX_SEED = 900_000_000       # of Pythia
+_MAX_SEED = 900_000_000  # of Pythia
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Chunk:
     sample, number : int
         Which sample, and the how-manieth piece of it.
     n_units : int
-        Jets, or pairs of jets where the recipe makes pairs. A smaller number gives the first of the same jets.
+        Jets, or pairs of jets where the recipe makes pairs. A smaller number gives the first of the same.
     seed : int
         Of the whole simulation.
     """
@@ -74,24 +73,27 @@ def make_chunk(chunk: Chunk) -> Selected:
     SimulationError
         When the selection lets (almost) nothing through.
     """
-    streams = [_stream(chunk, variant) for variant in range(len(chunk.recipe.samples[chunk.sample].variants))]
+    sample = chunk.recipe.samples[chunk.sample]
+    streams = [_stream(chunk, variant) for variant in range(len(sample.variants))]
     parts, n_found, n_empty = [], 0, 0
     while n_found < chunk.n_jets:
         part = _alternate([next(stream) for stream in streams], chunk.recipe.jets_per_unit)
         n_empty = 0 if part else n_empty + 1
         if n_empty > _MAX_EMPTY:
             raise SimulationError(
-                f"recipe '{chunk.recipe.name}', sample '{chunk.recipe.samples[chunk.sample].name}': no jet in "
+                f"recipe '{chunk.recipe.name}', sample '{sample.name}': no jet in "
                 f"{n_empty * _BATCH} events; check its pt window and hard-process range"
             )
         if part:
             parts.append(part)
             n_found += len(part[chunk.recipe.levels[0]])
-    return {level: Jets.concatenate([p[level] for p in parts])[: chunk.n_jets] for level in chunk.recipe.levels}
+    return {
+        level: Jets.concatenate([p[level] for p in parts])[: chunk.n_jets] for level in chunk.recipe.levels
+    }
 
 
 def _stream(chunk: Chunk, variant: int) -> Iterator[Selected]:
-    """Yield the jets of batch after batch of one variant, with event numbers unique in the whole simulation."""
+    """Yield the jets of one variant, batch after batch; event numbers are unique in the whole simulation."""
     recipe, sample = chunk.recipe, chunk.recipe.samples[chunk.sample]
     root = np.random.SeedSequence(chunk.seed, spawn_key=(chunk.sample, chunk.number, variant))
     rng = np.random.default_rng(root.spawn(1)[0])
@@ -117,6 +119,12 @@ def _alternate(found: list[Selected], per_unit: int) -> Selected:
     return {level: jets[order] for level, jets in joined.items()}
 
 
+def events_used(parts: Selected) -> int:
+    """Return how many events had to be generated for these jets, up to the last one that gave a jet."""
+    event = next(iter(parts.values())).jet["event"]
+    return int(event.max() % _EVENTS_PER_CHUNK) + 1
+
+
 # ---- files ---------------------------------------------------------------------------------------
 
 
@@ -136,7 +144,7 @@ def write_chunk(path: Path, parts: Selected) -> None:
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
             temporary = Path(file.name)
             file.write(buffer.getbuffer())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -174,7 +182,9 @@ def _to_arrays(parts: Selected) -> dict[str, np.ndarray]:
 def _from_arrays(arrays: dict[str, np.ndarray], level: str, class_names: tuple[str, ...]) -> Jets:
     def columns(kind: str) -> dict[str, np.ndarray]:
         prefix = f"{level}/{kind}/"
-        return {name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)}
+        return {
+            name.removeprefix(prefix): values for name, values in arrays.items() if name.startswith(prefix)
+        }
 
     return Jets(columns("particles"), arrays[f"{level}/offsets"], columns("jet"), class_names)
 

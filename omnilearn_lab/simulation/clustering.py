@@ -53,7 +53,9 @@ class Clusters:
         return self.constituents[take], offsets
 
 
-def cluster(particles: Particles, radius: float, *, algorithm: str = "antikt", min_pt: float = 0.0) -> Clusters:
+def cluster(
+    particles: Particles, radius: float, *, algorithm: str = "antikt", min_pt: float = 0.0
+) -> Clusters:
     """Find jets in every event, with the E scheme.
 
     Parameters
@@ -104,17 +106,27 @@ def _find(
     return ak.to_numpy(ak.num(index, axis=1)), sizes, ak.to_numpy(ak.flatten(index, axis=None))
 
 
-def _ordered(particles: Particles, event: np.ndarray, offsets: np.ndarray, constituents: np.ndarray) -> Clusters:
+def _ordered(
+    particles: Particles, event: np.ndarray, offsets: np.ndarray, constituents: np.ndarray
+) -> Clusters:
     momenta = np.stack([particles[name][constituents] for name in ("px", "py", "pz", "energy")])
     total = np.add.reduceat(momenta, offsets[:-1], axis=1) if len(event) else np.zeros((4, 0))
     px, py, pz, energy = total
     pt = np.hypot(px, py)
     mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
     order = np.lexsort((-pt, event))
-    first = np.searchsorted(event, event)   # events are in order, so this is the first jet of the event
+    first = np.searchsorted(event, event)  # events are in order, so this is the first jet of the event
     rank = np.arange(len(event)) - first
     unsorted = Clusters(
-        event, rank, pt, np.arcsinh(pz / pt), np.arctanh(pz / energy), np.arctan2(py, px), mass, offsets, constituents
+        event,
+        rank,
+        pt,
+        np.arcsinh(pz / pt),
+        np.arctanh(pz / energy),
+        np.arctan2(py, px),
+        mass,
+        offsets,
+        constituents,
     )
     members, new_offsets = unsorted.members(order)
     columns = {name: getattr(unsorted, name)[order] for name in ("pt", "eta", "rapidity", "phi", "mass")}

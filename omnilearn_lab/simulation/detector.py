@@ -20,10 +20,10 @@ from omnilearn_lab.simulation.propagation import Impact, propagate
 __all__ = ["soft_efficiency", "reconstruct"]
 
 _ELECTRON, _MUON, _PHOTON = 11, 13, 22
-_SHARED = (310, 3122)          # K0S and Lambda: 30 % electromagnetic
+_SHARED = (310, 3122)  # K0S and Lambda: 30 % electromagnetic
 _SHARED_FRACTION = 0.3
 _MIN_TRACK_PT, _MAX_TRACK_ETA = 0.1, 2.5
-_EDGE = 1.5                    # barrel to end cap, in abs(eta)
+_EDGE = 1.5  # barrel to end cap, in abs(eta)
 _CELL = (0.0174, np.pi / 180)  # where tracks crowd
 
 
@@ -31,12 +31,12 @@ _CELL = (0.0174, np.pi / 180)  # where tracks crowd
 class _Tracks:
     """Tracks with what the combination needs: impact points, energies, relative resolutions."""
 
-    particle: np.ndarray   # row of the generated particle
-    eta: np.ndarray        # at the calorimeter face
+    particle: np.ndarray  # row of the generated particle
+    eta: np.ndarray  # at the calorimeter face
     phi: np.ndarray
-    pt: np.ndarray         # reconstructed [GeV]
-    relative: np.ndarray   # relative resolution
-    slope: np.ndarray      # pz / pt
+    pt: np.ndarray  # reconstructed [GeV]
+    relative: np.ndarray  # relative resolution
+    slope: np.ndarray  # pz / pt
     mass: np.ndarray
 
     @property
@@ -100,7 +100,9 @@ def soft_efficiency(pt: np.ndarray) -> np.ndarray:
 # ---- tracks --------------------------------------------------------------------------------------
 
 
-def _find_tracks(particles: Particles, impact: Impact, card: DetectorCard, rng: np.random.Generator) -> _Tracks:
+def _find_tracks(
+    particles: Particles, impact: Impact, card: DetectorCard, rng: np.random.Generator
+) -> _Tracks:
     charged = np.flatnonzero(particles["charge"] != 0)
     pt, pid = particles.pt[charged], np.abs(particles["pid"][charged])
     probability = _track_efficiency(card.tracker, pid, pt, np.abs(impact.eta[charged]))
@@ -138,8 +140,12 @@ def _track_efficiency(card: TrackerCard, pid: np.ndarray, pt: np.ndarray, eta: n
 def _track_resolution(card: TrackerCard, pid: np.ndarray, pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
     row = np.minimum(np.searchsorted(card.eta_edges, eta), len(card.eta_edges) - 1)
     kinds = [pid == _ELECTRON, pid == _MUON]
-    a = np.select(kinds, [np.array(card.electron_a)[row], np.array(card.muon_a)[row]], np.array(card.hadron_a)[row])
-    b = np.select(kinds, [np.array(card.electron_b)[row], np.array(card.muon_b)[row]], np.array(card.hadron_b)[row])
+    a = np.select(
+        kinds, [np.array(card.electron_a)[row], np.array(card.muon_a)[row]], np.array(card.hadron_a)[row]
+    )
+    b = np.select(
+        kinds, [np.array(card.electron_b)[row], np.array(card.muon_b)[row]], np.array(card.hadron_b)[row]
+    )
     return np.minimum(np.hypot(a, b * pt), 1.0)
 
 

@@ -96,7 +96,9 @@ class EventSource:
         with quiet_stdout():
             events = self._pythia.nextBatch(n_events)
         if not len(events):
-            raise SimulationError(f"Pythia failed for {n_events} events in a row; check the recipe's settings")
+            raise SimulationError(
+                f"Pythia failed for {n_events} events in a row; check the recipe's settings"
+            )
         layout = events.prt.layout
         offsets = np.asarray(layout.offsets).astype(np.int64)
         first, last = offsets[0], offsets[-1]
@@ -142,7 +144,7 @@ def _entries(record: Any) -> dict[str, np.ndarray]:
     momentum, vertex = record["p"], record["vProd"]
     entries |= {name: np.asarray(momentum[name].data) for name in ("px", "py", "pz")}
     entries["energy"] = np.asarray(momentum["e"].data)
-    index = np.asarray(vertex.index.data)   # -1: produced at the origin
+    index = np.asarray(vertex.index.data)  # -1: produced at the origin
     at = np.maximum(index, 0)
     for name, axis in _POSITIONS.items():
         values = np.asarray(vertex.content[name].data)

@@ -8,19 +8,26 @@ from omnilearn_lab.simulation.clustering import Clusters
 from omnilearn_lab.simulation.events import EventBatch, final_particles
 from omnilearn_lab.simulation.particles import Particles
 from omnilearn_lab.simulation.recipes import Recipe, Sample
-from omnilearn_lab.simulation.selection import Selected, build_jets, find_jets, in_window, jet_columns, observe
+from omnilearn_lab.simulation.selection import (
+    Selected,
+    build_jets,
+    find_jets,
+    in_window,
+    jet_columns,
+    observe,
+)
 from omnilearn_lab.simulation.truth import delta_r, direction, hard_outgoing, pairs_in_event
 
 __all__ = ["has_quark", "jet_flavour", "select_flavour_jets", "track_origin", "weak_hadrons"]
 
-_CONE, _MIN_LABEL_PT = 0.3, 5.0                  # [GeV]
+_CONE, _MIN_LABEL_PT = 0.3, 5.0  # [GeV]
 _LEPTONS, _LEPTON_CONE, _W = (11, 13), 0.4, 24
 _TAU, _BEAUTY, _CHARM = 15, 5, 4
-_TRACK = {"pt": 0.5, "eta": 2.5, "radius": 300.0, "d0": 3.5, "z0": 5.0}   # GeV, mm
+_TRACK = {"pt": 0.5, "eta": 2.5, "radius": 300.0, "d0": 3.5, "z0": 5.0}  # GeV, mm
 _MAX_TRACKS = 40
 _GENERATIONS = 25
-_SECONDARY_RADIUS = 0.1                          # [mm]
-_ORIGIN = {"primary": 2, "b": 3, "b_to_c": 4, "c": 5, "tau": 6, "other": 7}   # as in the ATLAS files
+_SECONDARY_RADIUS = 0.1  # [mm]
+_ORIGIN = {"primary": 2, "b": 3, "b_to_c": 4, "c": 5, "tau": 6, "other": 7}  # as in the ATLAS files
 
 
 def select_flavour_jets(
@@ -55,7 +62,7 @@ def has_quark(pid: np.ndarray, quark: int) -> np.ndarray:
     >>> has_quark(np.array([521, -5122, 411, 5, 5503]), 5).tolist()
     [True, True, False, False, False]
     """
-    size = np.abs(pid) % 10_000_000 % 10_000   # excitations lead with further digits
+    size = np.abs(pid) % 10_000_000 % 10_000  # excitations lead with further digits
     content = (size // 100 % 10 == quark) | (size // 1000 % 10 == quark)
     return content & (size // 10 % 10 != 0) & (np.abs(pid) > 100)
 
@@ -126,7 +133,9 @@ def _tracks_of_jets(
     kept, counts = np.unique(jet, return_counts=True)
     axis_eta, axis_phi = clusters.eta[rows][jet], clusters.phi[rows][jet]
     tracks = _with_truth(objects.select(members), axis_eta, axis_phi, batch)
-    chosen = {name: getattr(clusters, name)[rows[kept]] for name in ("event", "rank", "pt", "eta", "rapidity")}
+    chosen = {
+        name: getattr(clusters, name)[rows[kept]] for name in ("event", "rank", "pt", "eta", "rapidity")
+    }
     chosen |= {name: getattr(clusters, name)[rows[kept]] for name in ("phi", "mass")}
     made = Clusters(offsets=np.r_[0, np.cumsum(counts)], constituents=np.arange(len(jet)), **chosen)
     return tracks, made, rows[kept]
@@ -146,7 +155,9 @@ def _is_good_track(objects: Particles, batch: EventBatch) -> np.ndarray:
     )
 
 
-def _with_truth(tracks: Particles, axis_eta: np.ndarray, axis_phi: np.ndarray, batch: EventBatch) -> Particles:
+def _with_truth(
+    tracks: Particles, axis_eta: np.ndarray, axis_phi: np.ndarray, batch: EventBatch
+) -> Particles:
     """Add lifetime signs and origins.
 
     The point of closest approach is d0 (sin phi, -cos phi), so its product with the jet direction

@@ -11,9 +11,9 @@ from omnilearn_lab.simulation.particles import Particles
 
 __all__ = ["Impact", "propagate"]
 
-_CURVATURE = 0.299792458   # pt [GeV] = 0.2998 q [e] B [T] r [m]
-_MIN_PT = 3e-5             # [GeV]
-_NEVER = 1e9                # [rad] or path per momentum
+_CURVATURE = 0.299792458  # pt [GeV] = 0.2998 q [e] B [T] r [m]
+_MIN_PT = 3e-5  # [GeV]
+_NEVER = 1e9  # [rad] or path per momentum
 
 
 class Impact(NamedTuple):
@@ -24,10 +24,10 @@ class Impact(NamedTuple):
     """
 
     alive: np.ndarray
-    eta: np.ndarray        # of the impact point, seen from the origin
+    eta: np.ndarray  # of the impact point, seen from the origin
     phi: np.ndarray
-    d0: np.ndarray         # [mm], 0 for neutral particles
-    dz: np.ndarray         # [mm]
+    d0: np.ndarray  # [mm], 0 for neutral particles
+    dz: np.ndarray  # [mm]
     track_phi: np.ndarray  # momentum direction at closest approach
 
 
@@ -39,7 +39,7 @@ class _Orbit(NamedTuple):
     y: np.ndarray
     distance: np.ndarray
     phi: np.ndarray
-    pitch: np.ndarray      # z per radian turned [m]
+    pitch: np.ndarray  # z per radian turned [m]
 
 
 def propagate(particles: Particles, card: DetectorCard) -> Impact:
@@ -100,7 +100,9 @@ def _helix(particles: Particles, start: tuple, pt: np.ndarray, card: DetectorCar
     return eta, phi, 1e3 * d0, 1e3 * dz, track_phi
 
 
-def _orbit(particles: Particles, x: np.ndarray, y: np.ndarray, radius: np.ndarray, pitch: np.ndarray) -> _Orbit:
+def _orbit(
+    particles: Particles, x: np.ndarray, y: np.ndarray, radius: np.ndarray, pitch: np.ndarray
+) -> _Orbit:
     phi = np.arctan2(particles["py"], particles["px"])
     centre_x, centre_y = x + radius * np.sin(phi), y - radius * np.cos(phi)
     return _Orbit(radius, centre_x, centre_y, np.hypot(centre_x, centre_y), phi, pitch)

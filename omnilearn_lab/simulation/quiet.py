@@ -25,7 +25,7 @@ def quiet_stdout() -> Iterator[None]:
     _flush()
     try:
         saved = os.dup(1)
-    except OSError:   # no standard output at all: nothing to silence
+    except OSError:  # no standard output at all: nothing to silence
         yield
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import logging
 import queue
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
-from omnilearn_lab.errors import DataFileError, SimulationError
+from omnilearn_lab.errors import SimulationError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.simulation.chunks import Chunk, make_chunk, read_chunk, write_chunk
+from omnilearn_lab.simulation.cache import cache_directory, cached
+from omnilearn_lab.simulation.chunks import Chunk, events_used, make_chunk, write_chunk
 from omnilearn_lab.simulation.recipes import Recipe, recipe
 from omnilearn_lab.simulation.selection import Selected
 from omnilearn_lab.simulation.workers import WorkerPool, usable_cores
@@ -25,8 +22,7 @@ from omnilearn_lab.simulation.workers import WorkerPool, usable_cores
 __all__ = ["PairedJets", "simulate", "simulate_pairs"]
 
 _CHUNK = 1000  # jets (or pairs) per piece
-_WEIGHT_BINS, _JETS_PER_BIN = 40, 25   # of the weights that flatten pt spectra
-_log = logging.getLogger(__name__)
+_WEIGHT_BINS, _JETS_PER_BIN = 40, 25  # of the weights that flatten pt spectra
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,9 @@ def simulate(
     >>> jets = simulate("h1_dis", 20, workers=1, progress=False)   # doctest: +SKIP
     """
     chosen = recipe(what) if isinstance(what, str) else what
-    return _simulate_levels(chosen, n_jets, seed, workers=workers, cache=cache, progress=progress)[chosen.levels[0]]
+    return _simulate_levels(chosen, n_jets, seed, workers=workers, cache=cache, progress=progress)[
+        chosen.levels[0]
+    ]
 
 
 def simulate_pairs(
@@ -116,21 +114,25 @@ def simulate_pairs(
     chosen = recipe(what) if isinstance(what, str) else what
     if set(chosen.levels) != {"truth", "detector"}:
         raise SimulationError(f"recipe '{chosen.name}' has one level only; use simulate() for it")
-    return PairedJets(**_simulate_levels(chosen, n_jets, seed, workers=workers, cache=cache, progress=progress))
+    return PairedJets(
+        **_simulate_levels(chosen, n_jets, seed, workers=workers, cache=cache, progress=progress)
+    )
 
 
 def _simulate_levels(
     chosen: Recipe, n_jets: int, seed: int, *, workers: Any, cache: str | Path | None, progress: bool
 ) -> Selected:
     chunks = _plan(chosen, n_jets, seed)
-    with _cache_directory(chosen, seed, cache) as directory:
+    with cache_directory(chosen, seed, cache) as directory:
         parts = _collect(chunks, directory, workers, progress)
     joined = {level: Jets.concatenate([part[level] for part in parts]) for level in chosen.levels}
     order = _order(n_jets, chosen.jets_per_unit, seed)
-    source = _provenance(chosen, n_jets, seed)
+    source = _provenance(chosen, n_jets, seed) | {"n_events": sum(map(events_used, parts))}
     if chosen.weighting == "equal_pt":
         joined = {level: jets.with_jet(weight=_equal_pt_weight(jets)) for level, jets in joined.items()}
-    return {level: replace(jets[order], provenance=source | {"level": level}) for level, jets in joined.items()}
+    return {
+        level: replace(jets[order], provenance=source | {"level": level}) for level, jets in joined.items()
+    }
 
 
 def _plan(chosen: Recipe, n_jets: int, seed: int) -> list[Chunk]:
@@ -161,7 +163,7 @@ def _collect(chunks: list[Chunk], directory: Path | None, workers: Any, progress
     """Return the pieces in order: from the cache where they are there, else made now."""
     from tqdm.auto import tqdm
 
-    found = {i: part for i, chunk in enumerate(chunks) if (part := _cached(chunk, directory)) is not None}
+    found = {i: part for i, chunk in enumerate(chunks) if (part := cached(chunk, directory)) is not None}
     missing = [i for i in range(len(chunks)) if i not in found]
     total = sum(chunk.n_jets for chunk in chunks)
     title = f"simulating {chunks[0].recipe.name}"
@@ -204,54 +206,6 @@ def _as_finished(chunks: list[Chunk], missing: list[int], executor: Any) -> Iter
     finally:
         for future, _ in futures:
             future.cancel()
-
-
-# ---- cache ---------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _cache_directory(chosen: Recipe, seed: int, cache: str | Path | None) -> Iterator[Path | None]:
-    """Yield the directory of this simulation, held by this process alone, or None without a cache."""
-    if cache is None:
-        yield None
-        return
-    pythia = importlib.metadata.version("pythia8mc")
-    directory = Path(cache) / f"{chosen.name}-{chosen.profile}-{chosen.digest()}-pythia{pythia}-seed{seed}"
-    _check_writable(directory)
-    lock = filelock.FileLock(directory / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        _log.warning("another process simulates %s in %s; waiting for it", chosen.name, directory)
-        lock.acquire()
-    try:
-        yield directory
-    finally:
-        lock.release()
-
-
-def _check_writable(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise DataFileError(
-            f"cannot write into the cache {directory}: {error}; choose another directory, or cache=None for none"
-        ) from error
-
-
-def _cached(chunk: Chunk, directory: Path | None) -> Selected | None:
-    """Return a piece from the cache when it is there, sound, and large enough."""
-    if directory is None or not (path := directory / chunk.file_name).exists():
-        return None
-    parts = read_chunk(path, chunk.recipe)
-    if parts is None:
-        _log.warning("%s is damaged; simulating it again", path)
-        return None
-    if len(parts[chunk.recipe.levels[0]]) < chunk.n_jets:
-        return None
-    return {level: jets[: chunk.n_jets] for level, jets in parts.items()}
 
 
 # ---- the whole -----------------------------------------------------------------------------------

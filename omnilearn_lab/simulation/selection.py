@@ -16,7 +16,17 @@ from omnilearn_lab.simulation.particles import Particles
 from omnilearn_lab.simulation.recipes import JetWindow, Recipe, Sample
 from omnilearn_lab.simulation.truth import contained, find_decays, hard_outgoing
 
-__all__ = ["Selected", "build_jets", "find_jets", "in_window", "jet_columns", "observe", "select_jets", "soft_cut"]
+__all__ = [
+    "Selected",
+    "build_jets",
+    "find_jets",
+    "in_window",
+    "jet_columns",
+    "make_jets",
+    "observe",
+    "select_jets",
+    "soft_cut",
+]
 
 _IMPACT = ("d0", "d0_err", "dz", "dz_err")
 _OPTIONAL = (*_IMPACT, "lifetime_d0", "lifetime_dz", "origin")
@@ -74,10 +84,12 @@ def in_window(window: JetWindow, clusters: Clusters) -> np.ndarray:
     )
 
 
-def jet_columns(recipe: Recipe, sample: Sample, batch: EventBatch, event: np.ndarray) -> dict[str, np.ndarray]:
+def jet_columns(
+    recipe: Recipe, sample: Sample, batch: EventBatch, event: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return the columns every jet carries: ``event``, ``label``, and ``weight`` where it is needed."""
     columns = {"event": event}
-    if sample.class_name in recipe.class_names:   # else the selector finds the label
+    if sample.class_name in recipe.class_names:  # else the selector finds the label
         columns["label"] = np.full(len(event), recipe.class_names.index(sample.class_name))
     if recipe.weighting == "bias":
         columns["weight"] = batch.weight[event]
@@ -90,14 +102,19 @@ def build_jets(
     """Make :class:`Jets` of chosen clusters, under the recipe's first level; nothing when none was chosen."""
     if not len(rows):
         return {}
+    return {recipe.levels[0]: make_jets(recipe, objects, clusters, rows, columns)}
+
+
+def make_jets(
+    recipe: Recipe, objects: Particles, clusters: Clusters, rows: np.ndarray, columns: Mapping[str, Any]
+) -> Jets:
+    """Make :class:`Jets` of at least one chosen cluster, with the recipe's largest number of constituents."""
     members, offsets = clusters.members(rows)
     momenta = np.stack([objects[name][members] for name in ("px", "py", "pz", "energy")], axis=1)
     charge = objects["charge"][members]
     particles = {"pid": reduce_pid(objects["pid"][members], charge), "charge": charge}
     particles |= {name: objects[name][members] for name in _OPTIONAL if name in objects.columns}
-    jets = Jets.from_four_momenta(
-        momenta, offsets, particles=particles, jet=columns, class_names=recipe.class_names
-    ).truncate(recipe.max_constituents)
-    if recipe.count_kept:
-        jets = jets.with_jet(multiplicity=jets.counts)
-    return {recipe.levels[0]: jets}
+    names = recipe.class_names
+    jets = Jets.from_four_momenta(momenta, offsets, particles=particles, jet=columns, class_names=names)
+    jets = jets.truncate(recipe.max_constituents)
+    return jets.with_jet(multiplicity=jets.counts) if recipe.count_kept else jets

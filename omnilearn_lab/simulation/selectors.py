@@ -21,6 +21,7 @@ from omnilearn_lab.simulation.selection import (
     find_jets,
     in_window,
     jet_columns,
+    make_jets,
     observe,
     select_jets,
 )
@@ -30,14 +31,16 @@ __all__ = ["SELECTORS", "Selector", "select_dijets", "select_dis", "select_parto
 
 _PARTONS = (1, 2, 3, 4, 5, 21)
 _LIGHT, _GLUON = (1, 2, 3), 21
-_Z, _Z_MIN_PT = 23, 200.0          # [GeV]
-_DIJET_MIN_PT = 20.0               # of the second jet [GeV]
-_POSITRON, _E_BEAM = -11, 27.6     # [GeV]
+_Z, _Z_MIN_PT = 23, 200.0  # [GeV]
+_DIJET_MIN_PT = 20.0  # of the second jet [GeV]
+_POSITRON, _E_BEAM = -11, 27.6  # [GeV]
 _DIS_Q2, _DIS_Y = 150.0, (0.08, 0.7)
 _DIS_ETA, _DIS_PT = (-1.5, 2.75), 0.1
 
 
-def select_parton_jets(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.random.Generator) -> Selected:
+def select_parton_jets(
+    recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.random.Generator
+) -> Selected:
     """Label the two hardest jets by the nearest outgoing parton: gluon, or u, d, s quark; drop c and b.
 
     The classes of the recipe must be (gluon, quark).
@@ -98,16 +101,17 @@ def _both_levels(
     rows: dict[str, np.ndarray],
     columns: dict[str, np.ndarray],
 ) -> Selected:
+    if not len(columns["event"]):
+        return {}
     selected = {}
     for level, objects in levels.items():
         mine = rows[level][np.isin(found[level].event[rows[level]], columns["event"])]
-        jets = build_jets(recipe, objects, found[level], mine, columns)
-        selected |= {level: batch for batch in jets.values()}
+        selected[level] = make_jets(recipe, objects, found[level], mine, columns)
     return selected
 
 
 def select_dijets(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.random.Generator) -> Selected:
-    """Keep both leading jets of events whose hardest jet passes the trigger: rows 2i and 2i + 1 are one event.
+    """Keep both leading jets of events whose hardest jet is in the window: rows 2i and 2i + 1 are one event.
 
     Adds ``dijet_mass`` [GeV].
     """

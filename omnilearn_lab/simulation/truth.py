@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 _VISIBLE = (1, 2, 3, 4, 5, 21, 11, 13, 15)
-HARD = 23        # status of the outgoing particles of a hard process or of a resonance decay
+HARD = 23  # status of the outgoing particles of a hard process or of a resonance decay
 _GENERATIONS = 60
 
 
@@ -67,7 +67,7 @@ def find_decays(batch: EventBatch, resonances: Sequence[int]) -> Decays:
         if not climbs.any():
             break
         root = np.where(climbs, above, root)
-    order = np.argsort(root, kind="stable")   # roots rise with the event
+    order = np.argsort(root, kind="stable")  # roots rise with the event
     product, root = product[order], root[order]
     return Decays(batch.event[product], root, *direction(batch, product))
 

@@ -2,27 +2,27 @@
 
 ``multiprocessing`` with the spawn method runs the user's script again in every worker (which would load
 torch, and asks for an ``if __name__ == "__main__"`` guard in every script), and forking a notebook kernel
-is unsafe. Here a worker is a fresh interpreter that reads tasks from a pipe and answers on another.
+is unsafe. Here a worker is a fresh interpreter that receives tasks and sends answers through a pipe.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omnilearn_lab.errors import SimulationError
 
 __all__ = ["WorkerPool", "serve", "usable_cores"]
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-_START = "from omnilearn_lab.simulation.workers import serve; serve()"
+_START = "import sys; from omnilearn_lab.simulation.workers import serve; serve(int(sys.argv[1]))"
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -44,10 +44,10 @@ class WorkerPool:
     """
 
     def __init__(self, n_workers: int) -> None:
-        self._idle: queue.SimpleQueue[subprocess.Popen] = queue.SimpleQueue()
-        self._processes = [_start() for _ in range(n_workers)]
-        for process in self._processes:
-            self._idle.put(process)
+        self._workers = [_start() for _ in range(n_workers)]
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
         self._threads = ThreadPoolExecutor(n_workers)
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
@@ -59,47 +59,54 @@ class WorkerPool:
 
     def __exit__(self, *_: object) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for process in self._processes:
-            process.kill()
+        for worker in self._workers:
+            worker.process.kill()
+            worker.process.wait()
         self._threads.shutdown(wait=True)
-        for process in self._processes:
-            process.wait()
-            process.stdin.close()   # type: ignore[union-attr]
-            process.stdout.close()  # type: ignore[union-attr]
+        for worker in self._workers:
+            worker.connection.close()
 
     def _run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        process = self._idle.get()
+        worker = self._idle.get()
         try:
-            pickle.dump((function, arguments), process.stdin)
-            process.stdin.flush()   # type: ignore[union-attr]
-            succeeded, value = pickle.load(process.stdout)
-        except (OSError, EOFError, ValueError) as error:
+            worker.connection.send((function, arguments))
+            succeeded, value = worker.connection.recv()
+        except (OSError, EOFError) as error:
             raise SimulationError(
-                f"a worker process ended (exit status {process.poll()}); "
+                f"a worker process ended (exit status {worker.process.poll()}); "
                 "it may have run out of memory: use fewer workers, or workers=1 to see the error itself"
             ) from error
         finally:
-            self._idle.put(process)
+            self._idle.put(worker)
         if succeeded:
             return value
         raise value
 
 
-def serve() -> None:
-    """Answer tasks from standard input until it closes: the main function of a worker."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)   # nothing that a library prints may mix with the answers
-    while True:
-        try:
-            function, arguments = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            answer = (True, function(*arguments))
-        except Exception as error:
-            answer = (False, error)
-        pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
-        answers.flush()
+class _Worker(NamedTuple):
+    process: subprocess.Popen
+    connection: Connection
+
+
+def serve(descriptor: int) -> None:
+    """Answer tasks from a connection until it closes: the main function of a worker.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the open connection to the parent.
+    """
+    with Connection(descriptor) as parent:
+        while True:
+            try:
+                function, arguments = parent.recv()
+            except EOFError:
+                return
+            try:
+                answer = (True, function(*arguments))
+            except Exception as error:
+                answer = (False, error)
+            parent.send(answer)
 
 
 def usable_cores() -> int:
@@ -118,13 +125,17 @@ def usable_cores() -> int:
     return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
 
 
-def _start() -> subprocess.Popen:
+def _start() -> _Worker:
+    ours, theirs = Pipe()
     package_home = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [package_home, os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
-        [sys.executable, "-c", _START],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
-        start_new_session=True,   # Ctrl-C reaches the parent alone, which then stops the workers
-    )
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # banners of the libraries
+            pass_fds=[theirs.fileno()],
+            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops the workers
+        )
+    return _Worker(process, ours)

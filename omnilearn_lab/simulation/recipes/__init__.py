@@ -48,7 +48,7 @@ def recipe(name: str, *, profile: str = "quick") -> Recipe:
     ----------
     name : str
     profile : "quick" or "production"
-        ``quick`` leaves out multiple parton interactions (five to seven times faster), ``production`` has them.
+        ``quick`` leaves out multiple parton interactions, which makes it five to seven times faster.
 
     Returns
     -------

@@ -28,13 +28,13 @@ Z_QUARKS = ("23:onMode=off", "23:onIfAny=1 2 3 4 5")
 Z_INVISIBLE = ("23:onMode=off", "23:onIfAny=12 14 16")
 
 # K0S, Lambda and the like decay metres away; born outside the tracker, their daughters would be lost
-# (jet response 0.96 with a long tail). Either decays end at the calorimeter, where displaced tracks are wanted:
+# (jet response 0.96 with a long tail). Either no decay is allowed behind the calorimeter face:
 CMS_CYLINDER = (
     "ParticleDecays:limitCylinder=on",
     "ParticleDecays:xyMax=1290.",
     "ParticleDecays:zMax=3000.",
 )
-# or these particles stay stable, where no vertices are needed:
+# or these particles stay stable, where no displaced tracks are needed:
 NO_LONG_DECAYS = ("ParticleDecays:limitTau0=on", "ParticleDecays:tau0Max=10.")
 
 
@@ -60,11 +60,12 @@ def pt_hat(low: float, high: float | None = None) -> tuple[str, ...]:
     return (f"PhaseSpace:pTHatMin={low:g}", *upper)
 
 
-def resonance(code: int, name: str, mass: float, window: float, charge_type: int = 0) -> tuple[str, ...]:
+def resonance(code: int, name: str, *, mass: float, window: float, charge_type: int = 0) -> tuple[str, ...]:
     """A user-defined narrow resonance of a given mass and mass window [GeV], without decay channels."""
     anti = f"{name}bar" if charge_type else "void"
+    low, high = mass - window, mass + window
     return (
-        f"{code}:all = {name} {anti} 1 {charge_type} 0 {mass:g}. 0.1 {mass - window:g}. {mass + window:g}. 0.",
+        f"{code}:all = {name} {anti} 1 {charge_type} 0 {mass:g}. 0.1 {low:g}. {high:g}. 0.",
         f"{code}:isResonance=on",
         f"{code}:doForceWidth=on",
     )

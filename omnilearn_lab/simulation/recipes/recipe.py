@@ -11,7 +11,7 @@ from omnilearn_lab.errors import SimulationError, nearest
 
 __all__ = ["JetWindow", "Profile", "Recipe", "Sample"]
 
-_LAYOUT_VERSION = 1   # of the code that turns settings into jets; raise it when the jets change
+_LAYOUT_VERSION = 1  # of the code that turns settings into jets; raise it when the jets change
 _NOT_PHYSICS = ("title", "reference", "published")
 
 
@@ -155,7 +155,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.profile not in ("quick", "production"):
-            raise SimulationError(f"no profile '{self.profile}'; {nearest(self.profile, ('quick', 'production'))}")
+            raise SimulationError(
+                f"no profile '{self.profile}'; {nearest(self.profile, ('quick', 'production'))}"
+            )
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Recipes for searches and for pretraining on many kinds of jets: LHC Olympics, Aspen, CMS, JetClass-II, ATLAS."""
+"""Recipes for searches and pretraining on many kinds of jets: LHCO, Aspen, CMS, JetClass-II, ATLAS."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ __all__ = ["ASPEN", "ATLAS_FLAVOUR", "ATLAS_TOP", "CMS_BSM", "CMS_QCD", "JETCLAS
 _INFINITE = float("inf")
 _CMS_QUICK = Profile(NO_MPI, min_pt=1.0)
 _CMS_PRODUCTION = Profile(soft_efficiency=True)
-_B, _C, _Y = 9000001, 9000002, 9000003   # codes of user-defined resonances
+_B, _C, _Y = 9000001, 9000002, 9000003  # codes of user-defined resonances
 
 # ---- dijet resonance -----------------------------------------------------------------------------
 
 # W' -> B C: a user-defined final state of a Z' has no cross-section in Pythia. B takes the charge of the W'.
 _LHCO_SIGNAL = (
-    *resonance(_B, "XRD", 500, 50, charge_type=3),
+    *resonance(_B, "XRD", mass=500, window=50, charge_type=3),
     f"{_B}:oneChannel = 1 0.5 103 2 -1",
     f"{_B}:addChannel = 1 0.5 103 4 -3",
-    *resonance(_C, "YRD", 100, 10),
+    *resonance(_C, "YRD", mass=100, window=10),
     f"{_C}:oneChannel = 1 0.2 103 1 -1",
     *(f"{_C}:addChannel = 1 0.2 103 {q} -{q}" for q in (2, 3, 4, 5)),
     "NewGaugeBoson:ffbar2Wprime=on",
@@ -56,7 +56,7 @@ LHCO = Recipe(
     detector="CMS-like",
     max_constituents=279,
     quick=Profile(NO_MPI),
-    production=Profile(NO_MPI),   # none in the published set either
+    production=Profile(NO_MPI),  # none in the published set either
     published=(("pt", 1287.2, 244.2), ("mass", 205.1, 151.1), ("multiplicity", 57.2, 29.4)),
     reference="2101.08320",
 )
@@ -69,9 +69,11 @@ ASPEN = Recipe(
     name="aspen",
     title="Aspen Open Jets: a mixture as in collision data, by leading-order cross-sections",
     settings=(*_CMS_SETTINGS, *pt_hat(280)),
-    samples=(   # fractions: cross-section [pb] times jets per event
+    samples=(  # fractions: cross-section [pb] times jets per event
         Sample("qcd", ("HardQCD:all=on",), fraction=15600.0),
-        Sample("w", ("WeakBosonAndParton:qqbar2Wg=on", "WeakBosonAndParton:qg2Wq=on", *W_QUARKS), fraction=34.0),
+        Sample(
+            "w", ("WeakBosonAndParton:qqbar2Wg=on", "WeakBosonAndParton:qg2Wq=on", *W_QUARKS), fraction=34.0
+        ),
         Sample(
             "z",
             ("WeakBosonAndParton:qqbar2gmZg=on", "WeakBosonAndParton:qg2gmZq=on", *PURE_Z, *Z_QUARKS),
@@ -130,7 +132,7 @@ def _four_prong(mass: float, inner_mass: float, low: float, *channels: str) -> t
     return (
         "HiggsSM:ffbar2HZ=on",
         *Z_INVISIBLE,
-        *resonance(_Y, "Y0", inner_mass, 5),
+        *resonance(_Y, "Y0", mass=inner_mass, window=5),
         f"{_Y}:oneChannel = 1 {share:g} 103 {first}",
         *(f"{_Y}:addChannel = 1 {share:g} 103 {channel}" for channel in others),
         f"25:m0={mass:g}",
@@ -192,7 +194,10 @@ JETCLASS2 = Recipe(
         ),
         *(
             Sample(
-                f"X_YY_{kind}_{mass}", _four_prong(mass, inner, low, *channels), label=f"X_YY_{kind}", matched=True
+                f"X_YY_{kind}_{mass}",
+                _four_prong(mass, inner, low, *channels),
+                label=f"X_YY_{kind}",
+                matched=True,
             )
             for kind, channels in _FOUR_PRONGS.items()
             for mass, inner, low in ((125, 40, 350), (200, 60, 500))
@@ -239,7 +244,7 @@ ATLAS_TOP = Recipe(
                 "HardQCD:all=on",
                 *pt_hat(350),
                 "PhaseSpace:bias2Selection=on",
-                "PhaseSpace:bias2SelectionPow=5.5",
+                "PhaseSpace:bias2SelectionPow=6.5",
                 "PhaseSpace:bias2SelectionRef=500.",
             ),
             fraction=3.0,

@@ -37,9 +37,9 @@ _INFINITE = float("inf")
 QUARK_GLUON = Recipe(
     name="quark_gluon",
     title="Quark against gluon jets at particle level, without c and b quarks",
-    settings=(*energy(14), *PURE_Z, *Z_INVISIBLE, *pt_hat(460, 650)),   # default decays, as published
+    settings=(*energy(14), *PURE_Z, *Z_INVISIBLE, *pt_hat(460, 650)),  # default decays, as published
     samples=(
-        Sample("gluon", (_Z_GLUON,)),   # the process name says what recoils against the Z
+        Sample("gluon", (_Z_GLUON,)),  # the process name says what recoils against the Z
         Sample("quark", (_Z_QUARK,), drop_outgoing=(4, 5)),
     ),
     window=JetWindow(0.4, (500.0, 550.0), (-1.7, 1.7), use_rapidity=True),
@@ -73,7 +73,7 @@ CMS_OPEN_DATA = Recipe(
     max_constituents=100,
     weighting="bias",
     quick=Profile(NO_MPI, min_pt=1.0),
-    production=Profile(min_pt=1.0),   # the published studies keep particles above 1 GeV
+    production=Profile(min_pt=1.0),  # the published studies keep particles above 1 GeV
     reference="1908.08542",
 )
 
@@ -116,7 +116,7 @@ H1_DIS = Recipe(
     selector="dis",
     max_constituents=100,
     quick=Profile(),
-    production=Profile(),   # no multiple interactions in deep-inelastic scattering
+    production=Profile(),  # no multiple interactions in deep-inelastic scattering
     published=(("pt", 19.16, 9.19), ("eta", 0.572, 0.805), ("mass", 6.00, 3.00), ("multiplicity", 11.7, 5.1)),
     reference="2106.11058",
 )
@@ -128,7 +128,7 @@ JETNET150 = Recipe(
     samples=(
         Sample("g", ("HardQCD:gg2gg=on", "HardQCD:qqbar2gg=on")),
         Sample("q", ("HardQCD:gg2qqbar=on", "HardQCD:qq2qq=on", "HardQCD:qqbar2qqbarNew=on")),
-        Sample("t", (*TOP_PAIRS, *W_QUARKS)),   # not matched: the published tops are partly contained
+        Sample("t", (*TOP_PAIRS, *W_QUARKS)),  # not matched: the published tops are partly contained
         Sample("w", ("WeakDoubleBoson:ffbar2WW=on", *W_QUARKS)),
         Sample("z", ("WeakDoubleBoson:ffbar2gmZgmZ=on", *PURE_Z, *Z_QUARKS)),
     ),
@@ -156,7 +156,7 @@ OMNIFOLD_ZJETS = Recipe(
         _Z_QUARK,
         *PURE_Z,
         "23:mayDecay=off",
-        *pt_hat(180),   # published 150; 180 loses migrations only
+        *pt_hat(180),  # published 150; 180 loses migrations only
         *NO_LONG_DECAYS,
     ),
     samples=(Sample("simulation", A14), Sample("data", OTHER_SHOWER)),

@@ -21,7 +21,7 @@ __all__ = ["JETCLASS", "TOP_TAGGING"]
 
 _HIGGS = ("HiggsSM:ffbar2HZ=on", "25:m0=125.", *Z_INVISIBLE, "25:onMode=off")
 _H_TO_WW = (*_HIGGS, "25:onIfMatch=24 -24")
-_W_SIGNS = (   # either sign of W gives the lepton, else the lepton's charge would tell the class
+_W_SIGNS = (  # either sign of W gives the lepton, else the lepton's charge would tell the class
     ("24:onMode=off", "24:onPosIfAny=1 2 3 4 5", "24:onNegIfAny=11 13"),
     ("24:onMode=off", "24:onNegIfAny=1 2 3 4 5", "24:onPosIfAny=11 13"),
 )
@@ -73,6 +73,6 @@ TOP_TAGGING = Recipe(
     detector="ATLAS-like",
     max_constituents=200,
     quick=Profile(NO_MPI),
-    production=Profile(NO_MPI),   # the published set has no multiple interactions either
+    production=Profile(NO_MPI),  # the published set has no multiple interactions either
     reference="1902.09914",
 )
