@@ -122,8 +122,7 @@ class EdgeConvolution(nn.Module):
             difference, center = self.first.weight.chunk(2, 1)
             sent = functional.linear(rows, difference)  # (T, 2 n_out)
             kept = functional.linear(rows, center - difference, self.first.bias)
-        dtype = _compute_dtype(rows)
-        return _EdgeMean.apply(sent, kept, self.second.weight, self.second.bias, neighbors, dtype)
+        return _EdgeMean.apply(sent, kept, self.second.weight, self.second.bias, neighbors)
 
 
 def _compute_dtype(rows: Tensor) -> torch.dtype:
@@ -139,14 +138,9 @@ class _EdgeMean(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        sent: Tensor,
-        kept: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        neighbors: Neighbors,
-        dtype: torch.dtype,
+        ctx: Any, sent: Tensor, kept: Tensor, weight: Tensor, bias: Tensor, neighbors: Neighbors
     ) -> Tensor:
+        dtype = _compute_dtype(weight)
         weight_c, bias_c = weight.to(dtype), bias.to(dtype)
         out = sent.new_empty(len(sent), len(weight), dtype=torch.promote_types(weight.dtype, dtype))
         saved = []
@@ -178,7 +172,7 @@ class _EdgeMean(torch.autograd.Function):
             d_hidden = torch.ops.aten.gelu_backward(d_before @ weight_c, before_hidden)
             torch.sum(d_hidden.view(*share.shape, -1), 1, dtype=kept.dtype, out=d_kept[rows])
             d_sent.index_add_(0, neighbors.rows[rows].flatten(), d_hidden.to(d_sent.dtype))
-        return d_sent.to(sent.dtype), d_kept, d_weight, d_bias, None, None
+        return d_sent.to(sent.dtype), d_kept, d_weight, d_bias, None
 
 
 def _hidden(sent: Tensor, kept: Tensor, neighbors: Neighbors, rows: slice) -> Tensor:

@@ -64,7 +64,7 @@ def mixture_velocity(state, time):
         share = weight * torch.exp(-((state - alpha * mean) ** 2) / (2 * variance)) / variance.sqrt()
         clean += share * (mean + alpha * spread**2 * (state - alpha * mean) / variance)
         total += share
-    return (alpha * state - clean / total) / sigma
+    return (alpha * state - clean / total.clamp(min=1e-300)) / sigma
 
 
 @pytest.mark.parametrize("n_evaluations", [12, 24, 48, 96])
