@@ -23,6 +23,10 @@ _NAMES = {
     "JointOutput": "pet",
     "cosine_level": "diffusion",
     "perturb": "diffusion",
+    "JetGenerator": "jet_generator",
+    "JetGeneratorConfig": "jet_generator",
+    "perturb_jets": "jet_generator",
+    "sample_jets": "jet_generator",
     "SamplerConfig": "samplers",
     "Samples": "samplers",
     "sample": "samplers",
@@ -30,6 +34,10 @@ _NAMES = {
 }
 
 __all__ = [
+    "JetGenerator",
+    "JetGeneratorConfig",
+    "perturb_jets",
+    "sample_jets",
     "SamplerConfig",
     "Samples",
     "integrate",

@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from omnilearn_lab.config import from_mapping, to_mapping
 from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
 
-__all__ = ["load_checkpoint", "load_published", "read_card", "save_checkpoint", "shipped_checkpoints"]
+__all__ = [
+    "assign",
+    "load_checkpoint",
+    "load_published",
+    "read_card",
+    "save_checkpoint",
+    "shipped_checkpoints",
+]
 
 logger = logging.getLogger(__name__)
 

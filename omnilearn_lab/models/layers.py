@@ -17,6 +17,7 @@ __all__ = [
     "JetNorm",
     "LayerScale",
     "TimeEmbedding",
+    "attend",
     "modulate",
 ]
 

@@ -27,7 +27,9 @@ from omnilearn_lab.models.packing import Batch, Packing
 
 __all__ = [
     "PET",
+    "Block",
     "Body",
+    "ClassBlock",
     "ClassifierHead",
     "ClassifierOutput",
     "GeneratorHead",

@@ -15,7 +15,16 @@ from omnilearn_lab.models.diffusion import cosine_angle, cosine_level
 from omnilearn_lab.models.packing import Batch
 from omnilearn_lab.models.solvers import SOLVERS, integrate
 
-__all__ = ["PUBLISHED", "SamplerConfig", "Samples", "follow_cosine", "midpoint_ddim", "sample"]
+__all__ = [
+    "PUBLISHED",
+    "SamplerConfig",
+    "Samples",
+    "VelocityModel",
+    "denoise",
+    "follow_cosine",
+    "midpoint_ddim",
+    "sample",
+]
 
 PUBLISHED = "published"
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -64,7 +73,7 @@ class Samples(NamedTuple):
     offsets: Tensor
 
 
-class Generator(Protocol):
+class VelocityModel(Protocol):
     """What :func:`sample` needs of a model."""
 
     config: Any
@@ -76,7 +85,7 @@ class Generator(Protocol):
 
 @torch.no_grad()
 def sample(
-    model: Generator,
+    model: VelocityModel,
     counts: Tensor,
     jet: Tensor,
     *,
@@ -130,11 +139,27 @@ def sample(
         rows = noise[offsets[start] : offsets[min(jets.stop, len(counts))]].to(jet.device)
         labels = None if label is None else label[jets]
         empty = _empty_batch(model, counts[jets], jet[jets])
-        parts.append(_denoise(partial(_velocity, model, empty, labels, config.guidance), rows, config))
+        parts.append(denoise(partial(_velocity, model, empty, labels, config.guidance), rows, config))
     return Samples(torch.cat(parts), offsets)
 
 
-def _denoise(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, config: SamplerConfig) -> Tensor:
+def denoise(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, config: SamplerConfig) -> Tensor:
+    """Take noise at t = 1 to t = 0 with the method, steps and progress bar of ``config``.
+
+    Parameters
+    ----------
+    velocity
+        v(x, t) of the cosine schedule.
+    noise
+        x at t = 1.
+    config
+        Settings.
+
+    Returns
+    -------
+    Tensor
+        x at t = 0.
+    """
     progress = _bar if config.show_progress else None
     if config.method == PUBLISHED:
         return midpoint_ddim(velocity, noise, config.n_steps, progress=progress)
@@ -147,14 +172,14 @@ def _bar(steps: Iterable[int]) -> Iterable[int]:
     return tqdm(steps, desc="sampling", unit="step", leave=False)
 
 
-def _empty_batch(model: Generator, counts: Tensor, jet: Tensor) -> Batch:
+def _empty_batch(model: VelocityModel, counts: Tensor, jet: Tensor) -> Batch:
     offsets = torch.nn.functional.pad(counts.cpu().cumsum(0), (1, 0))
     features = torch.zeros(int(offsets[-1]), model.config.n_features)
     return Batch(features, features[:, :2], offsets, jet.cpu()).to(jet.device)
 
 
 def _velocity(
-    model: Generator, batch: Batch, label: Tensor | None, guidance: float, state: Tensor, time: float
+    model: VelocityModel, batch: Batch, label: Tensor | None, guidance: float, state: Tensor, time: float
 ) -> Tensor:
     features = torch.zeros_like(batch.features)
     features[:, : state.shape[1]] = state
