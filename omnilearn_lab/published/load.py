@@ -30,7 +30,7 @@ def published_results(table: str | None = None, *, dataset: str | None = None) -
     table
         Key of the table; :func:`published_tables` lists them.
     dataset
-        Catalogue key of the dataset instead, when one table only belongs to it.
+        Catalogue key of the dataset instead: its only table, or the one of the same name.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def published_results(table: str | None = None, *, dataset: str | None = None) -
     Raises
     ------
     ConfigError
-        For an unknown name (the message lists the known ones), or a dataset with several tables.
+        For an unknown name, or a dataset with several tables (the message lists them).
 
     Examples
     --------
@@ -90,7 +90,10 @@ def parse_results(text: str) -> dict[str, PublishedTable]:
         that is no number; the message names table and row.
     """
     # BaseLoader keeps every scalar as text, so that printed digits ("0.940") survive; it builds no objects.
-    document = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
+    try:
+        document = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
+    except yaml.YAMLError as error:
+        raise ConfigError(f"published results are not valid YAML: {error}") from error
     if not isinstance(document, dict) or set(document) != {"sources", "metrics", "tables"}:
         raise ConfigError("published results must have exactly the keys sources, metrics, tables")
     return {key: _table(key, value, document) for key, value in document["tables"].items()}
@@ -109,6 +112,8 @@ def _only_table(tables: Mapping[str, PublishedTable], dataset: str | None) -> st
     if not keys:
         known = {table.dataset for table in tables.values()}
         raise ConfigError(f"no published table for dataset '{dataset}'; {nearest(dataset, known)}")
+    if dataset in keys:
+        return dataset
     if len(keys) > 1:
         raise ConfigError(f"dataset '{dataset}' has several published tables: {', '.join(keys)}; name one")
     return keys[0]
@@ -143,7 +148,7 @@ def _group(
             f"table '{key}': source '{group['source']}'; {nearest(group['source'], document['sources'])}"
         )
     source = document["sources"][group["source"]]
-    reference = f"arXiv:{source['arxiv']}" if "arxiv" in source else source["where"]
+    reference = f"arXiv:{source['arxiv']}" if "arxiv" in source else source["reference"]
     for subset, algorithm, cells in _rows(group["rows"]):
         row = f"table '{key}', row '{algorithm}'" + (f" of '{subset}'" if subset else "")
         if len(cells) != len(metrics):

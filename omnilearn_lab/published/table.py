@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EVIDENCE", "PublishedNumber", "PublishedTable"]
 
-EVIDENCE = ("printed", "third party", "unverified")  # marks a published number may carry
+EVIDENCE = ("printed", "source code", "read off a figure", "third party", "unverified")
 OWN = "this work"  # the mark of rows added by join()
 
 
@@ -39,7 +39,8 @@ class PublishedNumber:
     source
         Paper, arXiv number and table.
     evidence
-        "printed", "third party" (quoted by others), "unverified" (check before use) or "this work".
+        "printed", "source code", "read off a figure", "third party" (quoted by others), "unverified"
+        (check before use), or "this work" for rows added by :meth:`PublishedTable.join`.
     """
 
     algorithm: str
@@ -153,7 +154,8 @@ class PublishedTable:
         own
             Algorithm name to (metric name to result). A result is a number, a pair (value, error),
             or an object with ``mean`` and ``std`` (a spread over seeds) or ``value`` and
-            ``uncertainty`` (a rejection). It is a plain number: the table's scale is applied here.
+            ``uncertainty`` (a rejection, a distance). It is a plain number: the table's scale is applied
+            here.
             Metrics the table does not have are left out.
         subset
             The jet class or observable, where the table has them.
@@ -188,8 +190,9 @@ class PublishedTable:
                     f"the table has {', '.join(self.metrics)}"
                 )
             for metric, scale in scales.items():
-                value, error = (x / scale for x in _own(results.get(metric, math.nan)))
-                text = _print(value, error)
+                result = results.get(metric, math.nan)
+                value, error = (x / scale for x in _own(result))
+                text = ("> " if getattr(result, "is_limit", False) else "") + _print(value, error)
                 rows.append(
                     PublishedNumber(algorithm, metric, value, error, text, subset, scale, source, OWN)
                 )
