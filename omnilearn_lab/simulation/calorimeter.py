@@ -112,7 +112,7 @@ def log_normal(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) ->
     >>> log_normal(np.array([5.0, 0.0]), np.zeros(2), np.random.default_rng(0)).tolist()
     [5.0, 0.0]
     """
-    relative = np.divide(sigma, mean, out=np.zeros_like(mean), where=mean > 0)
+    relative = np.divide(sigma, mean, out=np.zeros(len(mean)), where=mean > 0)
     width2 = np.log1p(relative**2)
     return mean * np.exp(np.sqrt(width2) * rng.standard_normal(len(mean)) - width2 / 2)
 

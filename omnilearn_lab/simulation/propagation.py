@@ -76,7 +76,7 @@ def _straight(particles: Particles, start: tuple, pt: np.ndarray, card: Detector
     px, py, pz = particles["px"], particles["py"], particles["pz"]
     across = np.sqrt(np.maximum((pt * card.radius) ** 2 - (px * y - py * x) ** 2, 0))
     side = (across - px * x - py * y) / pt**2
-    path = np.minimum(side, _to_end_cap(z, pz, card.half_length, pz))
+    path = np.minimum(side, _to_end_cap(z, pz, card.half_length))
     eta, phi = _direction(x + px * path, y + py * path, z + pz * path)
     zero = np.zeros(len(pt))
     return eta, phi, zero, zero, np.arctan2(py, px)
@@ -112,16 +112,17 @@ def _exit_turn(orbit: _Orbit, turn_d: np.ndarray, z: np.ndarray, card: DetectorC
     """Angle turned (positive) when a particle leaves through the barrel or an end cap."""
     size = np.abs(orbit.radius)
     speed = orbit.pitch * np.sign(orbit.radius)
-    end_cap = _to_end_cap(z, speed, card.half_length, speed)
+    end_cap = _to_end_cap(z, speed, card.half_length)
     cosine = (size**2 + orbit.distance**2 - card.radius**2) / (2 * size * orbit.distance)
     barrel = turn_d + np.arccos(np.clip(cosine, -1, 1))
     return np.where(orbit.distance + size < card.radius, end_cap, np.minimum(end_cap, barrel))
 
 
-def _to_end_cap(z: np.ndarray, direction: np.ndarray, half_length: float, speed: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        steps = (np.sign(direction) * half_length - z) / speed
-    return np.where(speed == 0, _NEVER, steps)
+def _to_end_cap(z: np.ndarray, speed: np.ndarray, half_length: float) -> np.ndarray:
+    """Path or turn until an end cap; particles that hardly move along the beam never get there."""
+    steps = np.full(len(z), _NEVER)
+    moves = np.abs(speed) > 1 / _NEVER
+    return np.divide(np.sign(speed) * half_length - z, speed, out=steps, where=moves)
 
 
 def _direction(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
