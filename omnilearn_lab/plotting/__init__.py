@@ -16,6 +16,7 @@ from omnilearn_lab.plotting.jets import jet_display, jet_image_average
 from omnilearn_lab.plotting.scores import calibration, confusion_matrix, score_histograms
 from omnilearn_lab.plotting.style import (
     PALETTE,
+    PARTICLE_LEVEL,
     PUBLISHED,
     SIMULATED,
     experiment_label,
@@ -30,6 +31,7 @@ from omnilearn_lab.plotting.unfolding import COMPARISON, reweighting_comparison,
 __all__ = [
     "COMPARISON",
     "PALETTE",
+    "PARTICLE_LEVEL",
     "PUBLISHED",
     "SIMULATED",
     "Band",

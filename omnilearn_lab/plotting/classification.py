@@ -187,7 +187,7 @@ def sic_curves(
     best = {}
     for i, (label, seeds) in enumerate(_all_curves(scores).items()):
         kept = [sic_curve(c, min_background=min_background) for c in seeds]
-        best[label] = _mean_spread([k.significance_improvement.max() for k in kept], 3)
+        best[label] = _mean_spread([k.significance_improvement.max() for k in kept], 2)
         band = _sic_band(kept)
         draw_band(ax, band, line_look(i), f"{_seed_label(label, len(seeds))}, max {best[label]}")
         attach_data(figure, _efficiency_table(label, band, "Significance improvement"))
@@ -299,9 +299,6 @@ def _seed_label(label: str, n: int) -> str:
     return label if n == 1 else f"{label} ({n} seeds)"
 
 
-def _mean_spread(values: Sequence[float], digits: int) -> str:
-    style = f".{digits}f" if digits == 4 else f".{digits}g"
-    text = f"{np.mean(values):{style}}"
-    return (
-        text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):{'.4f' if digits == 4 else '.2g'}}"
-    )
+def _mean_spread(values: Sequence[float], decimals: int) -> str:
+    text = f"{np.mean(values):.{decimals}f}"
+    return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):.{decimals}f}"

@@ -17,6 +17,7 @@ __all__ = [
     "Table",
     "attach_data",
     "figure_data",
+    "titled_column",
 ]
 
 
@@ -124,6 +125,12 @@ def figure_data(figure: Figure) -> FigureData:
             "(attach_data adds tables to one of your own)"
         )
     return data
+
+
+def titled_column(title: str, values: Any, errors: Mapping[str, Any] | None = None) -> Column:
+    """Make a column from an axis title: ``"Time [s]"`` becomes name ``Time`` with unit ``s``."""
+    name, _, unit = title.partition(" [")
+    return Column(name, values, unit.rstrip("]"), errors or {})
 
 
 def attach_data(figure: Any, *tables: Table) -> None:

@@ -15,7 +15,7 @@ from omnilearn_lab.plotting.bands import named
 from omnilearn_lab.plotting.data import Column, Table, attach_data
 from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes, new_ratio_axes, ratio_panels
 from omnilearn_lab.plotting.histograms import FilledHistogram, HistogramAxis, as_axis, fill_histogram
-from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
+from omnilearn_lab.plotting.style import experiment_label, figure_label, in_house_style, line_look
 
 __all__ = [
     "HistogramOptions",
@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 _OUTSIDE_SHOWN = 0.0005
+_HEADROOM, _LOG_HEADROOM = 1.25, 4.0  # room for the legend
 _RATIO_RANGE = (0.5, 1.5)
 
 
@@ -116,7 +117,7 @@ def observable_distributions(
         figure, main, ratio = new_ratio_axes(ax)
         panels = (main, ratio)
     draw_distributions(panels, samples, axis, ratio_to, options)
-    main.legend()
+    _legend(main, samples)
     experiment_label(main, source)
     return figure
 
@@ -169,8 +170,8 @@ def observable_grid(
         axis = as_axis((axes or {}).get(name, name))
         panels = ratio_panels(parts[i]) if ratio_to else (parts[i].add_subplot(), None)
         draw_distributions(panels, values, axis, ratio_to, options, prefix=f"{name}, ")
-        panels[0].legend(fontsize=8.5)
-        experiment_label(panels[0], source if i == 0 else None)
+        _legend(panels[0], samples, fontsize=8.5)
+    figure_label(figure, source)
     return figure
 
 
@@ -258,8 +259,9 @@ def _finish(
     main.set_xlim(axis.edges[0], axis.edges[-1])
     if options.log_y:
         main.set_yscale("log")
+        main.set_ylim(top=main.get_ylim()[1] * _LOG_HEADROOM)
     else:
-        main.set_ylim(0, main.get_ylim()[1] * 1.25)
+        main.set_ylim(0, main.get_ylim()[1] * _HEADROOM)
     bottom = main if ratio is None else ratio
     bottom.set_xlabel(axis.title)
     if ratio is not None:
@@ -276,8 +278,25 @@ def _legend_text(label: str, filled: FilledHistogram, reference: FilledHistogram
         notes.append(f"{100 * filled.n_undefined / filled.n_entries:.1f}% undefined")
     if reference is not None and reference is not filled:
         value, floor = triangular(filled, reference)
-        notes.append(rf"$10^3\,\Delta$ = {1000 * value:.2g}, floor {1000 * floor:.1g}")
+        notes.append(rf"$10^3\,\Delta$ = {_per_mille(value)}, floor {_per_mille(floor)}")
     return f"{label} ({', '.join(notes)})" if notes else label
+
+
+def _legend(ax: Axes, samples: Mapping[str, Any], **looks: Any) -> None:
+    """Make the legend in the order of the samples (matplotlib puts points last)."""
+    order = [str(label) for label in samples]
+    entries = list(zip(*ax.get_legend_handles_labels(), strict=True))
+    entries.sort(key=lambda entry: order.index(_sample_of(entry[1], order)))
+    ax.legend(*zip(*entries, strict=True), **looks)
+
+
+def _sample_of(text: str, order: list[str]) -> str:
+    return max((label for label in order if text.startswith(label)), key=len)
+
+
+def _per_mille(value: float) -> str:
+    """Return 1000 times a discriminator with two digits and no exponent."""
+    return f"{1000 * value:.0f}" if value >= 0.01 else f"{1000 * value:.2g}"
 
 
 def triangular(filled: FilledHistogram, reference: FilledHistogram) -> tuple[float, float]:

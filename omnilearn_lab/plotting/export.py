@@ -22,6 +22,7 @@ __all__ = [
     "export_figure_data",
     "read_figure_data",
     "save_figure",
+    "write_text",
 ]
 
 _MISSING = "-"
@@ -112,10 +113,10 @@ def export_figure_data(figure: Figure, folder: str | Path) -> tuple[Path, ...]:
     stems = _file_stems(tables)
     entries = [_submission_entry(table, stem) for table, stem in zip(tables, stems, strict=True)]
     alt_text = getattr(figure, "alt_text", "figure")
-    files = [_write(folder / "submission.yaml", _dump_all([{"comment": alt_text}, *entries]))]
+    files = [write_text(folder / "submission.yaml", _dump_all([{"comment": alt_text}, *entries]))]
     for table, stem in zip(tables, stems, strict=True):
-        files.append(_write(folder / f"{stem}.yaml", yaml.safe_dump(_to_hepdata(table), sort_keys=False)))
-        files.append(_write(folder / f"{stem}.csv", _to_csv(table)))
+        files.append(write_text(folder / f"{stem}.yaml", yaml.safe_dump(_to_hepdata(table), sort_keys=False)))
+        files.append(write_text(folder / f"{stem}.csv", _to_csv(table)))
     return tuple(files)
 
 
@@ -152,7 +153,8 @@ def _save_one(figure: Figure, path: Path, name: str, dpi: float) -> Path:
     return _atomically(path, write)
 
 
-def _write(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str) -> Path:
+    """Write a text file in one step: complete, or not at all."""
     return _atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 

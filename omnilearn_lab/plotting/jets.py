@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 DETA, DPHI = r"$\Delta\eta$", r"$\Delta\phi$ [rad]"
+_RADIUS = 0.8
 _AREA_OF_HARDEST, _SMALLEST_AREA = 900.0, 4.0
 
 
@@ -60,7 +61,7 @@ def jet_display(
     jets: Jets,
     index: int = 0,
     *,
-    radius: float = 0.8,
+    radius: float | None = None,
     source: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -76,7 +77,8 @@ def jet_display(
     index
         Which jet of the batch.
     radius
-        Radius of the dashed circle: the R of the jet algorithm.
+        Radius of the dashed circle: the R of the jet algorithm; default: what the provenance
+        says, else 0.8.
     source
         What the data are; default: what the jets' provenance says.
     ax
@@ -104,6 +106,7 @@ def jet_display(
     """
     if not -len(jets) <= index < len(jets):
         raise FigureError(f"there is no jet {index} among {len(jets)}; use 0 to {len(jets) - 1}")
+    radius = jets.provenance.get("jet_radius", _RADIUS) if radius is None else radius
     if not radius > 0:
         raise FigureError(f"radius is {radius}; a positive number is needed")
     jet = jets[[index % len(jets)]]
@@ -113,7 +116,7 @@ def jet_display(
     )
     scatter_particles(ax, jet.particles, codes)
     _frame(ax, radius, np.hypot(jet.particles["deta"], jet.particles["dphi"]).max())
-    ax.text(0.03, 0.03, _caption(jet), transform=ax.transAxes, fontsize=10, va="bottom")
+    ax.text(1.04, 0.02, _caption(jet), transform=ax.transAxes, va="bottom")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2)
     experiment_label(ax, source or source_label(jets.provenance))
     attach_data(figure, _particle_table(jet, codes))
@@ -127,7 +130,7 @@ def jet_display(
 
 @in_house_style
 def jet_image_average(
-    jets: Mapping[str, Any], *, radius: float = 0.8, n_pixels: int = 33, source: str | None = None
+    jets: Mapping[str, Any], *, radius: float = _RADIUS, n_pixels: int = 33, source: str | None = None
 ) -> Figure:
     """Average jet image of each sample: where the transverse momentum goes, as a fraction of the jet's.
 

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 __all__ = [
     "PALETTE",
+    "PARTICLE_LEVEL",
     "PUBLISHED",
     "SIMULATED",
     "LineLook",
@@ -33,6 +34,7 @@ PALETTE: tuple[str, ...] = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00
 """Okabe and Ito's colours, without the yellow that vanishes on white: told apart by the colour-blind."""
 
 SIMULATED = "simulation: Pythia 8.3 + fast simulation"
+PARTICLE_LEVEL = "simulation: Pythia 8.3, particle level"
 PUBLISHED = "published data"
 
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
@@ -138,7 +140,8 @@ def source_label(provenance: Any) -> str | None:
     Parameters
     ----------
     provenance
-        ``Jets.provenance``; only its ``source`` is read ("simulated" and "published" are spelled out).
+        ``Jets.provenance``. Its ``source`` is read, with "simulated" and "published" spelled out, and
+        ``detector``, which tells particle level from fast simulation.
 
     Examples
     --------
@@ -146,6 +149,8 @@ def source_label(provenance: Any) -> str | None:
     'simulation: Pythia 8.3 + fast simulation'
     """
     source = provenance.get("source")
+    if source == "simulated" and provenance.get("detector") == "none":
+        return PARTICLE_LEVEL
     return {"simulated": SIMULATED, "published": PUBLISHED}.get(source, source)
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from omnilearn_lab.errors import FigureError, nearest
 from omnilearn_lab.plotting.bands import named
-from omnilearn_lab.plotting.data import Column, Table, attach_data
+from omnilearn_lab.plotting.data import Column, Table, attach_data, titled_column
 from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes
 from omnilearn_lab.plotting.style import PALETTE, experiment_label, figure_label, in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
@@ -131,7 +131,7 @@ def published_vs_ours(
         ax.set_xscale("log" if name in set(log_x) else "linear")
         attach_data(figure, _panel_table(labels.get(name, name), panels[name]))
     _name_rows(axes[0], order, {row.name for rows in panels.values() for row in rows if row.is_own})
-    figure_label(figure, source and f"filled: {source}; open: published")
+    figure_label(figure, source and f"filled: {source};  open: published")
     describe(figure, "Published and own results: " + "; ".join(_sentence(n, panels[n]) for n in chosen) + ".")
     return figure
 
@@ -213,21 +213,32 @@ def _panels(table: Any, ours: set[str]) -> tuple[dict[str, list[Row]], dict[str,
         for n in table:
             name = f"{n.algorithm} ({n.subset})" if n.subset else n.algorithm
             panels[n.metric].append(Row(name, Measured(n.value, n.uncertainty), n.evidence == _OWN))
-        panels = {k: [r for r in rows if math.isfinite(r.number.value)] for k, rows in panels.items()}
-        return panels, dict(table.labels)
+        return panels, {name: _in_math(label) for name, label in table.labels.items()}
     panels = {m: [Row(a, measured(v), a in ours) for a, v in named(r, m)] for m, r in named(table, "table")}
     return panels, {}
 
 
 def _order(panels: Mapping[str, list[Row]], chosen: Sequence[str]) -> list[str]:
-    empty = [name for name in chosen if not panels[name]]
+    """Return the algorithms that have a number in one of the chosen panels, in the table's order."""
+    empty = [name for name in chosen if not any(_is_known(row) for row in panels[name])]
     if empty or not chosen:
         raise FigureError(f"there is no number for {', '.join(empty) or 'any metric'}")
-    return list(dict.fromkeys(row.name for name in chosen for row in panels[name]))
+    rows = [row for name in chosen for row in panels[name]]
+    known = {row.name for row in rows if _is_known(row)}
+    return [name for name in dict.fromkeys(row.name for row in rows) if name in known]
+
+
+def _is_known(row: Row) -> bool:
+    return math.isfinite(row.number.value)
+
+
+def _in_math(label: str) -> str:
+    """Set the published tables' efficiencies in mathtext."""
+    return label.replace("ε_B", r"$\epsilon_B$").replace("ε_S", r"$\epsilon_S$")
 
 
 def _draw_panel(ax: Axes, rows: list[Row], order: list[str]) -> None:
-    for row in rows:
+    for row in filter(_is_known, rows):
         color = PALETTE[1] if row.is_own else "0.25"
         error = None if math.isnan(row.number.error) else row.number.error
         ax.errorbar(
@@ -261,11 +272,10 @@ def _panel_table(label: str, rows: list[Row]) -> Table:
 
 
 def _bar_table(label: str, row: Mapping[str, Measured], y_label: str) -> Table:
-    values = Column(
-        y_label, [m.value for m in row.values()], errors={"seeds": [m.error for m in row.values()]}
-    )
-    return Table(label, (Column("Group", list(row)),), (values,))
+    values, errors = ([m[i] for m in row.values()] for i in (0, 1))
+    return Table(label, (Column("Group", list(row)),), (titled_column(y_label, values, {"total": errors}),))
 
 
 def _sentence(metric: str, rows: list[Row]) -> str:
-    return f"{metric} of " + ", ".join(f"{r.name} {r.number.value:.4g}{' (ours)' * r.is_own}" for r in rows)
+    known = filter(_is_known, rows)
+    return f"{metric} of " + ", ".join(f"{r.name} {r.number.value:.4g}{' (ours)' * r.is_own}" for r in known)

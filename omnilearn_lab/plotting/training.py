@@ -21,13 +21,12 @@ from omnilearn_lab.plotting.bands import (
     named,
     repetitions,
 )
-from omnilearn_lab.plotting.data import Column, Table, attach_data
+from omnilearn_lab.plotting.data import Column, Table, attach_data, titled_column
 from omnilearn_lab.plotting.figure import describe, new_axes
 from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
 
 __all__ = [
     "Crossing",
-    "column",
     "loss_curves",
     "scaling_curve",
 ]
@@ -234,7 +233,7 @@ def _mark_speedup(ax: Axes, bands: Mapping[str, Band], baseline: str, title: str
         if np.isfinite(crossing.x):
             ax.plot(
                 crossing.x,
-                target,
+                np.interp(crossing.x, bands[label].x, bands[label].mean),
                 marker="o",
                 markersize=8,
                 color=line_look(i).color,
@@ -272,13 +271,9 @@ def _describe_losses(figure: Figure, bands: Mapping[str, Band], title: str) -> N
 def _band_table(label: str, band: Band, x_name: str, y_name: str) -> Table:
     n = band.n_repetitions
     note = f"mean and standard deviation over {n} seeds" if n > 1 else "one seed"
-    return Table(label, (column(x_name, band.x),), (column(y_name, band.mean, band.errors),), note)
-
-
-def column(title: str, values: Any, errors: Mapping[str, Any] | None = None) -> Column:
-    """Make a column from an axis title: ``"Time [s]"`` becomes name ``Time`` with unit ``s``."""
-    name, _, unit = title.partition(" [")
-    return Column(name, values, unit.rstrip("]"), errors or {})
+    return Table(
+        label, (titled_column(x_name, band.x),), (titled_column(y_name, band.mean, band.errors),), note
+    )
 
 
 def _scaling_band(label: str, value: tuple[Any, Any]) -> Band:

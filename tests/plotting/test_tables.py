@@ -1,0 +1,84 @@
+"""Published and own numbers side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from omnilearn_lab.errors import FigureError
+from omnilearn_lab.metrics import spread
+from omnilearn_lab.plotting import figure_data, measured, metric_bars, published_vs_ours
+from omnilearn_lab.published import published_results
+
+
+def test_measured_forms():
+    assert measured((2.0, 0.5)) == (2.0, 0.5)
+    assert measured(spread([1.0, 3.0]))[0] == 2.0
+    assert measured([1.0, 3.0]) == (2.0, pytest.approx(np.sqrt(2)))
+    assert measured(np.array([1.0, 3.0])) == (2.0, pytest.approx(np.sqrt(2)))
+    assert measured(4)[0] == 4.0
+    assert np.isnan(measured([4.0])[1])
+    for bad in ([], (1, 2, 3), [[1.0]]):
+        with pytest.raises(FigureError, match="no result"):
+            measured(bad)
+
+
+def table():
+    paper = published_results("top_tagging").select(("PFN", "OmniLearn"))
+    return paper.join({"tiny PET": {"auc": (0.97, 0.002), "accuracy": (0.91, 0.001)}})
+
+
+def test_points_of_a_joined_table():
+    figure = published_vs_ours(table(), metrics=["accuracy", "auc"])
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert set(names) == {"PFN", "OmniLearn", "tiny PET"}
+    points = {
+        (float(c.lines[0].get_xdata()[0]), names[int(c.lines[0].get_ydata()[0])])
+        for c in figure.axes[1].containers
+    }
+    assert points == {(0.9819, "PFN"), (0.9872, "OmniLearn"), (0.97, "tiny PET")}
+
+
+def test_missing_numbers_leave_a_gap_but_keep_the_row():
+    figure = published_vs_ours(table(), metrics=["accuracy", "auc"])
+    assert len(figure.axes[0].containers) == 2
+    assert np.isnan(figure_data(figure)["Accuracy"].dependent[0].values).sum() == 1
+
+
+def test_own_rows_stand_out_in_shape_and_colour():
+    figure = published_vs_ours({"AUC": {"paper": 0.98, "ours": 0.97}}, ours=["ours"])
+    paper, ours = (c.lines[0] for c in figure.axes[0].containers)
+    assert paper.get_markerfacecolor() == "white"
+    assert ours.get_markerfacecolor() == ours.get_color() != paper.get_color()
+    assert figure_data(figure)["AUC"].dependent[1].values.tolist() == ["published", "this work"]
+
+
+def test_metric_labels_are_typeset():
+    figure = published_vs_ours(table(), metrics=["rejection_at_0.5"], log_x=["rejection_at_0.5"])
+    assert "epsilon_B" in figure.axes[0].get_xlabel()
+    assert figure.axes[0].get_xscale() == "log"
+
+
+def test_bad_tables():
+    with pytest.raises(FigureError, match="did you mean 'AUC'"):
+        published_vs_ours({"AUC": {"a": 1.0}}, metrics=["AUCC"])
+    with pytest.raises(FigureError, match="empty"):
+        published_vs_ours({})
+    with pytest.raises(FigureError, match="no number"):
+        published_vs_ours({"AUC": {"a": np.nan}})
+
+
+def test_bars_have_the_mean_as_height_and_leave_gaps():
+    values = {"scratch": {"mass": [2.0, 4.0], "width": 1.0}, "tuned": {"width": (0.5, 0.1)}}
+    figure = metric_bars(values, y_label="Distance [GeV]")
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    assert heights == [3.0, 1.0, 0.5]
+    assert figure.axes[0].patches[2].get_center()[0] > 1
+    assert figure_data(figure)["scratch"].dependent[0].unit == "GeV"
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["mass", "width"]
+
+
+def test_bars_of_nothing():
+    with pytest.raises(FigureError, match="empty"):
+        metric_bars({}, y_label="x")
+    with pytest.raises(FigureError, match="scratch is empty"):
+        metric_bars({"scratch": {}}, y_label="x")
