@@ -88,7 +88,7 @@ def measure(n_jets: int) -> dict[str, dict[str, float]]:
     """All rows of the table."""
     jets = make_jets(n_jets)
     few = jets[: min(LOOP_JETS, n_jets)]
-    observables(few, jet_radius=RADIUS)   # imports and first-call costs
+    observables(few, jet_radius=RADIUS)  # imports and first-call costs
     loop_over_fastjet(few[:2], groom=True)
     fastjet_batches(few[:10])
     some = jets[: min(10 * LOOP_JETS, n_jets)]

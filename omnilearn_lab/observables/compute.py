@@ -76,7 +76,11 @@ def observables(
 
 
 def n_subjettiness(
-    jets: Jets, orders: Sequence[int] = (1, 2, 3, 4), *, jet_radius: float | None = None, axes: str = "kt",
+    jets: Jets,
+    orders: Sequence[int] = (1, 2, 3, 4),
+    *,
+    jet_radius: float | None = None,
+    axes: str = "kt",
     beta: float = 1.0,
 ) -> np.ndarray:
     r"""Compute N-subjettiness, normalised measure.

@@ -9,7 +9,7 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables import constituents
 
 R = 0.8
-SAFE = ("width", "tau_1", "tau_2", "thrust", "les_houches", "mass")   # infrared and collinear safe
+SAFE = ("width", "tau_1", "tau_2", "thrust", "les_houches", "mass")  # infrared and collinear safe
 EVERY = tuple(obs.OBSERVABLES)
 SINGLE = 2e-6
 """Precision of angles and momentum fractions that are kept as float32."""
@@ -122,7 +122,7 @@ def test_names_give_the_order_and_agree_with_the_single_functions(toy_jets):
 def test_tau_falls_with_the_number_of_axes(toy_jets):
     tau = obs.n_subjettiness(toy_jets, jet_radius=R)
     assert tau.shape == (len(toy_jets), 4)
-    assert (np.diff(tau, axis=1) <= 1e-12).mean() > 0.99   # plain axes may lose now and then
+    assert (np.diff(tau, axis=1) <= 1e-12).mean() > 0.99  # plain axes may lose now and then
     assert not tau[toy_jets.counts == 3, 2:].any()
     np.testing.assert_allclose(tau[:, 0], obs.width(toy_jets, jet_radius=R), atol=1e-9)
 

@@ -14,7 +14,7 @@ ROWS = [
     [(90, 0, 0), (10, 0.2, 0)],
     [(60, 0, 0), (30, 0.2, 0.1), (10, -0.3, 0.1)],
 ]
-DIGITS = 1e-4   # the reference values are printed with four to six digits
+DIGITS = 1e-4  # the reference values are printed with four to six digits
 
 
 @pytest.fixture(scope="module")

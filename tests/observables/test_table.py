@@ -5,7 +5,7 @@ import pytest
 from omnilearn_lab.observables import OBSERVABLES, SIX
 from omnilearn_lab.observables.batch import FORMULAS
 
-PUBLISHED = {   # limits and number of edges of the papers' evaluation, column of the published arrays
+PUBLISHED = {  # limits and number of edges of the papers' evaluation, column of the published arrays
     "mass": (0, 75, 50, 0),
     "width": (0, 0.6, 50, 1),
     "multiplicity": (0, 80, 80, 2),
