@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets.jets import Jets
 from omnilearn_lab.jets.species import index_from_pid, pid_from_index
 
@@ -38,12 +38,16 @@ _ONE_GEV = np.float32(1e-6)
 _CHUNK_ROWS = 512
 
 
-def write_jets(jets: Jets, path: str | os.PathLike[str], max_particles: int = 150) -> Path:
+def write_jets(
+    jets: Jets | Iterable[Jets], path: str | os.PathLike[str], max_particles: int = 150
+) -> Path:
     """Write jets in the ML-ready layout; the file appears under its name only when complete.
 
     Parameters
     ----------
-    jets : Jets
+    jets : Jets, or an iterable of Jets
+        Batches are written one after the other, so that a file may be larger than memory. They
+        must have the same columns.
     path
         Target, usually ``*.h5``.
     max_particles
@@ -56,21 +60,42 @@ def write_jets(jets: Jets, path: str | os.PathLike[str], max_particles: int = 15
     Raises
     ------
     DataFileError
-        When the folder cannot be written or the disk is full.
+        When there are no batches, the folder cannot be written, or the disk is full.
+    JetsError
+        When a batch has other columns than the first one.
     """
     path = Path(path)
-    jets = jets.truncate(max_particles)
     with _replacing(path) as partial, h5py.File(partial, "w") as file:
-        for name, values in _columns(jets, max_particles).items():
+        for batch in [jets] if isinstance(jets, Jets) else jets:
+            _append(file, batch.truncate(max_particles), max_particles)
+        if "data" not in file:
+            raise DataFileError(f"nothing to write to '{path}': there are no batches of jets")
+    return path
+
+
+def _append(file: h5py.File, jets: Jets, slots: int) -> None:
+    """Add a batch at the end of all datasets, making them for the first batch."""
+    described = {
+        "jet_columns": list(jets.jet),
+        "extra_columns": _extra_names(jets),
+        "class_names": list(jets.class_names),
+    }
+    if "data" not in file:
+        file.attrs.update(described)
+        file.attrs["provenance"] = json.dumps(dict(jets.provenance), default=str)
+    for name, values in described.items():
+        if list(file.attrs[name]) != values:
+            raise JetsError(f"a batch has {name} {values}; the first one had {list(file.attrs[name])}")
+    for name, values in _columns(jets, slots).items():
+        if name not in file:
             chunks = (min(_CHUNK_ROWS, max(len(values), 1)), *values.shape[1:])
             file.create_dataset(
-                name, data=values, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True
+                name, data=values, chunks=chunks, maxshape=(None, *values.shape[1:]),
+                compression="gzip", compression_opts=1, shuffle=True,
             )
-        file.attrs["jet_columns"] = list(jets.jet)
-        file.attrs["extra_columns"] = _extra_names(jets)
-        file.attrs["class_names"] = list(jets.class_names)
-        file.attrs["provenance"] = json.dumps(dict(jets.provenance), default=str)
-    return path
+        else:
+            file[name].resize(len(file[name]) + len(values), axis=0)
+            file[name][len(file[name]) - len(values) :] = values
 
 
 def read_jets(path: str | os.PathLike[str], start: int = 0, stop: int | None = None) -> Jets:

@@ -7,18 +7,18 @@ import os
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from omnilearn_lab.errors import ConfigError, DataFileError, OmniLearnLabError, nearest
 from omnilearn_lab.jets import Jets
 
-__all__ = ["OpenFile", "RawJets", "Reader", "column", "opened"]
+__all__ = ["RawJets", "Reader", "Rows", "column", "jet_axis", "open_h5", "opened", "padded_rows"]
 
 log = logging.getLogger(__name__)
 _UNREADABLE = (OSError, KeyError, ValueError, IndexError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -37,20 +37,40 @@ class RawJets:
         Particles per jet; zero is allowed here.
     jet
         Jet columns, each shape (N,); a four-momentum that is not given is the sum of the particles.
+    rows : int array, shape (N,), optional
+        Row of each jet in the file, where that is not simply one after the other.
+    class_names
+        Class names that the file itself gives; else those of the reader hold.
     """
 
     particles: Mapping[str, np.ndarray]
     counts: np.ndarray
     jet: Mapping[str, np.ndarray] = field(default_factory=dict)
+    rows: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+
+    def select(self, keep: np.ndarray) -> RawJets:
+        """Return the jets where ``keep`` is true."""
+        kept = np.repeat(keep, self.counts)
+        return RawJets(
+            {name: values[kept] for name, values in self.particles.items()},
+            self.counts[keep],
+            {name: values[keep] for name, values in self.jet.items()},
+            (np.arange(len(keep)) if self.rows is None else self.rows)[keep],
+            self.class_names,
+        )
+
+    def row(self, jet: int) -> int:
+        """Return the row of a jet, counted from the first row of this block."""
+        return int(jet if self.rows is None else self.rows[jet])
 
 
-class OpenFile(Protocol):
-    """A file at work: the number of rows, and rows on demand."""
+@dataclass(frozen=True)
+class Rows:
+    """An open file: the number of rows, and a function that returns rows ``start:stop``."""
 
     n_rows: int
-
-    def rows(self, start: int, stop: int) -> RawJets:
-        """Return rows ``start:stop``."""
+    rows: Callable[[int, int], RawJets]
 
 
 @dataclass(frozen=True)
@@ -79,7 +99,7 @@ class Reader(ABC):
                 raise ConfigError(f"{option}={getattr(self, option)!r}; one of {accepted} is expected")
 
     @abstractmethod
-    def open(self, path: Path) -> AbstractContextManager[OpenFile]:
+    def open(self, path: Path) -> AbstractContextManager[Rows]:
         """Open a file; its content is read only when rows are asked for."""
 
     def count(self, path: str | os.PathLike[str]) -> int:
@@ -133,20 +153,23 @@ class Reader(ABC):
             for first in range(start, end, chunk):
                 yield self._jets(Path(path), file, (first, min(first + chunk, end)), max_particles)
 
-    def _jets(self, path: Path, file: OpenFile, rows: tuple[int, int], max_particles: int | None) -> Jets:
-        raw = self._without_bad(file.rows(*rows), path, rows[0])
+    def _jets(self, path: Path, file: Rows, rows: tuple[int, int], max_particles: int | None) -> Jets:
+        raw = file.rows(*rows)
+        names = raw.class_names or self.class_names
+        raw = self._without_bad(raw, path, (rows[0], len(names)))
         provenance = {"source": "published", "reader": self.name, "file": path.name, "rows": list(rows)}
-        jets = _build(raw, {"class_names": self.class_names, "provenance": provenance})
+        jets = _build(raw, {"class_names": names, "provenance": provenance})
         return jets if max_particles is None else jets.truncate(max_particles)
 
-    def _without_bad(self, raw: RawJets, path: Path, start: int) -> RawJets:
-        """Refuse or drop bad jets, then empty ones."""
-        problems = _problems(raw, len(self.class_names))
+    def _without_bad(self, raw: RawJets, path: Path, about: tuple[int, int]) -> RawJets:
+        """Refuse or drop bad jets, then empty ones; ``about``: first row, number of classes."""
+        start, n_classes = about
+        problems = _problems(raw, n_classes)
         bad = np.zeros(len(raw.counts), dtype=bool)
         for what, where in problems.items():
             if where.any() and self.bad_jets == "error":
                 raise DataFileError(
-                    f"'{path}', row {start + int(np.argmax(where))}: {what} "
+                    f"'{path}', row {start + raw.row(int(np.argmax(where)))}: {what} "
                     f"({int(where.sum())} such rows in this block); repair the file, "
                     "or drop these jets with bad_jets='drop'"
                 )
@@ -154,17 +177,17 @@ class Reader(ABC):
         empty = (raw.counts == 0) & ~bad
         if empty.any() and self.empty_jets == "error":
             raise DataFileError(
-                f"'{path}', row {start + int(np.argmax(empty))}: a jet without particles; "
+                f"'{path}', row {start + raw.row(int(np.argmax(empty)))}: a jet without particles; "
                 "repair the file, or drop such jets with empty_jets='drop'"
             )
         if empty.any() or bad.any():
             log.warning("'%s': dropped %d empty and %d bad jets", path.name, empty.sum(), bad.sum())
-            return _selected(raw, ~(empty | bad))
+            return raw.select(~(empty | bad))
         return raw
 
 
 @contextmanager
-def opened(reader: Reader, path: str | os.PathLike[str]) -> Iterator[OpenFile]:
+def opened(reader: Reader, path: str | os.PathLike[str]) -> Iterator[Rows]:
     """Open a file with a reader; failures of the libraries below become :class:`DataFileError`."""
     path = Path(path)
     if not path.is_file():
@@ -242,10 +265,49 @@ def _jets_with(counts: np.ndarray, flagged: np.ndarray) -> np.ndarray:
     return np.bincount(index[flagged], minlength=len(counts)) > 0
 
 
-def _selected(raw: RawJets, keep: np.ndarray) -> RawJets:
-    particles_kept = np.repeat(keep, raw.counts)
-    return RawJets(
-        {name: values[particles_kept] for name, values in raw.particles.items()},
-        raw.counts[keep],
-        {name: values[keep] for name, values in raw.jet.items()},
+@contextmanager
+def open_h5(path: Path) -> Iterator[Any]:
+    """Open an HDF5 file for reading."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        yield file
+
+
+def padded_rows(
+    columns: Mapping[str, np.ndarray], mask: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Flatten rectangular columns, each shape (N, P), to the slots where ``mask`` is true.
+
+    Returns
+    -------
+    columns
+        Each shape (T,).
+    counts : int array, shape (N,)
+
+    Examples
+    --------
+    >>> padded_rows({"pt": np.array([[3.0, 0.0], [2.0, 1.0]])}, np.array([[True, False], [True, True]]))
+    ({'pt': array([3., 2., 1.])}, array([1, 2]))
+    """
+    return {name: values[mask] for name, values in columns.items()}, mask.sum(axis=1)
+
+
+def jet_axis(particles: Mapping[str, np.ndarray], counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Return pt, eta, phi, mass of the sum of ``px, py, pz, energy``; zeros for empty jets.
+
+    Examples
+    --------
+    >>> columns = {"px": np.array([3.0, 1.0]), "py": np.zeros(2), "pz": np.zeros(2), "energy": np.ones(2)}
+    >>> jet_axis(columns, np.array([2, 0]))["pt"].tolist()
+    [4.0, 0.0]
+    """
+    index = np.repeat(np.arange(len(counts)), counts)
+    px, py, pz, energy = (
+        np.bincount(index, weights=particles[name], minlength=len(counts))
+        for name in ("px", "py", "pz", "energy")
     )
+    pt = np.hypot(px, py)
+    eta = np.arcsinh(np.divide(pz, pt, out=np.zeros_like(pz), where=pt > 0))
+    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
+    return {"pt": pt, "eta": eta, "phi": np.arctan2(py, px), "mass": mass}

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.base import RawJets, Reader, column
+from omnilearn_lab.readers.base import RawJets, Reader, Rows, column
 
-__all__ = ["JetClass", "pid_from_flags"]
+__all__ = ["JetClass", "jetclass_rows", "pid_from_flags"]
 
 _CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
 _LABELS = tuple(f"label_{name}" for name in _CLASSES)
@@ -96,32 +96,27 @@ class JetClass(Reader):
     class_names: ClassVar[tuple[str, ...]] = _CLASSES
 
     @contextmanager
-    def open(self, path: Path) -> Iterator[_TreeFile]:
+    def open(self, path: Path) -> Iterator[Rows]:
         """Open the tree."""
         import uproot
 
         with uproot.open(path) as file:
-            yield _TreeFile(column(file, "tree", path), path)
+            tree = column(file, "tree", path)
+            yield Rows(int(tree.num_entries), lambda start, stop: _read(tree, path, start, stop))
 
 
-class _TreeFile:
-    def __init__(self, tree: Any, path: Path) -> None:
-        self._tree, self._path = tree, path
-        self.n_rows = int(tree.num_entries)
-
-    def rows(self, start: int, stop: int) -> RawJets:
-
-        wanted = [*PARTICLE_BRANCHES.values(), *JET_BRANCHES, *_LABELS]
-        for name in wanted:
-            column(self._tree, name, self._path)
-        arrays = self._tree.arrays(wanted, entry_start=start, entry_stop=stop)
-        raw = jetclass_rows(*flattened(arrays, self._path))
-        one_hot = np.stack([np.asarray(arrays[name]) for name in _LABELS], axis=1)
-        label = np.where(one_hot.sum(axis=1) == 1, one_hot.argmax(axis=1), -1)
-        return RawJets(raw.particles, raw.counts, {**raw.jet, "label": label})
+def _read(tree: Any, path: Path, start: int, stop: int) -> RawJets:
+    wanted = [*PARTICLE_BRANCHES.values(), *JET_BRANCHES, *_LABELS]
+    for name in wanted:
+        column(tree, name, path)
+    arrays = tree.arrays(wanted, entry_start=start, entry_stop=stop)
+    raw = jetclass_rows(*_flattened(arrays, path))
+    one_hot = np.stack([np.asarray(arrays[name]) for name in _LABELS], axis=1)
+    label = np.where(one_hot.sum(axis=1) == 1, one_hot.argmax(axis=1), -1)
+    return RawJets(raw.particles, raw.counts, {**raw.jet, "label": label})
 
 
-def flattened(arrays: Any, path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray]]:
+def _flattened(arrays: Any, path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray]]:
     """Split a record array of jagged ``part_*`` and flat ``jet_*`` columns into plain arrays."""
     import awkward as ak
 

@@ -10,33 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.base import RawJets, Reader, column
+from omnilearn_lab.readers.base import RawJets, Reader, Rows, column
+from omnilearn_lab.readers.frames import open_frame
 
-__all__ = ["TopTagging", "open_frame"]
+__all__ = ["TopTagging"]
 
 _SLOTS = 200
-
-
-@contextmanager
-def open_frame(path: Path, key: str | None = None) -> Iterator[tuple[Any, str]]:
-    """Open a pandas HDF5 store; without ``key`` it must hold one frame.
-
-    Yields
-    ------
-    store : pandas.HDFStore
-    key : str
-        Name of the frame. Both pandas layouts ("fixed" and "table") give rows by
-        ``store.select(key, start=..., stop=...)``.
-    """
-    import pandas as pd
-
-    with pd.HDFStore(str(path), mode="r") as store:
-        keys = store.keys()
-        wanted = f"/{key}" if key else (keys[0] if keys else "")
-        if wanted not in keys:
-            raise DataFileError(f"'{path}' has no frame '{key}'; found {keys}")
-        yield store, wanted
 
 
 @dataclass(frozen=True)
@@ -61,29 +40,18 @@ class TopTagging(Reader):
     class_names: ClassVar[tuple[str, ...]] = ("QCD", "top")
 
     @contextmanager
-    def open(self, path: Path) -> Iterator[_TopFile]:
+    def open(self, path: Path) -> Iterator[Rows]:
         """Open the store."""
-        with open_frame(path, "table") as (store, key):
-            yield _TopFile(store, key, path)
+        with open_frame(path, "table") as frame:
+            yield Rows(frame.n_rows, lambda start, stop: _read(frame.select(start, stop), path))
 
 
-class _TopFile:
-    def __init__(self, store: Any, key: str, path: Path) -> None:
-        self._store, self._key, self._path = store, key, path
-        self.n_rows = frame_rows(store, key)
-
-    def rows(self, start: int, stop: int) -> RawJets:
-        frame = self._store.select(self._key, start=start, stop=stop)
-        label = column(frame, "is_signal_new", self._path).to_numpy()
-        column(frame, f"PZ_{_SLOTS - 1}", self._path)
-        names = [f"{part}_{i}" for i in range(_SLOTS) for part in ("E", "PX", "PY", "PZ")]
-        values = frame[names].to_numpy(np.float64).reshape(-1, _SLOTS, 4)
-        real = values[..., 0] != 0
-        energy, px, py, pz = values[real].T
-        return RawJets({"px": px, "py": py, "pz": pz, "energy": energy}, real.sum(axis=1), {"label": label})
-
-
-def frame_rows(store: Any, key: str) -> int:
-    """Return the number of rows of a frame in either pandas layout."""
-    shape = store.get_storer(key).shape
-    return int(shape[0] if isinstance(shape, list | tuple) else store.get_storer(key).nrows)
+def _read(frame: Any, path: Path) -> RawJets:
+    label = column(frame, "is_signal_new", path).to_numpy()
+    names = [f"{part}_{i}" for i in range(_SLOTS) for part in ("E", "PX", "PY", "PZ")]
+    for name in names:
+        column(frame, name, path)
+    values = frame[names].to_numpy(np.float64).reshape(-1, _SLOTS, 4)
+    real = np.any(values != 0, axis=-1)
+    energy, px, py, pz = values[real].T
+    return RawJets({"px": px, "py": py, "pz": pz, "energy": energy}, real.sum(axis=1), {"label": label})

@@ -22,6 +22,7 @@ from omnilearn_lab.catalog.local import check_file
 from omnilearn_lab.catalog.schema import DataFile
 from omnilearn_lab.catalog.unpack import unpack
 from omnilearn_lab.errors import CatalogError, DataFileError, DownloadError
+
 from tests.catalog.server import running
 
 BODY = np.random.default_rng(5).bytes(300_000)

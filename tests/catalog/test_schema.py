@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from omnilearn_lab.catalog import json_schema, read_catalogue
 from omnilearn_lab.catalog.schema import DataFile, FileGroup
 from omnilearn_lab.errors import CatalogError

@@ -14,6 +14,7 @@ from omnilearn_lab import simulation
 from omnilearn_lab.catalog import LoadOptions, Store, load
 from omnilearn_lab.catalog.simulated import SimulatedSet, load_simulated, split_seed
 from omnilearn_lab.errors import CatalogError, DataFileError
+
 from tests.conftest import random_jets
 
 WANTED = SimulatedSet("top_tagging", "quick", "train", 20, 1)

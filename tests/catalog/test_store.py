@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from omnilearn_lab.catalog import open_store, store
 from omnilearn_lab.errors import DataFileError
 

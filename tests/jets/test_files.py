@@ -1,8 +1,9 @@
 import h5py
 import numpy as np
 import pytest
-from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets import Jets, read_jets, write_jets
+
 from tests.conftest import random_jets
 
 
@@ -78,3 +79,24 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         write_jets(random_jets(6), path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["jets.h5"]
+
+
+def test_batches_written_one_by_one_are_one_file(tmp_path):
+    whole = random_jets(30)
+    write_jets((whole[i : i + 7] for i in range(0, 30, 7)), tmp_path / "batches.h5", 40)
+    write_jets(whole, tmp_path / "whole.h5", 40)
+    batches, at_once = read_jets(tmp_path / "batches.h5"), read_jets(tmp_path / "whole.h5")
+    assert np.array_equal(batches.offsets, at_once.offsets) and batches.class_names == whole.class_names
+    for name, values in at_once.particles.items():
+        np.testing.assert_array_equal(batches.particles[name], values)
+    for name, values in at_once.jet.items():
+        np.testing.assert_array_equal(batches.jet[name], values)
+
+
+def test_batches_with_other_columns_leave_no_file(tmp_path):
+    first, second = random_jets(3), random_jets(3).with_jet(weight=np.ones(3))
+    with pytest.raises(JetsError, match="jet_columns"):
+        write_jets(iter([first, second]), tmp_path / "a.h5")
+    with pytest.raises(DataFileError, match="no batches"):
+        write_jets(iter([]), tmp_path / "a.h5")
+    assert not list(tmp_path.iterdir())
