@@ -161,7 +161,7 @@ def read_chunk(path: Path, recipe: Recipe) -> Selected | None:
     dict of level name to Jets, or None
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         if str(arrays.pop("checksum")) != _checksum(arrays):
             return None

@@ -11,6 +11,7 @@ from omnilearn_lab.simulation.particles import Particles
 
 MASSES = {211: 0.13957, 2112: 0.93957, 22: 0.0, 11: 0.000511, 13: 0.10566, 310: 0.4976}
 FAST = recipe("h1_dis")  # thousands of jets per second
+ONE_SAMPLE = replace(FAST, samples=FAST.samples[:1])
 
 
 def gun(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from omnilearn_lab.simulation.clustering import Clusters
 from omnilearn_lab.simulation.truth import contained, delta_r, find_decays, hard_outgoing, pairs_in_event
+
 from tests.simulation.helpers import record
 
 RESONANCES = (6, 23, 24, 25)

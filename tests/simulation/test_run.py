@@ -1,0 +1,203 @@
+"""Whole simulations: same jets for any number of workers, interrupted or not."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from omnilearn_lab.errors import DataFileError, SimulationError
+from omnilearn_lab.simulation import recipe, run, simulate, simulate_pairs
+from omnilearn_lab.simulation.run import _equal_pt_weight, _share
+
+from tests.conftest import random_jets
+from tests.simulation.helpers import FAST, ONE_SAMPLE, same
+
+SETTINGS = {"workers": 1, "progress": False}
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(run, "_CHUNK", 10)
+
+
+@pytest.fixture(scope="module")
+def jets():
+    return simulate(FAST, 40, seed=3, **SETTINGS)
+
+
+def test_balanced_classes_random_order_and_provenance(jets):
+    assert np.bincount(jets.label).tolist() == [20, 20]
+    assert 0 < np.count_nonzero(np.diff(jets.label)) < 39 and jets.label[:20].mean() not in (0, 1)
+    expected = {"source": "simulated", "recipe": "h1_dis", "seed": 3, "n_jets": 40, "detector": "none"}
+    assert expected.items() <= jets.provenance.items()
+    assert jets.provenance["digest"] == FAST.digest() and jets.provenance["n_events"] >= 40
+    assert {"pid", "charge"} <= set(jets.particles)
+
+
+@pytest.mark.parametrize("name_or_recipe", ["h1_dis", FAST])
+def test_a_name_is_as_good_as_a_recipe(jets, name_or_recipe):
+    assert same(simulate(name_or_recipe, 40, seed=3, **SETTINGS), jets)
+
+
+def test_same_jets_for_one_and_two_workers(small_pieces):
+    alone = simulate(ONE_SAMPLE, 25, seed=3, workers=1, progress=False)
+    assert same(alone, simulate(ONE_SAMPLE, 25, seed=3, workers=2, progress=False))
+
+
+def test_any_executor_will_do(jets):
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        assert same(simulate(FAST, 40, seed=3, workers=executor, progress=False), jets)
+
+
+def test_other_seeds_give_other_jets(jets):
+    other = simulate(FAST, 40, seed=4, **SETTINGS)
+    assert len(np.intersect1d(other.jet["pt"], jets.jet["pt"])) == 0
+
+
+def test_more_jets_contain_the_fewer(jets):
+    more = simulate(FAST, 60, seed=3, **SETTINGS)
+    assert set(jets.jet["event"]) < set(more.jet["event"])
+
+
+def test_a_finished_simulation_is_read_from_the_cache(jets, tmp_path, monkeypatch):
+    assert same(simulate(FAST, 40, seed=3, cache=tmp_path, **SETTINGS), jets)
+    monkeypatch.setattr(run, "make_chunk", lambda chunk: pytest.fail("simulated again"))
+    assert same(simulate(FAST, 40, seed=3, cache=tmp_path, **SETTINGS), jets)
+
+
+def test_an_interrupted_simulation_goes_on_where_it_was(small_pieces, tmp_path, monkeypatch):
+    whole = simulate(ONE_SAMPLE, 30, seed=3, **SETTINGS)
+    made, original = [], run.make_chunk
+
+    def until_interrupted(chunk):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(chunk)
+        return original(chunk)
+
+    monkeypatch.setattr(run, "make_chunk", until_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(ONE_SAMPLE, 30, seed=3, cache=tmp_path, **SETTINGS)
+    monkeypatch.setattr(run, "make_chunk", lambda chunk: made.append(chunk) or original(chunk))
+    assert same(simulate(ONE_SAMPLE, 30, seed=3, cache=tmp_path, **SETTINGS), whole)
+    assert len(made) == 3 and len(set(made)) == 3
+
+
+def test_a_corrupt_piece_is_made_again(small_pieces, tmp_path, caplog):
+    first = simulate(ONE_SAMPLE, 30, seed=3, cache=tmp_path, **SETTINGS)
+    damaged = sorted(tmp_path.rglob("*.npz"))[1]
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[: len(content) // 2])
+    with caplog.at_level(logging.WARNING):
+        assert same(simulate(ONE_SAMPLE, 30, seed=3, cache=tmp_path, **SETTINGS), first)
+    assert damaged.name in caplog.text and damaged.read_bytes() == content
+
+
+def test_a_cache_that_cannot_be_written_stops_before_simulating(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "make_chunk", lambda chunk: pytest.fail("simulated"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataFileError, match="cannot write into the cache"):
+        simulate(FAST, 40, cache=tmp_path / "file", **SETTINGS)
+
+
+def test_two_processes_at_once_do_not_disturb_each_other(tmp_path):
+    code = (
+        "import sys; from omnilearn_lab.simulation import simulate; "
+        "jets = simulate('h1_dis', 20, workers=1, progress=False, cache=sys.argv[1]); "
+        "print(jets.jet['pt'].sum())"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = [process.communicate()[0] for process in both]
+    assert answers[0] == answers[1] != "" and len(list(tmp_path.rglob("*.npz"))) == 2
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_ctrl_c_stops_parent_and_workers(tmp_path):
+    code = (
+        "import sys; from omnilearn_lab.simulation import simulate; print('ready', flush=True); "
+        "simulate('jetclass', 20000, workers=2, progress=False, cache=sys.argv[1])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    process.stdout.readline()
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    process.communicate(timeout=20)
+    assert process.returncode not in (0, None) and time.monotonic() - start < 10
+
+
+def test_an_error_in_a_worker_reaches_the_caller(monkeypatch, small_pieces):
+    broken = replace(FAST, settings=(*FAST.settings, "No:such=thing"))
+    with pytest.raises(SimulationError, match="'No:such=thing'"):
+        simulate(broken, 40, workers=2, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("jetclas", 10), "did you mean 'jetclass'"),
+        (("h1_dis", 0), "positive multiple of 1"),
+        (("lhco", 11), "positive multiple of 2"),
+    ],
+)
+def test_impossible_requests(arguments, message):
+    with pytest.raises(SimulationError, match=message):
+        simulate(*arguments, **SETTINGS)
+
+
+def test_negative_seed_and_no_workers():
+    with pytest.raises(SimulationError, match="seed is -1"):
+        simulate(FAST, 10, seed=-1, **SETTINGS)
+    with pytest.raises(SimulationError, match="workers is 0"):
+        simulate(FAST, 10, workers=0, progress=False)
+
+
+def test_pairs_need_a_recipe_with_two_levels():
+    with pytest.raises(SimulationError, match="'h1_dis' has one level only"):
+        simulate_pairs("h1_dis", 10, **SETTINGS)
+
+
+def test_shares_add_up():
+    assert _share(11, [10.0, 1.0]) == [10, 1]
+    assert sum(_share(997, [0.5, 0.3, 0.3])) == 997
+    assert _share(3, [1.0] * 10) == [1, 1, 1, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_equal_pt_weights_flatten_the_spectrum():
+    rng = np.random.default_rng(1)
+    pt = np.concatenate([350 * rng.pareto(3, 4000) + 350, rng.uniform(350, 2000, 4000)])
+    label = np.repeat([0, 1], 4000)
+    jets = random_jets(8000, mean=2).with_jet(pt=pt, label=label)
+    weight = _equal_pt_weight(jets)
+    for wanted in (0, 1):
+        mine = label == wanted
+        edges = np.log(np.quantile(pt[mine], [0.05, 0.35, 0.65, 0.95]))
+        content, _ = np.histogram(np.log(pt[mine]), edges, weights=weight[mine])
+        density = content / np.diff(edges)
+        assert density == pytest.approx(np.full(3, density.mean()), rel=0.1)
+        assert weight[mine].mean() == pytest.approx(1, rel=1e-6)
+
+
+def test_environment_of_the_caller_is_left_alone():
+    before = dict(os.environ)
+    simulate(FAST, 4, **SETTINGS)
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("name", ["jetclass", "top_tagging"])
+def test_production_profile_has_another_digest(name):
+    assert recipe(name).digest() != recipe(name, profile="production").digest()
