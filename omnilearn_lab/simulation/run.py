@@ -244,6 +244,7 @@ def _provenance(chosen: Recipe, n_jets: int, seed: int) -> dict[str, Any]:
         "seed": seed,
         "n_jets": n_jets,
         "detector": chosen.detector or "none",
+        "jet_radius": chosen.window.radius,
         "pythia": importlib.metadata.version("pythia8mc"),
         "fastjet": importlib.metadata.version("fastjet"),
     }
