@@ -55,7 +55,9 @@ def select_flavour_jets(
 
 
 def has_quark(pid: np.ndarray, quark: int) -> np.ndarray:
-    """Say which PDG codes are hadrons that hold a quark of this flavour.
+    """Say which PDG codes are hadrons with this quark as the heaviest (or second, in baryons).
+
+    The lighter quark of a meson is not looked at: a B_c counts as beauty.
 
     Examples
     --------
