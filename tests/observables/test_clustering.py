@@ -1,0 +1,82 @@
+"""Trees: four-momentum is conserved, subjets are those of FastJet, equal sizes are grouped."""
+
+import numpy as np
+import pytest
+from omnilearn_lab.observables import cluster, exclusive_subjets, pt_y_phi
+from omnilearn_lab.observables.clustering import equal_sizes
+
+N_JETS, N_PARTICLES = 30, 17
+
+
+@pytest.fixture(scope="module")
+def momenta():
+    rng = np.random.default_rng(4)
+    pt, y, phi = (
+        rng.exponential(20, (N_PARTICLES, N_JETS)) + 0.1,
+        *rng.normal(0, 0.4, (2, N_PARTICLES, N_JETS)),
+    )
+    mass = rng.uniform(0, 1, pt.shape)
+    mt = np.hypot(pt, mass)
+    return np.stack([pt * np.cos(phi + 3), pt * np.sin(phi + 3), mt * np.sinh(y), mt * np.cosh(y)], axis=-1)
+
+
+def test_coordinates_by_hand():
+    momenta = [[3.0, 4.0, 0.0, 13.0], [-1.0, 0.0, np.sinh(5.0), np.cosh(5.0)], [0.0, -1.0, -1e6, 1e6]]
+    pt, y, phi = pt_y_phi(np.array(momenta)).T
+    np.testing.assert_allclose(pt, [5, 1, 1])
+    np.testing.assert_allclose(y, [0, 5, -np.log(2e6)], rtol=1e-6)
+    np.testing.assert_allclose(phi, [np.arctan2(4, 3), np.pi, -np.pi / 2])
+
+
+@pytest.mark.parametrize("power", [0, 1])
+def test_every_merge_adds_two_momenta_and_uses_every_node_once(momenta, power):
+    tree = cluster(momenta, pt_y_phi(momenta), power=power)
+    jets = np.arange(N_JETS)
+    for step, pair in enumerate(tree.children):
+        parents = tree.momenta[pair[:, 0], jets] + tree.momenta[pair[:, 1], jets]
+        np.testing.assert_allclose(tree.momenta[N_PARTICLES + step], parents)
+    for jet in jets:
+        assert sorted(tree.children[:, jet].ravel()) == list(range(2 * N_PARTICLES - 2))
+    np.testing.assert_allclose(tree.momenta[-1], momenta.sum(axis=0))
+    np.testing.assert_allclose(tree.coordinates, pt_y_phi(tree.momenta))
+
+
+@pytest.mark.parametrize("power", [0, 1])
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_subjets_are_those_of_fastjet(momenta, power, k):
+    fastjet = pytest.importorskip("fastjet")
+    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
+    algorithm = (fastjet.cambridge_algorithm, fastjet.kt_algorithm)[power]
+    found = exclusive_subjets(cluster(momenta, pt_y_phi(momenta), power=power), k).coordinates[..., 0]
+    assert found.shape == (k, N_JETS)
+    for jet in range(N_JETS):
+        particles = [fastjet.PseudoJet(*row) for row in momenta[:, jet].tolist()]
+        sequence = fastjet._swig.ClusterSequence(particles, fastjet.JetDefinition(algorithm, 999.0))
+        expected = sorted(subjet.pt() for subjet in sequence.exclusive_jets(k))
+        np.testing.assert_allclose(sorted(found[:, jet]), expected, rtol=1e-9)
+
+
+def test_more_subjets_than_particles_are_the_particles(momenta):
+    few = momenta[:3]
+    subjets = exclusive_subjets(cluster(few, pt_y_phi(few), power=1), 7)
+    np.testing.assert_array_equal(subjets.momenta, few)
+
+
+def test_one_particle_and_coinciding_particles(momenta):
+    alone = cluster(momenta[:1], pt_y_phi(momenta[:1]), power=0)
+    np.testing.assert_array_equal(alone.momenta, momenta[:1])
+    same = np.repeat(momenta[:1], 5, axis=0)
+    np.testing.assert_allclose(cluster(same, pt_y_phi(same), power=1).momenta[-1], 5 * momenta[0])
+
+
+def test_equal_sizes_gives_every_row_once():
+    counts = np.random.default_rng(0).integers(1, 9, 200)
+    groups = list(equal_sizes(counts))
+    assert all(len(set(counts[rows])) == 1 for rows in groups)
+    assert sorted(np.concatenate(groups)) == list(range(200))
+    assert len(groups) == 8
+
+
+def test_chunks_are_bounded():
+    assert [len(rows) for rows in equal_sizes(np.full(900, 100))] == [400, 400, 100]
+    assert list(equal_sizes(np.array([], dtype=int))) == []
