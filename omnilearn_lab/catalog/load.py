@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from omnilearn_lab.catalog.entries import catalog
+from omnilearn_lab.catalog.entries import catalog, files
 from omnilearn_lab.catalog.published import find_published, load_published, where_to_put
 from omnilearn_lab.catalog.schema import DatasetEntry
 from omnilearn_lab.catalog.simulated import SimulatedSet, load_simulated
@@ -33,7 +33,7 @@ class LoadOptions:
     catalog_file
         A catalogue file of the user's own.
     variant
-        Another version of the published files, such as ``herwig``.
+        Another version of the dataset, such as ``herwig``; see the entry's files.
     max_particles
         Keep the hardest particles only; none keeps all.
     n_simulated
@@ -107,6 +107,7 @@ def load(
     options = options or LoadOptions()
     item = catalog(options.catalog_file)[name]
     _check_request(name, item, split, source)
+    files(item, split, variant=options.variant)   # names an unknown variant
     if max_jets is not None and max_jets < 1:
         raise CatalogError(f"max_jets is {max_jets}; at least 1 is needed")
     store = open_store(options.data_dir)
@@ -116,13 +117,15 @@ def load(
     if found is None and (source == "published" or item.recipe is None):
         raise DataFileError(where_to_put(name, item, split, store))
     if found is None:
-        wanted = SimulatedSet(str(item.recipe), options.profile, split, max_jets or options.n_simulated, seed)
+        recipe = item.recipe_variants.get(options.variant or "", str(item.recipe))
+        wanted = SimulatedSet(recipe, options.profile, split, max_jets or options.n_simulated, seed)
         jets, used = load_simulated(wanted, store, options.simulation), "simulated"
     else:
         jets, used = load_published(found, max_jets=max_jets, seed=seed), "published"
     log.info("%s/%s: %d %s jets", name, split, len(jets), used)
     jets = jets if options.max_particles is None else jets.truncate(options.max_particles)
     facts = {"dataset": name, "split": split, "source": used, "seed": seed}
+    facts |= {"variant": options.variant} if options.variant else {}
     same = len(item.classes) == len(jets.class_names)
     names = item.classes if same else jets.class_names
     return replace(jets, class_names=names, provenance={**jets.provenance, **facts})

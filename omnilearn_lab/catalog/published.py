@@ -57,7 +57,8 @@ def find_published(
     """
     if converted := _inside(store.find(f"{name}/{CONVERTED}/{split}"), (".h5", ".hdf5")):
         return PublishedFiles(converted, make_reader("ml_ready"))
-    reader = make_reader(item.reader, **item.reader_options)
+    chosen = item.variant_options.get(variant or item.default_variant or "", {})
+    reader = make_reader(item.reader, **{**item.reader_options, **chosen})
     expected = files(item, split, variant=variant)
     groups = [_present(store.find(f"{name}/{unpacked_name(file.name)}"), reader) for file in expected]
     if found := tuple(path for group in groups for path in group):

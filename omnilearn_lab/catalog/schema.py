@@ -190,6 +190,7 @@ class DatasetEntry(_Strict):
     format: Literal["root", "parquet", "pandas_hdf", "h5_plain", "h5_compound", "npz", "ml_ready"]
     reader: str
     reader_options: dict[str, Any] = {}
+    variant_options: dict[str, dict[str, Any]] = {}
     needs: tuple[str, ...] = ()
     unit: Literal["GeV", "MeV"] = "GeV"
     four_vector: str = ""
@@ -200,6 +201,7 @@ class DatasetEntry(_Strict):
     omnilearned_name: str | None = None
     omnilearned_shift: int | None = None
     recipe: str | None = None
+    recipe_variants: dict[str, str] = {}
     stand_in: str | None = None
     pitfalls: tuple[str, ...] = ()
 

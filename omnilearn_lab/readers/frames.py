@@ -39,17 +39,20 @@ def open_frame(path: Path, key: str | None = None) -> Iterator[Frame]:
     """
     try:
         import pandas as pd
-        import tables  # noqa: F401
+        import tables
     except ImportError as error:
         raise MissingDependencyError(
             f"reading '{path}' needs pandas and tables ({error}); install them with pip"
         ) from error
-    with pd.HDFStore(str(path), mode="r") as store:
-        keys = store.keys()
-        wanted = f"/{key}" if key else (keys[0] if len(keys) == 1 else "")
-        if wanted not in keys:
-            raise DataFileError(f"'{path}' has no frame '{key or 'of its own'}'; found {keys}")
-        yield Frame(store, wanted, _n_rows(store.get_storer(wanted)))
+    try:
+        with pd.HDFStore(str(path), mode="r") as store:
+            keys = store.keys()
+            wanted = f"/{key}" if key else (keys[0] if len(keys) == 1 else "")
+            if wanted not in keys:
+                raise DataFileError(f"'{path}' has no frame '{key or 'of its own'}'; found {keys}")
+            yield Frame(store, wanted, _n_rows(store.get_storer(wanted)))
+    except tables.HDF5ExtError as error:
+        raise OSError(str(error).strip().splitlines()[-1]) from error
 
 
 def _n_rows(storer: Any) -> int:

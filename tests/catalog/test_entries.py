@@ -1,0 +1,169 @@
+"""The shipped catalogue: complete, consistent with readers and recipes, and open to the user's own files."""
+
+from __future__ import annotations
+
+import re
+
+import omnilearn_lab.catalog as room
+import pytest
+import yaml
+from omnilearn_lab.catalog import catalog, citation, entry, files
+from omnilearn_lab.catalog.entries import _FOLDER, _checksums
+from omnilearn_lab.errors import CatalogError
+from omnilearn_lab.readers import READERS, make_reader
+from omnilearn_lab.simulation import RECIPES
+
+NAMES = ["top_tagging", "jetclass", "jetclass2", "quark_gluon", "cms_open_data", "atlas_top", "h1_dis", "jetnet30", "jetnet150", "omnifold_zjets", "atlas_omnifold", "lhco", "aspen", "cms_qcd", "cms_bsm", "atlas_flavour", "omnilearned"]
+FILES = {   # of all variants
+    "top_tagging": 3, "jetclass": 12, "jetclass2": 2010, "quark_gluon": 80, "cms_open_data": 730, "atlas_top": 1035,
+    "h1_dis": 0, "jetnet30": 5, "jetnet150": 5, "omnifold_zjets": 68, "atlas_omnifold": 1, "lhco": 6, "aspen": 80,
+    "cms_qcd": 0, "cms_bsm": 0, "atlas_flavour": 3, "omnilearned": 3,
+}   # fmt: skip
+
+
+def variants(item):
+    return {group.variant for group in item.files} or {None}
+
+
+def all_files(item):
+    return [file for variant in variants(item) for file in files(item, variant=variant)]
+
+
+def test_every_dataset_is_there():
+    assert list(catalog()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_are_complete_and_named_once(name):
+    found = all_files(entry(name))
+    assert len(found) == FILES[name]
+    assert len({file.name for file in found}) == len(found)
+    assert all("{" not in file.name + file.url for file in found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_split_has_files_in_the_default_variant(name):
+    item = entry(name)
+    assert not item.files or all(files(item, split) for split in item.splits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_splits_that_share_files_are_disjoint_fractions(name):
+    item = entry(name)
+    edges = [spec.fraction for spec in item.splits.values() if spec.fraction]
+    if any(group.split == "all" for group in item.files):
+        assert len(edges) == len(item.splits)
+        assert [low for low, _ in edges][1:] == [high for _, high in edges][:-1]
+        assert edges[0][0] == 0 and edges[-1][1] == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_reader_exists_and_knows_the_classes(name):
+    item = entry(name)
+    if item.reader == "atlas_omnifold":
+        with pytest.raises(CatalogError, match="read_atlas_omnifold"):
+            make_reader(item.reader)
+        return
+    reader = make_reader(item.reader, **item.reader_options)
+    own = reader.class_names or getattr(reader, "classes", ())
+    assert tuple(own) == item.classes or not item.classes or name == "jetclass2"
+    for options in item.variant_options.values():
+        make_reader(item.reader, **item.reader_options, **options)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if entry(n).recipe in RECIPES])
+def test_the_stand_in_has_the_same_classes(name):
+    item = entry(name)
+    found = RECIPES[item.recipe].class_names
+    if item.classes and name not in ("cms_bsm", "h1_dis", "jetclass2"):
+        assert len(found) == len(item.classes), (found, item.classes)
+
+
+def test_every_checksum_of_the_companion_file_is_used_by_a_file():
+    used = {f.checksum for name in NAMES for f in all_files(entry(name)) if f.checksum}
+    listed = {"md5:" + word.partition("/")[0] for series in _checksums().values() for word in series.split()}
+    assert listed <= used
+    assert sum(len(series.split()) for series in _checksums().values()) == 10 + 80 + 68 + 80 + 730
+
+
+def test_the_bytes_of_aspen_add_up_to_the_record():
+    assert sum(file.size for file in all_files(entry("aspen"))) == 207_292_621_489
+
+
+def test_known_checksums_belong_to_their_files():
+    known = {f.name: f.checksum for f in all_files(entry("quark_gluon"))}
+    assert known["QG_jets.npz"] == "md5:f5d052f10a79c6e8b9382637aca0ef52"
+    assert known["QG_jets_1.npz"] == "md5:f6a1081c76a47386bc11abcf0e499552"
+    assert known["QG_jets_withbc_11.npz"] == "md5:d7731f5abdf7d3e0c17eca846c25eff3"
+    cms = {f.name: f.checksum for f in all_files(entry("cms_open_data"))}
+    assert cms["SIM1800_Jet300_pT375-infGeV_19_compressed.h5"] == "md5:8ae77f523764cc51f3ec4bb5fe678c16"
+    assert cms["GEN470_pT375-infGeV_73_compressed.h5"] == "md5:6de6a9855b468d8a8273e32c780f96dd"
+
+
+def test_unverified_checksums_say_so():
+    sources = {name: {f.checksum_source for f in all_files(entry(name))} for name in NAMES if FILES[name]}
+    assert sources["top_tagging"] == sources["aspen"] == {"reported"}
+    assert sources["jetclass"] == sources["omnifold_zjets"] == {"publisher"}
+    for name in NAMES:
+        for file in all_files(entry(name)):
+            assert (file.checksum is None) == (file.checksum_source == "unknown"), file.name
+
+
+def test_the_file_at_the_top_level_is_the_shipped_one():
+    top = _FOLDER.parents[1] / "data_catalog.yaml"
+    if not top.exists():
+        pytest.skip("not a checkout: data_catalog.yaml lies inside the package only")
+    assert top.resolve() == _FOLDER / "data_catalog.yaml"
+
+
+def test_no_key_is_given_twice_by_chance():
+    text = (_FOLDER / "data_catalog.yaml").read_text()
+    names = re.findall(r"^  ([a-z0-9_]+):$", text.split("citations:\n  ")[0], re.M)
+    assert len(names) == len(set(names))
+    assert yaml.safe_load(text)["version"] == 1
+
+
+def test_the_table_is_readable():
+    view = catalog()
+    assert len(repr(view).splitlines()) == len(NAMES) + 1
+    assert view._repr_html_().count("<tr>") == len(NAMES) + 1
+    assert "100,000,000" not in repr(view) and "125,000,000" in repr(view)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_citation_names_papers_and_licence(name):
+    text = citation(name)
+    assert entry(name).licence in text and text.count("@misc") == len(entry(name).citations)
+
+
+def test_an_unknown_variant_names_the_nearest():
+    with pytest.raises(CatalogError, match="did you mean 'herwig'"):
+        files(entry("quark_gluon"), variant="herwg")
+
+
+OWN = """
+version: 1
+datasets:
+  mine: {title: Mine, physics: p, selection: s, kind: data, availability: on_request, licence: l,
+         citations: [me], splits: {train: {}}, format: h5_plain, reader: ml_ready}
+citations: {me: {text: Thesis}}
+"""
+
+
+def test_a_users_own_catalogue_is_added(tmp_path, monkeypatch):
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN)
+    assert len(catalog(path)) == len(NAMES) + 1 and "mine" not in catalog().entries
+    monkeypatch.setenv("OMNILEARN_LAB_CATALOG", str(path))
+    assert entry("mine").title == "Mine"
+
+
+def test_a_citation_key_that_is_unknown_is_named(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN.replace("[me]", "['Qu:2022mxk']"))
+    with pytest.raises(CatalogError, match="entry 'mine'.*did you mean 'Qu:2022mxj'"):
+        catalog(path)
+
+
+def test_public_names():
+    assert all(hasattr(room, name) for name in room.__all__) and sorted(READERS) == sorted(set(READERS))
