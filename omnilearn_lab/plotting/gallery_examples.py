@@ -305,7 +305,9 @@ def _tables(sample: GallerySample) -> list[Example]:
         for label in sample.models
     }
     title = r"Background rejection $1/\epsilon_B$"
-    bars = metric_bars(rejections, y_label=title, source=sample.source)
+    bars = metric_bars(
+        rejections, y_label=title, x_label=r"Signal efficiency $\epsilon_S$", source=sample.source
+    )
     about_bars = "Background rejection at three signal efficiencies, with the spread over seeds."
     about_table = "Logistic regressions beside the papers' networks."
     return [

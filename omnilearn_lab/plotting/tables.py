@@ -131,7 +131,7 @@ def published_vs_ours(
         ax.set_xscale("log" if name in set(log_x) else "linear")
         attach_data(figure, _panel_table(labels.get(name, name), panels[name]))
     _name_rows(axes[0], order, {row.name for rows in panels.values() for row in rows if row.is_own})
-    figure_label(figure, source and f"filled: {source};  open: published")
+    figure_label(figure, source and f"filled: this work ({source}); open: published")
     describe(figure, "Published and own results: " + "; ".join(_sentence(n, panels[n]) for n in chosen) + ".")
     return figure
 
@@ -141,6 +141,7 @@ def metric_bars(
     values: Mapping[str, Mapping[str, Any]],
     *,
     y_label: str,
+    x_label: str = "",
     log_y: bool = False,
     source: str | None = None,
     ax: Axes | None = None,
@@ -151,8 +152,8 @@ def metric_bars(
     ----------
     values : mapping of method to {group: result}
         Results as for :func:`measured`; a group that a method lacks leaves a gap.
-    y_label
-        Axis title, with unit where there is one.
+    y_label, x_label
+        Axis titles, with units where there are any.
     log_y
         Logarithmic axis.
     source, ax
@@ -197,7 +198,9 @@ def metric_bars(
         attach_data(figure, _bar_table(label, row, y_label))
     ax.set_xticks(range(len(groups)), groups)
     ax.tick_params(axis="x", which="both", length=0)
-    ax.set(ylabel=y_label, yscale="log" if log_y else "linear", xlim=(-0.6, len(groups) - 0.4))
+    ax.set(
+        xlabel=x_label, ylabel=y_label, yscale="log" if log_y else "linear", xlim=(-0.6, len(groups) - 0.4)
+    )
     ax.margins(y=0.18)
     ax.legend()
     experiment_label(ax, source)

@@ -1,0 +1,85 @@
+"""The gallery shows every figure function, on whatever jets the catalogue gives."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import omnilearn_lab.catalog
+import pytest
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.plotting.gallery import build_gallery, main
+from omnilearn_lab.plotting.gallery_examples import gallery_examples
+from omnilearn_lab.plotting.gallery_models import Regression, smear, unfold_iteratively
+
+from .test_data import FIGURES
+
+
+def toy_jets(n_jets=400, seed=0):
+    """One-pronged and two-pronged jets: enough for every figure to have something to show."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(n_jets) % 2)
+    counts = rng.integers(12, 28, n_jets)
+    total = counts.sum()
+    eta = rng.normal(0, 0.1, total) + rng.choice([-0.3, 0.3], total) * np.repeat(labels, counts)
+    phi, pt = rng.normal(0, 0.1, total), rng.exponential(30.0, total) + 0.5
+    momenta = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta)], axis=1)
+    return Jets.from_four_momenta(
+        momenta,
+        np.append(0, np.cumsum(counts)),
+        particles={"pid": rng.choice([-211, 22, 130, 211], total)},
+        jet={"label": labels},
+        class_names=("QCD", "top"),
+        provenance={"source": "toys", "jet_radius": 0.8},
+    )
+
+
+@pytest.fixture
+def toy_catalog(monkeypatch):
+    monkeypatch.setattr(omnilearn_lab.catalog, "load", lambda *_, max_jets, **__: toy_jets(max_jets))
+
+
+def test_every_figure_function_is_shown(toy_catalog):
+    about, examples = gallery_examples(400, 1)
+    assert {example.function for example in examples} == FIGURES
+    assert len({example.name for example in examples}) == len(examples)
+    assert "400 jets" in about
+    for example in examples:
+        assert example.figure.alt_text != "figure"
+        assert example.figure.figure_data.tables
+
+
+@pytest.mark.slow
+def test_page_links_only_files_that_exist(toy_catalog, tmp_path):
+    page = build_gallery(tmp_path, n_jets=400)
+    text = page.read_text()
+    links = set(re.findall(r'(?:src|href)="([^"]+)"', text))
+    assert len(links) >= 3 * len(FIGURES)
+    for link in links:
+        assert (tmp_path / link).is_file(), link
+    assert text.count("<img ") == text.count(' alt="')
+
+
+@pytest.mark.slow
+def test_command_line(toy_catalog, tmp_path):
+    main([str(tmp_path / "page"), "--jets", "400"])
+    assert (tmp_path / "page" / "index.html").is_file()
+
+
+def test_regression_separates_and_its_ratio_reweights():
+    rng = np.random.default_rng(0)
+    background, signal = rng.normal(0, 1, (4000, 1)), rng.normal(0.5, 1, (4000, 1))
+    model = Regression.fit(np.append(background, signal, axis=0), np.repeat([0, 1], 4000))
+    weights = model.likelihood_ratio(background)
+    assert weights.mean() == pytest.approx(1)
+    assert np.average(background[:, 0], weights=weights) == pytest.approx(0.5, abs=0.1)
+
+
+def test_iterative_unfolding_recovers_the_truth_from_its_own_simulation():
+    rng = np.random.default_rng(0)
+    edges = np.linspace(0, 100, 11)
+    truth = rng.uniform(5, 90, 20_000)
+    measured = smear(truth, 1)
+    unfolded = unfold_iteratively((truth, measured), measured, edges).values()
+    inside = measured < 100
+    np.testing.assert_allclose(unfolded, np.histogram(truth[inside], bins=edges)[0], rtol=0.02, atol=30)
