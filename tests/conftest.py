@@ -6,7 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from omnilearn_lab.jets import Jets
+
+settings.register_profile("no_deadline", deadline=None)  # a busy machine is not a failure
+settings.load_profile("no_deadline")
 
 SHARED = Path(__file__).parents[2] / "shared" / "fixtures"
 

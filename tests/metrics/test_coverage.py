@@ -11,8 +11,6 @@ from omnilearn_lab.metrics import (
     Sampling,
     coverage_mmd,
     coverage_mmd_from_distances,
-    emd_matrix,
-    energy_movers_distance,
     fpnd,
     truth_floor,
     w1_mass,
@@ -20,33 +18,9 @@ from omnilearn_lab.metrics import (
 )
 
 
-def test_distances_equal_energyflow(jetnet):
-    np.testing.assert_allclose(
-        emd_matrix(jetnet["made"][:20], jetnet["real"][:20]), jetnet["emds"], atol=1e-12
-    )
-
-
 def test_coverage_and_mmd_equal_jetnet(jetnet):
     result = coverage_mmd(jetnet["real"], jetnet["made"], sampling=Sampling(n_jets=40, n_batches=3))
     assert (result.coverage, result.mmd) == pytest.approx(tuple(jetnet["cov_mmd"]))
-
-
-def test_a_symmetric_distance_with_the_triangle_inequality():
-    jets = np.random.default_rng(0).random((6, 5, 3))
-    table = emd_matrix(jets, jets)
-    np.testing.assert_allclose(table, table.T, atol=1e-12)
-    np.testing.assert_allclose(np.diag(table), 0, atol=1e-12)
-    assert np.all(table[:, None, :] <= table[:, :, None] + table[None] + 1e-12)
-
-
-def test_radius_scales_the_transport_but_not_the_missing_momentum():
-    a, b = [[0.0, 0.0, 2.0]], [[0.3, 0.4, 1.0]]
-    assert energy_movers_distance(a, b) == pytest.approx(1.0 * 0.5 + 1.0)
-    assert energy_movers_distance(a, b, radius=2.0) == pytest.approx(0.25 + 1.0)
-
-
-def test_an_empty_jet_costs_all_momentum():
-    assert energy_movers_distance([[0.0, 0.0, 0.0]], [[0.1, 0.2, 3.0]]) == 3.0
 
 
 def test_weights_of_reference_jets_by_hand():
@@ -68,12 +42,6 @@ def test_fpnd_without_jetnet_names_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_geometric", None)
     with pytest.raises(MissingDependencyError, match="pip install jetnet torch_geometric"):
         fpnd(np.zeros((2, 30, 3)), "g")
-
-
-def test_emd_without_pot_names_the_remedy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ot.lp", None)
-    with pytest.raises(MissingDependencyError, match="pip install POT"):
-        energy_movers_distance([[0.0, 0.0, 1.0]], [[0.0, 0.0, 1.0]])
 
 
 def test_truth_floor_compares_disjoint_halves():
@@ -99,9 +67,6 @@ def test_truth_floor_falls_with_statistics():
         (lambda: coverage_mmd_from_distances(np.zeros((0, 2))), "generated, reference"),
         (lambda: coverage_mmd_from_distances([[-1.0]]), ">= 0"),
         (lambda: coverage_mmd_from_distances([[np.inf]]), "finite"),
-        (lambda: emd_matrix(np.ones((2, 3, 4)), np.ones((2, 3, 3))), "eta, phi, pt"),
-        (lambda: emd_matrix(-np.ones((2, 3, 3)), np.ones((2, 3, 3))), "pt >= 0"),
-        (lambda: emd_matrix(np.ones((2, 3, 3)), np.ones((2, 3, 3)), radius=0.0), "radius"),
         (lambda: fpnd(np.zeros((2, 30, 3)), "w"), "known: g, q, t"),
         (lambda: truth_floor(wasserstein, [1.0]), "at least two"),
     ],

@@ -102,10 +102,10 @@ def test_uncertainty_covers_repeated_samples():
     rng = np.random.default_rng(11)
     pulls = []
     truth = 1 / stats.norm.sf(1.5)
-    for _ in range(400):
-        scores = np.append(1.5 + rng.normal(size=20_000), rng.normal(size=2_000))
-        weights = rng.choice([0.5, 2.0], size=22_000)
-        result = background_rejection(scores, np.repeat([1, 0], [20_000, 2_000]), weights=weights)
+    for _ in range(300):
+        scores = np.append(1.5 + rng.normal(size=8_000), rng.normal(size=2_000))
+        weights = rng.choice([0.5, 2.0], size=10_000)
+        result = background_rejection(scores, np.repeat([1, 0], [8_000, 2_000]), weights=weights)
         pulls.append((1 / result.value - 1 / truth) / (result.uncertainty / result.value**2))
     assert abs(np.mean(pulls)) < 0.2
     assert 0.9 < np.std(pulls) < 1.15

@@ -28,8 +28,10 @@ def test_symmetric_bounded_and_free_of_units(seed, unit):
     rng = np.random.default_rng(seed)
     a, b = rng.random(50), rng.beta(2, 2, 60)
     weights = rng.random(50), rng.random(60)
-    result = triangular_discriminator(a, b, UNIT, weights=weights)
-    swapped = triangular_discriminator(unit * b, unit * a, unit * UNIT, weights=(3 * weights[1], weights[0]))
+    result = triangular_discriminator(a, b, UNIT, weights=weights, uncertainty="published")
+    swapped = triangular_discriminator(
+        unit * b, unit * a, unit * UNIT, weights=(3 * weights[1], weights[0]), uncertainty="published"
+    )
     assert 0 <= result.value <= 1000
     assert swapped.value == pytest.approx(result.value)
 
@@ -62,7 +64,8 @@ def test_floor_is_the_mean_over_equal_samples(spread):
     found = []
     for _ in range(150):
         weights = rng.lognormal(0, spread, 400), rng.lognormal(0, spread, 800)
-        found.append(triangular_discriminator(rng.random(400), rng.random(800), UNIT, weights=weights))
+        samples = rng.random(400), rng.random(800)
+        found.append(triangular_discriminator(*samples, UNIT, weights=weights, uncertainty="published"))
     values, floors = [r.value for r in found], [r.floor for r in found]
     # ten shares that sum to one fluctuate in nine directions
     assert np.mean(values) == pytest.approx(0.9 * np.mean(floors), rel=0.15)

@@ -65,15 +65,6 @@ def test_weights_of_one_change_only_the_draws():
     assert weighted.value == pytest.approx(plain.value, abs=5 * plain.uncertainty)
 
 
-def test_only_jetnets_own_sizes_are_comparable():
-    large, small = np.zeros(50_000), np.zeros(49_999)
-    assert w1_mass(large, large).is_comparable
-    assert not w1_mass(large, small).is_comparable
-    assert not w1_mass(large, large, sampling=Sampling(n_jets=1000)).is_comparable
-    assert not w1_mass(large, large, sampling=Sampling(n_batches=2)).is_comparable
-    assert "not comparable: 49999 jets" in str(w1_mass(large, small))
-
-
 def test_the_seed_fixes_the_score():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=300), rng.normal(size=300)
@@ -96,7 +87,6 @@ def test_the_seed_fixes_the_score():
         (lambda: w1_particles(np.ones((3, 2)), np.ones((3, 2))), "jets, particles, features"),
         (lambda: w1_particles(np.zeros((3, 2, 3)), np.ones((3, 2, 3))), "no real particle"),
         (lambda: w1_particles(*[np.ones((3, 2, 3))] * 2, masks=([True], [True])), "mask of reference"),
-        (lambda: Sampling(n_jets=0), "at least one jet"),
     ],
 )
 def test_bad_input_is_named(call, message):
