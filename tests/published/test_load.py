@@ -151,3 +151,12 @@ def test_cells():
 def test_mistakes_are_named(text, message):
     with pytest.raises(ConfigError, match=message):
         parse_results(text)
+
+
+def test_datasets_are_catalogue_keys():
+    import omnilearn_lab
+    import yaml
+
+    path = Path(omnilearn_lab.__file__).parent / "catalog" / "data_catalog.yaml"
+    known = set(yaml.safe_load(path.read_text(encoding="utf-8"))["datasets"])
+    assert {published_results(key).dataset for key in TABLES} <= known | {"several", "cosmobench"}
