@@ -129,9 +129,7 @@ class _Progress:
 
         sizes = [file.size for file in missing]
         total = sum(filter(None, sizes)) if all(sizes) else None
-        self._bar = tqdm(
-            total=total, unit="B", unit_scale=True, desc=f"fetching {name}", disable=not visible
-        )
+        self._bar = tqdm(total=total, unit="B", unit_scale=True, desc=f"fetching {name}", disable=not visible)
         self._lock, self.stop = threading.Lock(), threading.Event()
 
     def __enter__(self) -> _Progress:
@@ -208,11 +206,9 @@ def _download(target: Path, file: DataFile, options: FetchOptions, report: Calla
         settings=options.download,
         report=report,
     )
-    for last in (False, True):   # a corrupt copy is fetched once more
+    for last in (False, True):  # a corrupt copy is fetched once more
         try:
-            pooch.retrieve(
-                file.url, known, fname=target.name, path=target.parent, downloader=downloader
-            )
+            pooch.retrieve(file.url, known, fname=target.name, path=target.parent, downloader=downloader)
             return
         except ValueError as error:
             if last:

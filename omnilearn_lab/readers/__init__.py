@@ -11,6 +11,7 @@ from omnilearn_lab.readers.atlas_omnifold import EventTable, iterate_atlas_omnif
 from omnilearn_lab.readers.atlas_top import AtlasTop
 from omnilearn_lab.readers.base import RawJets, Reader
 from omnilearn_lab.readers.cms_mod import CmsMod
+from omnilearn_lab.readers.columns import PRESETS, ColumnMap, column_map
 from omnilearn_lab.readers.convert import ConvertOptions, convert
 from omnilearn_lab.readers.energyflow import EnergyFlow
 from omnilearn_lab.readers.h1 import H1
@@ -21,18 +22,22 @@ from omnilearn_lab.readers.lhco import Lhco, LhcoClustered
 from omnilearn_lab.readers.ml_ready import MLReady
 from omnilearn_lab.readers.omnifold import LevelPair, OmniFold, read_level_pairs
 from omnilearn_lab.readers.omnilearn_v1 import OmniLearnV1
+from omnilearn_lab.readers.own import DryRun, OwnFormat, from_hdf5, from_root
 from omnilearn_lab.readers.top_tagging import TopTagging
 
 __all__ = [
     "GN2_TRACK_INPUTS",
     "H1",
     "JETCLASS2_CLASSES",
+    "PRESETS",
     "READERS",
     "Aspen",
     "AtlasFlavour",
     "AtlasTop",
     "CmsMod",
+    "ColumnMap",
     "ConvertOptions",
+    "DryRun",
     "EnergyFlow",
     "EventTable",
     "JetClass",
@@ -44,10 +49,14 @@ __all__ = [
     "MLReady",
     "OmniFold",
     "OmniLearnV1",
+    "OwnFormat",
     "RawJets",
     "Reader",
     "TopTagging",
+    "column_map",
     "convert",
+    "from_hdf5",
+    "from_root",
     "iterate_atlas_omnifold",
     "make_reader",
     "read_atlas_omnifold",

@@ -16,7 +16,7 @@ from omnilearn_lab.readers.base import RawJets, Reader, Rows, column, open_h5, p
 __all__ = ["GN2_TRACK_INPUTS", "AtlasFlavour"]
 
 _GEV = 1e-3
-_FLAVOURS = (0, 4, 5, 15)   # position = label
+_FLAVOURS = (0, 4, 5, 15)  # position = label
 _DISPLACEMENT = {"d0": "d0", "d0_err": "d0Uncertainty", "dz": "z0SinTheta", "dz_err": "z0SinThetaUncertainty"}
 _GEOMETRY = {"pt": "pt", "deta": "deta", "dphi": "dphi"}
 _TRUTH = {"origin": "ftagTruthOriginLabel", "vertex": "ftagTruthVertexIndex"}

@@ -16,7 +16,7 @@ from omnilearn_lab.readers.energyflow import Convention, check_convention
 
 __all__ = ["H1"]
 
-_TREES = ("Django/minitree", "Rapgap/minitree")   # position = label
+_TREES = ("Django/minitree", "Rapgap/minitree")  # position = label
 _EVENT = ("Q2", "y", "ptmiss", "Empz")
 _JET = ("jet_pt", "jet_eta", "jet_phi", "jet_e", "jet_mass")
 _PARTICLE = ("pt", "eta", "phi", "e", "charge", "idx")

@@ -19,7 +19,7 @@ __all__ = ["Lhco", "LhcoClustered"]
 
 _SLOTS = 700
 _CLASSES = ("background", "signal")
-_SMALL_BLOCK = 1000   # events clustered at once
+_SMALL_BLOCK = 1000  # events clustered at once
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _from_notebook(file: Any, path: Path, rows: slice) -> tuple[dict, np.ndarray
     mask = column(file, "mask", path)[rows].reshape(stored.shape[:2]) > 0
     jet = column(file, "jet_data", path)[rows].reshape(-1, 4)
     pt, eta, phi, mass = (jet[:, i] for i in range(4))
-    if "_rel" in path.name:   # there the jet's second column is a rapidity
+    if "_rel" in path.name:  # there the jet's second column is a rapidity
         eta = np.arcsinh(np.hypot(pt, mass) * np.sinh(eta) / np.where(pt > 0, pt, 1))
         momentum, deta, dphi = stored[..., 0] * pt[:, None], stored[..., 1], stored[..., 2]
     else:

@@ -6,7 +6,7 @@ import numpy as np
 
 __all__ = ["mass_of", "momenta_from_rapidity"]
 
-_MASSES = {   # Review of Particle Physics, arXiv 2023; [GeV]
+_MASSES = {  # Review of Particle Physics, arXiv 2023; [GeV]
     11: 0.000511,
     13: 0.105658,
     22: 0.0,

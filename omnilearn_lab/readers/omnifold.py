@@ -20,7 +20,7 @@ from omnilearn_lab.readers.npz import NpzFile, open_npz
 
 __all__ = ["LevelPair", "OmniFold", "read_level_pairs"]
 
-_SPECIES = (22, 211, -211, 130, 11, -11, 13, -13, 321, -321, 2212, -2212, 2112, -2112)   # code 0.0, 0.1, ...
+_SPECIES = (22, 211, -211, 130, 11, -11, 13, -13, 321, -321, 2212, -2212, 2112, -2112)  # code 0.0, 0.1, ...
 _OBSERVABLES = {
     "mults": "published_multiplicity",
     "lhas": "lha",
@@ -30,7 +30,7 @@ _OBSERVABLES = {
     "sdms": "soft_drop_mass",
     "zgs": "z_g",
 }
-_PT_UNIT = 100.0   # stored pt is pt / 100 GeV
+_PT_UNIT = 100.0  # stored pt is pt / 100 GeV
 
 
 @dataclass(frozen=True)

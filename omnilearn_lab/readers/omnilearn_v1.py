@@ -44,7 +44,7 @@ class OmniLearnV1(Reader):
     name: ClassVar[str] = "omnilearn_v1"
 
     @property
-    def class_names(self) -> tuple[str, ...]:   # type: ignore[override]
+    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the classes."""
         return tuple(self.classes)
 

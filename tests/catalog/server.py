@@ -14,12 +14,12 @@ class Behaviour:
     def __init__(self):
         self.files = {}
         self.requests = []
-        self.drop_after = []        # cut the connection after so many bytes, once each
-        self.corrupt = 0            # number of answers with a flipped byte
-        self.statuses = []          # answer with these first
-        self.ranges = True          # False: ignore Range, answer 200
-        self.shift = 0              # answer another range than asked for, once
-        self.extra = 0              # send so many bytes too many, announced honestly
+        self.drop_after = []  # cut the connection after so many bytes, once each
+        self.corrupt = 0  # number of answers with a flipped byte
+        self.statuses = []  # answer with these first
+        self.ranges = True  # False: ignore Range, answer 200
+        self.shift = 0  # answer another range than asked for, once
+        self.extra = 0  # send so many bytes too many, announced honestly
         self.no_length = False
         self.etag = '"one"'
 

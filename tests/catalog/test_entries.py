@@ -13,12 +13,30 @@ from omnilearn_lab.errors import CatalogError
 from omnilearn_lab.readers import READERS, make_reader
 from omnilearn_lab.simulation import RECIPES
 
-NAMES = ["top_tagging", "jetclass", "jetclass2", "quark_gluon", "cms_open_data", "atlas_top", "h1_dis", "jetnet30", "jetnet150", "omnifold_zjets", "atlas_omnifold", "lhco", "aspen", "cms_qcd", "cms_bsm", "atlas_flavour", "omnilearned"]
-FILES = {   # of all variants
-    "top_tagging": 3, "jetclass": 12, "jetclass2": 2010, "quark_gluon": 80, "cms_open_data": 730, "atlas_top": 1035,
-    "h1_dis": 0, "jetnet30": 5, "jetnet150": 5, "omnifold_zjets": 68, "atlas_omnifold": 1, "lhco": 6, "aspen": 80,
-    "cms_qcd": 0, "cms_bsm": 0, "atlas_flavour": 3, "omnilearned": 3,
-}   # fmt: skip
+NAMES = [
+    *("top_tagging", "jetclass", "jetclass2", "quark_gluon", "cms_open_data", "atlas_top", "h1_dis"),
+    *("jetnet30", "jetnet150", "omnifold_zjets", "atlas_omnifold", "lhco", "aspen", "cms_qcd", "cms_bsm"),
+    *("atlas_flavour", "omnilearned"),
+]
+FILES = {  # of all variants
+    "top_tagging": 3,
+    "jetclass": 12,
+    "jetclass2": 2010,
+    "quark_gluon": 80,
+    "cms_open_data": 730,
+    "atlas_top": 1035,
+    "h1_dis": 0,
+    "jetnet30": 5,
+    "jetnet150": 5,
+    "omnifold_zjets": 68,
+    "atlas_omnifold": 1,
+    "lhco": 6,
+    "aspen": 80,
+    "cms_qcd": 0,
+    "cms_bsm": 0,
+    "atlas_flavour": 3,
+    "omnilearned": 3,
+}
 
 
 def variants(item):

@@ -50,7 +50,14 @@ class Truth(NamedTuple):
         pt = np.hypot(px, py)
         mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
         y = 0.5 * np.log((energy + pz) / (energy - pz))
-        return {"pt": pt, "eta": np.arcsinh(pz / pt), "phi": np.arctan2(py, px), "mass": mass, "y": y, "e": energy}
+        return {
+            "pt": pt,
+            "eta": np.arcsinh(pz / pt),
+            "phi": np.arctan2(py, px),
+            "mass": mass,
+            "y": y,
+            "e": energy,
+        }
 
     def padded(self, columns, slots):
         """Rectangular (N, slots, len(columns)) array, zero where there is no particle."""
@@ -77,9 +84,7 @@ def truth(n_jets=12, seed=0, massless=False):
     pid = CODES[kind]
     mass = np.zeros(total) if massless else np.array([MASSES[abs(code)] for code in pid])
     energy = np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)
-    return Truth(
-        counts, pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy, pid, CHARGE[kind]
-    )
+    return Truth(counts, pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy, pid, CHARGE[kind])
 
 
 def check_particles(jets, true, tolerance=2e-5):
@@ -108,7 +113,8 @@ def write_top(path, true, labels, *, fmt="table", **changes):
     values = true.padded([true.energy, true.px, true.py, true.pz], 200).reshape(len(true.counts), -1)
     names = [f"{part}_{i}" for i in range(200) for part in ("E", "PX", "PY", "PZ")]
     frame = pd.DataFrame(values.astype(np.float32), columns=names)
-    tail = {name: np.full(len(frame), 7.0, np.float32) for name in ("truthE", "truthPX", "truthPY", "truthPZ")}
+    parton = ("truthE", "truthPX", "truthPY", "truthPZ")
+    tail = {name: np.full(len(frame), 7.0, np.float32) for name in parton}
     tail |= {"ttv": np.zeros(len(frame), int), "is_signal_new": labels}
     frame = pd.concat([frame, pd.DataFrame(tail)], axis=1)
     for name, value in changes.items():
@@ -124,12 +130,17 @@ def jetclass_columns(true, *, flag_type=np.int32, charge_type=np.float32):
     size = np.abs(true.pid)
     charged = true.charge != 0
     flat = {
-        "part_px": true.px, "part_py": true.py, "part_pz": true.pz, "part_energy": true.energy,
+        "part_px": true.px,
+        "part_py": true.py,
+        "part_pz": true.pz,
+        "part_energy": true.energy,
         "part_deta": (true.eta - np.repeat(jet["eta"], true.counts)) * side,
         "part_dphi": np.angle(np.exp(1j * (true.phi - np.repeat(jet["phi"], true.counts)))),
-        "part_d0val": 0.1 * charged, "part_d0err": 0.01 * charged,
-        "part_dzval": -0.2 * charged, "part_dzerr": 0.02 * charged,
-    }   # fmt: skip
+        "part_d0val": 0.1 * charged,
+        "part_d0err": 0.01 * charged,
+        "part_dzval": -0.2 * charged,
+        "part_dzerr": 0.02 * charged,
+    }
     columns = {name: true.jagged(values.astype(np.float32)) for name, values in flat.items()}
     columns["part_charge"] = true.jagged(true.charge.astype(charge_type))
     flags = {"ChargedHadron": 211, "NeutralHadron": 130, "Photon": 22, "Electron": 11, "Muon": 13}
@@ -148,8 +159,8 @@ def write_jetclass(path, true, labels, *, drop=(), change=None):
     columns |= change or {}
     columns = {n: v for n, v in columns.items() if n not in drop}
     with uproot.recreate(path) as file:
-        types = {n: str(ak.type(v).content) if isinstance(v, ak.Array) else v.dtype for n, v in columns.items()}
-        tree = file.mktree("tree", types)
+        types = {n: ak.type(v).content if isinstance(v, ak.Array) else v.dtype for n, v in columns.items()}
+        tree = file.mktree("tree", {n: str(t) for n, t in types.items()})
         tree.extend(columns)
 
 
