@@ -13,10 +13,22 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-__all__ = ["FORBIDDEN", "attend", "gelu_scaled_tanh", "linear", "scaled_tanh"]
+__all__ = ["FORBIDDEN", "attend", "at_least_float32", "gelu_scaled_tanh", "linear", "scaled_tanh"]
 
 FORBIDDEN = -1e9  # minus infinity would make fully masked rows not-a-number
 SHORT = 32  # rows below this length are faster without the library's softmax
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return half-precision values as float32, others unchanged.
+
+    Examples
+    --------
+    >>> import torch
+    >>> at_least_float32(torch.zeros(1, dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
+    return values if values.dtype in (torch.float32, torch.float64) else values.float()
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -107,9 +119,9 @@ def _compute_dtype(values: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else values.dtype
 
 
-def _tanh(values: Tensor, alpha: Tensor, dtype: torch.dtype) -> Tensor:
-    scaled = torch.mul(values.float(), 2 * alpha.detach().item())
-    return scaled.sigmoid_().mul_(2).sub_(1).to(dtype)
+def _tanh_(scaled: Tensor) -> Tensor:
+    """Turn 2 x into tanh(x), in place."""
+    return scaled.sigmoid_().mul_(2).sub_(1)
 
 
 def _inner(first: Tensor, second: Tensor) -> Tensor:
@@ -122,7 +134,7 @@ def _inner(first: Tensor, second: Tensor) -> Tensor:
 class _ScaledTanh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, alpha: Tensor, dtype: torch.dtype) -> Tensor:
-        out = _tanh(values, alpha, dtype)
+        out = _tanh_(torch.mul(at_least_float32(values), 2 * alpha.item())).to(dtype)
         ctx.save_for_backward(values, alpha, out)
         return out
 
@@ -138,7 +150,7 @@ class _ScaledTanh(torch.autograd.Function):
 class _GeluScaledTanh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, alpha: Tensor) -> Tensor:
-        out = _tanh(functional.gelu(values), alpha, values.dtype)
+        out = _tanh_(at_least_float32(functional.gelu(values)).mul_(2 * alpha.item())).to(values.dtype)
         ctx.save_for_backward(values, alpha, out)
         return out
 
@@ -153,16 +165,16 @@ class _GeluScaledTanh(torch.autograd.Function):
 
 
 def attend(qkv: Tensor, bias: Tensor | None) -> Tensor:
-    """Let each of G sequences of length m attend to itself: softmax(q k' / sqrt(h) + bias) v, head by head.
+    """Let each of G sequences of length m attend to itself: softmax(q k' / sqrt(h) + bias) v for each head.
 
     Parameters
     ----------
     qkv
         Queries, keys and values, shape (G, m, 3, H, h).
     bias
-        Added to the logits, shape (H or 1, G, m or 1, m) for heads, sequences, queries, keys; None for nothing.
-        Forbidden keys carry :data:`FORBIDDEN`, a large negative number: a sequence where all keys are forbidden
-        gives a mean over all of them.
+        Added to the logits, shape (G, H or 1, m or 1, m) for sequences, heads, queries, keys; None: nothing.
+        Forbidden keys carry :data:`FORBIDDEN`, a large negative number: a sequence where all keys are
+        forbidden gives a mean over all of them.
 
     Returns
     -------
@@ -177,61 +189,63 @@ def attend(qkv: Tensor, bias: Tensor | None) -> Tensor:
     >>> attend(qkv, None).flatten().tolist()
     [2.0, 2.0]
     """
-    if _is_plain(qkv):
-        return _attend_fused(qkv, bias)
-    return _Attend.apply(qkv, bias)
-
-
-def _attend_fused(qkv: Tensor, bias: Tensor | None) -> Tensor:
+    if not _is_plain(qkv):
+        return _Attend.apply(qkv, bias)
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (G, H, m, h)
     if bias is not None:
-        bias = bias.to(qkv.dtype).transpose(0, 1).expand(-1, query.shape[1], query.shape[2], -1)
-    return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).flatten(2)
+        bias = bias.to(qkv.dtype).expand(-1, query.shape[1], query.shape[2], -1)
+    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    return mixed.transpose(1, 2).flatten(2)
 
 
 class _Attend(torch.autograd.Function):
-    """Head by head, so that no array has to be transposed; softmax written out where rows are short."""
+    """Products of many small matrices, and a softmax written out where its rows are short."""
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, bias: Tensor | None) -> Tensor:
         n_sequences, length, _, n_heads, size = qkv.shape
-        scores = qkv.new_empty(n_heads, n_sequences, length, length)
-        for head in range(n_heads):
-            query, key, _ = qkv[:, :, :, head].unbind(2)
-            torch.bmm(query, key.transpose(1, 2), out=scores[head])
+        parts = qkv.permute(2, 0, 3, 1, 4).reshape(3, n_sequences * n_heads, length, size)
+        query, key, value = parts.unbind(0)  # (G H, m, h)
+        scores = torch.bmm(query, key.transpose(1, 2)).view(n_sequences, n_heads, length, length)
         shares = _softmax(scores, size**-0.5, bias)
-        out = qkv.new_empty(n_sequences, length, n_heads, size)
-        for head in range(n_heads):
-            out[:, :, head] = torch.bmm(shares[head], qkv[:, :, 2, head])
-        ctx.save_for_backward(qkv, shares)
+        out = torch.bmm(shares.flatten(0, 1), value)
+        ctx.save_for_backward(parts, shares)
         ctx.bias_shape = None if bias is None else bias.shape
-        return out.flatten(2)
+        return out.view(n_sequences, n_heads, length, size).transpose(1, 2).flatten(2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        qkv, shares = ctx.saved_tensors
-        n_heads, size = qkv.shape[3:]
-        gradient = gradient.view(*gradient.shape[:2], n_heads, size)
-        d_shares = torch.empty_like(shares)
-        d_qkv = torch.empty_like(qkv)
-        for head in range(n_heads):
-            torch.bmm(gradient[:, :, head], qkv[:, :, 2, head].transpose(1, 2), out=d_shares[head])
-            d_qkv[:, :, 2, head] = torch.bmm(shares[head].transpose(1, 2), gradient[:, :, head])
-        d_logits = torch.ops.aten._softmax_backward_data(d_shares, shares, -1, shares.dtype)
-        d_scores = d_logits * size**-0.5
-        for head in range(n_heads):
-            query, key, _ = qkv[:, :, :, head].unbind(2)
-            d_qkv[:, :, 0, head] = torch.bmm(d_scores[head], key)
-            d_qkv[:, :, 1, head] = torch.bmm(d_scores[head].transpose(1, 2), query)
-        return d_qkv, d_logits.sum_to_size(ctx.bias_shape).float() if ctx.needs_input_grad[1] else None
+        parts, shares = ctx.saved_tensors
+        query, key, value = parts.unbind(0)
+        n_sequences, n_heads, length, _ = shares.shape
+        gradient = gradient.unflatten(2, (n_heads, -1)).transpose(1, 2).flatten(0, 1)  # (G H, m, h)
+        d_shares = torch.bmm(gradient, value.transpose(1, 2)).view_as(shares)
+        d_logits = _softmax_backward(d_shares, shares)
+        scores = (d_logits * query.shape[-1] ** -0.5).flatten(0, 1)
+        d_parts = torch.empty_like(parts)
+        torch.bmm(scores, key, out=d_parts[0])
+        torch.bmm(scores.transpose(1, 2), query, out=d_parts[1])
+        torch.bmm(shares.flatten(0, 1).transpose(1, 2), gradient, out=d_parts[2])
+        d_qkv = d_parts.view(3, n_sequences, n_heads, length, -1).permute(1, 3, 0, 2, 4).contiguous()
+        if not ctx.needs_input_grad[1]:
+            return d_qkv, None
+        return d_qkv, at_least_float32(d_logits.sum_to_size(ctx.bias_shape))
 
 
 def _softmax(scores: Tensor, scale: float, bias: Tensor | None) -> Tensor:
     """Softmax of ``scale * scores + bias`` over the last axis in float32, returned in the type of ``scores``."""
-    logits = scores.float()
-    logits = logits.mul_(scale) if bias is None else torch.add(bias, logits, alpha=scale, out=logits)
+    logits = scores.float().mul_(scale)
+    if bias is not None:
+        logits.add_(bias)
     if logits.shape[-1] >= SHORT:
         return torch.softmax(logits, -1).to(scores.dtype)
     logits.sub_(logits.amax(-1, keepdim=True)).exp_()
     return logits.div_(logits.sum(-1, keepdim=True)).to(scores.dtype)
+
+
+def _softmax_backward(gradient: Tensor, shares: Tensor) -> Tensor:
+    if shares.shape[-1] >= SHORT:
+        return torch.ops.aten._softmax_backward_data(gradient, shares, -1, shares.dtype)
+    product = gradient.float() * shares
+    return product.sub_(shares * product.sum(-1, keepdim=True)).to(shares.dtype)

@@ -149,7 +149,7 @@ class Block(nn.Module):
         self.mlp = MLP(width, ratio * width, width, norms="both")
 
     def forward(self, slots: Tensor, packing: Packing, biases: Sequence[Tensor | None]) -> Tensor:
-        """Map slots (S, d) to (S, d); one bias (H or 1, G, m or 1, m) for each block of jets."""
+        """Map slots (S, d) to (S, d); one bias (G, H or 1, m or 1, m) for each block of jets."""
         parts = packing.split(_after(self.norm, slots, self.attention.qkv))
         mixed = [self.attention.mix(*pair).flatten(0, 1) for pair in zip(parts, biases, strict=True)]
         slots = slots + linear(torch.cat(mixed), self.attention.out.weight)
@@ -176,7 +176,7 @@ class TokenBlock(nn.Module):
         self.mlp = MLP(width, ratio * width, width, norms="both")
 
     def forward(self, tokens: Tensor, slots: Tensor, packing: Packing, biases: Sequence[Tensor]) -> Tensor:
-        """Map tokens (B, n, d), jets in block order, to (B, n, d); biases (1, G, 1, m) for the keys."""
+        """Map tokens (B, n, d), jets in block order, to (B, n, d); biases (G, 1, 1, m) for the keys."""
         width, attention = tokens.shape[-1], self.attention
         queries = linear(tokens, attention.qkv.weight[:width])
         parts = packing.split(linear(slots, attention.qkv.weight[width:]))
@@ -184,7 +184,7 @@ class TokenBlock(nn.Module):
         for query, part, bias in zip(queries.split([len(part) for part in parts]), parts, biases, strict=True):
             key, value = part.chunk(2, -1)
             heads = [x.unflatten(-1, (attention.n_heads, -1)).transpose(1, 2) for x in (query, key, value)]
-            out = functional.scaled_dot_product_attention(*heads, attn_mask=bias.transpose(0, 1).to(query.dtype))
+            out = functional.scaled_dot_product_attention(*heads, attn_mask=bias.to(query.dtype))
             mixed.append(out.transpose(1, 2).flatten(2))
         tokens = tokens + linear(torch.cat(mixed), attention.out.weight)
         return tokens + self.mlp(tokens)
@@ -217,7 +217,7 @@ class TimeWaves(nn.Module):
 
     def forward(self, time: Tensor) -> Tensor:
         """Map (B,) to (B, d)."""
-        time = time.float()[:, None]
+        time = time[:, None]
         waves = torch.cos(time * self.frequencies + self.phases) * math.sqrt(2)
         return self.mlp(time * waves)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from omnilearn_lab.models.edges import Neighbors
-from omnilearn_lab.models.kernels import FORBIDDEN
+from omnilearn_lab.models.kernels import FORBIDDEN, at_least_float32
 from omnilearn_lab.models.layers_v2 import MLP, Block, in_chunks
 from omnilearn_lab.models.pairs import pair_features
 
@@ -50,12 +50,12 @@ class NeighborhoodBlock(nn.Module):
     def _particles(self, centers: Tensor, others: Tensor, share: Tensor) -> Tensor:
         """Particles (T, F) with neighbours (T, K, F) and their shares in the mean (T, K), to (T, d)."""
         is_valid = share > 0
-        bias = None if is_valid.all() else torch.where(is_valid, 0.0, FORBIDDEN)[None, :, None, :]
+        bias = None if is_valid.all() else torch.where(is_valid, 0.0, FORBIDDEN)[:, None, None, :]
         centers = centers[:, None].expand_as(others)
         edges = centers - others  # (T, K, F)
         if self.use_pairs:
             edges = torch.cat([edges, pair_features(centers, others)], -1)
-        edges = self.mlp(edges).float()
+        edges = at_least_float32(self.mlp(edges))
         for block in self.blocks[:-1]:
             edges = block.attend_short(edges, bias)
             edges = edges + block.mlp(edges)

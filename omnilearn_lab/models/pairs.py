@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from omnilearn_lab.models.kernels import FORBIDDEN
+from omnilearn_lab.models.kernels import FORBIDDEN, at_least_float32
 from omnilearn_lab.models.layers_v2 import MLP, in_chunks
 from omnilearn_lab.models.packing import Group, Packing
 
@@ -83,8 +83,8 @@ class PairBias(nn.Module):
         self.mlp = MLP(N_PAIR_FEATURES, n_hidden, n_heads, norms="none", exact_input=True)
 
     def forward(self, features: Tensor, packing: Packing) -> list[Tensor]:
-        """Return a bias (H, G, m, m) for each block of ``packing``, from raw particles (T, 4)."""
-        slots = packing.to_slots(features.float())
+        """Return a bias (G, H, m, m) for each block of ``packing``, from raw particles (T, 4)."""
+        slots = packing.to_slots(at_least_float32(features))
         return [self._bias(group.take(slots), group) for group in packing.groups]
 
     def _bias(self, particles: Tensor, group: Group) -> Tensor:
@@ -92,21 +92,21 @@ class PairBias(nn.Module):
         row, column = torch.triu_indices(length, length, 1, device=particles.device)
         pairs = pair_features(particles[:, row], particles[:, column]).flatten(0, 1)
         values = in_chunks(self.mlp, torch.cat([pairs, pairs.new_zeros(1, N_PAIR_FEATURES)]))
-        return _Symmetric.apply(values.float(), n_jets, row, column, length)
+        return _Symmetric.apply(at_least_float32(values), n_jets, row, column, length)
 
 
 class _Symmetric(torch.autograd.Function):
     """Spread values of unordered pairs over both halves of a matrix; backward gathers, as each pair has two places.
 
-    Input (G pairs + 1, H): the pairs of each jet, then the value of all diagonals. Output (H, G, m, m).
+    Input (G pairs + 1, H): the pairs of each jet, then the value of all diagonals. Output (G, H, m, m).
     """
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, n_jets: int, row: Tensor, column: Tensor, length: int) -> Tensor:
         place = torch.full((length, length), len(row), device=values.device)
         place[row, column] = place[column, row] = torch.arange(len(row), device=values.device)
-        pairs = values[:-1].view(n_jets, len(row), -1).permute(2, 0, 1)
-        diagonal = values[-1][:, None, None].expand(-1, n_jets, 1)
+        pairs = values[:-1].view(n_jets, len(row), -1).transpose(1, 2)
+        diagonal = values[-1][None, :, None].expand(n_jets, -1, 1)
         table = torch.cat([pairs, diagonal], 2)
         ctx.save_for_backward(row * length + column)
         return table.index_select(2, place.flatten()).view(*table.shape[:2], length, length)
@@ -115,17 +115,17 @@ class _Symmetric(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (upper,) = ctx.saved_tensors
-        diagonal = gradient.diagonal(dim1=2, dim2=3).sum((1, 2))
+        diagonal = gradient.diagonal(dim1=2, dim2=3).sum((0, 2))
         both = (gradient + gradient.transpose(2, 3)).flatten(2)
-        pairs = both.index_select(2, upper).permute(1, 2, 0).flatten(0, 1)
+        pairs = both.index_select(2, upper).transpose(1, 2).flatten(0, 1)
         return torch.cat([pairs, diagonal[None]]), None, None, None, None
 
 
 def key_bias(mask: Tensor) -> Tensor:
-    """Additive logits (1, G, 1, m) that leave out the keys where ``mask`` (G, m) is False."""
-    return torch.where(mask, 0.0, FORBIDDEN)[None, :, None, :]
+    """Additive logits (G, 1, 1, m) that leave out the keys where ``mask`` (G, m) is False."""
+    return torch.where(mask, 0.0, FORBIDDEN)[:, None, None, :]
 
 
 def with_leads(bias: Tensor, n_leads: int) -> Tensor:
-    """Add ``n_leads`` rows and columns of zeros in front of a bias (H, G, m, m)."""
+    """Add ``n_leads`` rows and columns of zeros in front of a bias (G, H, m, m)."""
     return functional.pad(bias, (n_leads, 0, n_leads, 0))

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.models.edges import nearest_neighbors
+from omnilearn_lab.models.kernels import at_least_float32
 from omnilearn_lab.models.layers_v2 import MLP, Block, DynamicTanh, TimeWaves, TokenBlock
 from omnilearn_lab.models.neighborhood import NeighborhoodBlock
 from omnilearn_lab.models.packing import Batch, Packing
@@ -221,13 +222,13 @@ class BodyV2(nn.Module):
         biases = self.biases(batch, encoded)
         for block in self.blocks:
             slots = block(slots, packing, biases)
-        return encoded._replace(slots=self.norm(slots).float())
+        return encoded._replace(slots=at_least_float32(self.norm(slots)))
 
     def particles(self, batch: Batch) -> Tensor:
         """Embedding of each particle in front of the blocks, (T, d)."""
         features, packing = batch.features, batch.packing
         neighbors = nearest_neighbors(features[:, :N_COORDINATES], packing, n_neighbors=self.config.n_neighbors)
-        rows = self.embedding(features).float() + self.local(features, neighbors)
+        rows = at_least_float32(self.embedding(features)) + self.local(features, neighbors)
         if self.species is not None:
             rows = rows + self.drop(self.species(required(batch, "pid").long()), packing)
         if self.extra is not None:
@@ -238,9 +239,9 @@ class BodyV2(nn.Module):
         """Rows in front of the particles: tokens, time, condition, (B, n_leads, d)."""
         rows = [self.token.expand(len(batch), -1, -1)]
         if self.time is not None and time is not None:
-            rows.append(self.time(time).float()[:, None])
+            rows.append(at_least_float32(self.time(time))[:, None])
         if self.condition is not None:
-            rows.append(self.condition(required(batch, "condition")).float()[:, None])
+            rows.append(at_least_float32(self.condition(required(batch, "condition")))[:, None])
         return torch.cat(rows, 1)
 
     def biases(self, batch: Batch, encoded: Encoded) -> list[Tensor | None]:
@@ -289,7 +290,7 @@ class ClassifierHeadV2(nn.Module):
         biases = [key_bias(functional.pad(mask, (self.n_tokens, 0), value=False)) for mask in others]
         for block in self.blocks:
             tokens = block(tokens, slots, packing, biases)
-        logits = self.out(self.mlp(tokens.flatten(1))).float()
+        logits = at_least_float32(self.out(self.mlp(tokens.flatten(1))))
         return logits.index_select(0, packing.jet_slots)
 
 
@@ -315,7 +316,7 @@ class GeneratorHeadV2(nn.Module):
         biases = [key_bias(mask) for mask in packing.split(is_valid)]
         for block in self.blocks:
             slots = block(slots, packing, biases)
-        return self.out(self.mlp(encoded._replace(slots=slots).particles())).float()
+        return at_least_float32(self.out(self.mlp(encoded._replace(slots=slots).particles())))
 
     def with_label(self, encoded: Encoded, label: Tensor | None) -> Encoded:
         """Put a row with the embedded label in front of each jet."""
@@ -323,7 +324,7 @@ class GeneratorHeadV2(nn.Module):
             raise ConfigError("this generator was built with classes: give the label of each jet")
         slots, packing, is_valid, n_leads, jets = encoded
         parts = packing.split(slots)
-        rows = self.label_mlp(self.label(label)).float().index_select(0, packing.token_slots)
+        rows = at_least_float32(self.label_mlp(self.label(label))).index_select(0, packing.token_slots)
         rows = rows[:, None].split([len(part) for part in parts])
         slots = torch.cat([torch.cat(pair, 1).flatten(0, 1) for pair in zip(rows, parts, strict=True)])
         valid = [functional.pad(mask, (1, 0), value=True).flatten() for mask in packing.split(is_valid)]

@@ -94,21 +94,42 @@ def published_gradients(model, arrays, case):
     return loss
 
 
+def gradient_errors(model, arrays, case):
+    """Error of norm and sum of each parameter's gradient, relative to the published norm."""
+    loss = published_gradients(model, arrays, case)
+    assert loss.item() == pytest.approx(float(arrays["grad_loss"]), rel=2e-6)
+    parameters = {".".join(published_name(name)): value for name, value in model.named_parameters()}
+    errors = {}
+    for key, norm, total in zip(arrays["grad_keys"], arrays["grad_l2"], arrays["grad_sum"], strict=True):
+        gradient = parameters[str(key)].grad
+        gradient = torch.zeros(1) if gradient is None else gradient.double()
+        distance = max(abs(gradient.norm().item() - norm), abs(gradient.sum().item() - total))
+        errors[str(key)] = distance / max(norm, 1e-3)
+    return errors
+
+
 @needs_fixtures
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_equal_published(case):
     model, arrays = load_case(case)
-    loss = published_gradients(model, arrays, case)
-    assert loss.item() == pytest.approx(float(arrays["grad_loss"]), rel=2e-6)
-    names = {".".join(published_name(name)): name for name, _ in model.named_parameters()}
-    parameters = dict(model.named_parameters())
-    worst = {}
-    for key, norm, total in zip(arrays["grad_keys"], arrays["grad_l2"], arrays["grad_sum"], strict=True):
-        gradient = parameters[names[str(key)]].grad
-        gradient = torch.zeros(1) if gradient is None else gradient.double()
-        scale = max(norm, 1e-3)
-        worst[str(key)] = max(abs(gradient.norm().item() - norm), abs(gradient.sum().item() - total)) / scale
-    assert max(worst.values()) < 1.5e-5, sorted(worst.items(), key=lambda item: -item[1])[:5]
+    errors = gradient_errors(model, arrays, case)
+    # the alphas are single numbers whose gradient is a sum with large cancellations
+    alphas = {name: value for name, value in errors.items() if name.endswith("alpha")}
+    others = {name: value for name, value in errors.items() if name not in alphas}
+    assert max(others.values()) < 1.2e-5, sorted(others.items(), key=lambda item: -item[1])[:5]
+    assert max(alphas.values()) < 5e-5, sorted(alphas.items(), key=lambda item: -item[1])[:5]
+
+
+@needs_fixtures
+def test_gradients_in_float64_show_the_rounding_of_the_published_ones():
+    model, arrays = load_case("gen_cond")
+    wide = {name: x.astype(np.float64) if x.dtype == np.float32 else x for name, x in arrays.items()}
+    torch.set_default_dtype(torch.float64)
+    try:
+        errors = gradient_errors(model.double(), wide, "gen_cond")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert max(errors.values()) < 2e-5, sorted(errors.items(), key=lambda item: -item[1])[:5]
 
 
 @needs_fixtures
