@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.metrics import emd_matrix
 from omnilearn_lab.observables.config import known_radius
 from omnilearn_lab.observables.constituents import Constituents, wrapped
 
@@ -54,6 +53,8 @@ def jet_distances(
     >>> jet_distances(jets, jet_radius=0.4).tolist()
     [[0.0, 2.0], [2.0, 0.0]]
     """
+    from omnilearn_lab.metrics import emd_matrix  # here: it takes along scipy, which the rest does without
+
     radius = known_radius(first, jet_radius, "the energy mover's distance")
     rows = _padded(first, normalise)
     columns = rows if second is None else _padded(second, normalise)
