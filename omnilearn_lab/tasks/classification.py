@@ -14,7 +14,7 @@ from torch import nn
 from omnilearn_lab.config import to_mapping
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics
-from omnilearn_lab.models import PET, Batch, PETConfig, load_checkpoint
+from omnilearn_lab.models import PET, Batch, PETConfig, load_checkpoint, load_published
 from omnilearn_lab.training import Batches, Classification, History, Run, TrainConfig, Trainer
 
 __all__ = [
@@ -87,11 +87,16 @@ class ClassifierResult:
 
 
 def make_model(settings: ClassifierSettings) -> PET:
-    """Return the network to train: new weights from the seed, or a checkpoint's with new heads."""
+    """Return the network to train: new weights from the seed, or a checkpoint's with new heads.
+
+    Published weights (``.h5``, ``.pt``) are read as well as ours.
+    """
     torch.manual_seed(settings.training.seed)
     if settings.init == "scratch":
         return PET(PETConfig.named(settings.size, n_classes=settings.n_classes))
-    return load_checkpoint(settings.init, n_classes=settings.n_classes)
+    is_published = settings.init.endswith((".h5", ".pt"))
+    read = load_published if is_published else load_checkpoint
+    return read(settings.init, n_classes=settings.n_classes)
 
 
 def train_classifier(

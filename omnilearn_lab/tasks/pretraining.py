@@ -54,7 +54,7 @@ class PretrainConfig:
     seed: int = 1
     training: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            epochs=3,
+            epochs=2.5,
             batch_size=128,
             learning_rate=5e-4,
             warmup_epochs=0.1,

@@ -6,6 +6,7 @@ from omnilearn_lab.training.history import History
 from omnilearn_lab.training.losses import Classification, Generation, JointPretraining, Objective
 from omnilearn_lab.training.optimizers import Lion, cosine_schedule, make_optimizer, parameter_groups
 from omnilearn_lab.training.runs import Run, TrainingState, describe_environment
+from omnilearn_lab.training.streaming import Shard, StreamConfig, StreamingBatches
 from omnilearn_lab.training.trainer import Trainer, evaluate
 
 __all__ = [
@@ -17,6 +18,9 @@ __all__ = [
     "Lion",
     "Objective",
     "Run",
+    "Shard",
+    "StreamConfig",
+    "StreamingBatches",
     "TrainConfig",
     "Trainer",
     "TrainingState",

@@ -37,7 +37,8 @@ class TrainConfig:
     clip_norm
         Largest norm of the whole gradient; 0 switches clipping off.
     ema_decay
-        Decay of the exponential moving average of the weights, per update; 0 switches it off.
+        Decay of the exponential moving average of the weights, per update, reached after a warm-up of
+        9 / (1 - decay) updates; 0 switches it off.
     precision : {"fp32", "bf16"}
         bf16 runs matrix products in bfloat16 (autocast) and keeps weights in float32.
     accumulate

@@ -7,12 +7,12 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.models import Batch
@@ -22,6 +22,7 @@ from omnilearn_lab.training.history import History
 from omnilearn_lab.training.losses import Objective
 from omnilearn_lab.training.optimizers import cosine_schedule, make_optimizer
 from omnilearn_lab.training.runs import Run, TrainingState
+from omnilearn_lab.training.streaming import StreamingBatches
 
 __all__ = ["Trainer", "evaluate"]
 
@@ -40,7 +41,9 @@ class Trainer:
         Any module that ``objective`` understands; trained in place.
     objective
         See :mod:`omnilearn_lab.training.losses`.
-    train, validation : Batch
+    train : Batch or StreamingBatches
+        Packed jets in memory, or batches streamed from files.
+    validation : Batch
         Packed jets.
     config : TrainConfig
     run : Run, optional
@@ -65,14 +68,15 @@ class Trainer:
         self,
         model: nn.Module,
         objective: Objective,
-        train: Batch,
+        train: Batch | StreamingBatches,
         validation: Batch,
         config: TrainConfig,
         run: Run | None = None,
     ) -> None:
         self.model, self.objective, self.config, self.run = model, objective, config, run
         self.device = next(model.parameters()).device
-        self.batches = Batches(train, config.batch_size, seed=config.seed)
+        in_memory = isinstance(train, Batch)
+        self.batches = Batches(train, config.batch_size, seed=config.seed) if in_memory else train
         self.validation = Batches(validation, 4 * config.batch_size)
         self.optimizer = make_optimizer(model, config)
         self.average = _make_average(model, config.ema_decay)
@@ -164,9 +168,12 @@ class Trainer:
 
     def _micro_batches(self, step: int) -> Iterator[tuple[Batch, float]]:
         """Yield parts of the update's batch with their share of the loss."""
-        rows = torch.from_numpy(self.batches.rows(step))
-        for part in rows.chunk(self.config.accumulate):
-            yield select(self.batches.jets, part), len(part) / len(rows)
+        batch = self.batches.batch(step)
+        if self.config.accumulate == 1:
+            yield batch, 1.0
+            return
+        for rows in torch.arange(len(batch)).chunk(self.config.accumulate):
+            yield select(batch, rows), len(rows) / len(batch)
 
     def _set_learning_rate(self, step: int) -> None:
         scale = cosine_schedule(step, self.n_steps, self.n_warmup, self.config.final_lr_fraction)
@@ -301,4 +308,19 @@ def _randomness(seed: int, step: int, device: torch.device) -> Iterator[None]:
 def _make_average(model: nn.Module, decay: float) -> AveragedModel | None:
     if decay == 0:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=_Average(decay), use_buffers=True)
+
+
+@dataclass(frozen=True)
+class _Average:
+    """Exponential moving average whose memory grows with the number of updates, up to its decay.
+
+    Otherwise the random start would weigh on the average for the first 1 / (1 - decay) updates.
+    """
+
+    decay: float
+
+    def __call__(self, averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor) -> None:
+        n = int(n_averaged)
+        decay = min(self.decay, (1 + n) / (10 + n))
+        torch._foreach_lerp_(averaged, current, 1 - decay)
