@@ -19,6 +19,7 @@ __all__ = [
     "TimeEmbedding",
     "attend",
     "modulate",
+    "split_heads",
 ]
 
 
@@ -164,12 +165,12 @@ class Attention(nn.Module):
     def forward(self, rows: Tensor, packing: Packing) -> Tensor:
         """Let every row attend to all rows of its jet: (T, d) to (T, d)."""
         slots = packing.to_slots(self.qkv(rows))  # (S, 3 d)
-        mixed = [self._mix(group.take(slots), group) for group in packing.groups]
-        return self.out(packing.from_slots(torch.cat(mixed)))
-
-    def _mix(self, qkv: Tensor, group: Group) -> Tensor:
-        query, key, value = self._split(qkv)  # (G, H, m, d / H) each
-        return attend(query, key, value, group).transpose(1, 2).flatten(2).flatten(0, 1)
+        if slots.device.type == "cpu":
+            mixed = _AttendOnCPU.apply(slots, packing, self.n_heads)
+        else:
+            parts = zip(packing.blocks(slots), packing.groups, strict=True)
+            mixed = torch.cat([_join(attend(*self._split(qkv), group)).flatten(0, 1) for qkv, group in parts])
+        return self.out(packing.from_slots(mixed))
 
     def attend_token(self, rows: Tensor, packing: Packing) -> Tensor:
         """Let the first slot of every jet attend to all its rows: (T, d) to (B, d)."""
@@ -177,42 +178,88 @@ class Attention(nn.Module):
         slots = packing.to_slots(functional.linear(rows, weight[width:], bias[width:]))  # (S, 2 d)
         firsts = torch.cat([group.take(packing.slot_rows)[:, 0] for group in packing.groups])
         query = functional.linear(rows.index_select(0, firsts), weight[:width], bias[:width])
-        mixed, start = [], 0
-        for group in packing.groups:
-            stop = start + group.shape[0]
-            key, value = self._split(group.take(slots))
-            q = query[start:stop].view(-1, 1, self.n_heads, width // self.n_heads).transpose(1, 2)
-            mixed.append(attend(q, key, value, group).flatten(1))
-            start = stop
+        queries = query[:, None].split([group.shape[0] for group in packing.groups])
+        mixed = [
+            _join(attend(*self._split(q), *self._split(key_value), group)).flatten(0, 1)
+            for q, key_value, group in zip(queries, packing.blocks(slots), packing.groups, strict=True)
+        ]
         return self.out(torch.cat(mixed).index_select(0, packing.jet_slots))
 
     def _split(self, columns: Tensor) -> tuple[Tensor, ...]:
         """(G, m, k d) to k tensors (G, H, m, d / H)."""
-        head = self.out.in_features // self.n_heads
-        n_jets, length, _ = columns.shape
-        return columns.view(n_jets, length, -1, self.n_heads, head).permute(2, 0, 3, 1, 4).unbind(0)
+        return split_heads(columns, self.n_heads, self.out.in_features // self.n_heads).unbind(0)
+
+
+def split_heads(columns: Tensor, n_heads: int, head: int) -> Tensor:
+    """Put heads in front: (G, m, k H h) to (k, G, H, m, h)."""
+    return columns.view(*columns.shape[:2], -1, n_heads, head).permute(2, 0, 3, 1, 4)
+
+
+def _join(heads: Tensor) -> Tensor:
+    """(G, H, m, h) to (G, m, H h)."""
+    return heads.transpose(1, 2).flatten(2)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, group: Group) -> Tensor:
     """Scaled dot-product attention in a block: (G, H, q, h), (G, H, m, h) twice to (G, H, q, h)."""
-    bias = _key_bias(group, query.dtype)
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
-        # the fused kernel's bfloat16 backward pass is several times slower than these products
-        logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-        if bias is not None:
-            logits = logits + bias
-        return torch.softmax(logits, -1) @ value
+    bias = _key_bias(group)
+    bias = None if bias is None else bias.to(query.dtype)
     return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
 
 
-def _key_bias(group: Group, dtype: torch.dtype) -> Tensor | None:
+def _key_bias(group: Group) -> Tensor | None:
     """Additive logits (G, 1, 1, m): minus infinity in empty slots; None where nothing is to be added."""
     if group.key_bias is not None:
-        return group.key_bias[:, None, None, :].to(dtype)
+        return group.key_bias[:, None, None, :]
     if group.is_full:
         return None
-    zero = torch.zeros((), dtype=dtype, device=group.mask.device)
+    zero = torch.zeros((), device=group.mask.device)
     return torch.where(group.mask, zero, -torch.inf)[:, None, None, :]
+
+
+class _AttendOnCPU(torch.autograd.Function):
+    """Attention of all blocks, (S, 3 d) to (S, d), from plain products: on CPU faster than the fused kernel.
+
+    softmax(q k' / sqrt(h) + bias) v; the softmax in float32. The shares are kept for the backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, slots: Tensor, packing: Packing, n_heads: int) -> Tensor:
+        width = slots.shape[1] // 3
+        out = slots.new_empty(len(slots), width)
+        saved = []
+        for qkv, joined, group in zip(
+            packing.blocks(slots), packing.blocks(out), packing.groups, strict=True
+        ):
+            query, key, value = split_heads(qkv, n_heads, width // n_heads).contiguous().unbind(0)
+            logits = (query @ key.transpose(-1, -2)).to(torch.promote_types(slots.dtype, torch.float32))
+            logits.mul_(query.shape[-1] ** -0.5)
+            bias = _key_bias(group)
+            share = torch.softmax(logits if bias is None else logits.add_(bias), -1).to(slots.dtype)
+            mixed = share @ value
+            joined.copy_(_join(mixed))
+            saved += [query, key, value, share, mixed]
+        ctx.save_for_backward(*saved)
+        ctx.packing, ctx.n_heads = packing, n_heads
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        packing, saved = ctx.packing, iter(ctx.saved_tensors)
+        width = gradient.shape[1]
+        d_slots = gradient.new_empty(len(gradient), 3 * width)
+        heads = ctx.n_heads, width // ctx.n_heads
+        for d_joined, d_qkv in zip(packing.blocks(gradient), packing.blocks(d_slots), strict=True):
+            query, key, value, share, mixed = (next(saved) for _ in range(5))
+            d_mixed = split_heads(d_joined, *heads)[0].contiguous()
+            along = (d_mixed * mixed).sum(-1, keepdim=True)
+            d_logits = (d_mixed @ value.transpose(-1, -2)).sub_(along).mul_(share)
+            d_logits.mul_(heads[1] ** -0.5)
+            d_query, d_key, d_value = split_heads(d_qkv, *heads).unbind(0)
+            d_query.copy_(d_logits @ key)
+            d_key.copy_(d_logits.transpose(-1, -2) @ query)
+            d_value.copy_(share.transpose(-1, -2) @ d_mixed)
+        return d_slots, None, None
 
 
 class TimeEmbedding(nn.Module):
