@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.jets import Jets
+
 from tests.conftest import random_jets
 
 

@@ -1,0 +1,66 @@
+"""Notebooks: hygiene in milliseconds, and each one from top to bottom in profile ``smoke``."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from omnilearn_lab.tasks.notebooks import NotebookError, execute_notebook, find_notebooks
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = find_notebooks(FOLDER)
+
+
+def code_cells(path):
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS.values(), ids=NOTEBOOKS.keys())
+def test_hygiene(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = code_cells(path)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert path.stat().st_size < 300_000
+    assert all(not c.outputs and c.execution_count is None for c in cells)
+    assert [c.metadata.get("tags") for c in cells].count(["parameters"]) == 1
+    assert 'profile = "quick"' in cells[0].source
+    text = path.read_text()
+    assert not re.search(r"/(home|root|work|Users)/", text), "a path of one machine"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS.values(), ids=NOTEBOOKS.keys())
+def test_cells_are_thin(path):
+    cells = code_cells(path)
+    lengths = sorted(len([line for line in c.source.splitlines() if line.strip()]) for c in cells)
+    assert lengths[-1] <= 15
+    assert lengths[len(lengths) // 2] <= 6
+    assert not any(re.search(r"^(def|class) ", c.source, re.M) for c in cells)
+    n_text = sum(c.cell_type == "markdown" for c in nbformat.read(path, as_version=4).cells)
+    assert n_text >= 0.6 * len(cells)
+
+
+@pytest.mark.nb
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_smoke(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path))
+    done = execute_notebook(name, "smoke", folder=FOLDER, progress=False)
+    assert done.seconds < 120
+    results = json.loads((done.directory / "results.json").read_text())
+    assert results["profile"] == "smoke"
+    assert results["source"] in ("simulated", "published")
+    assert list(done.directory.glob("*.png"))
+    assert (done.directory / f"{name}.html").is_file()
+
+
+def test_failing_cell_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path / "results"))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    notebook.cells[0].metadata.tags = ["parameters"]
+    nbformat.write(notebook, tmp_path / "00_broken.ipynb")
+    with pytest.raises(NotebookError, match="00_broken.*ZeroDivisionError"):
+        execute_notebook("00_broken", "smoke", folder=tmp_path, progress=False)
