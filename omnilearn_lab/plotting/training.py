@@ -38,6 +38,7 @@ _X_LABELS = {
     "jets": "Jets seen",
 }
 _LOSS = "val_loss"
+_LEGEND_ROOM = 0.2
 _HISTORY_COLUMNS = {"epochs": "epoch", "steps": "step"}
 
 
@@ -177,6 +178,7 @@ def scaling_curve(
             color="0.3",
         )
     ax.set(xlabel=x_label, ylabel=y_label, xscale="log")
+    ax.margins(y=_LEGEND_ROOM)
     ax.legend()
     experiment_label(ax, source)
     text = ", ".join(

@@ -8,8 +8,8 @@ import numpy as np
 import omnilearn_lab.catalog
 import pytest
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.plotting.gallery import build_gallery, main
-from omnilearn_lab.plotting.gallery_examples import gallery_examples
+from omnilearn_lab.plotting import gallery, loss_curves
+from omnilearn_lab.plotting.gallery_examples import Example, gallery_examples
 from omnilearn_lab.plotting.gallery_models import Regression, smear, unfold_iteratively
 
 from .test_data import FIGURES
@@ -49,21 +49,31 @@ def test_every_figure_function_is_shown(toy_catalog):
         assert example.figure.figure_data.tables
 
 
-@pytest.mark.slow
-def test_page_links_only_files_that_exist(toy_catalog, tmp_path):
-    page = build_gallery(tmp_path, n_jets=400)
+def test_page_links_only_files_that_exist(tmp_path, monkeypatch):
+    figures = {"small": ([1, 2], [0.5, 0.4]), "second": ([1, 2], [0.6, 0.4])}
+    examples = [
+        Example(k, "loss_curves", "A <caption> & more.", loss_curves({k: v})) for k, v in figures.items()
+    ]
+    monkeypatch.setattr(gallery, "gallery_examples", lambda *_: ("about", examples))
+    page = gallery.build_gallery(tmp_path, n_jets=400)
     text = page.read_text()
     links = set(re.findall(r'(?:src|href)="([^"]+)"', text))
-    assert len(links) >= 3 * len(FIGURES)
+    assert len(links) == 3 * 2
     for link in links:
         assert (tmp_path / link).is_file(), link
-    assert text.count("<img ") == text.count(' alt="')
+    assert text.count("<img ") == text.count(' alt="') == 2
+    assert "A &lt;caption&gt; &amp; more." in text
 
 
-@pytest.mark.slow
-def test_command_line(toy_catalog, tmp_path):
-    main([str(tmp_path / "page"), "--jets", "400"])
-    assert (tmp_path / "page" / "index.html").is_file()
+def test_command_line(monkeypatch):
+    asked = []
+    monkeypatch.setattr(gallery, "build_gallery", lambda *args, **options: asked.append((args, options)))
+    gallery.main(["page", "--jets", "400"])
+    gallery.main([])
+    assert asked == [
+        (("page",), {"n_jets": 400, "seed": 1}),
+        (("results/gallery",), {"n_jets": 4000, "seed": 1}),
+    ]
 
 
 def test_regression_separates_and_its_ratio_reweights():

@@ -8,6 +8,7 @@ import hist
 import numpy as np
 import pytest
 from omnilearn_lab.errors import FigureError
+from omnilearn_lab.metrics import triangular_discriminator
 from omnilearn_lab.plotting import (
     COMPARISON,
     HistogramAxis,
@@ -30,6 +31,18 @@ def test_discriminator_by_hand():
     delta, floor = triangular(a, b)
     assert delta == pytest.approx(0.5 * (0.25**2 / 1.25 + 0.25**2 / 0.75))
     assert floor == pytest.approx(2 / 4 * (1 / 4 + 1 / 2))
+
+
+def test_discriminator_and_floor_agree_with_the_metric():
+    rng, axis = np.random.default_rng(0), HistogramAxis("x", np.linspace(-3, 3, 21))
+    a, b, weights = rng.normal(0, 1, 900), rng.normal(0.3, 1, 700), rng.uniform(0.5, 2, 700)
+    inside = np.abs(b) < 3
+    filled = fill_histogram(b[inside], axis, weights=weights[inside])
+    a = a[np.abs(a) < 3]
+    expected = triangular_discriminator(a, b[inside], axis.edges, weights=(None, weights[inside]))
+    delta, floor = triangular(filled, fill_histogram(a, axis))
+    assert 1000 * delta == pytest.approx(expected.value)
+    assert 1000 * floor == pytest.approx(expected.floor)
 
 
 def test_discriminator_is_zero_for_equal_and_one_for_disjoint_samples():
