@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 
 from omnilearn_lab.simulation.quiet import quiet_stdout
 
@@ -15,6 +17,20 @@ def test_output_of_c_code_is_dropped_and_python_text_kept(capfd):
         os.write(1, b"banner ")
     os.write(1, b"after")
     assert capfd.readouterr().out == "before after"
+
+
+def test_threads_do_not_leave_standard_output_closed(capfd):
+    def hold(seconds):
+        with quiet_stdout():
+            time.sleep(seconds)
+
+    threads = [threading.Thread(target=hold, args=(s,)) for s in (0.02, 0.06, 0.03)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(1, b"still here")
+    assert capfd.readouterr().out == "still here"
 
 
 def test_a_simulation_writes_nothing_to_standard_output():

@@ -57,6 +57,14 @@ def test_any_executor_will_do(jets):
         assert same(simulate(FAST, 40, seed=3, workers=executor, progress=False), jets)
 
 
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_jets(jets):
+    distributed = pytest.importorskip("distributed")
+    options = {"processes": False, "n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with distributed.Client(**options) as client:
+        assert same(simulate(FAST, 40, seed=3, workers=client, progress=False), jets)
+
+
 def test_other_seeds_give_other_jets(jets):
     other = simulate(FAST, 40, seed=4, **SETTINGS)
     assert len(np.intersect1d(other.jet["pt"], jets.jet["pt"])) == 0
