@@ -73,7 +73,14 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, n_in: int, n_hidden: int, n_out: int, *, norms: str = "inner", bias: bool = True, exact_input: bool = False
+        self,
+        n_in: int,
+        n_hidden: int,
+        n_out: int,
+        *,
+        norms: str = "inner",
+        bias: bool = True,
+        exact_input: bool = False,
     ) -> None:
         super().__init__()
         self.norm_in = DynamicTanh(n_in) if norms == "both" else None
@@ -181,7 +188,9 @@ class TokenBlock(nn.Module):
         queries = linear(tokens, attention.qkv.weight[:width])
         parts = packing.split(linear(slots, attention.qkv.weight[width:]))
         mixed = []
-        for query, part, bias in zip(queries.split([len(part) for part in parts]), parts, biases, strict=True):
+        for query, part, bias in zip(
+            queries.split([len(part) for part in parts]), parts, biases, strict=True
+        ):
             key, value = part.chunk(2, -1)
             heads = [x.unflatten(-1, (attention.n_heads, -1)).transpose(1, 2) for x in (query, key, value)]
             out = functional.scaled_dot_product_attention(*heads, attn_mask=bias.to(query.dtype))
@@ -238,5 +247,7 @@ def in_chunks(function: Callable[..., Tensor], *inputs: Tensor, size: int = CHUN
         return function(*inputs)
     pieces = zip(*(x.split(size) for x in inputs), strict=True)
     if torch.is_grad_enabled():
-        return torch.cat([checkpoint(function, *p, use_reentrant=False, preserve_rng_state=False) for p in pieces])
+        return torch.cat(
+            [checkpoint(function, *p, use_reentrant=False, preserve_rng_state=False) for p in pieces]
+        )
     return torch.cat([function(*p) for p in pieces])

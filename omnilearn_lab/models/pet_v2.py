@@ -227,7 +227,9 @@ class BodyV2(nn.Module):
     def particles(self, batch: Batch) -> Tensor:
         """Embedding of each particle in front of the blocks, (T, d)."""
         features, packing = batch.features, batch.packing
-        neighbors = nearest_neighbors(features[:, :N_COORDINATES], packing, n_neighbors=self.config.n_neighbors)
+        neighbors = nearest_neighbors(
+            features[:, :N_COORDINATES], packing, n_neighbors=self.config.n_neighbors
+        )
         rows = at_least_float32(self.embedding(features)) + self.local(features, neighbors)
         if self.species is not None:
             rows = rows + self.drop(self.species(required(batch, "pid").long()), packing)
@@ -264,8 +266,10 @@ def required(batch: Batch, name: str) -> Tensor:
     """Return a field of the batch that this network needs."""
     value = getattr(batch, name)
     if value is None:
-        raise ConfigError(f"this PETv2 needs the field '{name}' of the batch, which has none: give it, or change "
-                          "n_species, n_extra or n_condition in the configuration")
+        raise ConfigError(
+            f"this PETv2 needs the field '{name}' of the batch, which has none: give it, or change "
+            "n_species, n_extra or n_condition in the configuration"
+        )
     return value
 
 

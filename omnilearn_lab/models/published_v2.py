@@ -155,7 +155,9 @@ def _shape(part: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
     return tuple(part[name].shape)
 
 
-def _mode(body: Mapping[str, Tensor], classifier: Mapping[str, Tensor], generator: Mapping[str, Tensor]) -> str:
+def _mode(
+    body: Mapping[str, Tensor], classifier: Mapping[str, Tensor], generator: Mapping[str, Tensor]
+) -> str:
     if "MPFourier.freqs" in body:
         return "pretrain" if classifier else "generator"
     if generator:
@@ -178,7 +180,9 @@ def _n_heads(body: Mapping[str, Tensor], width: int) -> int:
         return _shape(body, "interaction.mlp.fc2.weight")[0]
     known = {size["width"]: size["n_heads"] for size in SIZES.values()}
     if width not in known:
-        raise CheckpointError(f"no shape tells the number of heads of this checkpoint (width {width}): give n_heads")
+        raise CheckpointError(
+            f"no shape tells the number of heads of this checkpoint (width {width}): give n_heads"
+        )
     return known[width]
 
 
@@ -228,7 +232,9 @@ def load_weights_v2(model: PETv2, path: str | Path, *, weights: str = "live") ->
     """
     tensors = _collect(read_published_v2(path), model, weights)
     own = model.state_dict()
-    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    fitting = {
+        name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape
+    }
     hard = [text for name, text in _differences(own, tensors).items() if not _may_differ(name, own, tensors)]
     if hard:
         raise CheckpointError(f"{path} does not fit this model:\n  " + "\n  ".join(hard))
@@ -278,14 +284,18 @@ def _to_parts(model: PETv2, parts: Mapping[str, str]) -> dict[str, dict[str, Ten
 def _collect(checkpoint: Mapping[str, Any], model: PETv2, weights: str) -> dict[str, Tensor]:
     """Tensors of the checkpoint by our names; names without counterpart keep the published one."""
     if weights not in WEIGHTS:
-        raise CheckpointError(f"a published checkpoint has no weights '{weights}'; {nearest(weights, WEIGHTS)}")
+        raise CheckpointError(
+            f"a published checkpoint has no weights '{weights}'; {nearest(weights, WEIGHTS)}"
+        )
     ours = {published_name(name): name for name in model.state_dict()}
     tensors = {}
     for part, title in PARTS.items():
         if weights == "ema" and part in EMA_PARTS and title in checkpoint:
             title = EMA_PARTS[part]
             if title not in checkpoint:
-                raise CheckpointError(f"the checkpoint has no averaged weights '{title}': load weights='live'")
+                raise CheckpointError(
+                    f"the checkpoint has no averaged weights '{title}': load weights='live'"
+                )
         for name, value in (checkpoint.get(title) or {}).items():
             tensors[ours.get((part, name), _untranslated(part, name))] = value
     return tensors
