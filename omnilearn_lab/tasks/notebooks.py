@@ -13,6 +13,8 @@ from typing import Any
 from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest
 from omnilearn_lab.tasks.results import results_directory
 
+_STATIC_FORMATS = ("text/html", "image/svg+xml", "image/png", "text/markdown", "text/latex", "text/plain")
+
 __all__ = ["ExecutedNotebook", "NotebookError", "execute_notebook", "find_notebooks"]
 
 
@@ -123,9 +125,12 @@ def execute_notebook(
 
 
 def _write_html(notebook: Path) -> None:
+    """Write a page that needs no kernel: widgets appear as the pictures they offer beside themselves."""
     from nbconvert import HTMLExporter
+    from traitlets.config import Config
 
-    body, _ = HTMLExporter().from_filename(str(notebook))
+    config = Config({"HTMLExporter": {"display_data_priority": list(_STATIC_FORMATS)}})
+    body, _ = HTMLExporter(config=config).from_filename(str(notebook))
     notebook.with_suffix(".html").write_text(body)
 
 
