@@ -87,7 +87,9 @@ def simulate(
 
     Examples
     --------
-    >>> jets = simulate("h1_dis", 20, workers=1, progress=False)   # doctest: +SKIP
+    >>> jets = simulate("h1_dis", 4, workers=1, progress=False)
+    >>> len(jets), jets.class_names
+    (4, ('djangoh_like', 'rapgap_like'))
     """
     chosen = recipe(what) if isinstance(what, str) else what
     return _simulate_levels(chosen, n_jets, seed, workers=workers, cache=cache, progress=progress)[

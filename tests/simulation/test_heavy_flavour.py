@@ -88,15 +88,18 @@ def test_flavour_jets_look_like_flavour_jets():
     flavour = jets.label[jets.jet_index]
     origin = jets.particles["origin"]
     assert set(np.unique(origin)) == {2, 3, 4, 5, 6, 7}
-    assert (np.isin(origin[flavour == 2], (3, 4))).mean() == pytest.approx(0.56, abs=0.06)
-    assert (origin[flavour == 0] == 2).mean() == pytest.approx(0.92, abs=0.03)
+    # Without underlying event and within |d0| < 3.5 mm, the shares of b tracks (0.56 with it) and of primary
+    # tracks in light jets (0.92 without the cut) can only be larger, those of large d0 only smaller.
+    assert 0.55 < np.isin(origin[flavour == 2], (3, 4)).mean() < 0.68
+    assert 0.92 < (origin[flavour == 0] == 2).mean() < 0.99
     large = np.abs(jets.particles["d0"]) > 0.2
-    assert [large[flavour == f].mean() for f in (0, 1, 2)] == pytest.approx([0.065, 0.11, 0.29], abs=0.05)
+    light, charm, beauty = (large[flavour == f].mean() for f in (0, 1, 2))
+    assert 0.02 < light < 0.065 and light < charm < 0.11 and 0.2 < beauty < 0.31
     from_b = np.isin(origin, (3, 4)) & large
-    assert (jets.particles["lifetime_d0"][from_b] > 0).mean() > 0.75  # decays lie in front
+    assert (jets.particles["lifetime_d0"][from_b] > 0).mean() > 0.8  # decays lie in front
     prompt = (origin == 2) & (flavour == 0)
     assert (jets.particles["lifetime_d0"][prompt] > 0).mean() == pytest.approx(0.5, abs=0.05)
     sign_z = jets.particles["lifetime_dz"][from_b & (np.abs(jets.particles["dz"]) > 0.5)] > 0
-    assert sign_z.mean() > 0.6
+    assert sign_z.mean() > 0.8
     assert (jets.particles["charge"] != 0).all() and jets.counts.max() <= 40
     assert jets.particles["pt"].min() > 0.5
