@@ -136,10 +136,11 @@ class Jets:
         pt = np.hypot(px, py)
         total = np.add.reduceat(momenta, offsets[:-1], axis=0)
         axis = _jet_kinematics(total) | {k: np.asarray(v) for k, v in (jet or {}).items()}
-        counts = np.diff(offsets)
+        # relative to the axis as it will be stored, so that the two add up to the particle's direction
+        eta, phi = (np.repeat(axis[n].astype(np.float32), np.diff(offsets)) for n in ("eta", "phi"))
         with np.errstate(divide="ignore", invalid="ignore"):
-            deta = np.arcsinh(pz / pt) - np.repeat(axis["eta"], counts)
-        dphi = np.arctan2(py, px) - np.repeat(axis["phi"], counts)
+            deta = np.arcsinh(pz / pt) - eta
+        dphi = np.arctan2(py, px) - phi
         columns = {"deta": deta, "dphi": dphi, "pt": pt, "energy": energy, **(particles or {})}
         return cls.build(columns, offsets, axis, **labels)
 
