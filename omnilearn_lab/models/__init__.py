@@ -23,6 +23,9 @@ _NAMES = {
     "JointOutput": "pet",
     "cosine_level": "diffusion",
     "perturb": "diffusion",
+    "DijetClassifier": "dijet",
+    "DijetConfig": "dijet",
+    "DijetGenerator": "dijet",
     "JetGenerator": "jet_generator",
     "JetGeneratorConfig": "jet_generator",
     "perturb_jets": "jet_generator",
@@ -34,6 +37,9 @@ _NAMES = {
 }
 
 __all__ = [
+    "DijetClassifier",
+    "DijetConfig",
+    "DijetGenerator",
     "JetGenerator",
     "JetGeneratorConfig",
     "perturb_jets",

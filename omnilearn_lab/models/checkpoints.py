@@ -35,6 +35,7 @@ MODELS = {
     "PETv2": ("omnilearn_lab.models.pet_v2", "PETv2", "PETv2Config"),
     "JetGenerator": ("omnilearn_lab.models.jet_generator", "JetGenerator", "JetGeneratorConfig"),
     "DijetClassifier": ("omnilearn_lab.models.dijet", "DijetClassifier", "DijetConfig"),
+    "DijetGenerator": ("omnilearn_lab.models.dijet", "DijetGenerator", "DijetConfig"),
 }
 
 
@@ -138,6 +139,8 @@ def load_checkpoint(
     changes = {"n_classes": n_classes, "n_jet_features": n_jet_features}
     changes = {key: value for key, value in changes.items() if value is not None}
     if changes:
+        if not hasattr(model, "replace_heads"):
+            raise CheckpointError(f"{path}: a {card['model']} has no heads to replace ({sorted(changes)})")
         model.replace_heads(**changes)
     return model.eval()
 
