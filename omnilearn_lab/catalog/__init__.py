@@ -4,8 +4,10 @@ from omnilearn_lab.catalog.entries import CatalogView, catalog, citation, entry,
 from omnilearn_lab.catalog.fetch import FetchOptions, fetch, verify
 from omnilearn_lab.catalog.load import LoadOptions, load
 from omnilearn_lab.catalog.local import FileStatus
+from omnilearn_lab.catalog.pairs import load_pairs
 from omnilearn_lab.catalog.schema import DataFile, DatasetEntry, json_schema, read_catalogue
 from omnilearn_lab.catalog.store import Store, open_store
+from omnilearn_lab.catalog.survey import SurveyRow, survey
 
 __all__ = [
     "CatalogView",
@@ -15,6 +17,7 @@ __all__ = [
     "FileStatus",
     "LoadOptions",
     "Store",
+    "SurveyRow",
     "catalog",
     "citation",
     "entry",
@@ -22,7 +25,9 @@ __all__ = [
     "files",
     "json_schema",
     "load",
+    "load_pairs",
     "open_store",
     "read_catalogue",
+    "survey",
     "verify",
 ]

@@ -16,7 +16,7 @@ from omnilearn_lab.catalog.store import open_store
 from omnilearn_lab.errors import CatalogError, DataFileError, nearest
 from omnilearn_lab.jets import Jets
 
-__all__ = ["LoadOptions", "load"]
+__all__ = ["LoadOptions", "Source", "check_request", "load"]
 
 log = logging.getLogger(__name__)
 Source = Literal["auto", "simulated", "published"]
@@ -106,7 +106,7 @@ def load(
     """
     options = options or LoadOptions()
     item = catalog(options.catalog_file)[name]
-    _check_request(name, item, split, source)
+    check_request(name, item, split, source)
     files(item, split, variant=options.variant)  # names an unknown variant
     if max_jets is not None and max_jets < 1:
         raise CatalogError(f"max_jets is {max_jets}; at least 1 is needed")
@@ -126,12 +126,17 @@ def load(
     jets = jets if options.max_particles is None else jets.truncate(options.max_particles)
     facts = {"dataset": name, "split": split, "source": used, "seed": seed}
     facts |= {"variant": options.variant} if options.variant else {}
-    same = len(item.classes) == len(jets.class_names)
-    names = item.classes if same else jets.class_names
-    return replace(jets, class_names=names, provenance={**jets.provenance, **facts})
+    return replace(jets, class_names=_class_names(item, jets, used), provenance={**jets.provenance, **facts})
 
 
-def _check_request(name: str, item: DatasetEntry, split: str, source: str) -> None:
+def _class_names(item: DatasetEntry, jets: Jets, used: str) -> tuple[str, ...]:
+    """The catalogue's class names, unless the stand-in has classes of its own."""
+    is_own = item.stand_in_keeps_names and used == "simulated"
+    return jets.class_names if is_own or len(item.classes) != len(jets.class_names) else item.classes
+
+
+def check_request(name: str, item: DatasetEntry, split: str, source: str) -> None:
+    """Refuse a split, source or variant that the dataset does not have; the message names the nearest."""
     if split not in item.splits:
         raise CatalogError(f"dataset '{name}' has no split '{split}'; {nearest(split, item.splits)}")
     if source not in get_args(Source):

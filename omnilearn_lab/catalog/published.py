@@ -17,7 +17,7 @@ from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.readers import Reader, make_reader
 
-__all__ = ["ARCHIVES", "PublishedFiles", "find_published", "load_published", "where_to_put"]
+__all__ = ["ARCHIVES", "PublishedFiles", "find_published", "load_published", "unpacked_name", "where_to_put"]
 
 log = logging.getLogger(__name__)
 ARCHIVES = (".tar", ".tar.gz", ".zip")
@@ -143,7 +143,17 @@ def load_published(found: PublishedFiles, *, max_jets: int | None = None, seed: 
         parts += _some_rows(found, path, wanted, rng)
     if not sum(map(len, parts)):
         raise DataFileError(f"no jets in {len(paths)} files such as '{paths[0]}'; are they complete?")
-    return Jets.concatenate(parts).shuffle(seed)[:max_jets]
+    return _shuffled(Jets.concatenate(parts), seed)[:max_jets]
+
+
+def _shuffled(jets: Jets, seed: int) -> Jets:
+    """Random order; two jets of one event (``rank`` 0 and 1) stay together, single ones are left out."""
+    if "rank" not in jets.jet:
+        return jets.shuffle(seed)
+    event, rank = jets.jet["event"], jets.jet["rank"]
+    first = np.flatnonzero((rank[:-1] == 0) & (rank[1:] == 1) & (event[:-1] == event[1:]))
+    first = np.random.default_rng(seed).permutation(first)
+    return jets[np.stack([first, first + 1], axis=1).ravel()]
 
 
 def _some_rows(found: PublishedFiles, path: Path, wanted: int | None, rng: np.random.Generator) -> list[Jets]:

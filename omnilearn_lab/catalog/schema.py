@@ -203,6 +203,7 @@ class DatasetEntry(_Strict):
     recipe: str | None = None
     recipe_variants: dict[str, str] = {}
     stand_in: str | None = None
+    stand_in_keeps_names: bool = False
     pitfalls: tuple[str, ...] = ()
 
 

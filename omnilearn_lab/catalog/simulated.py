@@ -40,6 +40,8 @@ class SimulatedSet:
         Number of jets.
     seed
         The seed that the user gave.
+    level
+        ``truth`` or ``detector``, for sets that hold the same jets at both levels.
     version
         Version of this package.
     """
@@ -49,6 +51,7 @@ class SimulatedSet:
     split: str
     n_jets: int
     seed: int
+    level: str = ""
     version: str = __version__
 
     @property
@@ -57,7 +60,8 @@ class SimulatedSet:
         from omnilearn_lab import simulation
 
         digest = simulation.recipe(self.recipe, profile=self.profile).digest()
-        name = f"{self.split}-n{self.n_jets}-seed{self.seed}-v{self.version}.h5"
+        level = f"-{self.level}" if self.level else ""
+        name = f"{self.split}-n{self.n_jets}-seed{self.seed}{level}-v{self.version}.h5"
         return f"simulated/{self.recipe}-{digest}/{name}"
 
 
@@ -112,7 +116,10 @@ def _simulate(wanted: SimulatedSet, folder: Path, arguments: Mapping[str, Any]) 
     seed = split_seed(wanted.seed, wanted.split)
     log.info("simulating %d jets of '%s' (%s)", wanted.n_jets, wanted.recipe, wanted.split)
     recipe = simulation.recipe(wanted.recipe, profile=wanted.profile)
-    return simulation.simulate(recipe, wanted.n_jets, seed=seed, cache=folder / "parts", **arguments)
+    if not wanted.level:
+        return simulation.simulate(recipe, wanted.n_jets, seed=seed, cache=folder / "parts", **arguments)
+    pairs = simulation.simulate_pairs(recipe, wanted.n_jets, seed=seed, cache=folder / "parts", **arguments)
+    return getattr(pairs, wanted.level)
 
 
 def _read(path: Path, wanted: SimulatedSet) -> Jets | None:

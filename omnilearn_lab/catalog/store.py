@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omnilearn_lab.errors import DataFileError
 
-__all__ = ["DATA_VARIABLE", "Store", "open_store"]
+__all__ = ["DATA_VARIABLE", "Store", "inside", "open_store"]
 
 DATA_VARIABLE = "OMNILEARN_LAB_DATA"
 """Environment variable that names the data folder."""
