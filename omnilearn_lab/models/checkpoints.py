@@ -7,7 +7,6 @@ import importlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,8 +71,7 @@ def save_checkpoint(
 
     Examples
     --------
-    >>> import tempfile
-    >>> from omnilearn_lab.models import PET, PETConfig
+    >>>     >>> from omnilearn_lab.models import PET, PETConfig
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = save_checkpoint(PET(PETConfig.named("tiny")), Path(folder) / "a.safetensors", {"seed": 1})
     ...     read_card(path)["seed"], load_checkpoint(path, n_classes=2).config.n_classes
@@ -279,11 +277,10 @@ def _stored(name: str, value: Tensor, half: bool) -> Tensor:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a temporary file beside the target, then rename it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
+        temporary.write_bytes(content)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

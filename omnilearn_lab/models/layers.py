@@ -168,7 +168,7 @@ class Attention(nn.Module):
         if slots.device.type == "cpu":
             mixed = _AttendOnCPU.apply(slots, packing, self.n_heads)
         else:
-            parts = zip(packing.blocks(slots), packing.groups, strict=True)
+            parts = zip(packing.split(slots), packing.groups, strict=True)
             mixed = torch.cat([_join(attend(*self._split(qkv), group)).flatten(0, 1) for qkv, group in parts])
         return self.out(packing.from_slots(mixed))
 
@@ -181,7 +181,7 @@ class Attention(nn.Module):
         queries = query[:, None].split([group.shape[0] for group in packing.groups])
         mixed = [
             _join(attend(*self._split(q), *self._split(key_value), group)).flatten(0, 1)
-            for q, key_value, group in zip(queries, packing.blocks(slots), packing.groups, strict=True)
+            for q, key_value, group in zip(queries, packing.split(slots), packing.groups, strict=True)
         ]
         return self.out(torch.cat(mixed).index_select(0, packing.jet_slots))
 
@@ -228,9 +228,7 @@ class _AttendOnCPU(torch.autograd.Function):
         width = slots.shape[1] // 3
         out = slots.new_empty(len(slots), width)
         saved = []
-        for qkv, joined, group in zip(
-            packing.blocks(slots), packing.blocks(out), packing.groups, strict=True
-        ):
+        for qkv, joined, group in zip(packing.split(slots), packing.split(out), packing.groups, strict=True):
             query, key, value = split_heads(qkv, n_heads, width // n_heads).contiguous().unbind(0)
             logits = (query @ key.transpose(-1, -2)).to(torch.promote_types(slots.dtype, torch.float32))
             logits.mul_(query.shape[-1] ** -0.5)
@@ -249,7 +247,7 @@ class _AttendOnCPU(torch.autograd.Function):
         width = gradient.shape[1]
         d_slots = gradient.new_empty(len(gradient), 3 * width)
         heads = ctx.n_heads, width // ctx.n_heads
-        for d_joined, d_qkv in zip(packing.blocks(gradient), packing.blocks(d_slots), strict=True):
+        for d_joined, d_qkv in zip(packing.split(gradient), packing.split(d_slots), strict=True):
             query, key, value, share, mixed = (next(saved) for _ in range(5))
             d_mixed = split_heads(d_joined, *heads)[0].contiguous()
             along = (d_mixed * mixed).sum(-1, keepdim=True)

@@ -163,14 +163,6 @@ class Packing:
         """Repeat each jet's value for its rows: (B, ...) to (T, ...)."""
         return values.index_select(0, self.jet)
 
-    def blocks(self, slots: Tensor) -> list[Tensor]:
-        """Views of the blocks of an array over slots, (S, ...) to (jets, length, ...) each.
-
-        Under autograd this is cheaper than taking the blocks one by one, as the gradients are joined once.
-        """
-        parts = slots.split([group.mask.numel() for group in self.groups])
-        return [p.view(*group.shape, *slots.shape[1:]) for p, group in zip(parts, self.groups, strict=True)]
-
     def to_slots(self, values: Tensor) -> Tensor:
         """Lay rows out in slots: (T, ...) to (S, ...); empty slots repeat a row of their jet."""
         return _ToSlots.apply(values, self)
