@@ -37,8 +37,8 @@ def test_the_seed_fixes_choice_and_order(tmp_path, options):
 
 @pytest.fixture
 def jetclass(tmp_path):
-    """Three processes with four files each, as unpacked from two archives."""
-    for number in range(4):
+    """Three processes with two files each, as unpacked from two archives."""
+    for number in range(2):
         folder = tmp_path / "jetclass" / f"JetClass_Pythia_train_100M_part{number % 2}" / "Pythia"
         folder.mkdir(parents=True, exist_ok=True)
         for label, process in enumerate(("ZJetsToNuNu", "HToBB", "HToCC")):
@@ -49,13 +49,13 @@ def jetclass(tmp_path):
 def test_all_processes_are_mixed(jetclass, options):
     jets = load("jetclass", "train", max_jets=30, options=options)
     assert np.bincount(jets.label).tolist() == [10, 10, 10]
-    assert len(load("jetclass", "train", options=options)) == 144
+    assert len(load("jetclass", "train", options=options)) == 72
 
 
 def test_few_files_still_cover_all_processes(jetclass, monkeypatch):
     monkeypatch.setattr("omnilearn_lab.catalog.published._FILES_PER_LOAD", 3)
     found = find_published("jetclass", entry("jetclass"), "train", Store(jetclass))
-    assert len(found.paths) == 12
+    assert len(found.paths) == 6
     assert np.bincount(load_published(found, max_jets=6).label).tolist() == [2, 2, 2]
 
 
