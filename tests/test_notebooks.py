@@ -61,6 +61,7 @@ def test_failing_cell_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path / "results"))
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
     notebook.cells[0].metadata.tags = ["parameters"]
+    notebook.metadata = nbformat.read(next(iter(NOTEBOOKS.values())), as_version=4).metadata
     nbformat.write(notebook, tmp_path / "00_broken.ipynb")
     with pytest.raises(NotebookError, match="00_broken.*ZeroDivisionError"):
         execute_notebook("00_broken", "smoke", folder=tmp_path, progress=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -129,8 +130,10 @@ def _write_html(notebook: Path) -> None:
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    config = Config({"HTMLExporter": {"display_data_priority": list(_STATIC_FORMATS)}})
-    body, _ = HTMLExporter(config=config).from_filename(str(notebook))
+    config = Config({"NbConvertBase": {"display_data_priority": list(_STATIC_FORMATS)}})
+    exporter = HTMLExporter(config=config)
+    exporter.log.setLevel(logging.ERROR)  # its page template drops the alternative texts we give, and warns
+    body, _ = exporter.from_filename(str(notebook))
     notebook.with_suffix(".html").write_text(body)
 
 
