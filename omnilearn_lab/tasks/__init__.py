@@ -25,6 +25,7 @@ _NAMES = {
     "compare": "comparison",
     "convert_dataset": "conversion",
     "convert_files": "conversion",
+    "evenly": "conversion",
     "execute_notebook": "notebooks",
     "open_executor": "executors",
     "predict": "classification",

@@ -18,7 +18,7 @@ from omnilearn_lab.readers import ConvertOptions, Reader, convert
 from omnilearn_lab.simulation import usable_cores
 from omnilearn_lab.simulation.workers import WorkerPool
 
-__all__ = ["DatasetConversion", "convert_dataset", "convert_files"]
+__all__ = ["DatasetConversion", "convert_dataset", "convert_files", "evenly"]
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,8 @@ class DatasetConversion:
         Data folder; see :func:`omnilearn_lab.catalog.open_store`.
     catalog_file
         A catalogue file of the user's own.
-    variant
-        Another version of the published files.
+    drop_bad_jets
+        Leave out jets that are not valid, with a logged count, instead of stopping at the first.
     options : ConvertOptions
         With ``max_jets``, everything goes into one file.
 
@@ -46,7 +46,7 @@ class DatasetConversion:
 
     data_dir: str | os.PathLike[str] | None = None
     catalog_file: str | os.PathLike[str] | None = None
-    variant: str | None = None
+    drop_bad_jets: bool = False
     options: ConvertOptions = field(default_factory=ConvertOptions)
 
 
@@ -56,8 +56,8 @@ def convert_dataset(
     """Convert the published files of a dataset that are on this machine.
 
     The copy lies in ``<data>/<name>/ml_ready/<split>/``, where :func:`omnilearn_lab.catalog.load`
-    looks first. The folder appears under its name only when all files are there; an interrupted
-    conversion goes on with the files that are missing.
+    looks first; of a dataset with variants it is the default one. The folder appears under its name
+    only when all files are there; an interrupted conversion goes on with the files that are missing.
 
     Parameters
     ----------
@@ -86,21 +86,33 @@ def convert_dataset(
     store = open_store(config.data_dir)
     if done := store.find(f"{name}/{CONVERTED}/{split}"):
         raise DataFileError(f"'{name}/{split}' was converted before; delete '{done}' to do it again")
-    found = find_published(name, item, split, store, variant=config.variant)
+    found = find_published(name, item, split, store)
     if found is None:
         raise DataFileError(where_to_put(name, item, split, store))
     folder = store.target(f"{name}/{CONVERTED}/{split}")
     unfinished = folder.with_name(f"{split}.unfinished")
     unfinished.mkdir(parents=True, exist_ok=True)
+    reader = replace(found.reader, bad_jets="drop") if config.drop_bad_jets else found.reader
     options = replace(config.options, fraction=found.fraction)
     if options.max_jets is None:
-        convert_files(found.paths, unfinished, found.reader, options=options, workers=workers)
+        convert_files(found.paths, unfinished, reader, options=options, workers=workers)
     else:
-        share = -(-options.max_jets // len(found.paths))  # rows per turn, so that every file has its turn
-        options = replace(options, chunk=min(options.chunk, share))
-        convert(found.paths, unfinished / "jets.h5", found.reader, options=options)
+        convert(found.paths, unfinished / "jets.h5", reader, options=evenly(options, len(found.paths)))
     unfinished.replace(folder)
     return folder
+
+
+def evenly(options: ConvertOptions, n_files: int) -> ConvertOptions:
+    """Return options with which a limited number of jets comes from all files in equal parts.
+
+    Examples
+    --------
+    >>> evenly(ConvertOptions(max_jets=1000), 10).chunk
+    100
+    """
+    if options.max_jets is None:
+        return options
+    return replace(options, chunk=min(options.chunk, -(-options.max_jets // n_files)))
 
 
 def convert_files(

@@ -1,0 +1,34 @@
+"""The command line: the same things as in the notebooks, for terminals and batch nodes."""
+
+from __future__ import annotations
+
+import logging
+
+import typer
+
+from omnilearn_lab.cli import data, pretrain, run, verify
+from omnilearn_lab.cli.display import show_error
+from omnilearn_lab.errors import OmniLearnLabError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="OmniLearn and OmniLearned, the jet foundation models, from the command line.",
+)
+app.command()(run.run)
+app.command()(data.simulate)
+app.command()(pretrain.pretrain)
+app.add_typer(verify.data_app, name="data")
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes one line and exit status 1."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except OmniLearnLabError as error:
+        show_error(error)
+        raise SystemExit(1) from None

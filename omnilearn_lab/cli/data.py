@@ -1,0 +1,217 @@
+"""``omnilearn-lab data``: the catalogue, published files, stand-ins and conversions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from omnilearn_lab.cli.display import make_table, say, shorten, show, show_json
+from omnilearn_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from omnilearn_lab.catalog import DatasetEntry
+    from omnilearn_lab.readers import ConvertOptions, Reader
+
+__all__ = ["convert", "data_app", "fetch", "info", "list_datasets", "print_citation", "simulate"]
+
+data_app = typer.Typer(no_args_is_help=True, help="The data catalogue: look, fetch, simulate, convert.")
+
+Dataset = Annotated[str, typer.Argument(help="a dataset of the catalogue")]
+Split = Annotated[str | None, typer.Option(help="train, val or test")]
+Variant = Annotated[str | None, typer.Option(help="another version of the dataset, such as herwig")]
+DataDir = Annotated[Path | None, typer.Option(help="data folder; else OMNILEARN_LAB_DATA, else the cache")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+Workers = Annotated[int | None, typer.Option(help="processes; all usable cores by default")]
+Dask = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="scheduler of a Dask cluster to use instead")
+]
+Output = Annotated[Path, typer.Argument(help="HDF5 file to write")]
+Slots = Annotated[int, typer.Option(help="slots per jet; the softest particles beyond are dropped")]
+
+
+@data_app.command("list")
+def list_datasets(as_json: AsJson = False) -> None:
+    """List all datasets: what they are, how large, and what stands for them offline."""
+    from omnilearn_lab.catalog import catalog
+
+    heads, rows = ("name", "title", "kind", "published jets", "GB", "simulated stand-in"), catalog().rows()
+    if as_json:
+        show_json([dict(zip(heads, row, strict=True)) for row in rows])
+    else:
+        show(make_table("datasets", heads, rows))
+
+
+@data_app.command()
+def info(name: Dataset, as_json: AsJson = False) -> None:
+    """Tell everything that is known about a dataset."""
+    from omnilearn_lab.catalog import entry
+
+    item = entry(name)
+    if as_json:
+        show_json({"name": name, **item.model_dump(mode="json")})
+    else:
+        show(make_table(f"{name}: {item.title}", ("", ""), _facts(item)))
+
+
+def _facts(item: DatasetEntry) -> list[tuple[str, str]]:
+    from omnilearn_lab.catalog import files
+
+    here = files(item)
+    names = (
+        f"{len(here)}: {here[0].name} ... {here[-1].name}" if len(here) > 1 else "".join(f.name for f in here)
+    )
+    variants = sorted({group.variant for group in item.files if group.variant} | set(item.recipe_variants))
+    splits = [f"{name} {split.jets:,} jets" if split.jets else name for name, split in item.splits.items()]
+    facts = {
+        "physics": item.physics,
+        "selection": item.selection,
+        "kind": f"{item.kind}, {item.availability.replace('_', ' ')}",
+        "classes": ", ".join(item.classes),
+        "splits": ", ".join(splits),
+        "files": names + (f" ({item.size_gb:g} GB)" if item.size_gb else ""),
+        "variants": ", ".join(variants),
+        "reader": item.reader,
+        "record": item.record or (f"https://doi.org/{item.doi}" if item.doi else ""),
+        "licence": item.licence,
+        "stand-in": item.stand_in or "",
+        "results in": item.table or "",
+        "mind": "\n".join(f"- {pitfall}" for pitfall in item.pitfalls),
+    }
+    return [(head, text) for head, text in facts.items() if text]
+
+
+@data_app.command("citation")
+def print_citation(name: Dataset) -> None:
+    """Print what to cite for a dataset, with BibTeX."""
+    from omnilearn_lab.catalog import citation
+
+    say(citation(name))
+
+
+@data_app.command()
+def fetch(
+    name: Dataset,
+    split: Split = None,
+    subset: Annotated[int | None, typer.Option(help="the first files only", min=1)] = None,
+    variant: Variant = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Download, check and unpack published files; an interrupted download goes on."""
+    from omnilearn_lab.catalog import FetchOptions
+    from omnilearn_lab.catalog import fetch as fetch_dataset
+
+    options = FetchOptions(data_dir=data_dir, variant=variant)
+    for path in fetch_dataset(name, split=split, subset=subset, options=options):
+        say(shorten(path))
+
+
+@data_app.command()
+def simulate(
+    dataset: Dataset,
+    output: Output,
+    n_jets: Annotated[int, typer.Option(help="number of jets", min=1)] = 10_000,
+    seed: Annotated[int, typer.Option(help="fixes the jets", min=0)] = 1,
+    split: Annotated[str, typer.Option(help="train, val or test: independent jets")] = "train",
+    profile: Annotated[str, typer.Option(help="quick or production")] = "quick",
+    variant: Variant = None,
+    max_particles: Slots = 150,
+    workers: Workers = None,
+    dask: Dask = None,
+) -> None:
+    """Simulate jets of a dataset and write them in the ML-ready layout; an interrupted run goes on."""
+    from omnilearn_lab.catalog import LoadOptions, load
+    from omnilearn_lab.jets import write_jets
+    from omnilearn_lab.tasks import open_executor
+
+    with open_executor(workers, dask=dask) as executor:
+        options = LoadOptions(profile=profile, variant=variant, simulation={"workers": executor})
+        jets = load(dataset, split, source="simulated", max_jets=n_jets, seed=seed, options=options)
+    say(f"wrote {jets.summary()} to {shorten(write_jets(jets, output, max_particles))}")
+
+
+@data_app.command()
+def convert(
+    sources: Annotated[
+        list[str], typer.Argument(help="a dataset of the catalogue, or files", metavar="NAME|FILES")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="*.h5: one file for all; else a folder, one per file")
+    ] = None,
+    split: Annotated[str, typer.Option(help="of a dataset: train, val or test")] = "train",
+    reader: Annotated[str | None, typer.Option(help="of files: a reader's name, such as jetclass")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="of your own files: a YAML file with a column map, or a preset")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="with --columns: only show what was understood")] = False,
+    max_jets: Annotated[int | None, typer.Option(help="stop after so many", min=1)] = None,
+    max_particles: Slots = 150,
+    drop_bad: Annotated[bool, typer.Option(help="drop jets that are not valid instead of stopping")] = False,
+    data_dir: DataDir = None,
+    workers: Workers = None,
+    dask: Dask = None,
+) -> None:
+    """Convert published files, or your own, to the ML-ready layout, in bounded memory.
+
+    A dataset's copy goes to its place in the data folder, where it is found from then on.
+    """
+    from omnilearn_lab.readers import ConvertOptions
+    from omnilearn_lab.tasks import DatasetConversion, convert_dataset, open_executor
+
+    options = ConvertOptions(max_particles=max_particles, max_jets=max_jets)
+    if reader is None and columns is None:
+        name = _only_name(sources, out)
+        config = DatasetConversion(data_dir=data_dir, drop_bad_jets=drop_bad, options=options)
+        with open_executor(workers, dask=dask) as executor:
+            say(f"wrote {shorten(convert_dataset(name, split, config=config, workers=executor))}")
+        return
+    chosen = _reader(reader, columns, "drop" if drop_bad else "error")
+    if dry_run:
+        _show_dry_run(sources, chosen)
+        return
+    with open_executor(workers, dask=dask) as executor:
+        for path in _convert_files(sources, out, chosen, options, executor=executor):
+            say(f"wrote {shorten(path)}")
+
+
+def _only_name(sources: list[str], out: Path | None) -> str:
+    if len(sources) > 1 or out is not None:
+        raise ConfigError("files need --reader or --columns; a dataset's name goes alone, without --out")
+    return sources[0]
+
+
+def _reader(name: str | None, columns: str | None, bad_jets: Any) -> Reader:
+    from omnilearn_lab.cli.settings import read_settings
+    from omnilearn_lab.readers import OwnFormat, column_map, make_reader
+
+    if name is not None and columns is not None:
+        raise ConfigError("--reader and --columns exclude each other; give one of them")
+    if name is not None:
+        return make_reader(name, bad_jets=bad_jets)
+    is_file = Path(str(columns)).suffix in (".yaml", ".yml")
+    mapping = read_settings(Path(str(columns))) if is_file else str(columns)
+    return OwnFormat(columns=column_map(mapping), bad_jets=bad_jets)
+
+
+def _show_dry_run(sources: list[str], reader: Reader) -> None:
+    from omnilearn_lab.readers import OwnFormat, from_hdf5, from_root
+
+    if not isinstance(reader, OwnFormat):
+        raise ConfigError("--dry-run goes with --columns")
+    for source in sources:
+        read = from_root if source.endswith(".root") else from_hdf5
+        say(repr(read(source, reader.columns, dry_run=True, bad_jets=reader.bad_jets)))
+
+
+def _convert_files(
+    sources: list[str], out: Path | None, reader: Reader, options: ConvertOptions, *, executor: Any
+) -> list[Path]:
+    from omnilearn_lab import readers
+    from omnilearn_lab.tasks import convert_files, evenly
+
+    if out is None:
+        raise ConfigError("give the target: --out FILE.h5 for one file, or --out FOLDER for one per input")
+    if out.suffix in (".h5", ".hdf5"):
+        return [readers.convert(sources, out, reader, options=evenly(options, len(sources)))]
+    return convert_files(sources, out, reader, options=options, workers=executor)
