@@ -130,7 +130,10 @@ def count_flop(model: torch.nn.Module, optimizer: torch.optim.Optimizer, task: s
     """
     counter = FlopCounterMode(display=False)
     with counter, autocast("bf16", batch.features.device.type):
-        run_once(model, optimizer, task, batch)
+        if task == "infer":
+            step(model, task, batch)  # the counter needs gradients switched on; the products are the same
+        else:
+            run_once(model, optimizer, task, batch)
     return counter.get_total_flops()
 
 
