@@ -71,7 +71,8 @@ def save_checkpoint(
 
     Examples
     --------
-    >>>     >>> from omnilearn_lab.models import PET, PETConfig
+    >>> import tempfile
+    >>> from omnilearn_lab.models import PET, PETConfig
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = save_checkpoint(PET(PETConfig.named("tiny")), Path(folder) / "a.safetensors", {"seed": 1})
     ...     read_card(path)["seed"], load_checkpoint(path, n_classes=2).config.n_classes
