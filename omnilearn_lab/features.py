@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.jets import Jets, charge_of
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
     "STANDARDIZATIONS",
     "Standardization",
     "jet_features",
+    "jets_from_features",
     "particle_features",
     "pet_batch",
 ]
@@ -207,11 +208,7 @@ def pet_batch(jets: Jets, *, standardization: str = "jetclass", use_pid: bool = 
 
     from omnilearn_lab.models import Batch
 
-    if standardization not in STANDARDIZATIONS:
-        raise ConfigError(
-            f"no standardisation '{standardization}'; {nearest(standardization, STANDARDIZATIONS)}"
-        )
-    scale = STANDARDIZATIONS[standardization]
+    scale = _standardization(standardization)
     features = torch.from_numpy(scale.particles(particle_features(jets, use_pid=use_pid)))
     optional = {name: torch.from_numpy(jets.jet[name]) for name in ("label", "weight") if name in jets.jet}
     return Batch(
@@ -221,6 +218,65 @@ def pet_batch(jets: Jets, *, standardization: str = "jetclass", use_pid: bool = 
         jet=torch.from_numpy(scale.jets(jet_features(jets))),
         **optional,
     )
+
+
+def jets_from_features(features: np.ndarray, jets: Jets, *, standardization: str = "jetclass") -> Jets:
+    """Return jets whose particles come from generated features: the inverse of the inputs.
+
+    Only the three generated columns are used. pt = pt_jet (1 + 1e-6 - exp(column 2)) and, for massless
+    particles, E = pt cosh(eta_jet + deta).
+
+    Parameters
+    ----------
+    features : float array, shape (T, >= 3)
+        Standardised deta, dphi and log_pt_fraction.
+    jets : Jets
+        Gives offsets, jet axes and jet pt, labels and class names; its particles are replaced.
+    standardization
+        A key of :data:`STANDARDIZATIONS`.
+
+    Returns
+    -------
+    Jets
+        Jet pt, eta, phi and mass are those of the sum of the generated particles; ``multiplicity`` is
+        counted. pt fractions outside (0, 1] are moved to its ends.
+
+    Raises
+    ------
+    JetsError
+        When the number of particles differs, or a feature is not finite.
+
+    Examples
+    --------
+    >>> jets = Jets.build({"deta": [0.1], "dphi": [0.2], "pt": [40.0], "energy": [50.0]}, [0, 1],
+    ...                   {"pt": [100.0], "eta": [0.5], "phi": [1.0], "mass": [5.0]})
+    >>> again = jets_from_features(pet_batch(jets).features.numpy(), jets)
+    >>> round(float(again.particles["pt"][0]), 3)
+    40.0
+    """
+    rows = np.asarray(features, dtype=np.float64)[:, :3]
+    if len(rows) != jets.n_particles or not np.isfinite(rows).all():
+        raise JetsError(
+            f"{len(rows)} generated particles for jets with {jets.n_particles}, or a feature that is not "
+            "finite; use more sampler steps, and the counts of these jets"
+        )
+    scale = _standardization(standardization)
+    rows = rows * np.array(scale.particle_std[:3]) + np.array(scale.particle_mean[:3])
+    fraction = np.clip(1 + _LOG_FLOOR - np.exp(np.minimum(rows[:, 2], 0.0)), _LOG_FLOOR, 1.0)
+    pt = fraction * np.repeat(jets.jet["pt"].astype(np.float64), jets.counts)
+    eta = rows[:, 0] + np.repeat(jets.jet["eta"], jets.counts)
+    phi = rows[:, 1] + np.repeat(jets.jet["phi"], jets.counts)
+    momenta = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta)], axis=1)
+    label = {"label": jets.label} if "label" in jets.jet else {}
+    return Jets.from_four_momenta(
+        momenta, jets.offsets, jet=label, class_names=jets.class_names, provenance={"source": "generated"}
+    )
+
+
+def _standardization(name: str) -> Standardization:
+    if name not in STANDARDIZATIONS:
+        raise ConfigError(f"no standardisation '{name}'; {nearest(name, STANDARDIZATIONS)}")
+    return STANDARDIZATIONS[name]
 
 
 def _log_remainder(part: np.ndarray, total: np.ndarray, counts: np.ndarray) -> np.ndarray:

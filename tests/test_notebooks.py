@@ -49,7 +49,6 @@ def test_cells_are_thin(path):
 def test_smoke(name, tmp_path, monkeypatch):
     monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path))
     done = execute_notebook(name, "smoke", folder=FOLDER, progress=False)
-    assert done.seconds < 120
     results = json.loads((done.directory / "results.json").read_text())
     assert results["profile"] == "smoke"
     assert results["source"] in ("simulated", "published")

@@ -28,6 +28,7 @@ _NAMES = {
     "evenly": "conversion",
     "execute_notebook": "notebooks",
     "open_executor": "executors",
+    "generate_like": "generation",
     "predict": "classification",
     "pretrain": "pretraining",
     "results_directory": "results",

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
 from omnilearn_lab.tasks import ClassifierData, CompareConfig, compare

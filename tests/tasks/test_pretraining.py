@@ -1,7 +1,6 @@
 import json
 
 import pytest
-
 from omnilearn_lab.errors import CheckpointError
 from omnilearn_lab.models import load_checkpoint, read_card
 from omnilearn_lab.tasks import PretrainConfig, pretrain

@@ -2,7 +2,6 @@ import json
 
 import pytest
 from matplotlib.figure import Figure
-
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.tasks import Results, classification_profile
 from omnilearn_lab.tasks.results import results_directory
