@@ -1,6 +1,7 @@
 # The two commands to know: `make run` and `make lab`. `make help` lists the rest.
 PYTHON ?= python3
 PROFILE ?= quick
+BENCHMARKS ?= models observables simulation readers
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -34,6 +35,12 @@ test: $(STAMP)  ## run the test suite (without the slow tests)
 
 test-all: $(STAMP)  ## run all tests, the slow ones too
 	$(BIN)/python -m pytest -q
+
+bench: $(STAMP)  ## measure networks, observables, simulation and readers; on idle cores, one after the other
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+gallery: $(STAMP)  ## build a page with every figure function, results/gallery/index.html
+	$(BIN)/python -m omnilearn_lab.plotting.gallery
 
 lint: $(STAMP)  ## check the style
 	$(BIN)/ruff check omnilearn_lab tests benchmarks
