@@ -89,7 +89,8 @@ def perturb_flow(batch: Batch, time: Tensor, noise: Tensor | None = None) -> Per
     --------
     >>> import torch
     >>> x = torch.ones(1, 4)
-    >>> moved = perturb_flow(Batch(x, x[:, :2], torch.tensor([0, 1]), torch.zeros(1, 0)), torch.tensor([0.25]), 0 * x)
+    >>> batch = Batch(x, x[:, :2], torch.tensor([0, 1]), torch.zeros(1, 0))
+    >>> moved = perturb_flow(batch, torch.tensor([0.25]), torch.zeros(1, 4))
     >>> moved.batch.features[0, 0].item(), moved.target[0, 0].item()
     (0.75, -1.0)
     """
@@ -166,8 +167,10 @@ class FlowSampleConfig:
 
 
 class JetInputs(NamedTuple):
-    """What generation starts from: multiplicities (B,), and where the network uses them labels (B,), conditions
-    (B, c), species (T,) and extra numbers (T, A) of the particles to make."""
+    """What generation starts from: multiplicities (B,), and what the network is told about the jets.
+
+    Labels (B,), conditions (B, c), species (T,) and extra numbers (T, A) of the particles to make.
+    """
 
     counts: Tensor
     label: Tensor | None = None
@@ -204,7 +207,8 @@ def sample_flow(model: PETv2, jets: JetInputs, *, config: FlowSampleConfig | Non
     >>> import torch
     >>> from omnilearn_lab.models.pet_v2 import PETv2Config
     >>> model = PETv2(PETv2Config.named("tiny", mode="generator", n_classes=1)).eval()
-    >>> sample_flow(model, JetInputs(torch.tensor([3, 1])), config=FlowSampleConfig(n_steps=1)).particles.shape
+    >>> made = sample_flow(model, JetInputs(torch.tensor([3, 1])), config=FlowSampleConfig(n_steps=1))
+    >>> made.particles.shape
     torch.Size([4, 4])
     """
     config = config or FlowSampleConfig()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -231,11 +232,13 @@ class TimeWaves(nn.Module):
         return self.mlp(time * waves)
 
 
-def in_chunks(function: Callable[..., Tensor], *inputs: Tensor, size: int = CHUNK_ROWS) -> Tensor:
+def in_chunks(
+    function: Callable[..., Tensor], *inputs: Tensor, size: int = CHUNK_ROWS, recompute: bool = False
+) -> Tensor:
     """Apply a row-wise function to pieces of its inputs and join the results.
 
-    On CPU the intermediates of a piece stay in the processor's cache; with gradients they are computed again
-    in the backward pass, so that memory holds inputs and results alone. Elsewhere all rows go at once.
+    On CPU the intermediates of a piece stay in the processor's cache; elsewhere all rows go at once. With
+    ``recompute`` they are computed again in the backward pass: memory holds inputs and results alone.
 
     Examples
     --------
@@ -243,11 +246,9 @@ def in_chunks(function: Callable[..., Tensor], *inputs: Tensor, size: int = CHUN
     >>> in_chunks(torch.neg, torch.arange(3.0), size=2).tolist()
     [-0.0, -1.0, -2.0]
     """
+    if recompute and torch.is_grad_enabled():
+        function = partial(checkpoint, function, use_reentrant=False, preserve_rng_state=False)
     if inputs[0].device.type != "cpu" or torch.compiler.is_compiling():
         return function(*inputs)
     pieces = zip(*(x.split(size) for x in inputs), strict=True)
-    if torch.is_grad_enabled():
-        return torch.cat(
-            [checkpoint(function, *p, use_reentrant=False, preserve_rng_state=False) for p in pieces]
-        )
-    return torch.cat([function(*p) for p in pieces])
+    return torch.cat([function(*piece) for piece in pieces])

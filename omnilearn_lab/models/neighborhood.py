@@ -31,6 +31,12 @@ class NeighborhoodBlock(nn.Module):
         Hidden width of the MLPs over d.
     use_pairs
         With the pair features ln m^2, ln dR, ln kT.
+
+    Attributes
+    ----------
+    recompute : bool
+        Compute the edges again in the backward pass instead of keeping them (False): a training step takes a
+        third longer and needs much less memory.
     """
 
     def __init__(
@@ -38,6 +44,7 @@ class NeighborhoodBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.use_pairs = use_pairs
+        self.recompute = False
         self.mlp = MLP(n_features + 3 * use_pairs, ratio * width, width, exact_input=True)
         self.blocks = nn.ModuleList(Block(width, n_heads, ratio) for _ in range(n_blocks))
 
@@ -45,7 +52,9 @@ class NeighborhoodBlock(nn.Module):
         """Map raw particles (T, F) to (T, d)."""
         others = features.index_select(0, neighbors.rows.flatten()).view(*neighbors.rows.shape, -1)
         size = max(1, CHUNK_EDGES // neighbors.rows.shape[1])
-        return in_chunks(self._particles, features, others, neighbors.share, size=size)
+        return in_chunks(
+            self._particles, features, others, neighbors.share, size=size, recompute=self.recompute
+        )
 
     def _particles(self, centers: Tensor, others: Tensor, share: Tensor) -> Tensor:
         """Particles (T, F) with neighbours (T, K, F) and their shares in the mean (T, K), to (T, d)."""

@@ -53,9 +53,9 @@ def grouped_class_loss(
 ) -> Tensor:
     """Weighted cross-entropy, mean over jets; jet classes and event classes apart where asked.
 
-    With ``n_jet_classes``, jets of a class below it compete among the first logits, the others among the rest;
-    each kind is averaged over its own jets and the two means are added. The weight of perturbed jets is their
-    balance weight times alpha^2 = (1 - t)^2, jet by jet.
+    With ``n_jet_classes``, jets of a class below it compete among the first logits, the others among the
+    rest; each kind is averaged over its own jets and the two means are added. The weight of perturbed jets is
+    their balance weight times alpha^2 = (1 - t)^2, jet by jet.
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ def grouped_class_loss(
     Examples
     --------
     >>> import torch
-    >>> grouped_class_loss(torch.zeros(2, 4), torch.tensor([0, 3]), torch.ones(2), n_jet_classes=2).exp().round().item()
+    >>> label = torch.tensor([0, 3])
+    >>> grouped_class_loss(torch.zeros(2, 4), label, torch.ones(2), n_jet_classes=2).exp().round().item()
     4.0
     """
     if n_jet_classes is None:
@@ -119,7 +120,8 @@ def velocity_loss(velocity: Tensor, target: Tensor, packing: Packing) -> Tensor:
 def contrastive_loss(clean: Tensor, perturbed: Tensor, alpha: Tensor, *, published: bool = False) -> Tensor:
     """Bring the embeddings of a jet and of its perturbed self together, and those of different jets apart.
 
-    Mean over jets of alpha^2 times the two cross-entropies of 2.74 A B', A and B the embeddings at unit length.
+    Mean over jets of alpha^2 times the two cross-entropies of 2.74 A B', A and B the embeddings at unit
+    length.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ def pair_features(first: Tensor, second: Tensor) -> Tensor:
     >>> import torch
     >>> one, other = torch.tensor([0.0, 0.0, 0.0, 0.0]), torch.tensor([0.3, 0.4, 1.0, 1.1])
     >>> [round(value, 4) for value in pair_features(one, other).tolist()]
-    [-0.3898, -0.6931, -0.6931]
+    [-0.3921, -0.6931, -0.6931]
     """
     deta, dphi = first[..., 0] - second[..., 0], first[..., 1] - second[..., 1]
     pt_first, pt_second = torch.exp(first[..., 2]), torch.exp(second[..., 2])
@@ -65,7 +65,7 @@ def _log(values: Tensor) -> Tensor:
 
 
 class PairBias(nn.Module):
-    """Additive attention logits from an MLP on pair features, one per head; computed once, used by all blocks.
+    """Additive attention logits from an MLP on pair features, one per head; the same for all blocks.
 
     The features are symmetric and vanish for a particle with itself, so the MLP runs on each unordered pair
     once, and once for all diagonals.
@@ -91,13 +91,15 @@ class PairBias(nn.Module):
         n_jets, length = group.shape
         row, column = torch.triu_indices(length, length, 1, device=particles.device)
         pairs = pair_features(particles[:, row], particles[:, column]).flatten(0, 1)
-        values = in_chunks(self.mlp, torch.cat([pairs, pairs.new_zeros(1, N_PAIR_FEATURES)]))
+        pairs = torch.cat([pairs, pairs.new_zeros(1, N_PAIR_FEATURES)])
+        values = in_chunks(self.mlp, pairs, recompute=True)  # its hidden layer is wide, its input narrow
         return _Symmetric.apply(at_least_float32(values), n_jets, row, column, length)
 
 
 class _Symmetric(torch.autograd.Function):
-    """Spread values of unordered pairs over both halves of a matrix; backward gathers, as each pair has two places.
+    """Spread values of unordered pairs over both halves of a matrix.
 
+    The backward pass gathers too, as each pair has two places.
     Input (G pairs + 1, H): the pairs of each jet, then the value of all diagonals. Output (G, H, m, m).
     """
 

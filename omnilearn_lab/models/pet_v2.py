@@ -11,6 +11,7 @@ arXiv:2510.24066.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from functools import partial
@@ -107,8 +108,8 @@ class PETv2Config:
             raise ConfigError(f"width {self.width} is not a multiple of n_heads {self.n_heads}: change one")
         if self.tags_particles != (self.n_particle_classes > 0):
             raise ConfigError(
-                f"n_particle_classes is {self.n_particle_classes} in mode '{self.mode}': it must be positive in the "
-                "modes 'ftag' and 'segmentation', zero in the others"
+                f"n_particle_classes is {self.n_particle_classes} in mode '{self.mode}': it must be positive "
+                "in the modes 'ftag' and 'segmentation', zero in the others"
             )
         if not 0 <= self.feature_drop < 1:
             raise ConfigError(f"feature_drop {self.feature_drop} is not a probability below one")
@@ -396,6 +397,42 @@ class PETv2(nn.Module):
         """Class logits of jets and of particles from one pass of the body (mode ``"ftag"``)."""
         encoded = self.body(batch)
         return self._classify(encoded), self._generate(encoded, label)
+
+    def replace_heads(self, *, n_classes: int | None = None, n_jet_features: int | None = None) -> list[str]:
+        """Give the heads another number of classes; only the tensors whose shape changes start anew.
+
+        Parameters
+        ----------
+        n_classes
+            New number of classes; None keeps the present one.
+        n_jet_features
+            Not a size of this network; must be None.
+
+        Returns
+        -------
+        list of str
+            Names of the parameters that were re-initialised (also logged).
+        """
+        if n_jet_features is not None:
+            raise ConfigError("PETv2 has no jet features in its heads: leave n_jet_features out")
+        config = dataclasses.replace(self.config, n_classes=n_classes or self.config.n_classes)
+        fresh = PETv2(config).to(self.body.token.device)
+        old, new = self.state_dict(), fresh.state_dict()
+        fitting = {
+            name: value for name, value in old.items() if name in new and new[name].shape == value.shape
+        }
+        renewed = [name for name in new if name not in fitting]
+        fresh.load_state_dict(new | fitting)
+        self.classifier, self.generator = fresh.classifier, fresh.generator
+        self.config = self.body.config = config
+        self.train(self.training)
+        logger.info("re-initialised for %d classes: %s", config.n_classes, ", ".join(renewed) or "nothing")
+        return renewed
+
+    @property
+    def n_parameters(self) -> dict[str, int]:
+        """Trainable parameters of each part."""
+        return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
 
     def _classify(self, encoded: Encoded) -> ClassifierOutput:
         if self.classifier is None:

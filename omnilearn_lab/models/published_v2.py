@@ -1,7 +1,8 @@
 """Checkpoints of the published OmniLearned program (``best_model_*.pt``): read into PETv2, and written back.
 
-The file holds one dictionary of tensors per part: ``body``, ``classifier_head``, ``generator_head``, and averaged
-copies ``ema_body``, ``ema_generator``. It is read with ``weights_only=True``: nothing in it is executed.
+The file holds one dictionary of tensors per part: ``body``, ``classifier_head``, ``generator_head``, and
+averaged copies ``ema_body``, ``ema_generator``. It is read with ``weights_only=True``: nothing in it is
+executed.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ OPTIONAL = ("body.species.", "body.extra.", "body.condition.", "body.time.", "cl
 
 
 class LoadReport(NamedTuple):
-    """What :func:`load_weights_v2` did, by our names: tensors loaded, left at their start values, not used."""
+    """Our names of the tensors that were loaded, that keep their start values, and that were not used."""
 
     loaded: tuple[str, ...]
     fresh: tuple[str, ...]
@@ -101,8 +102,8 @@ def read_published_v2(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"there is no checkpoint at {path}: check the path") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         raise CheckpointError(
-            f"{path} is no readable checkpoint: damaged, truncated, or it holds code, which is never executed; "
-            f"download it again ({str(error).splitlines()[0]})"
+            f"{path} is no readable checkpoint: damaged, truncated, or it holds code (never executed). "
+            f"Download it again ({str(error).splitlines()[0]})"
         ) from error
     if not isinstance(content, Mapping) or not isinstance(content.get("body"), Mapping):
         raise CheckpointError(f"{path} has no part 'body': it is not a checkpoint of OmniLearned")
@@ -186,7 +187,9 @@ def _n_heads(body: Mapping[str, Tensor], width: int) -> int:
     return known[width]
 
 
-def load_published_v2(path: str | Path, *, weights: str = "live", n_heads: int | None = None) -> PETv2:
+def load_published_v2(
+    path: str | Path, *, weights: str = "live", n_heads: int | None = None, n_classes: int | None = None
+) -> PETv2:
     """Build the PETv2 of a published checkpoint and load every tensor of it.
 
     Parameters
@@ -198,6 +201,8 @@ def load_published_v2(path: str | Path, *, weights: str = "live", n_heads: int |
         classifier has no averaged copy).
     n_heads
         Heads H, where neither a pair bias nor the width tells.
+    n_classes
+        Another number of classes: the tensors of that size start anew, and are logged.
 
     Returns
     -------
@@ -216,6 +221,8 @@ def load_published_v2(path: str | Path, *, weights: str = "live", n_heads: int |
     if problems:
         raise CheckpointError(f"{path} does not fit the published network:\n  " + "\n  ".join(problems))
     model.load_state_dict(tensors)
+    if n_classes is not None:
+        model.replace_heads(n_classes=n_classes)
     return model.eval()
 
 

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.models.flow import (
     FlowSampleConfig,
@@ -58,7 +57,7 @@ def test_noise_has_the_stated_moments():
 
 
 def test_samplers_recover_a_gaussian():
-    """For normal data the velocity of the path is known: samples must have the mean and spread of the data."""
+    """For normal data the velocity of the path is known, and so is the end of each line."""
     mean, spread = torch.tensor([0.5, -1.0, 2.0, 3.0]), torch.tensor([0.2, 0.5, 1.0, 2.0])
     noise = NoiseConfig()
     mu, s = torch.tensor(noise.mean), torch.tensor(noise.spread)

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from omnilearn_lab.models.objectives import (
     balance_weights,
     contrastive_loss,
