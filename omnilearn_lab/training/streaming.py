@@ -92,6 +92,7 @@ class _Block(NamedTuple):
 class _Window(NamedTuple):
     jets: Batch
     rows: np.ndarray  # (M, 2): file and row of every jet
+    order: np.ndarray  # (M,): the shuffled jets
 
 
 class StreamingBatches:
@@ -174,9 +175,7 @@ class StreamingBatches:
         number = int(np.searchsorted(ends, position, side="right"))
         position -= int(ends[number]) - n_batches[number]
         window = self._window(epoch, number)
-        order = np.random.default_rng([self.config.seed, epoch, number, self.config.shard.rank])
-        rows = order.permutation(len(window.jets))
-        return window, rows[position * self.batch_size : (position + 1) * self.batch_size]
+        return window, window.order[position * self.batch_size : (position + 1) * self.batch_size]
 
     def _plan(self, epoch: int, rank: int) -> list[list[_Block]]:
         """Return the windows of an epoch on one rank; the last, short window joins the one before."""
@@ -202,10 +201,10 @@ class StreamingBatches:
         wanted = {(epoch, n) for n in (number, number + 1) if n < len(plan)}
         self._windows = {key: window for key, window in self._windows.items() if key in wanted}
         for key in sorted(wanted - self._windows.keys()):
-            self._windows[key] = self._reader.submit(self._read, plan[key[1]])
+            self._windows[key] = self._reader.submit(self._read, plan[key[1]], key)
         return self._windows[epoch, number].result()
 
-    def _read(self, blocks: list[_Block]) -> _Window:
+    def _read(self, blocks: list[_Block], key: tuple[int, int]) -> _Window:
         parts, rows = [], []
         for block in blocks:
             jets = read_jets(self.paths[block.file], block.start, block.stop)
@@ -218,7 +217,9 @@ class StreamingBatches:
             rows.append(
                 np.stack([np.full(len(jets), block.file), np.arange(block.start, block.stop)], axis=1)
             )
-        return _Window(Batch.stack(parts), np.concatenate(rows))
+        shuffle = np.random.default_rng([self.config.seed, *key, self.config.shard.rank])
+        jets = Batch.stack(parts)
+        return _Window(jets, np.concatenate(rows), shuffle.permutation(len(jets)))
 
 
 def _cut(paths: Sequence[Path], block_rows: int) -> list[_Block]:
