@@ -244,12 +244,16 @@ ATLAS_TOP = Recipe(
                 "HardQCD:all=on",
                 *pt_hat(350),
                 "PhaseSpace:bias2Selection=on",
-                "PhaseSpace:bias2SelectionPow=6.5",
+                "PhaseSpace:bias2SelectionPow=8.5",
                 "PhaseSpace:bias2SelectionRef=500.",
             ),
-            fraction=3.0,
+            fraction=5.0,
         ),
-        *(Sample(f"top_{mass}", _z_prime(mass), label="top", matched=True) for mass in (1500, 3000, 5000)),
+        # masses and power chosen for the published mean pt; ungroomed, so heavier and richer than published
+        *(
+            Sample(f"top_{mass}", _z_prime(mass), label="top", matched=True)
+            for mass in (1500, 3000, 4500, 6000, 7500)
+        ),
     ),
     window=JetWindow(1.0, (350.0, _INFINITE), (-2.0, 2.0)),
     match_radius=0.75,
