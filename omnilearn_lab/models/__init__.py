@@ -29,6 +29,13 @@ _NAMES = {
     "JointOutput": "pet",
     "PET": "pet",
     "PETConfig": "pet",
+    "PETv2": "pet_v2",
+    "PETv2Config": "pet_v2",
+    "FlowSampleConfig": "flow",
+    "JetInputs": "flow",
+    "NoiseConfig": "flow",
+    "perturb_flow": "flow",
+    "sample_flow": "flow",
     "PublishedPET": "published_padding",
     "SamplerConfig": "samplers",
     "Samples": "samplers",
@@ -37,6 +44,13 @@ _NAMES = {
 }
 
 __all__ = [
+    "PETv2",
+    "PETv2Config",
+    "FlowSampleConfig",
+    "JetInputs",
+    "NoiseConfig",
+    "perturb_flow",
+    "sample_flow",
     "Batch",
     "ClassifierOutput",
     "DijetClassifier",
