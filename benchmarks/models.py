@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from omnilearn_lab.models import PET, Batch, PETConfig, perturb
-from omnilearn_lab.models.pet_v2 import PETv2, PETv2Config
+from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, perturb, perturb_flow
+from omnilearn_lab.models.kernels import reuse_memory
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -76,7 +76,7 @@ def step(model: torch.nn.Module, task: str, batch: Batch) -> torch.Tensor:
     """Loss of a training step, or logits."""
     if task == "joint":
         clock = torch.rand(len(batch), device=batch.features.device)
-        noisy = perturb(batch, clock)
+        noisy = perturb_flow(batch, clock) if isinstance(model, PETv2) else perturb(batch, clock)
         output = model.joint(batch, noisy.batch, clock, batch.label)
         perturbed = functional.cross_entropy(output.perturbed.logits, batch.label, reduction="none")
         loss = functional.cross_entropy(output.clean.logits, batch.label)
@@ -140,6 +140,7 @@ def count_flop(model: torch.nn.Module, optimizer: torch.optim.Optimizer, task: s
 def measure(name: str, task: str, settings: dict) -> list[dict]:
     """Measure one network in both number formats."""
     torch.set_num_threads(settings["threads"])
+    reuse_memory()
     device = settings["device"]
     model = build(name, task).to(device).train(task != "infer")
     batch = jets(settings["batch"], model.config.n_features if name.startswith("PET-") else 4).to(device)
@@ -193,10 +194,11 @@ def table(rows: list[dict]) -> str:
 
 def compare_with_peer(python: str, settings: dict) -> list[dict]:
     """Run the ``omnilearned`` package in the environment of ``python`` on the same jets, interleaved."""
-    from peer_omnilearned import compare
+    from peer_omnilearned import compare, table
 
     rows = compare(python, repeats=settings["repeats"], n_threads=settings["threads"])
-    return [row._asdict() for row in rows]
+    print(table(rows))
+    return [row._asdict() | {"ratio": row.ratio} for row in rows]
 
 
 def main() -> None:
@@ -221,7 +223,6 @@ def main() -> None:
     record = {"machine": machine(options.device), "settings": settings, "rows": rows}
     if options.peer:
         record["peer"] = compare_with_peer(options.peer, settings)
-        print(*record["peer"], sep="\n")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(record, indent=1))
 

@@ -42,7 +42,7 @@ class Row(NamedTuple):
     precision: str
     peer: float
     ours: float
-    difference: float  # of the logits, relative to the largest; NaN where not compared
+    difference: float | None  # of the logits, relative to the largest; None where not compared
 
     @property
     def ratio(self) -> float:
@@ -174,7 +174,7 @@ def compare(
     rows = []
     for task in ("train", "infer"):
         for precision in own:
-            difference = apart[precision] if task == "infer" else float("nan")
+            difference = apart[precision] if task == "infer" else None
             rates = [n_jets / best[task, who] for who in ("peer", precision)]
             rows.append(Row(task, precision, *rates, difference))
     return rows
@@ -229,7 +229,7 @@ def table(rows: list[Row]) -> str:
     """The comparison as text."""
     lines = ["task   ours in   peer jets/s  ours jets/s   ratio  outputs apart"]
     for row in rows:
-        apart = "" if np.isnan(row.difference) else f"{row.difference:.1e}"
+        apart = "" if row.difference is None else f"{row.difference:.1e}"
         lines.append(
             f"{row.task:6} {row.precision:8} {row.peer:12.1f} {row.ours:12.1f} {row.ratio:7.1f}  {apart:>13}"
         )

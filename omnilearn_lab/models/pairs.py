@@ -13,7 +13,7 @@ from omnilearn_lab.models.kernels import FORBIDDEN, at_least_float32
 from omnilearn_lab.models.layers_v2 import MLP, in_chunks
 from omnilearn_lab.models.packing import Group, Packing
 
-__all__ = ["PairBias", "pair_features"]
+__all__ = ["PairBias", "key_bias", "pair_features", "with_leads"]
 
 N_PAIR_FEATURES = 3
 
@@ -124,10 +124,24 @@ class _Symmetric(torch.autograd.Function):
 
 
 def key_bias(mask: Tensor) -> Tensor:
-    """Additive logits (G, 1, 1, m) that leave out the keys where ``mask`` (G, m) is False."""
+    """Additive logits (G, 1, 1, m) that leave out the keys where ``mask`` (G, m) is False.
+
+    Examples
+    --------
+    >>> import torch
+    >>> key_bias(torch.tensor([[True, False]])).flatten().tolist()
+    [0.0, -1000000000.0]
+    """
     return torch.where(mask, 0.0, FORBIDDEN)[:, None, None, :]
 
 
 def with_leads(bias: Tensor, n_leads: int) -> Tensor:
-    """Add ``n_leads`` rows and columns of zeros in front of a bias (G, H, m, m)."""
+    """Add ``n_leads`` rows and columns of zeros in front of a bias (G, H, m, m).
+
+    Examples
+    --------
+    >>> import torch
+    >>> with_leads(torch.ones(1, 1, 2, 2), 1).sum((0, 1)).tolist()
+    [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
+    """
     return functional.pad(bias, (n_leads, 0, n_leads, 0))

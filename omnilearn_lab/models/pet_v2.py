@@ -233,9 +233,9 @@ class BodyV2(nn.Module):
         )
         rows = at_least_float32(self.embedding(features)) + self.local(features, neighbors)
         if self.species is not None:
-            rows = rows + self.drop(self.species(required(batch, "pid").long()), packing)
+            rows = rows + self.drop(self.species(_required(batch, "pid").long()), packing)
         if self.extra is not None:
-            rows = rows + self.drop(self.extra(required(batch, "extra")), packing)
+            rows = rows + self.drop(self.extra(_required(batch, "extra")), packing)
         return rows
 
     def leads(self, batch: Batch, time: Tensor | None) -> Tensor:
@@ -244,7 +244,7 @@ class BodyV2(nn.Module):
         if self.time is not None and time is not None:
             rows.append(at_least_float32(self.time(time))[:, None])
         if self.condition is not None:
-            rows.append(at_least_float32(self.condition(required(batch, "condition")))[:, None])
+            rows.append(at_least_float32(self.condition(_required(batch, "condition")))[:, None])
         return torch.cat(rows, 1)
 
     def biases(self, batch: Batch, encoded: Encoded) -> list[Tensor | None]:
@@ -263,7 +263,7 @@ class BodyV2(nn.Module):
         return rows * packing.to_rows(kept)
 
 
-def required(batch: Batch, name: str) -> Tensor:
+def _required(batch: Batch, name: str) -> Tensor:
     """Return a field of the batch that this network needs."""
     value = getattr(batch, name)
     if value is None:
