@@ -24,7 +24,9 @@ def run(
         done = execute_notebook(name, profile)
         results = done.directory / "results.json"
         if results.is_file():
-            show(summary_table(json.loads(results.read_text())))
+            found = json.loads(results.read_text())
+            show(summary_table(found))
+            say("; ".join(f"{step} {seconds:.0f} s" for step, seconds in found.get("seconds", {}).items()))
         say(f"{name} ({profile}) took {done.seconds:.0f} s; results in {shorten(done.directory)}")
 
 
@@ -35,11 +37,17 @@ def summary_table(results: dict[str, Any]) -> Table:
     for head in ("", "scratch", "fine-tuned", *published):
         table.add_column(head, justify="left" if not head else "right")
     for metric in results.get("scratch", {}):
-        cells = [_mean_and_spread(results[kind][metric]) for kind in ("scratch", "finetuned")]
+        cells = [_cell(results, kind, metric) for kind in ("scratch", "finetuned")]
         table.add_row(metric, *cells, *(_shown(row.get(metric)) for row in published.values()))
     if "speedup_epochs" in results:
         table.add_row("speed-up (epochs)", "1", _mean_and_spread(results["speedup_epochs"]))
     return table
+
+
+def _cell(results: dict[str, Any], kind: str, metric: str) -> str:
+    """Mean and spread over seeds, marked as a lower limit when some seeds only gave one."""
+    is_limit = metric in results.get("n_lower_limits", {}).get(kind, {})
+    return (">= " if is_limit else "") + _mean_and_spread(results[kind][metric])
 
 
 def _mean_and_spread(values: list[float | None]) -> str:

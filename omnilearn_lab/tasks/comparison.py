@@ -116,6 +116,15 @@ class Comparison:
             return [float(r.history.column("epoch")[-1]) for r in results]
         return [float(r.metrics.to_dict()[metric]) for r in results]
 
+    def limits(self, kind: str) -> dict[str, int]:
+        """Return for how many seeds each rejection is only a lower limit (too few background jets pass)."""
+        counts: dict[str, int] = {}
+        for result in self.results(kind):
+            for item in (r for rejections in result.metrics.rejections.values() for r in rejections):
+                name = f"rejection_at_{item.signal_efficiency:g}"
+                counts[name] = counts.get(name, 0) + bool(item.is_limit)
+        return {name: n for name, n in counts.items() if n}
+
     def spread(self, kind: str, metric: str) -> Spread:
         """Return mean and spread of a metric over seeds."""
         return spread(self.values(kind, metric))
@@ -160,6 +169,7 @@ class Comparison:
         return kinds | {
             "speedup_epochs": [s.epochs if s.is_reached else None for s in speedups],
             "speedup_seconds": [s.seconds if s.is_reached else None for s in speedups],
+            "n_lower_limits": {k: self.limits(k) for k in kinds},
             "n_train": self.n_train,
             "n_test": len(self.labels),
             "seeds": list(self.config.seeds),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest
 from omnilearn_lab.tasks.results import results_directory
 
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _STATIC_FORMATS = ("text/html", "image/svg+xml", "image/png", "text/markdown", "text/latex", "text/plain")
 
 __all__ = ["ExecutedNotebook", "NotebookError", "execute_notebook", "find_notebooks"]
@@ -127,14 +128,24 @@ def execute_notebook(
 
 def _write_html(notebook: Path) -> None:
     """Write a page that needs no kernel: widgets appear as the pictures they offer beside themselves."""
+    import nbformat
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
     config = Config({"NbConvertBase": {"display_data_priority": list(_STATIC_FORMATS)}})
     exporter = HTMLExporter(config=config)
     exporter.log.setLevel(logging.ERROR)  # its page template drops the alternative texts we give, and warns
-    body, _ = exporter.from_filename(str(notebook))
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        cell["outputs"] = [output for output in cell.get("outputs", []) if not _is_bare_widget(output)]
+    body, _ = exporter.from_notebook_node(content)
     notebook.with_suffix(".html").write_text(body)
+
+
+def _is_bare_widget(output: Mapping[str, Any]) -> bool:
+    """Whether an output is a widget without a picture of itself, such as a progress bar."""
+    data = output.get("data", {})
+    return _WIDGET in data and not any(name in data for name in _STATIC_FORMATS if name != "text/plain")
 
 
 @contextmanager
