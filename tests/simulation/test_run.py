@@ -131,7 +131,8 @@ def test_two_processes_at_once_do_not_disturb_each_other(tmp_path):
 
 def test_ctrl_c_stops_parent_and_workers(tmp_path):
     code = (
-        "import sys; from omnilearn_lab.simulation import simulate; print('ready', flush=True); "
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from omnilearn_lab.simulation import simulate; print('ready', flush=True); "
         "simulate('jetclass', 20000, workers=2, progress=False, cache=sys.argv[1])"
     )
     process = subprocess.Popen(
@@ -144,7 +145,10 @@ def test_ctrl_c_stops_parent_and_workers(tmp_path):
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     start = time.monotonic()
-    process.communicate(timeout=20)
+    try:
+        process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert process.returncode not in (0, None) and time.monotonic() - start < 10
 
 
