@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
-from omnilearn_lab.jets import Jets, charge_of
+from omnilearn_lab.jets import Jets, charge_of, index_from_pid
 
 if TYPE_CHECKING:
     from omnilearn_lab.models import Batch
@@ -41,6 +41,7 @@ __all__ = [
     "jets_from_features",
     "particle_features",
     "pet_batch",
+    "pet_v2_batch",
 ]
 
 PARTICLE_FEATURES: tuple[str, ...] = (
@@ -218,6 +219,79 @@ def pet_batch(jets: Jets, *, standardization: str = "jetclass", use_pid: bool = 
         jet=torch.from_numpy(scale.jets(jet_features(jets))),
         **optional,
     )
+
+
+def pet_v2_batch(jets: Jets, *, use_pid: bool = True, use_extra: bool = False) -> Batch:
+    """Return jets as one packed batch of PET v2 inputs, which are not standardised.
+
+    Features are deta, dphi, ln(pt / GeV) and ln(E / GeV); the condition of a jet is ln pt, eta,
+    ln(1 + mass / GeV) and multiplicity / 100, as in our files' ``global``.
+
+    Parameters
+    ----------
+    jets : Jets
+    use_pid
+        Add the species index of each particle when species are known.
+    use_extra
+        Add tanh d0, d0_err, tanh dz, dz_err (d in mm), the four additional columns of OmniLearned.
+
+    Returns
+    -------
+    Batch
+        ``particle_label`` holds the particles' ``origin`` when the jets carry it.
+
+    Raises
+    ------
+    JetsError
+        When ``use_extra`` is asked for and the jets have no impact parameters.
+
+    References
+    ----------
+    OmniLearned, arXiv:2510.24066.
+
+    Examples
+    --------
+    >>> jets = Jets.build({"deta": [0.3], "dphi": [0.4], "pt": [1.0], "energy": [1.0]}, [0, 1],
+    ...                   {"pt": [2.0], "eta": [0.0], "phi": [0.0], "mass": [0.0]})
+    >>> pet_v2_batch(jets).features.tolist()
+    [[0.30000001192092896, 0.4000000059604645, 0.0, 0.0]]
+    """
+    import torch
+
+    from omnilearn_lab.models import Batch
+
+    columns = [jets.particles[n] for n in ("deta", "dphi")]
+    columns += [np.log(np.maximum(jets.particles[n], _LOG_FLOOR)) for n in ("pt", "energy")]
+    features = torch.from_numpy(np.stack(columns, axis=1))
+    optional = {name: torch.from_numpy(jets.jet[name]) for name in ("label", "weight") if name in jets.jet}
+    if use_pid and "pid" in jets.particles:
+        optional["pid"] = torch.from_numpy(index_from_pid(jets.particles["pid"]))
+    if use_extra:
+        optional["extra"] = torch.from_numpy(_displacement(jets))
+    if "origin" in jets.particles:
+        optional["particle_label"] = torch.from_numpy(jets.particles["origin"])
+    return Batch(
+        features=features,
+        points=features[:, :2],
+        offsets=torch.from_numpy(jets.offsets),
+        jet=torch.zeros(len(jets), 0),
+        condition=torch.from_numpy(_condition(jets)),
+        **optional,
+    )
+
+
+def _condition(jets: Jets) -> np.ndarray:
+    jet = jets.jet
+    columns = [np.log(jet["pt"]), jet["eta"], np.log1p(jet["mass"]), jet["multiplicity"] / 100]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _displacement(jets: Jets) -> np.ndarray:
+    missing = [n for n in ("d0", "d0_err", "dz", "dz_err") if n not in jets.particles]
+    if missing:
+        raise JetsError(f"these jets have no {missing}; use_extra needs impact parameters [mm]")
+    d0, d0_err, dz, dz_err = (jets.particles[n] for n in ("d0", "d0_err", "dz", "dz_err"))
+    return np.stack([np.tanh(d0), d0_err, np.tanh(dz), dz_err], axis=1)
 
 
 def jets_from_features(features: np.ndarray, jets: Jets, *, standardization: str = "jetclass") -> Jets:

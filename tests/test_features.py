@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.features import STANDARDIZATIONS, jet_features, particle_features, pet_batch
-from omnilearn_lab.jets import Jets
+from omnilearn_lab.errors import ConfigError, JetsError
+from omnilearn_lab.features import STANDARDIZATIONS, jet_features, particle_features, pet_batch, pet_v2_batch
+from omnilearn_lab.jets import Jets, index_from_pid
+from omnilearn_lab.training.batches import select
 
 from tests.conftest import random_jets
 
@@ -69,3 +70,26 @@ def test_batch_is_standardised():
 def test_unknown_standardisation_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'jetclass'"):
         pet_batch(random_jets(2), standardization="jetclas")
+
+
+def test_v2_inputs_by_hand():
+    jets = random_jets(4)
+    batch = pet_v2_batch(jets, use_extra=True)
+    np.testing.assert_allclose(batch.features[:, 2], np.log(jets.particles["pt"]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(batch.pid, index_from_pid(jets.particles["pid"]))
+    np.testing.assert_allclose(batch.extra[:, 0], np.tanh(jets.particles["d0"]), rtol=1e-6)
+    np.testing.assert_allclose(batch.condition[:, 3], jets.jet["multiplicity"] / 100, rtol=1e-6)
+
+
+def test_v2_extra_needs_impact_parameters():
+    with pytest.raises(JetsError, match="d0"):
+        pet_v2_batch(one_jet(), use_extra=True)
+
+
+def test_selection_keeps_every_column():
+    batch = pet_v2_batch(random_jets(6), use_extra=True)
+    chosen = select(batch, torch.tensor([4, 1]))
+    first, last = int(batch.offsets[4]), int(batch.offsets[5])
+    for name in ("features", "pid", "extra"):
+        assert torch.equal(getattr(chosen, name)[: last - first], getattr(batch, name)[first:last])
+    assert torch.equal(chosen.condition, batch.condition[[4, 1]])

@@ -29,6 +29,7 @@ _NAMES = {
     "execute_notebook": "notebooks",
     "open_executor": "executors",
     "generate_like": "generation",
+    "generate_like_v2": "generation",
     "predict": "classification",
     "pretrain": "pretraining",
     "results_directory": "results",

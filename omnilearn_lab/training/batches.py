@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.models import Batch
 
 __all__ = ["Batches", "select"]
+
+_PER_PARTICLE = frozenset({"features", "points", "pid", "extra", "particle_label"})
 
 
 def select(jets: Batch, rows: Tensor) -> Batch:
@@ -38,14 +41,13 @@ def select(jets: Batch, rows: Tensor) -> Batch:
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     first = torch.repeat_interleave(jets.offsets[:-1][rows] - offsets[:-1], counts)
     take = first + torch.arange(int(offsets[-1]))
-    particles = {"features": jets.features[take], "points": jets.points[take]}
-    per_jet = {n: v[rows] for n, v in _jet_columns(jets).items()}
-    return Batch(**particles, offsets=offsets, **per_jet)
-
-
-def _jet_columns(jets: Batch) -> dict[str, Tensor]:
-    columns = {"jet": jets.jet, "label": jets.label, "weight": jets.weight}
-    return {name: value for name, value in columns.items() if value is not None}
+    columns = {f.name: getattr(jets, f.name) for f in fields(jets) if f.name != "offsets"}
+    chosen = {
+        name: value[take if name in _PER_PARTICLE else rows]
+        for name, value in columns.items()
+        if value is not None
+    }
+    return Batch(offsets=offsets, **chosen)
 
 
 class Batches:
