@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
-from omnilearn_lab.jets import Jets, charge_of, index_from_pid
+from omnilearn_lab.jets import Jets, charge_of, index_from_pid, jet_condition
 
 if TYPE_CHECKING:
     from omnilearn_lab.models import Batch
@@ -275,15 +275,9 @@ def pet_v2_batch(jets: Jets, *, use_pid: bool = True, use_extra: bool = False) -
         points=features[:, :2],
         offsets=torch.from_numpy(jets.offsets),
         jet=torch.zeros(len(jets), 0),
-        condition=torch.from_numpy(_condition(jets)),
+        condition=torch.from_numpy(jet_condition(jets)),
         **optional,
     )
-
-
-def _condition(jets: Jets) -> np.ndarray:
-    jet = jets.jet
-    columns = [np.log(jet["pt"]), jet["eta"], np.log1p(jet["mass"]), jet["multiplicity"] / 100]
-    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _displacement(jets: Jets) -> np.ndarray:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
 from omnilearn_lab.tasks.notebooks import NotebookError, execute_notebook, find_notebooks
 
 FOLDER = Path(__file__).parents[1] / "notebooks"

@@ -1,6 +1,6 @@
 """The one data structure: a batch of jets, each a point cloud of particles."""
 
-from omnilearn_lab.jets.files import read_jets, write_jets
+from omnilearn_lab.jets.files import jet_condition, read_jets, write_jets
 from omnilearn_lab.jets.jets import Jets
 from omnilearn_lab.jets.species import (
     SPECIES,
@@ -15,6 +15,7 @@ __all__ = [
     "Jets",
     "charge_of",
     "index_from_pid",
+    "jet_condition",
     "pid_from_index",
     "read_jets",
     "reduce_pid",

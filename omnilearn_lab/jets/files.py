@@ -30,7 +30,7 @@ from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets.jets import Jets
 from omnilearn_lab.jets.species import index_from_pid, pid_from_index
 
-__all__ = ["read_jets", "write_jets"]
+__all__ = ["jet_condition", "read_jets", "write_jets"]
 
 _DISPLACEMENT = ("d0", "d0_err", "dz", "dz_err")
 _KINEMATICS = ("deta", "dphi", "pt", "energy")
@@ -38,9 +38,7 @@ _ONE_GEV = np.float32(1e-6)
 _CHUNK_ROWS = 512
 
 
-def write_jets(
-    jets: Jets | Iterable[Jets], path: str | os.PathLike[str], max_particles: int = 150
-) -> Path:
+def write_jets(jets: Jets | Iterable[Jets], path: str | os.PathLike[str], max_particles: int = 150) -> Path:
     """Write jets in the ML-ready layout; the file appears under its name only when complete.
 
     Parameters
@@ -90,8 +88,13 @@ def _append(file: h5py.File, jets: Jets, slots: int) -> None:
         if name not in file:
             chunks = (min(_CHUNK_ROWS, max(len(values), 1)), *values.shape[1:])
             file.create_dataset(
-                name, data=values, chunks=chunks, maxshape=(None, *values.shape[1:]),
-                compression="gzip", compression_opts=1, shuffle=True,
+                name,
+                data=values,
+                chunks=chunks,
+                maxshape=(None, *values.shape[1:]),
+                compression="gzip",
+                compression_opts=1,
+                shuffle=True,
             )
         else:
             file[name].resize(len(file[name]) + len(values), axis=0)
@@ -122,6 +125,23 @@ def read_jets(path: str | os.PathLike[str], start: int = 0, stop: int | None = N
         ) from error
 
 
+def jet_condition(jets: Jets) -> np.ndarray:
+    """Return what generation is conditioned on: ln pt, eta, ln(1 + mass) and multiplicity / 100.
+
+    Parameters
+    ----------
+    jets : Jets
+
+    Returns
+    -------
+    float32 array, shape (N, 4)
+        The layout's ``global``; momenta and masses in GeV.
+    """
+    jet = jets.jet
+    columns = [np.log(jet["pt"]), jet["eta"], np.log1p(jet["mass"]), jet["multiplicity"] / 100]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[str]:
     """Give a temporary name beside ``path`` and move it there on success."""
@@ -149,7 +169,7 @@ def _columns(jets: Jets, slots: int) -> dict[str, np.ndarray]:
     data, mask = jets.to_padded(slots, names)
     data[mask] = _encode(data[mask])
     columns = {"data": data, "pid": jets.jet.get("label", np.zeros(len(jets), dtype=np.int64))}
-    columns["global"] = _global(jets)
+    columns["global"] = jet_condition(jets)
     columns["counts"] = jets.counts.astype(np.int32)
     columns["jet"] = np.stack([v.astype(np.float32) for v in jets.jet.values()], axis=1)
     if "weight" in jets.jet:
@@ -174,12 +194,6 @@ def _encode(rows: np.ndarray) -> np.ndarray:
     if rows.shape[1] > 5:
         rows[:, [5, 7]] = np.tanh(rows[:, [5, 7]])
     return rows
-
-
-def _global(jets: Jets) -> np.ndarray:
-    jet = jets.jet
-    columns = [np.log(jet["pt"]), jet["eta"], np.log1p(jet["mass"]), jet["multiplicity"] / 100]
-    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _read(file: h5py.File, rows: slice) -> Jets:

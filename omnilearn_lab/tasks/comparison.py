@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.metrics import Gain, Speedup, Spread, gain, speedup, spread
 from omnilearn_lab.models import Batch
+from omnilearn_lab.simulation import usable_cores
 from omnilearn_lab.tasks.classification import (
     ClassifierData,
     ClassifierResult,
@@ -29,7 +30,7 @@ from omnilearn_lab.tasks.classification import (
 )
 from omnilearn_lab.training import History, TrainConfig
 
-__all__ = ["Comparison", "CompareConfig", "compare", "usable_cores"]
+__all__ = ["Comparison", "CompareConfig", "compare"]
 
 log = logging.getLogger(__name__)
 _NAMES = {"scratch": "scratch", "finetuned": "fine-tuned"}
@@ -226,16 +227,6 @@ def compare(
         n_train=len(data.train),
         seconds=time.perf_counter() - start,
     )
-
-
-def usable_cores() -> int:
-    """Return the cores this process may use: its affinity and quota, not the machine's count."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
-    except (OSError, ValueError):
-        return cores
-    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
 
 
 def _in_processes(
