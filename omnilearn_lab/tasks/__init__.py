@@ -26,6 +26,7 @@ _NAMES = {
     "convert_dataset": "conversion",
     "convert_files": "conversion",
     "evenly": "conversion",
+    "describe_checkpoint": "classification",
     "execute_notebook": "notebooks",
     "open_executor": "executors",
     "generate_like": "generation",

@@ -14,13 +14,14 @@ from torch import nn
 from omnilearn_lab.config import to_mapping
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics
-from omnilearn_lab.models import PET, Batch, PETConfig, load_checkpoint, load_published
-from omnilearn_lab.training import Batches, Classification, History, Run, TrainConfig, Trainer
+from omnilearn_lab.models import PET, Batch, PETConfig, load_checkpoint, load_published, read_card
+from omnilearn_lab.training import Batches, Classification, History, Run, TrainConfig, Trainer, default_device
 
 __all__ = [
     "ClassifierData",
     "ClassifierResult",
     "ClassifierSettings",
+    "describe_checkpoint",
     "make_model",
     "predict",
     "train_classifier",
@@ -94,9 +95,31 @@ def make_model(settings: ClassifierSettings) -> PET:
     torch.manual_seed(settings.training.seed)
     if settings.init == "scratch":
         return PET(PETConfig.named(settings.size, n_classes=settings.n_classes))
-    is_published = settings.init.endswith((".h5", ".pt"))
-    read = load_published if is_published else load_checkpoint
+    read = load_published if _is_published(settings.init) else load_checkpoint
     return read(settings.init, n_classes=settings.n_classes)
+
+
+def describe_checkpoint(source: str) -> str:
+    """Return one sentence on what a checkpoint was pretrained on; published weights carry no card.
+
+    Examples
+    --------
+    >>> describe_checkpoint("OmniLearn.weights.h5")
+    'published weights OmniLearn.weights.h5: see the paper for how they were trained'
+    """
+    if _is_published(source):
+        return f"published weights {source}: see the paper for how they were trained"
+    card = read_card(source)
+    data, held_out = card["data"], card["held_out"]
+    return (
+        f"{data['n_train']:,} {data['provenance']['source']} jets of {len(data['class_names'])} classes, "
+        f"{data['jets_seen']:,} seen; held-out accuracy {held_out['accuracy']:.3f}, "
+        f"AUC (one vs one) {held_out['auc_one_vs_one']:.3f}"
+    )
+
+
+def _is_published(source: str) -> bool:
+    return source.endswith((".h5", ".pt"))
 
 
 def train_classifier(
@@ -127,7 +150,7 @@ def train_classifier(
         When labels do not fit the number of classes.
     """
     _check_labels(data, settings.n_classes)
-    model = make_model(settings)
+    model = make_model(settings).to(default_device())
     run = Run(run_directory, to_mapping(settings)) if run_directory else None
     trainer = Trainer(model, Classification(), data.train, data.validation, settings.training, run)
     history = trainer.fit(on_record)

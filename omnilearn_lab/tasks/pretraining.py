@@ -21,7 +21,14 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import classification_metrics
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
 from omnilearn_lab.tasks.classification import predict
-from omnilearn_lab.training import JointPretraining, Run, TrainConfig, Trainer, describe_environment
+from omnilearn_lab.training import (
+    JointPretraining,
+    Run,
+    TrainConfig,
+    Trainer,
+    default_device,
+    describe_environment,
+)
 
 __all__ = ["PretrainConfig", "pretrain"]
 
@@ -93,7 +100,7 @@ def pretrain(
     directory = Path(directory)
     train, validation, test = (_load(config, split) for split in ("train", "val", "test"))
     torch.manual_seed(config.training.seed)
-    model = PET(PETConfig.named(config.size, n_classes=len(train.class_names)))
+    model = PET(PETConfig.named(config.size, n_classes=len(train.class_names))).to(default_device())
     run = Run(directory, to_mapping(config))
     batches = (pet_batch(train), pet_batch(validation))
     trainer = Trainer(model, JointPretraining(), *batches, config.training, run)

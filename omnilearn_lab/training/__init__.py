@@ -7,7 +7,7 @@ from omnilearn_lab.training.losses import Classification, Generation, JointPretr
 from omnilearn_lab.training.optimizers import Lion, cosine_schedule, make_optimizer, parameter_groups
 from omnilearn_lab.training.runs import Run, TrainingState, describe_environment
 from omnilearn_lab.training.streaming import Shard, StreamConfig, StreamingBatches
-from omnilearn_lab.training.trainer import Trainer, evaluate
+from omnilearn_lab.training.trainer import Trainer, default_device, evaluate
 
 __all__ = [
     "Batches",
@@ -25,6 +25,7 @@ __all__ = [
     "Trainer",
     "TrainingState",
     "cosine_schedule",
+    "default_device",
     "describe_environment",
     "evaluate",
     "make_optimizer",

@@ -24,7 +24,7 @@ from omnilearn_lab.training.optimizers import cosine_schedule, make_optimizer
 from omnilearn_lab.training.runs import Run, TrainingState
 from omnilearn_lab.training.streaming import StreamingBatches
 
-__all__ = ["Trainer", "evaluate"]
+__all__ = ["Trainer", "default_device", "evaluate"]
 
 _VALIDATION_SEED = 20_240_416
 
@@ -294,6 +294,17 @@ def evaluate(model: nn.Module, objective: Objective, batches: Batches) -> dict[s
         total += share
     model.train(was_training)
     return {name: value / total for name, value in sums.items()}
+
+
+def default_device() -> torch.device:
+    """Return the GPU when there is one that works, else the CPU.
+
+    Examples
+    --------
+    >>> default_device().type in ("cpu", "cuda")
+    True
+    """
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @contextmanager

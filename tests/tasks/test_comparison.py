@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
-from omnilearn_lab.tasks import ClassifierData, CompareConfig, compare
+from omnilearn_lab.tasks import (
+    ClassifierData,
+    ClassifierSettings,
+    CompareConfig,
+    compare,
+    describe_checkpoint,
+    train_classifier,
+)
 from omnilearn_lab.training import TrainConfig
 from tests.training.helpers import packed
 
@@ -80,3 +87,14 @@ def test_labels_outside_the_classes_are_refused(data, config):
     bad = data.train.replace(label=data.train.label + 1)
     with pytest.raises(ConfigError, match="train jets have label 2"):
         compare(ClassifierData(bad, data.validation, data.test), config, workers=1)
+
+
+def test_published_weights_can_be_fine_tuned(data, shared_fixtures):
+    weights = str(shared_fixtures / "pet_v1_keras_small.weights.h5")
+    result = train_classifier(data, ClassifierSettings(2, weights, training=BUDGET))
+    assert np.isfinite(result.history.val_loss).all()
+    assert "published weights" in describe_checkpoint(weights)
+
+
+def test_shipped_checkpoint_is_described():
+    assert "300,000 simulated jets of 10 classes" in describe_checkpoint("tiny")
