@@ -3,7 +3,7 @@ import json
 import pytest
 from matplotlib.figure import Figure
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.tasks import Results, classification_profile
+from omnilearn_lab.tasks import Results
 from omnilearn_lab.tasks.results import results_directory
 
 
@@ -43,15 +43,3 @@ def test_folder_beside_the_notebooks(tmp_path, monkeypatch):
 def test_unknown_profile_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'quick'"):
         results_directory("a", "quik")
-
-
-@pytest.mark.parametrize("profile", ["smoke", "quick", "full"])
-def test_every_profile_is_complete(profile):
-    settings = classification_profile("03_finetune_top", profile)
-    assert settings.n_train > 0
-    assert len(settings.compare.seeds) >= 2
-
-
-def test_unknown_notebook_names_the_nearest():
-    with pytest.raises(ConfigError, match="did you mean '03_finetune_top'"):
-        classification_profile("03_finetun_top", "quick")
