@@ -10,9 +10,12 @@ from omnilearn_lab.models.packing import Packing
 
 __all__ = [
     "balance_weights",
+    "class_entropy",
+    "contrastive_entropy",
     "contrastive_loss",
     "grouped_class_loss",
     "particle_class_loss",
+    "velocity_error",
     "velocity_loss",
 ]
 
@@ -48,6 +51,36 @@ def balance_weights(label: Tensor, n_classes: int) -> Tensor:
     return weights / weights.mean()
 
 
+def class_entropy(logits: Tensor, label: Tensor, *, n_jet_classes: int | None = None) -> Tensor:
+    """Cross-entropy of each jet; with ``n_jet_classes``, jet and event classes compete among their own kind.
+
+    Parameters
+    ----------
+    logits
+        Shape (B, C).
+    label
+        Shape (B,).
+    n_jet_classes
+        Number of jet classes, the first of the C; None: one kind.
+
+    Returns
+    -------
+    Tensor
+        Shape (B,).
+
+    Examples
+    --------
+    >>> import torch
+    >>> class_entropy(torch.zeros(2, 5), torch.tensor([0, 4]), n_jet_classes=2).exp().round().tolist()
+    [2.0, 3.0]
+    """
+    if n_jet_classes is not None:
+        is_event_class = torch.arange(logits.shape[1], device=logits.device) >= n_jet_classes
+        other_kind = (label >= n_jet_classes)[:, None] != is_event_class
+        logits = logits.masked_fill(other_kind, -torch.inf)
+    return functional.cross_entropy(logits, label, reduction="none")
+
+
 def grouped_class_loss(
     logits: Tensor, label: Tensor, weight: Tensor, *, n_jet_classes: int | None = None
 ) -> Tensor:
@@ -78,17 +111,36 @@ def grouped_class_loss(
     >>> grouped_class_loss(torch.zeros(2, 4), label, torch.ones(2), n_jet_classes=2).exp().round().item()
     4.0
     """
+    losses = weight * class_entropy(logits, label, n_jet_classes=n_jet_classes)
     if n_jet_classes is None:
-        return (weight * functional.cross_entropy(logits, label, reduction="none")).mean()
+        return losses.mean()
     is_event = label >= n_jet_classes
-    terms = []
-    if not is_event.all():
-        jets = ~is_event
-        terms.append(grouped_class_loss(logits[jets, :n_jet_classes], label[jets], weight[jets]))
-    if is_event.any():
-        target = label[is_event] - n_jet_classes
-        terms.append(grouped_class_loss(logits[is_event, n_jet_classes:], target, weight[is_event]))
-    return torch.stack(terms).sum()
+    return torch.stack([losses[kind].mean() for kind in (~is_event, is_event) if kind.any()]).sum()
+
+
+def velocity_error(velocity: Tensor, target: Tensor, packing: Packing) -> Tensor:
+    """Squared error of the velocity of each jet, summed over features, mean over its particles: shape (B,).
+
+    Parameters
+    ----------
+    velocity, target
+        Shapes (T, F).
+    packing
+        The jets.
+
+    Returns
+    -------
+    Tensor
+        Shape (B,).
+
+    Examples
+    --------
+    >>> import torch
+    >>> packing = Packing.build(torch.tensor([0, 1, 3]))
+    >>> velocity_error(torch.ones(3, 4), torch.zeros(3, 4), packing).tolist()
+    [4.0, 4.0]
+    """
+    return packing.sum_rows((velocity - target).square().sum(1)) / packing.counts
 
 
 def velocity_loss(velocity: Tensor, target: Tensor, packing: Packing) -> Tensor:
@@ -113,8 +165,33 @@ def velocity_loss(velocity: Tensor, target: Tensor, packing: Packing) -> Tensor:
     >>> velocity_loss(torch.ones(3, 4), torch.zeros(3, 4), packing).item()
     4.0
     """
-    errors = (velocity - target).square().sum(1)
-    return (packing.sum_rows(errors) / packing.counts).mean()
+    return velocity_error(velocity, target, packing).mean()
+
+
+def contrastive_entropy(clean: Tensor, perturbed: Tensor) -> Tensor:
+    """Mean of the two cross-entropies of 2.74 A B', A and B the embeddings at unit length, of each jet.
+
+    Parameters
+    ----------
+    clean, perturbed
+        One embedding per jet, shapes (B, D).
+
+    Returns
+    -------
+    Tensor
+        Shape (B,).
+
+    Examples
+    --------
+    >>> import torch
+    >>> contrastive_entropy(torch.ones(4, 3), torch.ones(4, 3)).exp().round().tolist()
+    [4.0, 4.0, 4.0, 4.0]
+    """
+    first, second = (functional.normalize(part, dim=-1, eps=1e-3) for part in (clean, perturbed))
+    logits = CONTRASTIVE_SCALE * first @ second.T
+    target = torch.arange(len(logits), device=logits.device)
+    losses = functional.cross_entropy(logits, target, reduction="none")
+    return (losses + functional.cross_entropy(logits.T, target, reduction="none")) / 2
 
 
 def contrastive_loss(clean: Tensor, perturbed: Tensor, alpha: Tensor, *, published: bool = False) -> Tensor:
@@ -143,11 +220,7 @@ def contrastive_loss(clean: Tensor, perturbed: Tensor, alpha: Tensor, *, publish
     >>> contrastive_loss(torch.ones(1, 3), torch.ones(1, 3), torch.ones(1)).item()
     0.0
     """
-    first, second = (functional.normalize(part, dim=-1, eps=1e-3) for part in (clean, perturbed))
-    logits = CONTRASTIVE_SCALE * first @ second.T
-    target = torch.arange(len(logits), device=logits.device)
-    losses = functional.cross_entropy(logits, target, reduction="none")
-    losses = (losses + functional.cross_entropy(logits.T, target, reduction="none")) / 2
+    losses = contrastive_entropy(clean, perturbed)
     weight = alpha.square()
     return weight.mean() * losses.mean() if published else (weight * losses).mean()
 
