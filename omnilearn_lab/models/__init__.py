@@ -9,6 +9,12 @@ import importlib
 from typing import Any
 
 _NAMES = {
+    "PFN": "baselines",
+    "PFNConfig": "baselines",
+    "ParticleNet": "baselines",
+    "ParticleNetConfig": "baselines",
+    "PlainTransformer": "baselines",
+    "PlainTransformerConfig": "baselines",
     "load_checkpoint": "checkpoints",
     "load_published": "checkpoints",
     "read_card": "checkpoints",
@@ -46,6 +52,12 @@ _NAMES = {
 __all__ = [
     "PETv2",
     "PETv2Config",
+    "PFN",
+    "PFNConfig",
+    "ParticleNet",
+    "ParticleNetConfig",
+    "PlainTransformer",
+    "PlainTransformerConfig",
     "FlowSampleConfig",
     "JetInputs",
     "NoiseConfig",

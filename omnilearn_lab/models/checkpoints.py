@@ -34,6 +34,13 @@ MODELS = {
     "PETv2": ("omnilearn_lab.models.pet_v2", "PETv2", "PETv2Config"),
     "JetGenerator": ("omnilearn_lab.models.jet_generator", "JetGenerator", "JetGeneratorConfig"),
     "DijetClassifier": ("omnilearn_lab.models.dijet", "DijetClassifier", "DijetConfig"),
+    "PFN": ("omnilearn_lab.models.baselines.pfn", "PFN", "PFNConfig"),
+    "ParticleNet": ("omnilearn_lab.models.baselines.particle_net", "ParticleNet", "ParticleNetConfig"),
+    "PlainTransformer": (
+        "omnilearn_lab.models.baselines.transformer",
+        "PlainTransformer",
+        "PlainTransformerConfig",
+    ),
     "DijetGenerator": ("omnilearn_lab.models.dijet", "DijetGenerator", "DijetConfig"),
 }
 
