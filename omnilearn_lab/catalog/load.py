@@ -107,7 +107,8 @@ def load(
     options = options or LoadOptions()
     item = catalog(options.catalog_file)[name]
     check_request(name, item, split, source)
-    files(item, split, variant=options.variant)  # names an unknown variant
+    if source != "simulated" or options.variant not in item.recipe_variants:
+        files(item, split, variant=options.variant)  # names an unknown variant
     if max_jets is not None and max_jets < 1:
         raise CatalogError(f"max_jets is {max_jets}; at least 1 is needed")
     store = open_store(options.data_dir)

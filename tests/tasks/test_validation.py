@@ -39,8 +39,8 @@ def test_a_failure_is_reported_and_the_others_go_on(monkeypatch):
         raise SimulationError(f"no jets of {what.recipe}")
 
     monkeypatch.setattr("omnilearn_lab.tasks.validation.check_stand_in", check)
-    found = list(check_stand_ins(["lhco", "quark_gluon"]))
-    problems = [f"no jets of {name}" for name in ("lhco", "quark_gluon", "quark_gluon_herwig")]
+    found = list(check_stand_ins(["h1_dis", "quark_gluon"]))
+    problems = [f"no jets of {name}" for name in ("h1_dis", "quark_gluon", "quark_gluon_herwig")]
     assert [check.problem for check in found] == problems and not any(check.is_good for check in found)
 
 

@@ -10,12 +10,14 @@ from omnilearn_lab.errors import SimulationError, nearest
 from omnilearn_lab.simulation.recipes.recipe import JetWindow, Profile, Recipe, Sample
 from omnilearn_lab.simulation.recipes.searches import (
     ASPEN,
+    ASPEN_SEARCH,
     ATLAS_FLAVOUR,
     ATLAS_TOP,
     CMS_BSM,
     CMS_QCD,
     JETCLASS2,
     LHCO,
+    LHCO_SIGNAL_REGION,
 )
 from omnilearn_lab.simulation.recipes.small_jets import (
     CMS_OPEN_DATA,
@@ -35,7 +37,7 @@ __all__ = ["RECIPES", "JetWindow", "Profile", "Recipe", "Sample", "recipe"]
 _ALL = (
     *(JETCLASS, JETCLASS2, TOP_TAGGING, ATLAS_TOP, QUARK_GLUON, QUARK_GLUON_HERWIG),
     *(CMS_OPEN_DATA, CMS_OPEN_DATA_FAST, CMS_OPEN_DATA_DATA, H1_DIS, JETNET30, JETNET150),
-    *(OMNIFOLD_ZJETS, LHCO, ASPEN, CMS_QCD, CMS_BSM, ATLAS_FLAVOUR),
+    *(OMNIFOLD_ZJETS, LHCO, LHCO_SIGNAL_REGION, ASPEN, ASPEN_SEARCH, CMS_QCD, CMS_BSM, ATLAS_FLAVOUR),
 )
 RECIPES: Mapping[str, Recipe] = MappingProxyType({r.name: r for r in _ALL})
 """All recipes by name, in profile "quick"."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from omnilearn_lab.simulation.recipes.blocks import (
     CMS_CYLINDER,
     NO_LONG_DECAYS,
@@ -17,7 +19,17 @@ from omnilearn_lab.simulation.recipes.blocks import (
 )
 from omnilearn_lab.simulation.recipes.recipe import JetWindow, Profile, Recipe, Sample
 
-__all__ = ["ASPEN", "ATLAS_FLAVOUR", "ATLAS_TOP", "CMS_BSM", "CMS_QCD", "JETCLASS2", "LHCO"]
+__all__ = [
+    "ASPEN",
+    "ASPEN_SEARCH",
+    "ATLAS_FLAVOUR",
+    "ATLAS_TOP",
+    "CMS_BSM",
+    "CMS_QCD",
+    "JETCLASS2",
+    "LHCO",
+    "LHCO_SIGNAL_REGION",
+]
 
 _INFINITE = float("inf")
 _CMS_QUICK = Profile(NO_MPI, min_pt=1.0)
@@ -61,6 +73,22 @@ LHCO = Recipe(
     reference="2101.08320",
 )
 
+# Twice the background in the mass window for the same time; the mass spectrum around it is cut off.
+LHCO_SIGNAL_REGION = replace(
+    LHCO,
+    name="lhco_signal_region",
+    title="LHC Olympics R&D, events near 3.5 TeV only: for studies inside the signal region",
+    samples=(
+        Sample(
+            "background",
+            ("HardQCD:all=on", *pt_hat(1100), "PhaseSpace:mHatMin=3000.", "PhaseSpace:mHatMax=4200."),
+            fraction=10.0,
+        ),
+        Sample("signal", _LHCO_SIGNAL, fraction=1.0),
+    ),
+    published=(),
+)
+
 # ---- data-like mixture and its simulation --------------------------------------------------------
 
 _CMS_SETTINGS = (*energy(13), *CMS_CYLINDER)
@@ -89,6 +117,29 @@ ASPEN = Recipe(
     quick=_CMS_QUICK,
     production=Profile(),
     reference="2412.10504",
+)
+
+_HIGH = pt_hat(470)
+ASPEN_SEARCH = replace(
+    ASPEN,
+    name="aspen_search",
+    title="Aspen Open Jets above 500 GeV, with more top jets than in nature, to choose an injection from",
+    settings=_CMS_SETTINGS,
+    samples=(
+        Sample("qcd", ("HardQCD:all=on", *_HIGH), fraction=1000.0),
+        Sample(
+            "w",
+            ("WeakBosonAndParton:qqbar2Wg=on", "WeakBosonAndParton:qg2Wq=on", *W_QUARKS, *_HIGH),
+            fraction=2.2,
+        ),
+        Sample(
+            "z",
+            ("WeakBosonAndParton:qqbar2gmZg=on", "WeakBosonAndParton:qg2gmZq=on", *PURE_Z, *Z_QUARKS, *_HIGH),
+            fraction=1.0,
+        ),
+        Sample("top", (*TOP_PAIRS, *W_QUARKS, *_HIGH), fraction=30.0, matched=True),
+    ),
+    window=JetWindow(0.8, (500.0, _INFINITE), (-2.5, 2.5)),
 )
 
 CMS_QCD = Recipe(
