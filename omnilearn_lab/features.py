@@ -288,7 +288,9 @@ def _displacement(jets: Jets) -> np.ndarray:
     return np.stack([np.tanh(d0), d0_err, np.tanh(dz), dz_err], axis=1)
 
 
-def jets_from_features(features: np.ndarray, jets: Jets, *, standardization: str = "jetclass") -> Jets:
+def jets_from_features(
+    features: np.ndarray, jets: Jets, *, standardization: str = "jetclass", keep_jet: bool = False
+) -> Jets:
     """Return jets whose particles come from generated features: the inverse of the inputs.
 
     Only the three generated columns are used. pt = pt_jet (1 + 1e-6 - exp(column 2)) and, for massless
@@ -302,12 +304,15 @@ def jets_from_features(features: np.ndarray, jets: Jets, *, standardization: str
         Gives offsets, jet axes and jet pt, labels and class names; its particles are replaced.
     standardization
         A key of :data:`STANDARDIZATIONS`.
+    keep_jet
+        Keep pt, eta, phi and mass of ``jets`` and measure the particles from their axes, as JetNet's files
+        and metrics do.
 
     Returns
     -------
     Jets
-        Jet pt, eta, phi and mass are those of the sum of the generated particles; ``multiplicity`` is
-        counted. pt fractions outside (0, 1] are moved to its ends.
+        Jet pt, eta, phi and mass are those of the sum of the generated particles, unless ``keep_jet``;
+        ``multiplicity`` is counted. pt fractions outside (0, 1] are moved to its ends.
 
     Raises
     ------
@@ -333,12 +338,15 @@ def jets_from_features(features: np.ndarray, jets: Jets, *, standardization: str
     fraction = np.clip(1 + _LOG_FLOOR - np.exp(np.minimum(rows[:, 2], 0.0)), _LOG_FLOOR, 1.0)
     pt = fraction * np.repeat(jets.jet["pt"].astype(np.float64), jets.counts)
     eta = rows[:, 0] + np.repeat(jets.jet["eta"], jets.counts)
+    about = {"class_names": jets.class_names, "provenance": {"source": "generated"}}
+    label = {"label": jets.label} if "label" in jets.jet else {}
+    if keep_jet:
+        cloud = {"deta": rows[:, 0], "dphi": rows[:, 1], "pt": pt, "energy": pt * np.cosh(eta)}
+        axis = {name: jets.jet[name] for name in ("pt", "eta", "phi", "mass")}
+        return Jets.build(cloud, jets.offsets, axis | label, **about)
     phi = rows[:, 1] + np.repeat(jets.jet["phi"], jets.counts)
     momenta = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta)], axis=1)
-    label = {"label": jets.label} if "label" in jets.jet else {}
-    return Jets.from_four_momenta(
-        momenta, jets.offsets, jet=label, class_names=jets.class_names, provenance={"source": "generated"}
-    )
+    return Jets.from_four_momenta(momenta, jets.offsets, jet=label, **about)
 
 
 def _standardization(name: str) -> Standardization:

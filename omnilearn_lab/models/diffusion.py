@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from omnilearn_lab.models.packing import Batch
 
-__all__ = ["Level", "Perturbed", "cosine_angle", "cosine_level", "perturb"]
+__all__ = ["Level", "Perturbed", "cosine_angle", "cosine_level", "cosine_time", "perturb"]
 
 LOG_SNR_MAX = 20.0  # logarithm of the signal-to-noise ratio at t = 0; minus this at t = 1
 
@@ -31,7 +31,12 @@ class Perturbed(NamedTuple):
     sigma: Tensor
 
 
-def cosine_angle(time: float) -> float:
+_FIRST, _LAST = (math.atan(math.exp(sign * LOG_SNR_MAX / 2)) for sign in (-1, 1))
+
+Number = TypeVar("Number", float, Tensor)
+
+
+def cosine_angle(time: Number) -> Number:
     """Angle phi = a t + b of the cosine schedule, alpha = cos(phi); b = arctan(e^-10), a + b = arctan(e^10).
 
     Examples
@@ -39,8 +44,18 @@ def cosine_angle(time: float) -> float:
     >>> round(cosine_angle(0.5), 4)  # pi / 4
     0.7854
     """
-    first = math.atan(math.exp(-LOG_SNR_MAX / 2))
-    return first + (math.atan(math.exp(LOG_SNR_MAX / 2)) - first) * time
+    return _FIRST + (_LAST - _FIRST) * time
+
+
+def cosine_time(angle: Number) -> Number:
+    """Time of an angle of the cosine schedule: the inverse of :func:`cosine_angle`.
+
+    Examples
+    --------
+    >>> round(cosine_time(cosine_angle(0.3)), 6)
+    0.3
+    """
+    return (angle - _FIRST) / (_LAST - _FIRST)
 
 
 def cosine_level(time: Tensor) -> Level:

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
-from omnilearn_lab.models.diffusion import cosine_angle, cosine_level
+from omnilearn_lab.models.diffusion import cosine_angle, cosine_level, cosine_time
 from omnilearn_lab.models.packing import Batch
 from omnilearn_lab.models.solvers import SOLVERS, integrate
 
 __all__ = [
+    "DDIM",
     "PUBLISHED",
     "SamplerConfig",
     "Samples",
     "VelocityModel",
+    "ddim",
     "denoise",
+    "denoising_path",
     "follow_cosine",
     "midpoint_ddim",
     "sample",
 ]
 
-PUBLISHED = "published"
+PUBLISHED, DDIM = "published", "ddim"
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
@@ -39,8 +44,9 @@ class SamplerConfig:
     n_steps
         Steps from t = 1 to t = 0.
     method
-        A solver of :data:`omnilearn_lab.models.solvers.SOLVERS`, or ``"published"``, OmniLearn's midpoint
-        DDIM (two evaluations a step; its error is larger, as it divides by the signal amplitude at t = 1).
+        A solver of :data:`omnilearn_lab.models.solvers.SOLVERS`; ``"ddim"``, the first-order textbook
+        sampler; or ``"published"``, OmniLearn's midpoint DDIM (two evaluations a step; its error is larger,
+        as it divides by the signal amplitude at t = 1).
     seed
         Of the noise.
     guidance
@@ -59,11 +65,24 @@ class SamplerConfig:
     show_progress: bool = False
 
     def __post_init__(self) -> None:
-        if self.method not in (*SOLVERS, PUBLISHED):
-            raise ConfigError(f"sampler '{self.method}'; {nearest(self.method, (*SOLVERS, PUBLISHED))}")
+        known = (*SOLVERS, DDIM, PUBLISHED)
+        if self.method not in known:
+            raise ConfigError(f"sampler '{self.method}'; {nearest(self.method, known)}")
         for name in ("n_steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: at least 1")
+
+    @property
+    def n_evaluations(self) -> int:
+        """Evaluations of the network for each jet; guidance needs two where there is one without.
+
+        Examples
+        --------
+        >>> SamplerConfig(n_steps=8).n_evaluations, SamplerConfig(n_steps=300, method="published").n_evaluations
+        (24, 600)
+        """
+        a_step = {DDIM: 1, PUBLISHED: 2}.get(self.method) or SOLVERS[self.method].n_evaluations
+        return self.n_steps * a_step * (2 if self.guidance else 1)
 
 
 class Samples(NamedTuple):
@@ -130,9 +149,7 @@ def sample(
     if len(counts) == 0 or int(counts.min()) < 1:
         raise JetsError("every generated jet needs at least one particle: raise the multiplicities to 1")
     offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
-    noise = torch.randn(
-        int(offsets[-1]), model.config.n_diffused, generator=torch.Generator().manual_seed(config.seed)
-    )
+    noise = _noise(model, int(offsets[-1]), config.seed)
     parts = []
     for start in range(0, len(counts), config.batch_size):
         jets = slice(start, start + config.batch_size)
@@ -141,6 +158,43 @@ def sample(
         empty = _empty_batch(model, counts[jets], jet[jets])
         parts.append(denoise(partial(_velocity, model, empty, labels, config.guidance), rows, config))
     return Samples(torch.cat(parts), offsets)
+
+
+@torch.no_grad()
+def denoising_path(
+    model: VelocityModel, batch: Batch, *, config: SamplerConfig | None = None
+) -> list[Tensor]:
+    """Generate like :func:`sample`, all jets at once, and keep the particles after every step.
+
+    Parameters
+    ----------
+    model
+        As for :func:`sample`.
+    batch
+        Gives numbers of particles, jet features and labels; its particles are not looked at.
+    config
+        A Runge-Kutta method; ``batch_size`` is not used.
+
+    Returns
+    -------
+    list of Tensor
+        ``n_steps + 1`` states, each (T, n_diffused): noise first, generated particles last.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from omnilearn_lab.models import PET, PETConfig
+    >>> like = Batch(torch.zeros(4, 13), torch.zeros(4, 2), torch.tensor([0, 3, 4]), torch.zeros(2, 4))
+    >>> len(denoising_path(PET(PETConfig(width=8, n_layers=1, n_heads=2)).eval(), like, config=SamplerConfig(2)))
+    3
+    """
+    config = config or SamplerConfig()
+    empty = _empty_batch(model, batch.counts.cpu(), batch.jet)
+    velocity = partial(_velocity, model, empty, batch.label, config.guidance)
+    states = [_noise(model, len(batch.features), config.seed).to(batch.jet.device)]
+    for span in pairwise(i / config.n_steps for i in range(config.n_steps, -1, -1)):
+        states.append(follow_cosine(velocity, states[-1], 1, method=config.method, span=span))
+    return states
 
 
 def denoise(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, config: SamplerConfig) -> Tensor:
@@ -161,8 +215,9 @@ def denoise(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, config: 
         x at t = 0.
     """
     progress = _bar if config.show_progress else None
-    if config.method == PUBLISHED:
-        return midpoint_ddim(velocity, noise, config.n_steps, progress=progress)
+    if config.method in (PUBLISHED, DDIM):
+        sampler = midpoint_ddim if config.method == PUBLISHED else ddim
+        return sampler(velocity, noise, config.n_steps, progress=progress)
     return follow_cosine(velocity, noise, config.n_steps, method=config.method, progress=progress)
 
 
@@ -170,6 +225,10 @@ def _bar(steps: Iterable[int]) -> Iterable[int]:
     from tqdm.auto import tqdm
 
     return tqdm(steps, desc="sampling", unit="step", leave=False)
+
+
+def _noise(model: VelocityModel, n_particles: int, seed: int) -> Tensor:
+    return torch.randn(n_particles, model.config.n_diffused, generator=torch.Generator().manual_seed(seed))
 
 
 def _empty_batch(model: VelocityModel, counts: Tensor, jet: Tensor) -> Batch:
@@ -198,8 +257,9 @@ def follow_cosine(
     *,
     method: str = "ralston3",
     progress: Progress | None = None,
+    span: tuple[float, float] = (1.0, 0.0),
 ) -> Tensor:
-    """Solve the probability-flow equation of the cosine schedule from t = 1 to t = 0.
+    """Solve the probability-flow equation of the cosine schedule, from t = 1 to t = 0 unless told otherwise.
 
     With x = cos(phi) x_0 + sin(phi) eps the velocity v = cos(phi) eps - sin(phi) x_0 is dx/dphi, so the
     equation is dx/dphi = v(x, phi), and phi is linear in t.
@@ -209,16 +269,18 @@ def follow_cosine(
     velocity
         v(x, t) with t in [0, 1].
     noise
-        x at t = 1.
+        x at the first time.
     n_steps
         Equal steps in t.
     method, progress
         See :func:`omnilearn_lab.models.solvers.integrate`.
+    span
+        First and last time.
 
     Returns
     -------
     Tensor
-        x at t = 0.
+        x at the last time.
 
     Examples
     --------
@@ -228,13 +290,59 @@ def follow_cosine(
     >>> follow_cosine(lambda x, t: torch.zeros_like(x), torch.tensor([0.3]), 4)
     tensor([0.3000])
     """
-    first, last = cosine_angle(0.0), cosine_angle(1.0)
-    angles = [last + (first - last) * i / n_steps for i in range(n_steps + 1)]
+    start, end = (cosine_angle(time) for time in span)
+    angles = [start + (end - start) * i / n_steps for i in range(n_steps + 1)]
 
     def by_angle(state: Tensor, angle: float) -> Tensor:
-        return velocity(state, min(max((angle - first) / (last - first), 0.0), 1.0))
+        return velocity(state, min(max(cosine_time(angle), 0.0), 1.0))
 
     return integrate(by_angle, noise, angles, method=method, progress=progress)
+
+
+def ddim(
+    velocity: Callable[[Tensor, float], Tensor],
+    noise: Tensor,
+    n_steps: int,
+    *,
+    progress: Progress | None = None,
+) -> Tensor:
+    """First-order deterministic sampler: x_0 and the noise as predicted, held fixed during a step.
+
+    With both fixed a step of d in the angle of the schedule is a rotation, x <- cos(d) x + sin(d) v.
+
+    Parameters
+    ----------
+    velocity
+        v(x, t).
+    noise
+        x at t = 1.
+    n_steps
+        Equal steps in t, one evaluation each.
+    progress
+        Wraps the loop over steps.
+
+    Returns
+    -------
+    Tensor
+        x at t = 0.
+
+    References
+    ----------
+    J. Song, C. Meng, S. Ermon, arXiv:2010.02502, eq. 12 with sigma = 0.
+
+    Examples
+    --------
+    Data that are a single point need a single step:
+
+    >>> import torch
+    >>> round(ddim(lambda x, t: torch.tensor(-2.0), torch.tensor([0.0]), 1).item(), 3)
+    2.0
+    """
+    turn = (cosine_angle(0.0) - cosine_angle(1.0)) / n_steps
+    state, steps = noise, range(n_steps, 0, -1)
+    for i in progress(steps) if progress else steps:
+        state = math.cos(turn) * state + math.sin(turn) * velocity(state, i / n_steps)
+    return state
 
 
 def midpoint_ddim(

@@ -1,6 +1,8 @@
-"""Generate jets with a trained PET."""
+"""Generate jets with a trained PET, and watch them form."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,12 +11,18 @@ from omnilearn_lab.features import jets_from_features, pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, PETv2, SamplerConfig, sample, sample_flow
 from omnilearn_lab.models.flow import FlowSampleConfig, JetInputs
+from omnilearn_lab.models.samplers import denoising_path
 
-__all__ = ["generate_like", "generate_like_v2"]
+__all__ = ["Trajectory", "generate_like", "generate_like_v2", "generation_trajectory"]
 
 
 def generate_like(
-    model: PET, jets: Jets, *, config: SamplerConfig | None = None, standardization: str = "jetclass"
+    model: PET,
+    jets: Jets,
+    *,
+    config: SamplerConfig | None = None,
+    standardization: str = "jetclass",
+    keep_jet: bool = False,
 ) -> Jets:
     """Generate one jet for each given jet, with its kinematics, multiplicity and class.
 
@@ -31,6 +39,9 @@ def generate_like(
         Solver, steps, seed, progress bar.
     standardization
         A key of :data:`omnilearn_lab.features.STANDARDIZATIONS`.
+    keep_jet
+        Keep the given jets' pt, eta, phi and mass, with particles relative to them, as JetNet's metrics
+        need; otherwise the jet is the sum of its generated particles.
 
     Returns
     -------
@@ -58,9 +69,63 @@ def generate_like(
     model.eval()
     counts = torch.from_numpy(jets.counts)
     made = sample(model, counts, batch.jet.to(device), label=label, config=config)
-    generated = jets_from_features(made.particles.cpu().numpy(), jets, standardization=standardization)
+    rows = made.particles.cpu().numpy()
+    generated = jets_from_features(rows, jets, standardization=standardization, keep_jet=keep_jet)
     about = {"source": "generated", "sampler": f"{config.method}, {config.n_steps} steps, seed {config.seed}"}
     return Jets(generated.particles, generated.offsets, generated.jet, generated.class_names, about)
+
+
+class Trajectory(NamedTuple):
+    """Jets on their way from noise to particles: times (S,), and the jets at each of them."""
+
+    times: tuple[float, ...]
+    jets: tuple[Jets, ...]
+
+    def particles(self, index: int) -> np.ndarray:
+        """Return deta, dphi, pt [GeV] of one jet at every time, shape (S, N, 3)."""
+        one = [step[index].particles for step in self.jets]
+        return np.array([np.stack([p[n] for n in ("deta", "dphi", "pt")], axis=1) for p in one])
+
+
+def generation_trajectory(
+    model: PET, jets: Jets, *, config: SamplerConfig | None = None, standardization: str = "jetclass"
+) -> Trajectory:
+    """Generate jets like given ones and keep every step, for :class:`omnilearn_lab.widgets.DiffusionPlayer`.
+
+    Parameters
+    ----------
+    model : PET
+    jets : Jets
+        A few jets: condition, as for :func:`generate_like`.
+    config : SamplerConfig
+        A Runge-Kutta method; ``guidance`` and ``batch_size`` are not used.
+    standardization
+        As for :func:`generate_like`.
+
+    Returns
+    -------
+    Trajectory
+        ``n_steps + 1`` times from 1 to 0; the last jets are those of :func:`generate_like`.
+
+    Examples
+    --------
+    >>> from omnilearn_lab.models import PETConfig
+    >>> jet = {"pt": [600.0], "eta": [0.0], "phi": [0.0], "mass": [80.0]}
+    >>> cloud = {"deta": [0.1, -0.2], "dphi": [0.0, 0.1], "pt": [400.0, 200.0], "energy": [400.0, 200.0]}
+    >>> model = PET(PETConfig(width=8, n_layers=1, n_heads=2))
+    >>> path = generation_trajectory(model, Jets.build(cloud, [0, 2], jet), config=SamplerConfig(2))
+    >>> path.times, path.particles(0).shape
+    ((1.0, 0.5, 0.0), (3, 2, 3))
+    """
+    config = config or SamplerConfig()
+    batch = pet_batch(jets, standardization=standardization).to(next(model.parameters()).device)
+    model.eval()
+    states = denoising_path(model, batch, config=config)
+    steps = [
+        jets_from_features(rows.cpu().numpy(), jets, standardization=standardization, keep_jet=True)
+        for rows in states
+    ]
+    return Trajectory(tuple(i / config.n_steps for i in range(config.n_steps, -1, -1)), tuple(steps))
 
 
 def generate_like_v2(model: PETv2, jets: Jets, *, config: FlowSampleConfig | None = None) -> Jets:
