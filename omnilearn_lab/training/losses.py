@@ -1,12 +1,16 @@
 """What a training minimises: each objective turns a model and a batch into named loss terms.
 
-An objective is a callable ``objective(model, batch) -> dict`` of scalar tensors, ``loss`` among them.
-Terms are weighted means over the jets of the batch, so that terms of two batches average by the sum of
-weights.
+An objective is a callable ``objective(model, batch, whole=None) -> dict`` of scalar tensors, ``loss`` among
+them. Terms are weighted means over the jets; their normalisation comes from ``whole`` (the batch itself by
+default), so that the terms of the parts of a batch add up to those of the batch. An objective without the
+third argument also trains; its terms must then be means over jets, by weight.
+
+The objectives of PET v2's flow are in :mod:`omnilearn_lab.training.flow_losses`.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,26 +18,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnilearn_lab.errors import TrainingError
+from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.models import Batch, ClassifierOutput, perturb
+from omnilearn_lab.models.objectives import class_entropy
+from omnilearn_lab.training.whole import Whole
 
-__all__ = ["Classification", "Generation", "JointPretraining", "Objective", "weighted_mean"]
+__all__ = [
+    "Classification",
+    "Generation",
+    "JointPretraining",
+    "Objective",
+    "Regression",
+    "check_label",
+    "is_correct",
+    "part_terms",
+]
 
-Objective = Callable[[nn.Module, Batch], dict[str, Tensor]]
+Objective = Callable[..., dict[str, Tensor]]
 
 
-def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Return sum(w x) / sum(w), or the plain mean without weights; shapes (B,)."""
-    if weight is None:
-        return values.mean()
-    return (values * weight).sum() / weight.sum()
+def part_terms(objective: Objective, model: nn.Module, part: Batch, whole: Whole) -> dict[str, Tensor]:
+    """Return the share of one part in the terms of the whole; the shares of all parts add up."""
+    if "whole" in inspect.signature(objective).parameters:
+        return objective(model, part, whole)
+    share = Whole.of(part).weight / whole.weight
+    return {name: share * value for name, value in objective(model, part).items()}
 
 
 @dataclass(frozen=True)
 class Classification:
     """Cross-entropy of the jet classes, weighted by the jets' weights.
 
-    With one output the loss is the binary cross-entropy of its logit.
+    With one output the loss is the binary cross-entropy of its logit: for two samples with weights it
+    learns the ratio of their densities, which is what reweighting and unfolding need.
 
     Parameters
     ----------
@@ -41,28 +58,87 @@ class Classification:
         Factor of the mean squared error of the four standardised jet features, which OmniLearn adds
         in pretraining and leaves out in fine-tuning.
     label_smoothing
+    balance
+        Give all classes the same sum of weights, as OmniLearned does batch by batch.
+    n_jet_classes
+        Classes below this number and classes from it on (kinds of events) compete among their own kind,
+        and the two losses are added; OmniLearned's pretraining has 200 and 10. None: one kind.
+
+    References
+    ----------
+    OmniLearn, arXiv:2404.16091; OmniLearned, arXiv:2510.24066.
     """
 
     jet_regression: float = 0.0
     label_smoothing: float = 0.0
+    balance: bool = False
+    n_jet_classes: int | None = None
 
-    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        output = model.classify(batch)
-        label = _label(batch)
-        terms = {"classification": weighted_mean(self.cross_entropy(output.logits, label), batch.weight)}
+    def __post_init__(self) -> None:
+        if self.n_jet_classes is not None and self.label_smoothing:
+            raise ConfigError("label_smoothing spreads over all classes: leave it out with n_jet_classes")
+
+    def __call__(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> dict[str, Tensor]:
+        whole = whole or Whole.of(batch)
+        output, label = model.classify(batch), check_label(batch)
+        losses = self.cross_entropy(output.logits, label) * self.factors(label, whole)
+        terms = {"classification": whole.mean(losses, batch)}
         terms["loss"] = terms["classification"]
         if self.jet_regression:
             error = functional.mse_loss(output.jet, batch.jet, reduction="none").mean(dim=1)
-            terms["regression"] = weighted_mean(error, batch.weight)
+            terms["regression"] = whole.mean(error, batch)
             terms["loss"] = terms["loss"] + self.jet_regression * terms["regression"]
-        correct = _is_correct(output.logits.detach(), label)
-        return terms | {"accuracy": weighted_mean(correct, batch.weight)}
+        return terms | {"accuracy": whole.mean(is_correct(output.logits.detach(), label), batch)}
 
     def cross_entropy(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the loss of each jet, shape (B,)."""
         if logits.shape[1] == 1:
             return functional.binary_cross_entropy_with_logits(logits[:, 0], label.float(), reduction="none")
+        if self.n_jet_classes is not None:
+            return class_entropy(logits, label, n_jet_classes=self.n_jet_classes)
         return functional.cross_entropy(logits, label, reduction="none", label_smoothing=self.label_smoothing)
+
+    def factors(self, label: Tensor, whole: Whole) -> Tensor:
+        """Return the factor of each jet's loss that balances classes and averages kinds apart, shape (B,)."""
+        factors = torch.ones(len(label), device=label.device)
+        if self.balance:
+            factors = whole.balance.to(label.device, non_blocking=True)[label]
+        if self.n_jet_classes is not None:
+            kinds = whole.kind_weights(self.n_jet_classes).to(label.device, non_blocking=True)
+            factors = factors * whole.weight / kinds[(label >= self.n_jet_classes).long()]
+        return factors
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Mean squared error of numbers of each jet: L = |r - r_hat|^2 / C.
+
+    The outputs are the model's logits, so a model with ``n_classes = C``; the targets are the columns of
+    ``batch.jet``, standardised, which PET v2 does not take as input. PET does: give it targets that its
+    inputs do not hold.
+
+    Parameters
+    ----------
+    beta
+        Errors above it count linearly (smooth L1, times 2 beta); 0 for squares everywhere.
+    """
+
+    beta: float = 0.0
+
+    def __call__(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> dict[str, Tensor]:
+        whole = whole or Whole.of(batch)
+        guess = model.classify(batch).logits
+        if guess.shape != batch.jet.shape:
+            raise TrainingError(
+                f"the model gives {guess.shape[1]} numbers per jet and batch.jet holds {batch.jet.shape[1]}; "
+                "put the targets there, and build the model with n_classes equal to their number"
+            )
+        squares = (guess - batch.jet).square()
+        if self.beta:
+            size = squares.sqrt()
+            squares = torch.where(size < self.beta, squares, self.beta * (2 * size - self.beta))
+        loss = whole.mean(squares.mean(dim=1), batch)
+        return {"regression": loss, "loss": loss}
 
 
 @dataclass(frozen=True)
@@ -78,12 +154,13 @@ class Generation:
 
     use_labels: bool = True
 
-    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> dict[str, Tensor]:
+        whole = whole or Whole.of(batch)
         time = torch.rand(len(batch), device=batch.features.device)
         perturbed = perturb(batch, time, n_diffused=model.config.n_diffused)
         label = batch.label if self.use_labels else None
         velocity = model.velocity(perturbed.batch, time, label)
-        loss = functional.mse_loss(velocity, perturbed.target)
+        loss = whole.mean_of_particles(_velocity_error(velocity, perturbed.target), batch)
         return {"generation": loss, "loss": loss}
 
 
@@ -112,37 +189,57 @@ class JointPretraining:
     jet_regression: float = 1.0
     alpha: str = "jet"
 
-    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> dict[str, Tensor]:
+        whole, label = whole or Whole.of(batch), check_label(batch)
         time = torch.rand(len(batch), device=batch.features.device)
         perturbed = perturb(batch, time, n_diffused=model.config.n_diffused)
-        output = model.joint(batch, perturbed.batch, time, _label(batch))
+        output = model.joint(batch, perturbed.batch, time, label)
         share = perturbed.alpha**2 if self.alpha == "jet" else (perturbed.alpha**2).mean()
         clean, noised = self._terms(output.clean, batch), self._terms(output.perturbed, batch)
+        errors = _velocity_error(output.velocity, perturbed.target)
         terms = {
-            "classification": weighted_mean(clean[0], batch.weight),
-            "regression": weighted_mean(clean[1], batch.weight),
-            "generation": functional.mse_loss(output.velocity, perturbed.target),
-            "classification_noised": weighted_mean(share * noised[0], batch.weight),
-            "regression_noised": weighted_mean(share * noised[1], batch.weight),
+            "classification": whole.mean(clean[0], batch),
+            "regression": whole.mean(clean[1], batch),
+            "generation": whole.mean_of_particles(errors, batch),
+            "classification_noised": whole.mean(share * noised[0], batch),
+            "regression_noised": whole.mean(share * noised[1], batch),
         }
         regression = self.jet_regression * (terms["regression"] + terms["regression_noised"])
         classification = terms["classification"] + terms["classification_noised"]
         terms["loss"] = classification + terms["generation"] + regression
-        correct = _is_correct(output.clean.logits.detach(), _label(batch))
-        return terms | {"accuracy": weighted_mean(correct, batch.weight)}
+        return terms | {"accuracy": whole.mean(is_correct(output.clean.logits.detach(), label), batch)}
 
     def _terms(self, output: ClassifierOutput, batch: Batch) -> tuple[Tensor, Tensor]:
-        entropy = functional.cross_entropy(output.logits, _label(batch), reduction="none")
+        entropy = functional.cross_entropy(output.logits, check_label(batch), reduction="none")
         error = functional.mse_loss(output.jet, batch.jet, reduction="none").mean(dim=1)
         return entropy, error
 
 
-def _label(batch: Batch) -> Tensor:
+def check_label(batch: Batch) -> Tensor:
+    """Return the class labels, shape (B,).
+
+    Raises
+    ------
+    TrainingError
+        When the jets have none.
+    """
     if batch.label is None:
         raise TrainingError("this objective needs class labels and the jets have none; add a 'label' column")
     return batch.label
 
 
-def _is_correct(logits: Tensor, label: Tensor) -> Tensor:
+def is_correct(logits: Tensor, label: Tensor) -> Tensor:
+    """Return 1 where the largest logit is the label's (or a single logit has the right sign), shape (B,).
+
+    Examples
+    --------
+    >>> is_correct(torch.tensor([[1.0, 2.0], [0.0, -1.0]]), torch.tensor([1, 1]))
+    tensor([1., 0.])
+    """
     guess = logits.argmax(dim=1) if logits.shape[1] > 1 else (logits[:, 0] > 0).long()
     return (guess == label).float()
+
+
+def _velocity_error(velocity: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error over the features of each particle, shape (T,)."""
+    return functional.mse_loss(velocity, target, reduction="none").mean(dim=1)

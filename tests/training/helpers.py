@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from omnilearn_lab.features import pet_batch
-from omnilearn_lab.models import PET, Batch, PETConfig
+from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config
 
 from tests.conftest import random_jets
 
@@ -20,3 +20,10 @@ def small_model(seed: int = 0, **changes: object) -> PET:
     torch.manual_seed(seed)
     sizes = {"width": 16, "n_layers": 1, "n_heads": 2, "n_classes": 2, "n_neighbors": 3, "layer_scale": 0.1}
     return PET(PETConfig(**sizes | changes))
+
+
+def small_v2(mode: str = "pretrain", seed: int = 0, **changes: object) -> PETv2:
+    torch.manual_seed(seed)
+    sizes = {"width": 16, "n_layers": 1, "n_heads": 2, "n_head_layers": 1, "n_classes": 4, "n_neighbors": 3}
+    tracks = {"n_particle_classes": 4} if mode == "ftag" else {}
+    return PETv2(PETv2Config(mode=mode, **sizes | tracks | changes))

@@ -1,0 +1,336 @@
+"""Several processes, one training: who takes which jets, and how they agree.
+
+A training with N ranks and batch size B gives every rank B / N jets of each update. Random numbers are
+drawn for the whole batch and every mean is taken over the whole batch, so the result equals that of one
+process with batch size B, up to rounding. Nothing here runs in a single process: no group is made.
+
+======================== ============================================================================
+started by               what tells a process its place
+======================== ============================================================================
+torchrun                 RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT
+srun                     SLURM_PROCID, SLURM_STEP_NUM_TASKS, SLURM_LOCALID, SLURM_STEP_NODELIST
+anything else            one process
+======================== ============================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from omnilearn_lab.errors import ConfigError, nearest
+
+__all__ = [
+    "PARALLEL",
+    "Place",
+    "Shard",
+    "agree",
+    "find_place",
+    "gather",
+    "process_group",
+    "shard_like",
+    "spread",
+    "sum_over_ranks",
+    "this_shard",
+    "whole_tensor",
+]
+
+T = TypeVar("T")
+PARALLEL = ("ddp", "fsdp")
+_PORTS = (20_000, 20_000)  # first port and how many, for jobs whose scheduler gives none
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which part of the jets this process trains on.
+
+    Parameters
+    ----------
+    rank, n_ranks
+        This process and how many there are.
+
+    Raises
+    ------
+    ConfigError
+        When the rank is not below the number of ranks.
+
+    Examples
+    --------
+    >>> Shard(1, 4).part(8), Shard().is_main
+    (slice(2, 4, None), True)
+    """
+
+    rank: int = 0
+    n_ranks: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.n_ranks:
+            raise ConfigError(f"rank is {self.rank} of {self.n_ranks}; it must lie in [0, {self.n_ranks})")
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the run directory."""
+        return self.rank == 0
+
+    def part(self, n_jets: int) -> slice:
+        """Return this rank's jets of a batch of ``n_jets``.
+
+        Raises
+        ------
+        ConfigError
+            When the jets cannot be shared equally.
+        """
+        size, left = divmod(n_jets, self.n_ranks)
+        if left or not size:
+            raise ConfigError(
+                f"batches of {n_jets} jets cannot be shared equally by {self.n_ranks} processes; "
+                f"set batch_size to a multiple of {self.n_ranks}"
+            )
+        return slice(self.rank * size, (self.rank + 1) * size)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands among those of its job.
+
+    Parameters
+    ----------
+    rank, n_ranks
+        Number of the process in the whole job.
+    local_rank
+        Its number on its machine, which is also that of its GPU.
+    address, port
+        Where the processes meet.
+    """
+
+    rank: int
+    n_ranks: int
+    local_rank: int
+    address: str
+    port: int
+
+
+def find_place(environment: Mapping[str, str]) -> Place | None:
+    """Return this process' place as torchrun or srun tell it; None for a process on its own.
+
+    Parameters
+    ----------
+    environment
+        Variables, such as ``os.environ``.
+
+    Raises
+    ------
+    ConfigError
+        When a variable is missing or is no number.
+
+    Examples
+    --------
+    >>> find_place({"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "1",
+    ...             "SLURM_STEP_NODELIST": "gpu[007-008],gpu11", "SLURM_JOB_ID": "42"})
+    Place(rank=5, n_ranks=8, local_rank=1, address='gpu007', port=20042)
+    >>> find_place({})
+    """
+    names = next((n for n in (_TORCHRUN, _SLURM) if n[1] in environment), None)
+    if names is None:
+        return None
+    try:
+        rank, n_ranks, local_rank = (int(environment[name]) for name in names)
+        first, count = _PORTS
+        port = int(environment.get("MASTER_PORT", first + int(environment.get("SLURM_JOB_ID", "0")) % count))
+    except (KeyError, ValueError) as error:
+        raise ConfigError(
+            f"{names[1]} says that this is one of several processes, but not all of {', '.join(names)} are "
+            f"numbers ({error}); start with torchrun or srun, or unset {names[1]}"
+        ) from error
+    if n_ranks == 1:
+        return None
+    hosts = environment.get("SLURM_STEP_NODELIST", "localhost")
+    address = environment.get("MASTER_ADDR", _first_host(hosts))
+    return Place(rank, n_ranks, local_rank, address, port)
+
+
+_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+_SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
+
+
+def _first_host(hosts: str) -> str:
+    """Return the first machine of a SLURM list.
+
+    >>> [_first_host(h) for h in ("a1,a2", "gpu[03-07,9]-ib,b1", "localhost")]
+    ['a1', 'gpu03-ib', 'localhost']
+    """
+    match = re.match(r"([^,\[]*)(?:\[(\w+)[^\]]*\])?([^,]*)", hosts)
+    return "".join(part or "" for part in match.groups()) if match else hosts
+
+
+@contextmanager
+def process_group(environment: Mapping[str, str] | None = None) -> Iterator[Shard]:
+    """Join the other processes of this job, and leave them at the end; a process on its own does nothing.
+
+    On a machine with GPUs each process takes the one of its local rank.
+
+    Parameters
+    ----------
+    environment
+        Variables; those of this process by default.
+
+    Yields
+    ------
+    Shard
+        This process' share of the jets.
+    """
+    place = find_place(os.environ if environment is None else environment)
+    if place is None or dist.is_initialized():
+        yield this_shard()
+        return
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+        init_method=f"tcp://{place.address}:{place.port}" if "RANK" not in os.environ else "env://",
+        rank=place.rank,
+        world_size=place.n_ranks,
+    )
+    try:
+        yield this_shard()
+    finally:
+        dist.destroy_process_group()
+
+
+def this_shard() -> Shard:
+    """Return rank and number of ranks of the process group; (0, 1) without one.
+
+    Examples
+    --------
+    >>> this_shard()
+    Shard(rank=0, n_ranks=1)
+    """
+    return Shard(dist.get_rank(), dist.get_world_size()) if _in_group() else Shard()
+
+
+def agree(*wishes: bool) -> tuple[bool, ...]:
+    """Return, for each wish, whether any rank has it: the same answer on all ranks.
+
+    Examples
+    --------
+    >>> agree(True, False)
+    (True, False)
+    """
+    if not _in_group():
+        return wishes
+    votes = torch.tensor(wishes, dtype=torch.int64)
+    dist.all_reduce(votes, dist.ReduceOp.MAX)
+    return tuple(bool(v) for v in votes.tolist())
+
+
+def sum_over_ranks(terms: Mapping[str, float]) -> dict[str, float]:
+    """Add named numbers over all ranks, in float64; all ranks must have the same names.
+
+    Examples
+    --------
+    >>> sum_over_ranks({"loss": 0.5})
+    {'loss': 0.5}
+    """
+    if not _in_group():
+        return dict(terms)
+    names = sorted(terms)
+    values = torch.tensor([terms[name] for name in names], dtype=torch.float64)
+    dist.all_reduce(values)
+    total = dict(zip(names, values.tolist(), strict=True))
+    return {name: total[name] for name in terms}
+
+
+def gather(value: T) -> list[T]:
+    """Return the small values of all ranks, in the order of ranks.
+
+    Examples
+    --------
+    >>> gather(3)
+    [3]
+    """
+    if not _in_group():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def spread(module: nn.Module, parallel: str, unused: frozenset[str] = frozenset()) -> nn.Module:
+    """Prepare a module whose ``forward`` returns losses for training over all ranks.
+
+    "ddp" keeps all weights on every rank and averages gradients. "fsdp" also shares out weights,
+    gradients and optimizer state, block by block: for networks that do not fit one GPU.
+
+    Parameters
+    ----------
+    module
+        Its weights must be the same on all ranks, or those of rank 0 are taken ("ddp").
+    parallel : {"ddp", "fsdp"}
+    unused
+        Names of parameters that no loss depends on: their gradients are not waited for.
+
+    Returns
+    -------
+    nn.Module
+        The module itself where there is one process, or for "fsdp", whose parameters are now shards.
+
+    Raises
+    ------
+    ConfigError
+        For another way of sharing.
+    """
+    if parallel not in PARALLEL:
+        raise ConfigError(f"there is no parallel '{parallel}'; {nearest(parallel, PARALLEL)}")
+    if not _in_group():
+        return module
+    return _fully_sharded(module) if parallel == "fsdp" else _replicated(module, unused)
+
+
+def _replicated(module: nn.Module, unused: frozenset[str]) -> nn.Module:
+    """Wrap in DDP, which looks only once at which parameters need gradients."""
+    silent = [p for name, p in module.named_parameters() if name in unused and p.requires_grad]
+    for parameter in silent:
+        parameter.requires_grad_(False)
+    wrapped = DistributedDataParallel(module, broadcast_buffers=False)
+    for parameter in silent:
+        parameter.requires_grad_(True)
+    return wrapped
+
+
+def _fully_sharded(module: nn.Module) -> nn.Module:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    device = next(module.parameters()).device.type
+    mesh = init_device_mesh(device, (dist.get_world_size(),))
+    lists = [m for m in module.modules() if isinstance(m, nn.ModuleList)]
+    for block in (block for blocks in reversed(lists) for block in blocks):
+        fully_shard(block, mesh=mesh)
+    return fully_shard(module, mesh=mesh)
+
+
+def whole_tensor(value: Tensor) -> Tensor:
+    """Return a tensor with the shards of all ranks put together (all ranks must ask); others as they are."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def shard_like(value: Tensor, like: Tensor) -> Tensor:
+    """Return this rank's shard of a whole tensor, cut as ``like`` is; where that is whole, the tensor."""
+    if not isinstance(like, DTensor):
+        return value
+    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
+
+
+def _in_group() -> bool:
+    return dist.is_available() and dist.is_initialized()

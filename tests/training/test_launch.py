@@ -1,0 +1,130 @@
+import json
+import os
+import sys
+import time
+
+import psutil
+import pytest
+from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.training.launch import LaunchedRun, attach, clean_environment, launch
+
+CHILD = """
+import json, os, sys, time
+from pathlib import Path
+folder = Path(sys.argv[1])
+number = len(list(folder.glob("seen-*")))
+(folder / f"seen-{number}").write_text(json.dumps({"environment": dict(os.environ), "arguments": sys.argv[1:]}))
+print("started", number, flush=True)
+if "fail" in sys.argv:
+    raise SystemExit(3)
+while "hold" in sys.argv and not (folder / "stop").exists():
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Launch a light child; what still runs at the end is stopped."""
+    (tmp_path / "light_child.py").write_text(CHILD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    directory = tmp_path / "run; touch broken"
+    directory.mkdir()
+
+    def run(*arguments, wait=True):
+        launched = launch(directory, "light_child", [str(directory), *arguments])
+        if wait:
+            launched.wait(60)
+        return launched
+
+    yield run
+    attach(directory).stop()
+    attach(directory).wait(60)
+
+
+def first_words(launched, timeout=60):
+    end = time.monotonic() + timeout
+    while not launched.tail() and time.monotonic() < end:
+        time.sleep(0.02)
+    return launched.tail()
+
+
+def seen(launched, number=0):
+    return json.loads((launched.directory / f"seen-{number}").read_text())
+
+
+def test_a_launched_module_ends_and_leaves_its_log(start):
+    launched = start("a b", "$HOME; touch x")
+    assert launched.status == "finished"
+    assert launched.tail() == "started 0"
+    assert seen(launched)["arguments"][1:] == ["a b", "$HOME; touch x"]
+    assert not list(launched.directory.parent.glob("broken*"))
+
+
+def test_rank_variables_stay_behind(start, monkeypatch):
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT", "SLURM_PROCID", "TORCHELASTIC_RUN_ID")
+    for name in names:
+        monkeypatch.setenv(name, "7")
+    monkeypatch.setenv("OMNILEARN_LAB_DATA", "kept")
+    found = seen(start())["environment"]
+    assert found["OMNILEARN_LAB_DATA"] == "kept"
+    assert not set(names) & found.keys()
+    assert not set(names) & clean_environment(os.environ).keys()
+
+
+def test_stop_attach_and_go_on(start):
+    launched = start("hold", wait=False)
+    assert first_words(launched) == "started 0"
+    again = start("hold", wait=False)
+    assert again.pid == launched.pid and again.status == "running"
+    other = attach(launched.directory)
+    other.stop()
+    assert other.status in ("stopping", "stopped")
+    assert launched.wait(60) == "stopped"
+    resumed = start("hold", wait=False)
+    assert resumed.status == "running" and resumed.pid != again.pid
+
+
+def test_failure_and_new_start(start):
+    launched = start("fail")
+    assert (launched.status, "started 0") == ("failed", launched.tail())
+    assert start().status == "finished"
+    assert start().tail() == "started 0\nstarted 1"  # a finished run is not started again
+
+
+def test_killed_is_told_from_finished(start):
+    launched = start("hold", wait=False)
+    first_words(launched)
+    watcher = psutil.Process(launched.pid)
+    for process in [watcher, *watcher.children(recursive=True)]:
+        process.kill()
+    assert launched.wait(60) == "killed"
+
+
+def test_a_reused_number_is_not_the_training(tmp_path):
+    mine = {"pid": os.getpid(), "created": psutil.Process().create_time()}
+    (tmp_path / "process.json").write_text(json.dumps(mine))
+    assert attach(tmp_path).status == "running"
+    (tmp_path / "process.json").write_text(json.dumps(mine | {"created": mine["created"] - 100}))
+    assert attach(tmp_path).status == "killed"
+    assert "killed" in repr(LaunchedRun(tmp_path))
+
+
+def test_wait_gives_up(tmp_path):
+    mine = {"pid": os.getpid(), "created": psutil.Process().create_time()}
+    (tmp_path / "process.json").write_text(json.dumps(mine))
+    assert attach(tmp_path).wait(0.05) == "running"
+
+
+def test_no_processes_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="n_processes is 0"):
+        launch(tmp_path, "light_child", n_processes=0)
+
+
+def test_several_processes_go_through_torchrun(tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr("omnilearn_lab.training.launch._start", lambda _, command, n: commands.append(command))
+    launch(tmp_path, "light_child", ["x"], n_processes=2)
+    assert commands == [
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        + ["-m", "light_child", "x"]
+    ]

@@ -1,0 +1,193 @@
+import numpy as np
+import pytest
+import torch
+from omnilearn_lab.errors import ConfigError, TrainingError
+from omnilearn_lab.models import perturb
+from omnilearn_lab.models.objectives import balance_weights, grouped_class_loss
+from omnilearn_lab.training import (
+    Classification,
+    Generation,
+    JointPretraining,
+    Regression,
+    TrainConfig,
+    Trainer,
+    Whole,
+)
+from omnilearn_lab.training.batches import select
+from omnilearn_lab.training.losses import is_correct, part_terms
+from torch.nn import functional
+
+from tests.training.helpers import packed, small_model
+
+OBJECTIVES = (
+    Classification(),
+    Classification(balance=True),
+    Classification(n_jet_classes=2, balance=True),
+    Classification(jet_regression=0.5),
+    Regression(beta=0.7),
+)
+
+
+def weighted(n_jets=24, n_classes=4):
+    batch = packed(n_jets, n_classes=n_classes)
+    return batch.replace(weight=torch.rand(n_jets, generator=torch.Generator().manual_seed(1)) + 0.1)
+
+
+def model_of(n_classes=4, **changes):
+    return small_model(n_classes=n_classes, feature_drop=0.0, **changes).eval()
+
+
+def grad_of(model, parts, objective, whole):
+    model.zero_grad()
+    total = {}
+    for part in parts:
+        terms = part_terms(objective, model, part, whole)
+        terms["loss"].backward()
+        total = {k: total.get(k, 0.0) + v.item() for k, v in terms.items()}
+    return total, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=repr)
+def test_parts_give_the_terms_and_gradients_of_the_whole(objective):
+    jets, model = weighted(), model_of()
+    whole = Whole.of(jets)
+    terms, gradient = grad_of(model, [jets], objective, whole)
+    parts = [select(jets, rows) for rows in torch.arange(24).split([3, 13, 8])]
+    split_terms, split_gradient = grad_of(model, parts, objective, whole)
+    for name, value in terms.items():
+        assert split_terms[name] == pytest.approx(value, rel=1e-5)
+    np.testing.assert_allclose(split_gradient, gradient, atol=2e-6 * float(gradient.abs().max()))
+
+
+def test_plain_objectives_are_shared_out_by_weight():
+    jets, model = weighted(), model_of()
+
+    def plain(model, batch):
+        losses = functional.cross_entropy(model.classify(batch).logits, batch.label, reduction="none")
+        return {"loss": (losses * batch.weight).sum() / batch.weight.sum()}
+
+    parts = [select(jets, rows) for rows in torch.arange(24).split([3, 13, 8])]
+    total = sum(part_terms(plain, model, part, Whole.of(jets))["loss"].item() for part in parts)
+    assert total == pytest.approx(plain(model, jets)["loss"].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("n_jet_classes", [None, 2])
+def test_balanced_classification_is_the_published_loss(n_jet_classes):
+    jets, model = packed(24, n_classes=4), model_of()
+    objective = Classification(balance=True, n_jet_classes=n_jet_classes)
+    logits = model.classify(jets).logits
+    expected = grouped_class_loss(
+        logits, jets.label, balance_weights(jets.label, 4), n_jet_classes=n_jet_classes
+    )
+    assert objective(model, jets)["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES[:4], ids=repr)
+def test_weight_two_is_a_jet_twice(objective):
+    jets, model = packed(10, n_classes=4), model_of()
+    heavy = jets.replace(weight=torch.tensor([2.0] + [1.0] * 9))
+    twice = select(jets, torch.tensor([0, *range(10)]))
+    one, two = objective(model, heavy), objective(model, twice)
+    for name in one:
+        assert one[name].item() == pytest.approx(two[name].item(), rel=1e-5)
+
+
+def test_one_output_learns_the_ratio_of_weighted_densities():
+    jets = packed(64)
+    logit = torch.zeros(64, 1)
+    jets = jets.replace(weight=torch.where(jets.label == 1, 3.0, 1.0))
+
+    class Constant(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bias = torch.nn.Parameter(torch.zeros(1))
+
+        def classify(self, batch):
+            from omnilearn_lab.models import ClassifierOutput
+
+            return ClassifierOutput(logit + self.bias, logit[:, :0])
+
+    model = Constant()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=50)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = Classification()(model, jets)["loss"]
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    n_one = int((jets.label == 1).sum())
+    assert model.bias.exp().item() == pytest.approx(3 * n_one / (64 - n_one), rel=1e-3)
+
+
+def test_generation_is_the_mean_over_particles():
+    jets, model = packed(9), model_of(2)
+    torch.manual_seed(3)
+    loss = Generation()(model, jets)["loss"]
+    torch.manual_seed(3)
+    time = torch.rand(9)
+    noised = perturb(jets, time, n_diffused=3)
+    expected = functional.mse_loss(model.velocity(noised.batch, time, jets.label), noised.target)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("alpha", ["jet", "batch"])
+def test_joint_terms_by_hand(alpha):
+    jets, model = packed(9), model_of(2)
+    torch.manual_seed(3)
+    terms = JointPretraining(alpha=alpha)(model, jets)
+    torch.manual_seed(3)
+    time = torch.rand(9)
+    noised = perturb(jets, time, n_diffused=3)
+    output = model.joint(jets, noised.batch, time, jets.label)
+    share = noised.alpha**2 if alpha == "jet" else (noised.alpha**2).mean()
+    entropy = functional.cross_entropy(output.perturbed.logits, jets.label, reduction="none")
+    error = (output.perturbed.jet - jets.jet).square().mean(1)
+    expected = {
+        "classification": functional.cross_entropy(output.clean.logits, jets.label),
+        "regression": functional.mse_loss(output.clean.jet, jets.jet),
+        "generation": functional.mse_loss(output.velocity, noised.target),
+        "classification_noised": (share * entropy).mean(),
+        "regression_noised": (share * error).mean(),
+    }
+    for name, value in expected.items():
+        assert terms[name].item() == pytest.approx(value.item(), rel=1e-5), name
+    assert terms["loss"].item() == pytest.approx(sum(v.item() for v in expected.values()), rel=1e-5)
+
+
+def test_regression_by_hand_and_smooth_for_large_errors():
+    jets, model = packed(8, n_classes=4), model_of()
+    error = model.classify(jets).logits - jets.jet
+    assert Regression()(model, jets)["loss"].item() == pytest.approx(error.square().mean().item(), rel=1e-5)
+    smooth = 2 * 0.3 * functional.smooth_l1_loss(error, torch.zeros_like(error), beta=0.3)
+    assert Regression(beta=0.3)(model, jets)["loss"].item() == pytest.approx(smooth.item(), rel=1e-5)
+
+
+def test_regression_needs_as_many_outputs_as_targets():
+    with pytest.raises(TrainingError, match="gives 2 numbers per jet and batch.jet holds 4"):
+        Regression()(model_of(2), packed(4))
+
+
+def test_regression_learns():
+    jets = packed(64)
+    target = torch.stack([jets.label.float(), jets.counts / 10], dim=1)
+    jets = jets.replace(jet=target)
+    model = small_model(n_jet_features=2, n_classes=2)
+    config = TrainConfig(epochs=8, batch_size=16, learning_rate=2e-3)
+    curve = Trainer(model, Regression(), jets, jets, config).fit().val_loss
+    assert curve[-1] < 0.5 * curve[0]
+
+
+def test_labels_are_needed():
+    with pytest.raises(TrainingError, match="needs class labels"):
+        Classification()(model_of(), packed(4).replace(label=None))
+
+
+def test_smoothing_and_kinds_of_classes_do_not_mix():
+    with pytest.raises(ConfigError, match="label_smoothing"):
+        Classification(label_smoothing=0.1, n_jet_classes=2)
+
+
+def test_one_logit_guesses_by_its_sign():
+    assert is_correct(torch.tensor([[0.3], [-0.3]]), torch.tensor([1, 1])).tolist() == [1.0, 0.0]
