@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run lab test test-all notebooks bench gallery lint clean
+.PHONY: help setup run lab test test-all notebooks report bench gallery docs dashboard lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -30,6 +30,9 @@ lab: $(STAMP)  ## open JupyterLab on the notebooks
 notebooks: $(STAMP)  ## execute all notebooks in PROFILE (smoke, quick or full)
 	$(BIN)/omnilearn-lab run all --profile $(PROFILE)
 
+report: $(STAMP)  ## collect all results on one page, results/report.html
+	$(BIN)/omnilearn-lab report
+
 test: $(STAMP)  ## run the test suite (without the slow tests)
 	$(BIN)/python -m pytest -q -m 'not slow'
 
@@ -41,6 +44,14 @@ bench: $(STAMP)  ## measure networks, observables, simulation and readers; on id
 
 gallery: $(STAMP)  ## build a page with every figure function, results/gallery/index.html
 	$(BIN)/python -m omnilearn_lab.plotting.gallery
+
+docs: $(STAMP)  ## build the documentation site, build/site/index.html
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
+
+dashboard: $(STAMP)  ## serve the dashboard (Voila): choose a task, see scratch against pretrained
+	$(BIN)/python -m pip install --quiet -e ".[dashboard]"
+	$(BIN)/voila notebooks/dashboard.ipynb
 
 lint: $(STAMP)  ## check the style
 	$(BIN)/ruff check omnilearn_lab tests benchmarks

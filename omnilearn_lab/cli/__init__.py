@@ -6,7 +6,7 @@ import logging
 
 import typer
 
-from omnilearn_lab.cli import data, pretrain, run, verify
+from omnilearn_lab.cli import data, pretrain, report, run, verify
 from omnilearn_lab.cli.display import show_error
 from omnilearn_lab.errors import OmniLearnLabError
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     help="OmniLearn and OmniLearned, the jet foundation models, from the command line.",
 )
 app.command()(run.run)
+app.command()(report.report)
 app.command()(data.simulate)
 app.command()(pretrain.pretrain)
 app.add_typer(verify.data_app, name="data")

@@ -2,63 +2,62 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from omnilearn_lab.cli.display import say, shorten, show
+from omnilearn_lab.cli.display import make_table, say, shorten, show
+from omnilearn_lab.errors import OmniLearnLabError
 
-__all__ = ["run", "summary_table"]
+if TYPE_CHECKING:
+    from omnilearn_lab.tasks.notebooks import ExecutedNotebook
+    from omnilearn_lab.tasks.records import ComparisonRecord
+
+__all__ = ["comparison_table", "run"]
 
 
 def run(
     notebook: Annotated[str, typer.Argument(help="a notebook's name, or 'all'")],
     profile: Annotated[str, typer.Option(help="smoke, quick or full")] = "quick",
 ) -> None:
-    """Execute a notebook and print a summary of its results."""
+    """Execute a notebook and print a summary of its results; 'all' goes on after a failing one."""
     from omnilearn_lab.tasks.notebooks import execute_notebook, find_notebooks
 
-    for name in find_notebooks() if notebook == "all" else [notebook]:
-        done = execute_notebook(name, profile)
-        results = done.directory / "results.json"
-        if results.is_file():
-            found = json.loads(results.read_text())
-            show(summary_table(found))
-            say("; ".join(f"{step} {seconds:.0f} s" for step, seconds in found.get("seconds", {}).items()))
-        say(f"{name} ({profile}) took {done.seconds:.0f} s; results in {shorten(done.directory)}")
+    if notebook != "all":
+        _show_results(execute_notebook(notebook, profile))
+        return
+    lines, n_failed = [], 0
+    for name in find_notebooks():
+        try:
+            done = execute_notebook(name, profile)
+            _show_results(done)
+            lines.append(f"{name}: {done.seconds:.0f} s, {done.peak_memory_gb:.2f} GB")
+        except OmniLearnLabError as error:
+            n_failed += 1
+            lines.append(f"{name}: FAILED: {error}")
+    say("\n".join(lines))
+    if n_failed:
+        raise typer.Exit(1)
 
 
-def summary_table(results: dict[str, Any]) -> Table:
-    """Return scratch, fine-tuned and published numbers of a results file side by side."""
-    table = Table(title=f"{results['notebook']} ({results.get('source', 'unknown source')})")
-    published = results.get("published", {})
-    for head in ("", "scratch", "fine-tuned", *published):
-        table.add_column(head, justify="left" if not head else "right")
-    for metric in results.get("scratch", {}):
-        cells = [_cell(results, kind, metric) for kind in ("scratch", "finetuned")]
-        table.add_row(metric, *cells, *(_shown(row.get(metric)) for row in published.values()))
-    if "speedup_epochs" in results:
-        table.add_row("speed-up (epochs)", "1", _mean_and_spread(results["speedup_epochs"]))
-    return table
+def _show_results(done: ExecutedNotebook) -> None:
+    from omnilearn_lab.tasks.records import read_results
+
+    if (done.directory / "results.json").is_file():
+        found = read_results(done.directory)
+        for title, comparison in found.comparisons.items():
+            show(comparison_table(f"{found.notebook}: {title} ({found.source})", comparison))
+        say("; ".join(f"{step} {seconds:.0f} s" for step, seconds in found.seconds.items()))
+    say(
+        f"{done.name} ({done.profile}) took {done.seconds:.0f} s and {done.peak_memory_gb:.2f} GB of memory; "
+        f"results in {shorten(done.directory)}"
+    )
 
 
-def _cell(results: dict[str, Any], kind: str, metric: str) -> str:
-    """Mean and spread over seeds, marked as a lower limit when some seeds only gave one."""
-    is_limit = metric in results.get("n_lower_limits", {}).get(kind, {})
-    return (">= " if is_limit else "") + _mean_and_spread(results[kind][metric])
+def comparison_table(title: str, comparison: ComparisonRecord) -> Table:
+    """Return scratch, fine-tuned, gain and published numbers of a comparison side by side."""
+    from omnilearn_lab.tasks.report import comparison_rows
 
-
-def _mean_and_spread(values: list[float | None]) -> str:
-    from omnilearn_lab.metrics import spread
-
-    known = [v for v in values if v is not None]
-    if not known:
-        return "not reached"
-    text = str(spread(known))
-    return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)} seeds)"
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
+    head, *rows = comparison_rows(comparison)
+    return make_table(title, head, rows, numbers=len(head) - 1)

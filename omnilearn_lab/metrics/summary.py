@@ -63,14 +63,20 @@ class ClassificationMetrics:
 
         With several signal classes the names end in ``[class]``.
         """
+        rejections = {name: item.value for name, item in self._named_rejections().items()}
+        return {"auc": self.auc, "accuracy": self.accuracy} | rejections
+
+    def limits(self) -> tuple[str, ...]:
+        """Return the names, as in :meth:`to_dict`, of the rejections that are only lower limits."""
+        return tuple(name for name, item in self._named_rejections().items() if item.is_limit)
+
+    def _named_rejections(self) -> dict[str, Rejection]:
         several = len(self.rejections) > 1
-        out = {"auc": self.auc, "accuracy": self.accuracy}
-        for name, items in self.rejections.items():
-            for item in items:
-                out[f"rejection_at_{item.signal_efficiency:g}" + (f"[{name}]" if several else "")] = (
-                    item.value
-                )
-        return out
+        return {
+            f"rejection_at_{item.signal_efficiency:g}" + f"[{name}]" * several: item
+            for name, items in self.rejections.items()
+            for item in items
+        }
 
 
 def classification_metrics(

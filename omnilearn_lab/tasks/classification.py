@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,15 @@ from torch import nn
 
 from omnilearn_lab.config import to_mapping
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics
-from omnilearn_lab.models import PET, Batch, PETConfig, load_checkpoint, load_published, read_card
-from omnilearn_lab.training import Batches, Classification, History, Run, TrainConfig, Trainer, default_device
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics, pair_score
+from omnilearn_lab.models import Batch
+from omnilearn_lab.tasks.networks import ClassifierSettings, complete_batch, make_model, network_batch
+from omnilearn_lab.training import Batches, Classification, History, Run, Trainer, default_device
 
 __all__ = [
     "ClassifierData",
     "ClassifierResult",
-    "ClassifierSettings",
-    "describe_checkpoint",
-    "make_model",
     "predict",
     "train_classifier",
 ]
@@ -37,33 +36,42 @@ class ClassifierData:
     Parameters
     ----------
     train, validation, test : Batch
-        Disjoint; all with labels.
+        Disjoint; all with labels. Weights of jets count in losses and metrics.
+    class_names
+        Names of the classes, for the metrics of more than two classes.
     """
 
     train: Batch
     validation: Batch
     test: Batch
+    class_names: tuple[str, ...] = ()
 
+    @classmethod
+    def from_jets(cls, jets: Mapping[str, Jets], **options: Any) -> ClassifierData:
+        """Turn the splits "train", "val" and "test" into network inputs.
 
-@dataclass(frozen=True)
-class ClassifierSettings:
-    """Which network to train and how.
+        Parameters
+        ----------
+        jets : mapping of split to Jets
+        **options
+            For :func:`omnilearn_lab.tasks.network_batch`: ``inputs``, ``use_pid``, ``use_extra``,
+            ``standardization``.
 
-    Parameters
-    ----------
-    n_classes
-    init
-        "scratch", or the name or path of a checkpoint whose body to start from.
-    size
-        Named size of a network trained from scratch.
-    training : TrainConfig
-        Its ``seed`` also fixes the initial weights.
-    """
+        Raises
+        ------
+        ConfigError
+            When a split is missing.
+        """
+        missing = {"train", "val", "test"} - set(jets)
+        if missing:
+            raise ConfigError(f"no jets for {sorted(missing)}; given: {sorted(jets)}")
+        parts = (network_batch(jets[split], **options) for split in ("train", "val", "test"))
+        return cls(*parts, class_names=tuple(jets["test"].class_names))
 
-    n_classes: int
-    init: str = "scratch"
-    size: str = "tiny"
-    training: TrainConfig = TrainConfig()
+    @property
+    def parts(self) -> dict[str, Batch]:
+        """The three batches by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +86,8 @@ class ClassifierResult:
     metrics : ClassificationMetrics
         On the test jets.
     seconds_training, seconds_evaluation
+    n_train
+        Training jets used.
     """
 
     history: History
@@ -85,41 +95,18 @@ class ClassifierResult:
     metrics: ClassificationMetrics
     seconds_training: float
     seconds_evaluation: float
+    n_train: int
 
+    def scores(self, test: Batch, *, signal: int = 1, background: int = 0) -> tuple[np.ndarray, ...]:
+        """Return (score, is signal) of the test jets of two classes, and their weights if they have any.
 
-def make_model(settings: ClassifierSettings) -> PET:
-    """Return the network to train: new weights from the seed, or a checkpoint's with new heads.
-
-    Published weights (``.h5``, ``.pt``) are read as well as ours.
-    """
-    torch.manual_seed(settings.training.seed)
-    if settings.init == "scratch":
-        return PET(PETConfig.named(settings.size, n_classes=settings.n_classes))
-    read = load_published if _is_published(settings.init) else load_checkpoint
-    return read(settings.init, n_classes=settings.n_classes)
-
-
-def describe_checkpoint(source: str) -> str:
-    """Return one sentence on what a checkpoint was pretrained on; published weights carry no card.
-
-    Examples
-    --------
-    >>> describe_checkpoint("OmniLearn.weights.h5")
-    'published weights OmniLearn.weights.h5: see the paper for how they were trained'
-    """
-    if _is_published(source):
-        return f"published weights {source}: see the paper for how they were trained"
-    card = read_card(source)
-    data, held_out = card["data"], card["held_out"]
-    return (
-        f"{data['n_train']:,} {data['provenance']['source']} jets of {len(data['class_names'])} classes, "
-        f"{data['jets_seen']:,} seen; held-out accuracy {held_out['accuracy']:.3f}, "
-        f"AUC (one vs one) {held_out['auc_one_vs_one']:.3f}"
-    )
-
-
-def _is_published(source: str) -> bool:
-    return source.endswith((".h5", ".pt"))
+        The score is p_signal / (p_signal + p_background), the plain probability for two classes.
+        """
+        label = test.label.numpy()
+        used = (label == signal) | (label == background)
+        weight = () if test.weight is None else (test.weight.numpy()[used],)
+        score = pair_score(self.probabilities, signal, background)[used]
+        return (score, (label[used] == signal).astype(np.int64), *weight)
 
 
 def train_classifier(
@@ -152,13 +139,20 @@ def train_classifier(
     _check_labels(data, settings.n_classes)
     model = make_model(settings).to(default_device())
     run = Run(run_directory, to_mapping(settings)) if run_directory else None
-    trainer = Trainer(model, Classification(), data.train, data.validation, settings.training, run)
+    train, validation = (complete_batch(part, model) for part in (data.train, data.validation))
+    train = _first(train, settings.n_train)
+    trainer = Trainer(model, Classification(), train, validation, settings.training, run)
     history = trainer.fit(on_record)
     start = time.perf_counter()
     probabilities = predict(model, data.test)
-    metrics = classification_metrics(probabilities, data.test.label.numpy(), weights=_weights(data.test))
+    metrics = classification_metrics(
+        probabilities,
+        data.test.label.numpy(),
+        weights=None if data.test.weight is None else data.test.weight.numpy(),
+        class_names=data.class_names,
+    )
     seconds = time.perf_counter() - start
-    return ClassifierResult(history, probabilities, metrics, trainer.state.seconds, seconds)
+    return ClassifierResult(history, probabilities, metrics, trainer.state.seconds, seconds, len(train))
 
 
 @torch.no_grad()
@@ -167,6 +161,7 @@ def predict(model: nn.Module, jets: Batch) -> np.ndarray:
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
+    jets = complete_batch(jets, model)
     parts = [
         model.classify(b.to(device)).logits.double() for b in Batches(jets, _EVALUATION_BATCH).in_order()
     ]
@@ -178,7 +173,7 @@ def predict(model: nn.Module, jets: Batch) -> np.ndarray:
 
 
 def _check_labels(data: ClassifierData, n_classes: int) -> None:
-    for name, part in vars(data).items():
+    for name, part in data.parts.items():
         if part.label is None:
             raise ConfigError(f"the {name} jets have no labels; a classifier cannot be trained on them")
         top = int(part.label.max())
@@ -186,5 +181,11 @@ def _check_labels(data: ClassifierData, n_classes: int) -> None:
             raise ConfigError(f"the {name} jets have label {top}; n_classes is {n_classes}")
 
 
-def _weights(jets: Batch) -> np.ndarray | None:
-    return None if jets.weight is None else jets.weight.numpy()
+def _first(jets: Batch, n_jets: int | None) -> Batch:
+    """The first jets of a batch, as views."""
+    if n_jets is None:
+        return jets
+    if n_jets > len(jets):
+        raise ConfigError(f"n_train is {n_jets} and there are {len(jets)} training jets; load more")
+    ends = {len(jets.features): int(jets.offsets[n_jets]), len(jets): n_jets, len(jets) + 1: n_jets + 1}
+    return Batch(**{k: v[: ends[len(v)]] for k, v in vars(jets).items() if isinstance(v, torch.Tensor)})

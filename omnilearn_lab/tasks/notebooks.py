@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest
+from omnilearn_lab.tasks.memory import MemoryWatch
+from omnilearn_lab.tasks.records import read_results, write_json
 from omnilearn_lab.tasks.results import results_directory
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -35,12 +37,15 @@ class ExecutedNotebook:
         Folder with the executed notebook, its HTML, its figures and ``results.json``.
     seconds
         Wall time.
+    peak_memory_gb
+        Largest memory of the kernel and its processes together; see :class:`MemoryWatch`.
     """
 
     name: str
     profile: str
     directory: Path
     seconds: float
+    peak_memory_gb: float
 
 
 def find_notebooks(folder: str | os.PathLike[str] | None = None) -> dict[str, Path]:
@@ -107,7 +112,7 @@ def execute_notebook(
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / f"{name}.ipynb"
     start = time.perf_counter()
-    with _results_root(directory.parents[1]):
+    with _results_root(directory.parents[1]), MemoryWatch() as watch:
         try:
             papermill.execute_notebook(
                 notebooks[name],
@@ -121,9 +126,18 @@ def execute_notebook(
                 f"'{name}' failed in cell {error.exec_count} ({error.ename}: {error.evalue}); "
                 f"open '{target}' to see it"
             ) from error
-    seconds = time.perf_counter() - start
+    done = ExecutedNotebook(name, profile, directory, time.perf_counter() - start, watch.peak_gb)
+    _complete_results(done)
     _write_html(target)
-    return ExecutedNotebook(name, profile, directory, seconds)
+    return done
+
+
+def _complete_results(done: ExecutedNotebook) -> None:
+    """Add what only the outside knows to the notebook's results: total time and memory."""
+    path = done.directory / "results.json"
+    if path.is_file():
+        outside = {"total_seconds": round(done.seconds, 1), "peak_memory_gb": round(done.peak_memory_gb, 3)}
+        write_json(read_results(path).model_copy(update=outside), path)
 
 
 def _write_html(notebook: Path) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -14,22 +12,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.tasks.records import ComparisonRecord, check_results, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PROFILES", "Results", "results_directory"]
+__all__ = ["PROFILES", "Results", "results_directory", "results_root"]
 
 PROFILES = ("smoke", "quick", "full")
 _VERSIONS = ("omnilearn_lab", "torch", "numpy", "pythia8mc", "fastjet")
 _ROOT_VARIABLE = "OMNILEARN_LAB_RESULTS"
 
 
-def results_directory(notebook: str, profile: str) -> Path:
-    """Return the folder for a notebook's results in a profile.
+def results_root() -> Path:
+    """Return the folder that all notebooks write below.
 
-    The root is the variable ``OMNILEARN_LAB_RESULTS`` when set; else ``results`` beside the folder
+    It is the variable ``OMNILEARN_LAB_RESULTS`` when set; else ``results`` beside the folder
     ``notebooks`` when the current folder is that one, and below the current folder otherwise.
+    """
+    here = Path.cwd()
+    default = (here.parent if here.name == "notebooks" else here) / "results"
+    return Path(os.environ.get(_ROOT_VARIABLE, default))
+
+
+def results_directory(notebook: str, profile: str) -> Path:
+    """Return the folder for a notebook's results in a profile, below :func:`results_root`.
 
     Raises
     ------
@@ -38,9 +45,7 @@ def results_directory(notebook: str, profile: str) -> Path:
     """
     if profile not in PROFILES:
         raise ConfigError(f"there is no profile '{profile}'; {nearest(profile, PROFILES)}")
-    here = Path.cwd()
-    default = (here.parent if here.name == "notebooks" else here) / "results"
-    return Path(os.environ.get(_ROOT_VARIABLE, default)) / notebook / profile
+    return results_root() / notebook / profile
 
 
 class Results:
@@ -56,7 +61,7 @@ class Results:
     --------
     >>> import tempfile, os
     >>> os.environ["OMNILEARN_LAB_RESULTS"] = tempfile.mkdtemp()
-    >>> path = Results("03_finetune_top", "smoke").write({"seeds": [1], "source": "simulated"})
+    >>> path = Results("03_finetune_top", "smoke").write(source="simulated", seeds=[1])
     >>> path.name
     'results.json'
     >>> del os.environ["OMNILEARN_LAB_RESULTS"]
@@ -81,29 +86,48 @@ class Results:
             figure.savefig(self.directory / f"{name}.{ending}", dpi=200)
         return figure
 
-    def write(self, numbers: Mapping[str, Any]) -> Path:
-        """Write ``results.json`` in one step, with notebook, profile, date and versions added.
+    def write(
+        self,
+        *,
+        source: str,
+        seeds: Sequence[int],
+        comparisons: Mapping[str, ComparisonRecord | Mapping[str, Any]] | None = None,
+        numbers: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write ``results.json`` in one step, with notebook, profile, date, versions and times added.
 
-        Numbers that are not finite become null, so that the file is valid JSON.
+        Parameters
+        ----------
+        source : {"simulated", "published"}
+            Where the jets came from.
+        seeds
+            Of all trainings, or the one seed of a notebook that trains nothing.
+        comparisons
+            Scratch against fine-tuned by title: what :meth:`Comparison.record` returns, or a mapping with
+            the fields of :class:`ComparisonRecord`. Gains are computed here.
+        numbers
+            Everything else; numbers that are not finite become null.
+
+        Raises
+        ------
+        ConfigError
+            Naming the field that does not fit the schema.
         """
-        about = {
-            "notebook": self.notebook,
-            "profile": self.profile,
-            "date": datetime.now(UTC).date().isoformat(),
-            "versions": {name: metadata.version(name) for name in _VERSIONS},
-            "seconds": self.seconds,
+        kept = {
+            title: item.model_dump() if hasattr(item, "model_dump") else item
+            for title, item in (comparisons or {}).items()
         }
-        path = self.directory / "results.json"
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(_finite(about | dict(numbers)), indent=1, allow_nan=False) + "\n")
-        return partial.replace(path)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+        record = check_results(
+            {
+                "notebook": self.notebook,
+                "profile": self.profile,
+                "date": datetime.now(UTC).date().isoformat(),
+                "versions": {name: metadata.version(name) for name in _VERSIONS},
+                "seconds": self.seconds,
+                "source": source,
+                "seeds": list(seeds),
+                "comparisons": kept,
+                "numbers": numbers or {},
+            }
+        )
+        return write_json(record, self.directory / "results.json")

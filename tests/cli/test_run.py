@@ -2,25 +2,59 @@
 
 from __future__ import annotations
 
+import nbformat
 from omnilearn_lab.cli.display import show
-from omnilearn_lab.cli.run import summary_table
+from omnilearn_lab.cli.run import comparison_table
+from omnilearn_lab.tasks.records import ComparisonRecord
 
-RESULTS = {
-    "notebook": "03_finetune_top", "source": "simulated", "scratch": {"auc": [0.95, 0.96]},
-    "finetuned": {"auc": [0.98, None]}, "published": {"OmniLearn": {"auc": 0.9872}},
+VALUES = {
+    "seeds": [1, 2],
+    "n_train": 100,
+    "metrics": {"auc": {"scratch": [0.95, 0.96], "finetuned": [0.98, None]}},
+    "published": {"OmniLearn": {"auc": 0.9872}},
     "speedup_epochs": [3.0, 5.0],
-}  # fmt: skip
+}
+
+
+def record(**changes):
+    return ComparisonRecord.model_validate(VALUES | changes)
 
 
 def test_own_and_published_numbers_stand_side_by_side(capsys):
-    show(summary_table(RESULTS))
+    show(comparison_table("top tagging (simulated)", record()))
     text = capsys.readouterr().out
-    assert all(
-        part in text
-        for part in ("03_finetune_top (simulated)", "OmniLearn", "0.9872", "0.955", "1 of 2 seeds")
-    )
+    parts = ("top tagging (simulated)", "OmniLearn", "0.9872", "0.955", "1 of 2 seeds", "one seed")
+    assert all(part in text for part in parts)
 
 
 def test_a_level_never_reached_is_said(capsys):
-    show(summary_table(RESULTS | {"speedup_epochs": [None, None]}))
+    show(comparison_table("top", record(speedup_epochs=[None, None])))
     assert "not reached" in capsys.readouterr().out
+
+
+def test_lower_limits_are_marked(capsys):
+    show(comparison_table("top", record(n_lower_limits={"finetuned": {"auc": 1}})))
+    assert ">= 0.98" in capsys.readouterr().out
+
+
+def notebook(path, source):
+    cell = nbformat.v4.new_code_cell(source, metadata={"tags": ["parameters"]})
+    spec = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[cell], metadata=spec | {"language_info": {"name": "python"}}), path
+    )
+
+
+def test_all_goes_on_after_a_failure_and_says_so(command, tmp_path, monkeypatch):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    notebook(folder / "00_broken.ipynb", "1 / 0")
+    notebook(folder / "01_fine.ipynb", "1 + 1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OMNILEARN_LAB_RESULTS", raising=False)
+    status, out, _ = command("run", "all", "--profile", "smoke")
+    assert status == 1
+    assert "00_broken: FAILED" in out
+    assert "ZeroDivisionError" in out
+    assert "01_fine: " in out.splitlines()[-1]
+    assert (tmp_path / "results" / "01_fine" / "smoke" / "01_fine.html").is_file()

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
+from omnilearn_lab.published import published_results
 from omnilearn_lab.tasks import (
     ClassifierData,
     ClassifierSettings,
@@ -38,20 +39,21 @@ def comparison(data, config):
     return compare(data, config, workers=1)
 
 
-def test_summary_holds_a_value_per_seed(comparison):
-    summary = comparison.summary()
-    for kind in ("scratch", "finetuned"):
-        assert set(summary[kind]) == {
-            "auc",
-            "accuracy",
-            "rejection_at_0.5",
-            "rejection_at_0.3",
-            "best_val_loss",
-            "epochs",
-        }
-        assert all(len(values) == 2 for values in summary[kind].values())
-    assert summary["n_train"] == 48
-    assert len(summary["speedup_epochs"]) == 2
+def test_record_holds_a_value_per_seed(comparison):
+    record = comparison.record(published_results("top_tagging"))
+    assert set(record.metrics) == {
+        "auc",
+        "accuracy",
+        "rejection_at_0.5",
+        "rejection_at_0.3",
+        "best_val_loss",
+        "epochs",
+    }
+    assert all(len(values) == 2 for kinds in record.metrics.values() for values in kinds.values())
+    assert record.n_train == 48
+    assert len(record.speedup_epochs) == 2
+    assert record.gains["auc"].difference == pytest.approx(comparison.gain("auc").difference)
+    assert record.published["OmniLearn"]["auc"] == 0.9872
 
 
 def test_seeds_and_starts_differ(comparison):
@@ -70,7 +72,7 @@ def test_processes_give_the_same_numbers(data, config, comparison):
 def test_interrupted_comparison_goes_on(data, config, tmp_path):
     first = compare(data, config, workers=1, directory=tmp_path)
     again = compare(data, config, workers=1, directory=tmp_path)
-    assert again.summary()["scratch"]["auc"] == first.summary()["scratch"]["auc"]
+    assert again.values("scratch", "auc") == first.values("scratch", "auc")
 
 
 def test_unequal_budgets_are_refused(checkpoint):

@@ -1,0 +1,219 @@
+"""The schema of ``results.json``: one for all notebooks, checked when written and when read."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from omnilearn_lab.errors import ConfigError, DataFileError, nearest
+from omnilearn_lab.metrics import gain
+
+if TYPE_CHECKING:
+    from omnilearn_lab.published import PublishedTable
+
+__all__ = [
+    "KINDS",
+    "ComparisonRecord",
+    "GainRecord",
+    "ResultsRecord",
+    "check_results",
+    "finite",
+    "published_numbers",
+    "read_results",
+    "write_json",
+]
+
+KINDS = ("scratch", "finetuned")
+Values = list[float | None]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GainRecord(_Record):
+    """Fine-tuned minus scratch, paired by seed: mean difference, its spread, its standard error."""
+
+    difference: float
+    std: float | None
+    error: float | None
+    n: int
+    verdict: Literal["better", "worse", "within spread", "one seed"]
+
+
+class ComparisonRecord(_Record):
+    """One comparison of trainings.
+
+    ``metrics`` holds, for every metric, one value per seed for "scratch" and "finetuned", and for any
+    further network by name; null stands for a value that is not finite. ``gains`` is computed from them.
+    """
+
+    seeds: list[int] = Field(min_length=1)
+    n_train: int = Field(gt=0)
+    n_test: int | None = None
+    metrics: dict[str, dict[str, Values]] = Field(min_length=1)
+    smaller_is_better: list[str] = []
+    gains: dict[str, GainRecord] = {}
+    speedup_epochs: Values | None = None
+    speedup_seconds: Values | None = None
+    n_lower_limits: dict[str, dict[str, int]] = {}
+    published: dict[str, dict[str, float | None]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_gains(cls, values: Any) -> Any:
+        metrics = values.get("metrics") if isinstance(values, Mapping) else None
+        if not isinstance(metrics, Mapping):
+            return values
+        smaller = values.get("smaller_is_better", ())
+        gains = {name: _gain(kinds, name in smaller) for name, kinds in metrics.items()}
+        return {**values, "gains": {name: found for name, found in gains.items() if found is not None}}
+
+    @model_validator(mode="after")
+    def _check(self) -> ComparisonRecord:
+        for metric, kinds in self.metrics.items():
+            missing = [kind for kind in KINDS if kind not in kinds]
+            if missing:
+                raise ValueError(f"metric '{metric}' lacks {missing}; it has {sorted(kinds)}")
+            for kind, found in kinds.items():
+                if len(found) != len(self.seeds):
+                    raise ValueError(
+                        f"metric '{metric}' has {len(found)} values for '{kind}' and {len(self.seeds)} seeds"
+                    )
+        for name in self.smaller_is_better:
+            if name not in self.metrics:
+                raise ValueError(f"smaller_is_better names '{name}'; {nearest(name, self.metrics)}")
+        return self
+
+
+class ResultsRecord(_Record):
+    """Everything a notebook leaves behind in numbers."""
+
+    notebook: str
+    profile: Literal["smoke", "quick", "full"]
+    date: str
+    versions: dict[str, str]
+    seconds: dict[str, float]
+    total_seconds: float | None = None
+    peak_memory_gb: float | None = None
+    source: Literal["simulated", "published"]
+    seeds: list[int] = Field(min_length=1)
+    comparisons: dict[str, ComparisonRecord] = {}
+    numbers: dict[str, Any] = {}
+
+
+def check_results(values: Mapping[str, Any], where: str = "results.json") -> ResultsRecord:
+    """Return a results file's content as a record, with numbers that are not finite as null.
+
+    Raises
+    ------
+    ConfigError
+        Naming every field that does not fit, what was found there and what is wanted.
+
+    Examples
+    --------
+    >>> check_results({"notebook": "03_finetune_top", "profile": "quik"})
+    Traceback (most recent call last):
+    omnilearn_lab.errors.ConfigError: results.json does not fit the schema of results:
+      field 'profile': Input should be 'smoke', 'quick' or 'full'; found 'quik'
+      field 'date': Field required
+      ...
+    """
+    try:
+        return ResultsRecord.model_validate(finite(values))
+    except pydantic.ValidationError as error:
+        lines = "\n".join(_line(item) for item in error.errors())
+        raise ConfigError(f"{where} does not fit the schema of results:\n{lines}") from error
+
+
+def read_results(path: str | os.PathLike[str]) -> ResultsRecord:
+    """Read a ``results.json``, or the one in a folder, and check it.
+
+    Raises
+    ------
+    DataFileError
+        When there is no such file or it is not JSON.
+    ConfigError
+        When it does not fit the schema.
+    """
+    path = Path(path)
+    path = path / "results.json" if path.is_dir() else path
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise DataFileError(f"'{path}' is not a readable results file ({error}); run the notebook") from error
+    return check_results(values, f"'{path}'")
+
+
+def write_json(record: ResultsRecord, path: Path) -> Path:
+    """Write a record in one atomic step."""
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(record.model_dump(), indent=1, allow_nan=False) + "\n")
+    return partial.replace(path)
+
+
+def published_numbers(table: PublishedTable) -> dict[str, dict[str, float | None]]:
+    """Return a published table as plain numbers: algorithm to metric to value.
+
+    Algorithms with a number that was not checked against its source say so in their name; the metrics of
+    a table with subsets end in ``[subset]``.
+
+    Examples
+    --------
+    >>> from omnilearn_lab.published import published_results
+    >>> published_numbers(published_results("top_tagging"))["OmniLearn"]["auc"]
+    0.9872
+    """
+    unverified = {n.algorithm for n in table if n.is_unverified}
+    found: dict[str, dict[str, float | None]] = {}
+    for n in table:
+        row = found.setdefault(n.algorithm + " (unverified)" * (n.algorithm in unverified), {})
+        row[n.metric + f"[{n.subset}]" * bool(n.subset)] = finite(n.value * n.scale)
+    return found
+
+
+def finite(value: Any) -> Any:
+    """Return JSON-ready values: arrays and tuples as lists, numbers that are not finite as None."""
+    if isinstance(value, Mapping):
+        return {str(k): finite(v) for k, v in value.items()}
+    if hasattr(value, "tolist"):
+        return finite(value.tolist())
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _gain(kinds: Any, is_smaller_better: bool) -> dict[str, Any] | None:
+    """The paired gain over the seeds for which both values are known."""
+    if not isinstance(kinds, Mapping) or not all(isinstance(kinds.get(kind), Iterable) for kind in KINDS):
+        return None
+    pairs = [(a, b) for a, b in zip(kinds["finetuned"], kinds["scratch"], strict=False)]
+    pairs = [pair for pair in pairs if None not in pair]
+    if not pairs:
+        return None
+    found = gain(*zip(*pairs, strict=True), paired=True)
+    values = {name: finite(getattr(found, name)) for name in ("difference", "std", "error", "n")}
+    return values | {"verdict": _verdict(values["difference"], values["std"], is_smaller_better)}
+
+
+def _verdict(difference: float, std: float | None, is_smaller_better: bool) -> str:
+    if std is None:
+        return "one seed"
+    if abs(difference) <= std:
+        return "within spread"
+    return "better" if (difference > 0) != is_smaller_better else "worse"
+
+
+def _line(item: Any) -> str:
+    place, message = ".".join(str(part) for part in item["loc"]), item["msg"].removeprefix("Value error, ")
+    text = f"  field '{place}': {message}"
+    return text if item["type"] in ("missing", "value_error") else f"{text}; found {item['input']!r:.60}"
