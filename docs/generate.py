@@ -1,0 +1,107 @@
+"""Write the pages of the documentation site that follow from the project itself: start, notebooks, reference."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ROOMS = (
+    "jets",
+    "features",
+    "observables",
+    "catalog",
+    "readers",
+    "simulation",
+    "models",
+    "training",
+    "tasks",
+    "metrics",
+    "published",
+    "plotting",
+    "widgets",
+    "config",
+    "errors",
+)
+
+
+def public_modules(room: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each module of a room with those of its names that the room exports."""
+    package = importlib.import_module(f"omnilearn_lab.{room}")
+    if not hasattr(package, "__path__"):
+        yield package.__name__, list(package.__all__)
+        return
+    left = list(package.__all__)
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        names = getattr(importlib.import_module(found.name), "__all__", ())
+        public = [name for name in names if name in left]
+        left = [name for name in left if name not in public]
+        if public:
+            yield found.name, public
+    if left:
+        yield package.__name__, left
+
+
+def reference_page(room: str) -> str:
+    """Return one room's page: for each module its docstring and its public names."""
+    package = importlib.import_module(f"omnilearn_lab.{room}")
+    parts = [f"# omnilearn_lab.{room}", package.__doc__ or ""]
+    for module, names in public_modules(room):
+        short = module.removeprefix("omnilearn_lab.")
+        listed = ", ".join(names)
+        parts.append(f"## {short}\n\n::: {module}\n    options:\n      members: [{listed}]\n")
+    return "\n\n".join(parts)
+
+
+def notebook_pages() -> dict[str, str]:
+    """Return the notebooks by name: the copy executed last in ``quick`` when there is one, else the bare one."""
+    pages = {}
+    for bare in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        done = ROOT / "results" / bare.stem / "quick" / bare.name
+        pages[bare.stem] = (done if done.is_file() else bare).read_text(encoding="utf-8")
+    return pages
+
+
+def title(notebook: str) -> str:
+    """Return a notebook's title: the first heading of its first text cell."""
+    cells = json.loads(notebook)["cells"]
+    text = "".join(next(c["source"] for c in cells if c["cell_type"] == "markdown"))
+    return re.search(r"^# (.+)$", text, re.MULTILINE)[1]
+
+
+def start_page() -> str:
+    """Return the README with links that work from inside the site."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = text.replace("docs/images/", "images/")
+    return re.sub(r"\]\((notebooks/[^)]+)\)", r"](\1)", text)
+
+
+def pages() -> dict[str, str]:
+    """Return the text of every generated page by its path in the site."""
+    made = {"index.md": start_page(), "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")}
+    notebooks = notebook_pages()
+    made |= {f"notebooks/{name}.ipynb": text for name, text in notebooks.items()}
+    made |= {f"reference/{room}.md": reference_page(room) for room in ROOMS}
+    lines = ["* [Start](index.md)", "* Notebooks"]
+    lines += [f"    * [{title(text)}](notebooks/{name}.ipynb)" for name, text in notebooks.items()]
+    lines += ["* Reference", *(f"    * [{room}](reference/{room}.md)" for room in ROOMS)]
+    lines += ["* [On a JupyterHub](jupyterhub.md)", "* [Contributing](contributing.md)"]
+    made["jupyterhub.md"] = (ROOT / "binder" / "jupyterhub" / "README.md").read_text(encoding="utf-8")
+    return made | {"SUMMARY.md": "\n".join(lines) + "\n"}
+
+
+def write() -> None:
+    """Hand the pages to MkDocs."""
+    import mkdocs_gen_files
+
+    for path, text in pages().items():
+        with mkdocs_gen_files.open(path, "w") as file:
+            file.write(text)
+
+
+if __name__ in ("__main__", "<run_path>"):
+    write()

@@ -1,0 +1,57 @@
+"""The documentation site: every public name has its place, and the whole site builds without a warning."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def generate():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_room_has_a_page(generate):
+    rooms = {p.stem for p in (ROOT / "omnilearn_lab").iterdir() if not p.name.startswith("_")}
+    assert set(generate.ROOMS) == rooms - {"cli"}
+
+
+def test_every_public_name_is_listed(generate):
+    for room in generate.ROOMS:
+        listed = set(re.findall(r"\w+", " ".join(re.findall(r"members: \[(.*)\]", generate.reference_page(room)))))
+        missing = set(importlib.import_module(f"omnilearn_lab.{room}").__all__) - listed
+        assert not missing, f"{room}: {missing}"
+
+
+def test_every_notebook_is_in_the_contents(generate):
+    contents = generate.pages()["SUMMARY.md"]
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"notebooks/{notebook.name}" in contents
+
+
+def test_links_of_the_readme_lead_somewhere():
+    text = (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.slow
+def test_site_builds(tmp_path):
+    pytest.importorskip("mkdocs", reason="pip install -e '.[docs]'")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
+    quiet = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | quiet, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "reference" / "models.html").is_file()
