@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from omnilearn_lab.config import from_mapping, to_mapping
 from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
+from omnilearn_lab.models.adapters import merged
 
 __all__ = [
     "assign",
@@ -57,7 +58,7 @@ def save_checkpoint(
     Parameters
     ----------
     model
-        A network of this package.
+        A network of this package; adapters are merged into the weights of the file.
     path
         File to write, ending in ``.safetensors``.
     card
@@ -91,6 +92,7 @@ def save_checkpoint(
     name = type(model).__name__
     if name not in MODELS:
         raise CheckpointError(f"cannot save a {name}; {nearest(name, MODELS)}")
+    model = merged(model)
     tensors = {key: _stored(key, value, half) for key, value in model.state_dict().items()}
     content = save(tensors, metadata={"model": name})
     full_card = {
