@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from omnilearn_lab.config import to_mapping
-from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics, pair_score
 from omnilearn_lab.models import Batch
@@ -39,16 +44,19 @@ class ClassifierData:
         Disjoint; all with labels. Weights of jets count in losses and metrics.
     class_names
         Names of the classes, for the metrics of more than two classes.
+    others : mapping of str to Batch
+        Further jets to measure the trained network on, by name: another generator, another detector.
     """
 
     train: Batch
     validation: Batch
     test: Batch
     class_names: tuple[str, ...] = ()
+    others: Mapping[str, Batch] = field(default_factory=dict)
 
     @classmethod
     def from_jets(cls, jets: Mapping[str, Jets], **options: Any) -> ClassifierData:
-        """Turn the splits "train", "val" and "test" into network inputs.
+        """Turn the splits "train", "val" and "test" into network inputs; what else there is into ``others``.
 
         Parameters
         ----------
@@ -65,13 +73,50 @@ class ClassifierData:
         missing = {"train", "val", "test"} - set(jets)
         if missing:
             raise ConfigError(f"no jets for {sorted(missing)}; given: {sorted(jets)}")
-        parts = (network_batch(jets[split], **options) for split in ("train", "val", "test"))
-        return cls(*parts, class_names=tuple(jets["test"].class_names))
+        batches = {name: network_batch(part, **options) for name, part in jets.items()}
+        splits = (batches.pop(split) for split in ("train", "val", "test"))
+        return cls(*splits, class_names=tuple(jets["test"].class_names), others=batches)
 
     @property
     def parts(self) -> dict[str, Batch]:
-        """The three batches by name."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
+        """All batches by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test, **self.others}
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write everything to one safetensors file, in one atomic step."""
+        tensors = {
+            f"{part}/{name}": value.contiguous()
+            for part, batch in self.parts.items()
+            for name, value in vars(batch).items()
+            if isinstance(value, torch.Tensor)
+        }
+        partial = Path(path).with_suffix(".part")
+        save_file(tensors, partial, metadata={"class_names": json.dumps(self.class_names)})
+        return partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ClassifierData:
+        """Map such a file into memory: processes that do so share its pages.
+
+        Raises
+        ------
+        DataFileError
+            When the file is missing or damaged.
+        """
+        parts: dict[str, dict[str, torch.Tensor]] = {}
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = tuple(json.loads(file.metadata()["class_names"]))
+            for key, value in load_file(path).items():
+                part, name = key.rsplit("/", 1)
+                parts.setdefault(part, {})[name] = value
+            batches = {part: Batch(**tensors) for part, tensors in parts.items()}
+            splits = {part: batches.pop(part) for part in ("train", "validation", "test")}
+            return cls(**splits, class_names=names, others=batches)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise DataFileError(
+                f"'{path}' does not hold jets for a classifier ({error}): make it again"
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +133,8 @@ class ClassifierResult:
     seconds_training, seconds_evaluation
     n_train
         Training jets used.
+    others : mapping of str to ClassificationMetrics
+        On the further jets of :class:`ClassifierData`.
     """
 
     history: History
@@ -96,6 +143,7 @@ class ClassifierResult:
     seconds_training: float
     seconds_evaluation: float
     n_train: int
+    others: Mapping[str, ClassificationMetrics] = field(default_factory=dict)
 
     def scores(self, test: Batch, *, signal: int = 1, background: int = 0) -> tuple[np.ndarray, ...]:
         """Return (score, is signal) of the test jets of two classes, and their weights if they have any.
@@ -145,14 +193,12 @@ def train_classifier(
     history = trainer.fit(on_record)
     start = time.perf_counter()
     probabilities = predict(model, data.test)
-    metrics = classification_metrics(
-        probabilities,
-        data.test.label.numpy(),
-        weights=None if data.test.weight is None else data.test.weight.numpy(),
-        class_names=data.class_names,
-    )
+    metrics = _measure(probabilities, data.test, data, settings)
+    others = {n: _measure(predict(model, jets), jets, data, settings) for n, jets in data.others.items()}
     seconds = time.perf_counter() - start
-    return ClassifierResult(history, probabilities, metrics, trainer.state.seconds, seconds, len(train))
+    return ClassifierResult(
+        history, probabilities, metrics, trainer.state.seconds, seconds, len(train), others
+    )
 
 
 @torch.no_grad()
@@ -170,6 +216,18 @@ def predict(model: nn.Module, jets: Batch) -> np.ndarray:
     if logits.shape[1] == 1:
         logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
     return logits.softmax(dim=1).cpu().numpy()
+
+
+def _measure(
+    probabilities: np.ndarray, jets: Batch, data: ClassifierData, settings: ClassifierSettings
+) -> ClassificationMetrics:
+    return classification_metrics(
+        probabilities,
+        jets.label.numpy(),
+        weights=None if jets.weight is None else jets.weight.numpy(),
+        signal_efficiencies=settings.signal_efficiencies,
+        class_names=data.class_names,
+    )
 
 
 def _check_labels(data: ClassifierData, n_classes: int) -> None:

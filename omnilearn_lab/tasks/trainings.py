@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models import Batch
 from omnilearn_lab.tasks.classification import ClassifierData, ClassifierResult, train_classifier
 from omnilearn_lab.tasks.networks import ClassifierSettings
 from omnilearn_lab.tasks.parallel import run_jobs
@@ -65,7 +59,7 @@ def train_many(
     sets = {"": data} if isinstance(data, ClassifierData) else dict(data)
     kinds = {name: _inputs(chosen, sets) for name, chosen in settings.items()}
     with tempfile.TemporaryDirectory() as folder:
-        paths = {kind: _save_data(part, Path(folder) / f"{kind}.jets") for kind, part in sets.items()}
+        paths = {kind: part.save(Path(folder) / f"{kind}.jets") for kind, part in sets.items()}
         jobs = {}
         for seed in seeds:
             for name, chosen in settings.items():
@@ -84,27 +78,5 @@ def _inputs(settings: ClassifierSettings, sets: Mapping[str, ClassifierData]) ->
     return settings.inputs
 
 
-def _train_from_file(path: str, settings: ClassifierSettings, run_directory: str | None) -> ClassifierResult:
-    return train_classifier(_load_data(path), settings, run_directory=run_directory)
-
-
-def _save_data(data: ClassifierData, path: Path) -> str:
-    tensors = {
-        f"{part}/{name}": value.contiguous()
-        for part, batch in data.parts.items()
-        for name, value in vars(batch).items()
-        if isinstance(value, torch.Tensor)
-    }
-    save_file(tensors, path, metadata={"class_names": json.dumps(data.class_names)})
-    return str(path)
-
-
-def _load_data(path: str) -> ClassifierData:
-    """Map the file into memory: processes share its pages."""
-    parts: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in load_file(path).items():
-        part, name = key.split("/")
-        parts.setdefault(part, {})[name] = value
-    with safe_open(path, framework="pt") as file:
-        names = tuple(json.loads(file.metadata()["class_names"]))
-    return ClassifierData(**{part: Batch(**tensors) for part, tensors in parts.items()}, class_names=names)
+def _train_from_file(path: Path, settings: ClassifierSettings, run_directory: str | None) -> ClassifierResult:
+    return train_classifier(ClassifierData.load(path), settings, run_directory=run_directory)
