@@ -1,0 +1,73 @@
+"""Run jobs side by side: one thread each in processes of their own, or one after the other on a GPU."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeVar
+
+import torch
+from tqdm.auto import tqdm
+
+from omnilearn_lab.simulation import usable_cores
+
+__all__ = ["run_jobs"]
+
+Key = TypeVar("Key")
+Result = TypeVar("Result")
+
+
+def run_jobs(
+    function: Callable[..., Result],
+    jobs: Mapping[Key, tuple[Any, ...]],
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+    title: str = "trainings",
+) -> dict[Key, Result]:
+    """Call a function once per job and return the results by the jobs' names.
+
+    Small trainings run faster side by side with one thread each than one after the other with all threads.
+    On a GPU, or with one worker, everything runs in this process.
+
+    Parameters
+    ----------
+    function
+        Of a module (not a lambda): other processes import it.
+    jobs : mapping of name to arguments
+    workers
+        Processes; all usable cores by default.
+    progress
+        Show a progress bar over jobs.
+    title
+        Its text.
+
+    Returns
+    -------
+    dict
+        In the order of ``jobs``.
+
+    Examples
+    --------
+    >>> run_jobs(max, {"a": (1, 2), "b": (5, 4)}, workers=1, progress=False)
+    {'a': 2, 'b': 5}
+    """
+    n_workers = min(workers or usable_cores(), len(jobs))
+    bar = {"total": len(jobs), "desc": title, "disable": not progress}
+    if torch.cuda.is_available() or n_workers <= 1:
+        return {key: function(*arguments) for key, arguments in tqdm(jobs.items(), **bar)}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n_workers, context, _one_thread) as pool:
+        futures = {pool.submit(function, *arguments): key for key, arguments in jobs.items()}
+        results = {}
+        for done in tqdm(as_completed(futures), **bar):
+            if done.exception() is not None:
+                for other in futures:
+                    other.cancel()
+            results[futures[done]] = done.result()
+    return {key: results[key] for key in jobs}
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
