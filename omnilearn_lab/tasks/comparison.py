@@ -38,6 +38,8 @@ class CompareConfig:
         One training of each kind per seed; a seed fixes initial weights and the order of jets.
     scratch, finetuned : TrainConfig
         Their ``epochs`` and ``batch_size`` must agree: equal budgets, or the comparison says nothing.
+    signal_efficiencies
+        Where background rejections are measured.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class CompareConfig:
     seeds: tuple[int, ...] = (1, 2, 3)
     scratch: TrainConfig = field(default_factory=TrainConfig)
     finetuned: TrainConfig = field(default_factory=lambda: TrainConfig(body_lr_factor=0.1))
+    signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -62,9 +65,13 @@ class CompareConfig:
 
     def settings(self, kind: str, n_classes: int = 2) -> ClassifierSettings:
         """Return the settings of one kind of training, "scratch" or "finetuned"."""
-        if kind == "scratch":
-            return ClassifierSettings(n_classes, like=self.checkpoint, training=self.scratch)
-        return ClassifierSettings(n_classes, self.checkpoint, training=self.finetuned)
+        start = {"like": self.checkpoint} if kind == "scratch" else {"init": self.checkpoint}
+        return ClassifierSettings(
+            n_classes,
+            training=getattr(self, kind),
+            signal_efficiencies=self.signal_efficiencies,
+            **start,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,6 +56,8 @@ class ClassifierSettings:
         From scratch: take the sizes of this checkpoint instead of ``network`` and ``size``.
     n_train
         Use only the first jets of the training set; None uses all.
+    signal_efficiencies
+        Where background rejections are measured.
 
     Raises
     ------
@@ -70,6 +72,7 @@ class ClassifierSettings:
     network: str = "pet"
     like: str = ""
     n_train: int | None = None
+    signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
 
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
