@@ -30,7 +30,7 @@ NETWORKS: dict[str, str] = {
     "pet_v2": "PETv2",
     "pfn": "PFN",
     "particle_net": "ParticleNet",
-    "transformer": "Transformer",
+    "transformer": "PlainTransformer",
 }
 """Name of each network, and its class in :mod:`omnilearn_lab.models`."""
 
