@@ -22,6 +22,7 @@ def pretrain(
     config: Annotated[
         Path | None, typer.Argument(help="YAML file with the settings of PretrainConfig")
     ] = None,
+    network: Annotated[str | None, typer.Option(help="pet or pet_v2")] = None,
     size: Annotated[str | None, typer.Option(help="named size of the network")] = None,
     n_train: Annotated[int | None, typer.Option(help="training jets")] = None,
     epochs: Annotated[float | None, typer.Option(help="passes over the jets")] = None,
@@ -35,7 +36,9 @@ def pretrain(
     from omnilearn_lab.tasks.pretraining import pretrain as run_pretraining
 
     values = read_settings(config) if config else {}
-    values |= {k: v for k, v in {"size": size, "n_train": n_train}.items() if v is not None}
+    values |= {
+        k: v for k, v in {"network": network, "size": size, "n_train": n_train}.items() if v is not None
+    }
     settings = from_mapping(PretrainConfig, values)
     if epochs is not None:
         settings = replace(settings, training=replace(settings.training, epochs=epochs))

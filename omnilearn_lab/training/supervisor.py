@@ -34,6 +34,7 @@ def main(directory: str, command: list[str]) -> None:
     pid = os.fork()
     if pid == 0:
         os.setsid()
+        _detach(folder / "launch.log")
         os._exit(min(abs(supervise(directory, command)), 255))
     _write(folder / "process.json", {"pid": pid, "created": psutil.Process(pid).create_time()})
 
@@ -63,6 +64,14 @@ def supervise(directory: str, command: list[str]) -> int:
     signal.signal(signal.SIGTERM, before)
     _write(folder / "exit.json", {"status": status, "time": time.time()})
     return status
+
+
+def _detach(log: Path) -> None:
+    """Give up the parent's streams, or whoever reads them would wait for the training to end."""
+    with Path(os.devnull).open("rb") as nothing, log.open("ab") as output:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
 
 
 def _write(path: Path, content: dict[str, float]) -> None:

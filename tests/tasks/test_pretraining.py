@@ -1,10 +1,15 @@
 import json
+from dataclasses import replace
 
 import pytest
-from omnilearn_lab.errors import CheckpointError
+import torch
+from omnilearn_lab.config import to_mapping
+from omnilearn_lab.errors import CheckpointError, ConfigError
 from omnilearn_lab.models import load_checkpoint, read_card
 from omnilearn_lab.tasks import PretrainConfig, pretrain
 from omnilearn_lab.tasks import pretraining as module
+from omnilearn_lab.tasks.networks import load_classifier
+from omnilearn_lab.tasks.pretraining_card import rounding_loss
 from omnilearn_lab.training import TrainConfig
 from tests.conftest import random_jets
 
@@ -35,6 +40,36 @@ def test_checkpoint_and_card(without_simulation, tmp_path):
     assert [r["step"] for r in card["history"]] == [0, 4]
     assert card["environment"]["versions"]["torch"]
     assert json.dumps(card)
+
+
+def test_pet_v2_goes_the_same_way(without_simulation, tmp_path):
+    path = pretrain(replace(CONFIG, network="pet_v2"), tmp_path)
+    assert path.name == "pet_v2_tiny.safetensors"
+    model = load_checkpoint(path)
+    assert type(model).__name__ == "PETv2" and model.config.mode == "pretrain"
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    card = read_card(path)
+    assert card["held_out_hidden"]["accuracy"] != card["held_out"]["accuracy"]
+    assert {"generation", "classification_noised"} <= set(card["history"][0])
+    assert load_classifier(str(path), n_classes=2).config.mode == "classifier"
+
+
+def test_unknown_network_is_named():
+    with pytest.raises(ConfigError, match="did you mean 'pet_v2'"):
+        PretrainConfig(network="petv2")
+
+
+def test_defaults_of_the_shipped_checkpoint_stay():
+    made_with = read_card("tiny")["settings"]
+    now = to_mapping(PretrainConfig())
+    assert {k: v for k, v in made_with.items() if k != "training"}.items() <= now.items()
+    assert made_with["training"].items() <= now["training"].items()
+
+
+def test_half_precision_only_where_it_loses_nothing():
+    exact = {"n_jets": 10_000, "accuracy": 0.7, "auc_one_vs_one": 0.9}
+    assert rounding_loss(exact, exact) == 0
+    assert rounding_loss(exact, exact | {"auc_one_vs_one": 0.89}) > 1
 
 
 def test_finished_pretraining_is_not_repeated(without_simulation, tmp_path):

@@ -13,7 +13,8 @@ import json, os, sys, time
 from pathlib import Path
 folder = Path(sys.argv[1])
 number = len(list(folder.glob("seen-*")))
-(folder / f"seen-{number}").write_text(json.dumps({"environment": dict(os.environ), "arguments": sys.argv[1:]}))
+seen = {"environment": dict(os.environ), "arguments": sys.argv[1:]}
+(folder / f"seen-{number}").write_text(json.dumps(seen))
 print("started", number, flush=True)
 if "fail" in sys.argv:
     raise SystemExit(3)
@@ -75,13 +76,14 @@ def test_stop_attach_and_go_on(start):
     launched = start("hold", wait=False)
     assert first_words(launched) == "started 0"
     again = start("hold", wait=False)
-    assert again.pid == launched.pid and again.status == "running"
+    first = launched.pid
+    assert again.pid == first and again.status == "running"
     other = attach(launched.directory)
     other.stop()
     assert other.status in ("stopping", "stopped")
     assert launched.wait(60) == "stopped"
     resumed = start("hold", wait=False)
-    assert resumed.status == "running" and resumed.pid != again.pid
+    assert resumed.status == "running" and resumed.pid != first
 
 
 def test_failure_and_new_start(start):
@@ -122,7 +124,9 @@ def test_no_processes_is_refused(tmp_path):
 
 def test_several_processes_go_through_torchrun(tmp_path, monkeypatch):
     commands = []
-    monkeypatch.setattr("omnilearn_lab.training.launch._start", lambda _, command, n: commands.append(command))
+    monkeypatch.setattr(
+        "omnilearn_lab.training.launch._start", lambda _, command, n: commands.append(command)
+    )
     launch(tmp_path, "light_child", ["x"], n_processes=2)
     assert commands == [
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
