@@ -28,6 +28,7 @@ _NAMES = {
     "CompareConfig": "comparison",
     "Comparison": "comparison",
     "ComparisonRecord": "records",
+    "LearningCurve": "learning_curve",
     "MemoryWatch": "memory",
     "Report": "report",
     "collect_results": "report",
@@ -61,6 +62,7 @@ _NAMES = {
     "results_directory": "results",
     "stand_ins": "validation",
     "train_classifier": "classification",
+    "train_learning_curve": "learning_curve",
     "train_many": "trainings",
 }
 

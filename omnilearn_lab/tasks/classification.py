@@ -31,7 +31,7 @@ __all__ = [
     "train_classifier",
 ]
 
-_EVALUATION_BATCH = 1024
+_EVALUATION_BATCH = 256  # larger ones are not faster and need more memory
 
 
 @dataclass(frozen=True)
@@ -192,9 +192,13 @@ def train_classifier(
     trainer = Trainer(model, Classification(), train, validation, settings.training, run)
     history = trainer.fit(on_record)
     start = time.perf_counter()
-    probabilities = predict(model, data.test)
+    precision = settings.training.precision
+    probabilities = predict(model, data.test, precision=precision)
     metrics = _measure(probabilities, data.test, data, settings)
-    others = {n: _measure(predict(model, jets), jets, data, settings) for n, jets in data.others.items()}
+    others = {
+        name: _measure(predict(model, jets, precision=precision), jets, data, settings)
+        for name, jets in data.others.items()
+    }
     seconds = time.perf_counter() - start
     return ClassifierResult(
         history, probabilities, metrics, trainer.state.seconds, seconds, len(train), others
@@ -202,17 +206,23 @@ def train_classifier(
 
 
 @torch.no_grad()
-def predict(model: nn.Module, jets: Batch) -> np.ndarray:
-    """Return class probabilities, float64, shape (N, C); a single output gives two columns."""
+def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.ndarray:
+    """Return class probabilities, float64, shape (N, C); a single output gives two columns.
+
+    Parameters
+    ----------
+    model
+    jets : Batch
+    precision : {"fp32", "bf16"}
+        As in :class:`omnilearn_lab.training.TrainConfig`.
+    """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    jets = complete_batch(jets, model)
-    parts = [
-        model.classify(b.to(device)).logits.double() for b in Batches(jets, _EVALUATION_BATCH).in_order()
-    ]
+    batches = Batches(complete_batch(jets, model), _EVALUATION_BATCH).in_order()
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        logits = torch.cat([model.classify(batch.to(device)).logits.double() for batch in batches])
     model.train(was_training)
-    logits = torch.cat(parts)
     if logits.shape[1] == 1:
         logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
     return logits.softmax(dim=1).cpu().numpy()

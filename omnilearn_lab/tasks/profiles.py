@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 
@@ -14,7 +18,9 @@ from omnilearn_lab.tasks.comparison import CompareConfig
 
 __all__ = ["ClassificationProfile", "notebook_profile"]
 
+log = logging.getLogger(__name__)
 Settings = TypeVar("Settings")
+_OWN_FOLDER = "OMNILEARN_LAB_PROFILES"
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class ClassificationProfile:
     n_train, n_validation, n_test
         Jets of each split.
     compare : CompareConfig
+    curve : mapping of int to float
+        Smaller training sets, and the epochs on each, for the learning curve.
     """
 
     source: str
@@ -35,10 +43,14 @@ class ClassificationProfile:
     n_validation: int
     n_test: int
     compare: CompareConfig = field(default_factory=CompareConfig)
+    curve: Mapping[int, float] = field(default_factory=dict)
 
 
 def notebook_profile(notebook: str, profile: str, settings: type[Settings]) -> Settings:
     """Return a notebook's settings in a profile, from ``notebook_profiles/<notebook>.yaml``.
+
+    A file of the same name in the folder ``OMNILEARN_LAB_PROFILES`` changes single settings: your own
+    sizes, without touching the package.
 
     Parameters
     ----------
@@ -65,4 +77,24 @@ def notebook_profile(notebook: str, profile: str, settings: type[Settings]) -> S
     table = yaml.safe_load(known[notebook].read_text(encoding="utf-8"))
     if profile not in table:
         raise ConfigError(f"'{notebook}' has no profile '{profile}'; {nearest(profile, table)}")
-    return from_mapping(settings, table[profile])
+    return from_mapping(settings, _merged(table[profile], _own_changes(notebook, profile)))
+
+
+def _own_changes(notebook: str, profile: str) -> Mapping[str, Any]:
+    folder = os.environ.get(_OWN_FOLDER)
+    path = Path(folder or ".") / f"{notebook}.yaml"
+    if folder is None or not path.is_file():
+        return {}
+    changes = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get(profile, {})
+    log.info("%s, profile %s: settings changed by '%s'", notebook, profile, path)
+    return changes
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with some values changed; mappings are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(inner, value) if both else value
+    return merged

@@ -18,3 +18,18 @@ def test_unknown_notebook_names_the_nearest():
 def test_unknown_profile_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'quick'"):
         notebook_profile("03_finetune_top", "quik", ClassificationProfile)
+
+
+def test_own_file_changes_single_settings(tmp_path, monkeypatch):
+    packaged = notebook_profile("03_finetune_top", "quick", ClassificationProfile)
+    (tmp_path / "03_finetune_top.yaml").write_text("quick: {n_train: 7, compare: {scratch: {epochs: 2}}}")
+    monkeypatch.setenv("OMNILEARN_LAB_PROFILES", str(tmp_path))
+    with pytest.raises(ConfigError, match="epochs is 2"):  # equal budgets also for own settings
+        notebook_profile("03_finetune_top", "quick", ClassificationProfile)
+    changes = "quick: {n_train: 7, compare: {scratch: {epochs: 2}, finetuned: {epochs: 2}}}"
+    (tmp_path / "03_finetune_top.yaml").write_text(changes)
+    changed = notebook_profile("03_finetune_top", "quick", ClassificationProfile)
+    assert (changed.n_train, changed.compare.scratch.epochs) == (7, 2)
+    assert changed.n_test == packaged.n_test
+    assert changed.compare.scratch.learning_rate == packaged.compare.scratch.learning_rate
+    assert notebook_profile("03_finetune_top", "smoke", ClassificationProfile).n_train != 7
