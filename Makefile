@@ -54,8 +54,8 @@ dashboard: $(STAMP)  ## serve the dashboard (Voila): choose a task, see scratch 
 	$(BIN)/voila notebooks/dashboard.ipynb
 
 lint: $(STAMP)  ## check the style
-	$(BIN)/ruff check omnilearn_lab tests benchmarks
-	$(BIN)/ruff format --check omnilearn_lab tests benchmarks
+	$(BIN)/ruff check omnilearn_lab tests benchmarks binder docs
+	$(BIN)/ruff format --check omnilearn_lab tests benchmarks binder docs
 
 clean:  ## remove results and the environment
 	rm -rf results build $(VENV) *.egg-info

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 PYTHON = (HERE / "runtime.txt").read_text().strip().removeprefix("python-")
 TORCH_CPU = "https://download.pytorch.org/whl/cpu"
 NOT_FOR_CPUS = re.compile(r"^(nvidia|cuda|triton)", re.IGNORECASE)
-HEAD = f"""# Written by binder/lock.py from pyproject.toml, for Python {PYTHON}: change that, then run it again.
+HEAD = f"""# Written by binder/lock.py from pyproject.toml for Python {PYTHON}: change that and run it again.
 --extra-index-url {TORCH_CPU}
 """
 

@@ -1,4 +1,4 @@
-"""Write the pages of the documentation site that follow from the project itself: start, notebooks, reference."""
+"""Write the pages of the site that follow from the project itself: start, notebooks, reference."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def reference_page(room: str) -> str:
 
 
 def notebook_pages() -> dict[str, str]:
-    """Return the notebooks by name: the copy executed last in ``quick`` when there is one, else the bare one."""
+    """Return the notebooks by name: the copy executed in ``quick`` when there is one, else the bare one."""
     pages = {}
     for bare in sorted((ROOT / "notebooks").glob("*.ipynb")):
         done = ROOT / "results" / bare.stem / "quick" / bare.name
@@ -82,7 +82,7 @@ def start_page() -> str:
 
 def pages() -> dict[str, str]:
     """Return the text of every generated page by its path in the site."""
-    made = {"index.md": start_page(), "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")}
+    made = {"index.md": start_page(), "contributing.md": (ROOT / "CONTRIBUTING.md").read_text()}
     notebooks = notebook_pages()
     made |= {f"notebooks/{name}.ipynb": text for name, text in notebooks.items()}
     made |= {f"reference/{room}.md": reference_page(room) for room in ROOMS}

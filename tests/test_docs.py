@@ -30,7 +30,8 @@ def test_every_room_has_a_page(generate):
 
 def test_every_public_name_is_listed(generate):
     for room in generate.ROOMS:
-        listed = set(re.findall(r"\w+", " ".join(re.findall(r"members: \[(.*)\]", generate.reference_page(room)))))
+        members = re.findall(r"members: \[(.*)\]", generate.reference_page(room))
+        listed = set(re.findall(r"\w+", " ".join(members)))
         missing = set(importlib.import_module(f"omnilearn_lab.{room}").__all__) - listed
         assert not missing, f"{room}: {missing}"
 
@@ -52,6 +53,7 @@ def test_site_builds(tmp_path):
     pytest.importorskip("mkdocs", reason="pip install -e '.[docs]'")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
     quiet = {"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"}
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | quiet, capture_output=True, text=True, check=False)
+    options = {"cwd": ROOT, "env": os.environ | quiet, "capture_output": True, "text": True}
+    done = subprocess.run(command, check=False, **options)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "reference" / "models.html").is_file()

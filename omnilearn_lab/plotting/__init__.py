@@ -27,6 +27,7 @@ from omnilearn_lab.plotting.style import (
 from omnilearn_lab.plotting.tables import Measured, measured, metric_bars, published_vs_ours
 from omnilearn_lab.plotting.training import loss_curves, scaling_curve
 from omnilearn_lab.plotting.unfolding import COMPARISON, reweighting_comparison, unfolding_comparison
+from omnilearn_lab.plotting.working_point import WorkingPoint, working_point, working_point_figure
 
 __all__ = [
     "COMPARISON",
@@ -43,6 +44,7 @@ __all__ = [
     "Measured",
     "PaperFigure",
     "Table",
+    "WorkingPoint",
     "attach_data",
     "band_of",
     "calibration",
@@ -72,4 +74,6 @@ __all__ = [
     "source_label",
     "style_path",
     "unfolding_comparison",
+    "working_point",
+    "working_point_figure",
 ]

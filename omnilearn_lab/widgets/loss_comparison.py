@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import ipywidgets
 import numpy as np
 
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.plotting import PaperFigure, loss_curves
 from omnilearn_lab.training import History
+from omnilearn_lab.widgets.controls import dropdown, slider, toggle
 from omnilearn_lab.widgets.view import FigureView
 
 __all__ = ["LossComparison"]
@@ -62,14 +62,10 @@ class LossComparison(FigureView):
         options = [("all", -1)] + [(f"seed {name}", i) for i, name in enumerate(names)]
         super().__init__(
             {
-                "seed": _dropdown("seed", options, "one training, or the mean and spread of all"),
-                "x": _dropdown("against", [(k, k) for k in _AXES], "horizontal axis"),
-                "smooth": ipywidgets.IntSlider(
-                    1, 1, 9, 2, description="smooth", tooltip="running mean over this many validations"
-                ),
-                "log": ipywidgets.ToggleButton(
-                    False, description="log scale", tooltip="logarithmic loss axis"
-                ),
+                "seed": dropdown("seed", options, "one training, or the mean and spread of all"),
+                "x": dropdown("against", list(_AXES), "horizontal axis"),
+                "smooth": slider("smooth", 1, (1, 9, 2), "running mean over this many validations"),
+                "log": toggle("log scale", "logarithmic loss axis"),
             }
         )
 
@@ -90,10 +86,6 @@ class LossComparison(FigureView):
 
     def _curve(self, history: History) -> tuple[np.ndarray, np.ndarray]:
         return getattr(history, _AXES[self.value("x")]), _smoothed(history.val_loss, self.value("smooth"))
-
-
-def _dropdown(name: str, options: list[tuple[str, object]], tooltip: str) -> ipywidgets.Dropdown:
-    return ipywidgets.Dropdown(options=options, description=name, tooltip=tooltip)
 
 
 def _smoothed(values: np.ndarray, width: int) -> np.ndarray:

@@ -13,12 +13,14 @@ from omnilearn_lab.plotting import PaperFigure
 
 __all__ = ["FigureView"]
 
+_DPI = 110
+
 
 class FigureView:
     """A figure that is drawn again whenever one of its controls changes.
 
     Subclasses pass their controls and implement :meth:`figure`, which reads the controls' values. The
-    figure's alternative text stands below the picture.
+    figure's alternative text stands below the picture, and a sign beside the controls while it is drawn.
 
     Parameters
     ----------
@@ -29,11 +31,12 @@ class FigureView:
     def __init__(self, controls: Mapping[str, ipywidgets.Widget]) -> None:
         self.controls = dict(controls)
         self._image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        self._sign = ipywidgets.HTML("", layout={"min_width": "5em"})
         self._text = ipywidgets.HTML()
         for control in self.controls.values():
             control.observe(self._redraw, names="value")
         bar = ipywidgets.Box(
-            list(self.controls.values()), layout={"display": "flex", "flex_flow": "row wrap"}
+            [*self.controls.values(), self._sign], layout={"display": "flex", "flex_flow": "row wrap"}
         )
         self.widget = ipywidgets.VBox([bar, self._image, self._text])
         self.widget.add_class(f"omnilearn-{type(self).__name__}")
@@ -52,11 +55,17 @@ class FigureView:
         for name, value in values.items():
             self.controls[name].value = value
 
+    def details(self) -> str:
+        """Return HTML to stand below the figure's text; nothing by default."""
+        return ""
+
     def _redraw(self, _: object = None) -> None:
+        self._sign.value = "drawing ..."
         figure = self.figure()
-        self._image.value = figure.to_png()
-        self.summary = figure.alt_text
-        self._text.value = f"<p>{html.escape(self.summary)}</p>"
+        self._image.value = figure.to_png(dpi=_DPI)
+        self._image.tooltip = self.summary = figure.alt_text
+        self._text.value = f"<p>{html.escape(self.summary)}</p>{self.details()}"
+        self._sign.value = ""
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Offer the live widget and, for readers without a kernel, the picture as it is now."""

@@ -1,0 +1,149 @@
+"""Find a dataset, see what it is, simulate or fetch it, cite it."""
+
+from __future__ import annotations
+
+import html
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+
+from omnilearn_lab.catalog import CatalogView, catalog, citation, fetch, load
+from omnilearn_lab.errors import OmniLearnLabError
+from omnilearn_lab.widgets.controls import button
+
+__all__ = ["CatalogBrowser"]
+
+_TICK = 0.5
+_COPY = "navigator.clipboard.writeText(this.parentElement.querySelector('pre').textContent)"
+
+
+class CatalogBrowser:
+    """The catalogue as a list to search.
+
+    Simulating and fetching run beside the notebook: the line below the buttons counts the seconds, and the
+    result is kept in :attr:`jets`.
+
+    Parameters
+    ----------
+    view : CatalogView, optional
+        The package's catalogue by default.
+    n_jets
+        Jets to simulate.
+
+    Examples
+    --------
+    >>> browser = CatalogBrowser()
+    >>> browser.search.value = "quark gluon herwig"
+    >>> browser.found()
+    ('quark_gluon',)
+    """
+
+    def __init__(self, view: CatalogView | None = None, *, n_jets: int = 1000) -> None:
+        self.view, self.n_jets, self.jets = view or catalog(), n_jets, None
+        self.search = ipywidgets.Text(description="search", tooltip="words in name, title or physics")
+        self.choice = ipywidgets.Select(options=tuple(self.view), description="dataset", rows=8)
+        self.choice.tooltip = "one dataset"
+        self.simulate = button(
+            "simulate", f"simulate {n_jets:,} jets of the stand-in, or take them from the cache"
+        )
+        self.fetch = button("fetch", "download the published files; a stopped download goes on")
+        self.state, self.text = ipywidgets.HTML(), ipywidgets.HTML()
+        self.search.observe(self._filter, names="value")
+        self.choice.observe(self._show, names="value")
+        self.simulate.on_click(lambda _: self.start(self._simulate))
+        self.fetch.on_click(lambda _: self.start(self._fetch))
+        left = ipywidgets.VBox(
+            [self.search, self.choice, ipywidgets.HBox([self.simulate, self.fetch]), self.state]
+        )
+        self.widget = ipywidgets.Box([left, self.text], layout={"display": "flex", "flex_flow": "row wrap"})
+        self.widget.add_class("omnilearn-CatalogBrowser")
+        self._thread: threading.Thread | None = None
+        self._show()
+
+    def found(self) -> tuple[str, ...]:
+        """Return the names of the datasets that the search text fits, in the catalogue's order."""
+        words = self.search.value.lower().split()
+        return tuple(name for name in self.view if all(word in self._words(name) for word in words))
+
+    def start(self, work: Callable[[str], str]) -> threading.Thread:
+        """Do work on the chosen dataset in a thread, with a line that counts the seconds."""
+        name = self.choice.value
+        self._set_busy(busy=True)
+        self._thread = threading.Thread(target=self._run, args=(work, name), daemon=True)
+        self._thread.start()
+        return self._thread
+
+    def _run(self, work: Callable[[str], str], name: str) -> None:
+        finished, start = threading.Event(), time.monotonic()
+        clock = threading.Thread(target=self._count_seconds, args=(finished, name, start), daemon=True)
+        clock.start()
+        try:
+            message = work(name)
+        except OmniLearnLabError as error:
+            message = f"<b>not done:</b> {html.escape(str(error))}"
+        finally:
+            finished.set()
+            clock.join()
+        self.state.value = f"{message} ({time.monotonic() - start:.0f} s)"
+        self._set_busy(busy=False)
+
+    def _count_seconds(self, finished: threading.Event, name: str, start: float) -> None:
+        while not finished.wait(_TICK):
+            self.state.value = f"working on {html.escape(name)} ... {time.monotonic() - start:.0f} s"
+
+    def _set_busy(self, *, busy: bool) -> None:
+        self.simulate.disabled = self.fetch.disabled = busy
+        if busy:
+            self.state.value = "starting ..."
+        else:
+            self._show()
+
+    def _simulate(self, name: str) -> str:
+        options: dict[str, Any] = {"source": "simulated", "max_jets": self.n_jets}
+        self.jets = load(name, "val", **options)
+        return f"{html.escape(name)}: {len(self.jets):,} simulated jets, now in <code>.jets</code>"
+
+    def _fetch(self, name: str) -> str:
+        return f"{html.escape(name)}: {len(fetch(name))} published files are here"
+
+    def _filter(self, _: object = None) -> None:
+        self.choice.options = self.found()
+        self._show()
+
+    def _show(self, _: object = None) -> None:
+        name = self.choice.value
+        item = self.view[name] if name else None
+        is_busy = self._thread is not None and self._thread.is_alive() and self.simulate.disabled
+        if not is_busy:
+            self.simulate.disabled = item is None or item.recipe is None
+            self.fetch.disabled = item is None or not item.size_gb
+        self.text.value = self._description(name) if name else "<p>nothing fits</p>"
+
+    def _description(self, name: str) -> str:
+        item, row = (
+            self.view[name],
+            dict(
+                zip(("", "title", "kind", "published jets", "GB", "stand-in"), self._row(name), strict=True)
+            ),
+        )
+        rows = "".join(f"<tr><td>{k}</td><td>{html.escape(v)}</td></tr>" for k, v in row.items() if k)
+        return (
+            f"<h4>{html.escape(name)}</h4><p>{html.escape(item.physics)}</p><table>{rows}</table>"
+            f"<div><button onclick=\"{_COPY}\" title='to the clipboard'>copy citation</button>"
+            f"<pre style='white-space: pre-wrap'>{html.escape(citation(name))}</pre></div>"
+        )
+
+    def _row(self, name: str) -> tuple[str, ...]:
+        return next(row for row in self.view.rows() if row[0] == name)
+
+    def _words(self, name: str) -> str:
+        item = self.view[name]
+        return f"{name} {item.title} {item.physics}".lower()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """Offer the live widget and, for readers without a kernel, the catalogue's table."""
+        live = self.widget._repr_mimebundle_() or {}
+        return {**live, "text/html": self.view._repr_html_(), "text/plain": repr(self.view)}

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.widgets import RocExplorer
+
+
+@pytest.fixture(scope="module")
+def scores():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1], 500)
+    return {
+        name: [(rng.normal(separation * labels), labels) for _ in range(2)]
+        for name, separation in (("weak", 0.5), ("strong", 2.0))
+    }
+
+
+def test_counts_add_up_and_follow_the_slider(scores):
+    view = RocExplorer(scores, names=("QCD", "top"))
+    view.set(efficiency=0.8)
+    assert "<tr><td>top</td><td>400</td><td>100</td></tr>" in view.details()
+
+
+def test_every_control_changes_the_picture(scores):
+    view = RocExplorer(scores)
+    seen = {view._image.value}
+    for change in ({"classifier": "strong"}, {"run": 1}, {"efficiency": 0.3}):
+        view.set(**change)
+        assert view._image.value not in seen, change
+        seen.add(view._image.value)
+
+
+def test_a_better_classifier_rejects_more_at_the_same_efficiency(scores):
+    view = RocExplorer(scores)
+    values = {}
+    for name in scores:
+        view.set(classifier=name)
+        values[name] = float(view.summary.split("and rejection ")[1].split(" ±")[0].strip("> ."))
+    assert values["strong"] > values["weak"]
+
+
+def test_nothing_to_explore():
+    with pytest.raises(ConfigError, match="no scores"):
+        RocExplorer({})
