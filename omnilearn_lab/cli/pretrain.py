@@ -36,9 +36,8 @@ def pretrain(
     from omnilearn_lab.tasks.pretraining import pretrain as run_pretraining
 
     values = read_settings(config) if config else {}
-    values |= {
-        k: v for k, v in {"network": network, "size": size, "n_train": n_train}.items() if v is not None
-    }
+    asked = {"network": network, "size": size, "n_train": n_train}
+    values |= {name: value for name, value in asked.items() if value is not None}
     settings = from_mapping(PretrainConfig, values)
     if epochs is not None:
         settings = replace(settings, training=replace(settings.training, epochs=epochs))

@@ -1,4 +1,4 @@
-"""Pretrain a PET or a PET v2: classify and generate jets of many classes at once, and keep it with its card."""
+"""Pretrain PET or PET v2: classify and generate jets of many classes at once, and keep it with its card."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def pretrain(
     *,
     on_record: Callable[[dict[str, Any]], None] | None = None,
 ) -> Path:
-    """Pretrain with the joint loss of the paper, and write the averaged weights as a checkpoint with its card.
+    """Pretrain with the joint loss of the paper, and write the averaged weights as a checkpoint with card.
 
     Parameters
     ----------

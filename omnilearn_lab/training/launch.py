@@ -26,26 +26,10 @@ __all__ = ["LaunchedRun", "attach", "clean_environment", "launch"]
 
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _RANK_VARIABLES = frozenset(
-    [
-        "RANK",
-        "WORLD_SIZE",
-        "LOCAL_RANK",
-        "LOCAL_WORLD_SIZE",
-        "GROUP_RANK",
-        "GROUP_WORLD_SIZE",
-        "ROLE_RANK",
-        "ROLE_NAME",
-        "ROLE_WORLD_SIZE",
-        "MASTER_ADDR",
-        "MASTER_PORT",
-        "SLURM_PROCID",
-        "SLURM_LOCALID",
-        "SLURM_NODEID",
-        "SLURM_NTASKS",
-        "SLURM_NPROCS",
-        "SLURM_STEP_NUM_TASKS",
-        "SLURM_STEP_NODELIST",
-    ]
+    {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE"}
+    | {"ROLE_RANK", "ROLE_NAME", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+    | {"SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS", "SLURM_NPROCS"}
+    | {"SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST"}
 )
 _RANK_PREFIXES = ("TORCHELASTIC_", "PMI_", "PMIX_", "OMPI_")
 _SAME_START = 2.0  # seconds by which two readings of a process' start may differ
