@@ -48,7 +48,7 @@ _TRAINING = {
         validations_per_epoch=5,
     ),
     "pet_v2": TrainConfig(
-        epochs=4.0,
+        epochs=2.0,
         batch_size=128,
         learning_rate=5e-4,
         betas=(0.95, 0.98),
