@@ -2,13 +2,14 @@
 
 from omnilearn_lab.training.batches import Batches
 from omnilearn_lab.training.config import TrainConfig
+from omnilearn_lab.training.evaluation import default_device, evaluate
 from omnilearn_lab.training.flow_losses import FlavourTagging, FlowGeneration, FlowPretraining
 from omnilearn_lab.training.history import History
 from omnilearn_lab.training.losses import Classification, Generation, JointPretraining, Objective, Regression
 from omnilearn_lab.training.optimizers import Lion, cosine_schedule, make_optimizer, parameter_groups
 from omnilearn_lab.training.runs import Run, TrainingState, describe_environment
 from omnilearn_lab.training.streaming import Shard, StreamConfig, StreamingBatches
-from omnilearn_lab.training.trainer import Trainer, default_device, evaluate
+from omnilearn_lab.training.trainer import Trainer
 from omnilearn_lab.training.whole import Whole
 
 __all__ = [

@@ -8,7 +8,18 @@ from omnilearn_lab.errors import ConfigError
 
 __all__ = ["TrainConfig"]
 
-_POSITIVE = ("epochs", "batch_size", "learning_rate", "body_lr_factor", "accumulate", "checkpoint_minutes")
+_POSITIVE = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "body_lr_factor",
+    "accumulate",
+    "validations_per_epoch",
+    "records_per_validation",
+    "adapter_rank",
+    "adapter_alpha",
+    "checkpoint_minutes",
+)
 
 
 @dataclass(frozen=True)
@@ -41,18 +52,31 @@ class TrainConfig:
         9 / (1 - decay) updates; 0 switches it off.
     precision : {"fp32", "bf16"}
         bf16 runs matrix products in bfloat16 (autocast) and keeps weights in float32.
+    compile
+        Translate the dense layers with ``torch.compile``: the first updates take minutes, later ones are
+        faster on a GPU. Rounding differs.
     accumulate
-        Micro-batches per update: same result, less memory.
+        Micro-batches per update: same result, less memory. Where a GPU's memory is exhausted, the number
+        doubles by itself.
     validations_per_epoch
-        How often the validation loss is measured.
+        How often the validation loss is measured; 0.5 means after every second epoch.
+    records_per_validation
+        How often the mean training loss is recorded between two validations.
+    validate_live
+        With a moving average, measure the weights that are trained too: terms named ``..._live``.
     patience
         Stop after this many validations without a better loss; 0 never stops early.
-    trainable : {"all", "heads"}
-        "heads" freezes the body.
+    trainable : {"all", "heads", "adapters"}
+        "heads" freezes the body; "adapters" trains the heads and low-rank additions to the body's
+        attention and MLP layers, at the learning rate of the heads.
+    adapter_rank, adapter_alpha
+        Size and strength of the adapters.
     checkpoint_minutes
         Time between two checkpoints; one is also made at every validation.
     seed
         Fixes the order of jets, noise and drops. Weights are initialised by whoever makes the model.
+    tensorboard
+        Also write the records for TensorBoard, into ``tensorboard/`` of the run directory.
 
     Raises
     ------
@@ -72,12 +96,18 @@ class TrainConfig:
     clip_norm: float = 1.0
     ema_decay: float = 0.0
     precision: str = "fp32"
+    compile: bool = False
     accumulate: int = 1
-    validations_per_epoch: int = 2
+    validations_per_epoch: float = 2
+    records_per_validation: int = 1
+    validate_live: bool = False
     patience: int = 0
     trainable: str = "all"
+    adapter_rank: int = 8
+    adapter_alpha: float = 16.0
     checkpoint_minutes: float = 5.0
     seed: int = 1
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
@@ -85,7 +115,7 @@ class TrainConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
         _check_choice("optimizer", self.optimizer, ("lion", "adamw"))
         _check_choice("precision", self.precision, ("fp32", "bf16"))
-        _check_choice("trainable", self.trainable, ("all", "heads"))
+        _check_choice("trainable", self.trainable, ("all", "heads", "adapters"))
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}; it must lie in [0, 1)")
         if self.batch_size % self.accumulate:

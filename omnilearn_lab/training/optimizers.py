@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from omnilearn_lab.errors import TrainingError
+from omnilearn_lab.models.adapters import add_adapters
 from omnilearn_lab.training.config import TrainConfig
 
-__all__ = ["Lion", "cosine_schedule", "make_optimizer", "parameter_groups"]
+__all__ = [
+    "Lion",
+    "cosine_schedule",
+    "make_optimizer",
+    "optimizer_tensors",
+    "parameter_groups",
+    "restore_optimizer",
+]
 
 
 class Lion(torch.optim.Optimizer):
@@ -82,7 +90,9 @@ class Lion(torch.optim.Optimizer):
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
     """Split parameters into body and heads, with and without weight decay.
 
-    The body is the submodule named ``body``. Vectors and scalars (biases, norms, layer scales, tokens)
+    The body is the submodule named ``body``; its adapters learn as fast as the heads. With
+    ``trainable="heads"`` the body is frozen, with "adapters" it gets adapters where it has none. Vectors
+    and scalars (biases, norms, layer scales, tokens)
     are never decayed.
 
     Raises
@@ -90,9 +100,11 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
     TrainingError
         When nothing is left to train.
     """
+    if config.trainable == "adapters":
+        add_adapters(model, config.adapter_rank, alpha=config.adapter_alpha, seed=config.seed)
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        is_body = name.startswith("body.")
+        is_body = name.startswith("body.") and config.trainable != "adapters"
         if is_body and config.trainable == "heads":
             parameter.requires_grad_(False)
         if parameter.requires_grad:
@@ -108,6 +120,32 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     if config.optimizer == "lion":
         return Lion(groups, lr=config.learning_rate, betas=config.betas)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Return the optimizer's state as named tensors, ``<number of the parameter>.<name>``.
+
+    Examples
+    --------
+    >>> weight = torch.nn.Parameter(torch.ones(1))
+    >>> weight.sum().backward()
+    >>> optimizer = Lion([weight])
+    >>> optimizer.step()
+    >>> optimizer_tensors(optimizer)
+    {'0.exp_avg': tensor([0.0100])}
+    """
+    states = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": value for i, named in states.items() for name, value in named.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put the tensors of :func:`optimizer_tensors` back; learning rates stay those of the optimizer."""
+    states: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        states.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
 
 
 def cosine_schedule(step: int, n_steps: int, n_warmup: int, final: float = 0.0) -> float:

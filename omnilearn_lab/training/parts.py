@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -51,8 +52,8 @@ class Extent:
 class PartDraws(TorchFunctionMode):
     """Inside, ``torch.rand`` and ``torch.randn`` (and ``*_like``) for a part draw for the whole batch.
 
-    Meant are draws whose first size is the part's number of jets or particles; other random numbers
-    (``dropout``, for one) are drawn as ever.
+    Meant are draws whose first size is the part's number of jets or particles, or twice that; other random
+    numbers (``dropout``, for one) are drawn as ever.
 
     Parameters
     ----------
@@ -88,7 +89,8 @@ class PartDraws(TorchFunctionMode):
         if func not in _LIKE.values() or not args:
             return func(*args, **options)
         shape = args if isinstance(args[0], int) else tuple(args[0])
-        for before, own, total in (self.extent.jets, self.extent.particles):
-            if shape[0] == own:
-                return func(total, *shape[1:], **options)[before : before + own]
+        for copies, (before, own, total) in product((1, 2), (self.extent.jets, self.extent.particles)):
+            if shape[0] == copies * own:  # two copies: clean and noised jets pass a network together
+                drawn = func(copies * total, *shape[1:], **options).unflatten(0, (copies, total))
+                return drawn[:, before : before + own].flatten(0, 1)
         return func(*shape, **options)

@@ -49,6 +49,8 @@ class TrainingState:
         Lowest validation loss so far, where it was, and how many validations came since.
     sums, n_summed
         Sums of the loss terms since the last training record, and over how many updates.
+    n_parts
+        Parts in which an update's batch is done.
     """
 
     step: int = 0
@@ -58,6 +60,7 @@ class TrainingState:
     n_worse: int = 0
     sums: Mapping[str, float] = field(default_factory=dict)
     n_summed: int = 0
+    n_parts: int = 1
 
 
 class Run:

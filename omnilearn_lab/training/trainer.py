@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.models import Batch
+from omnilearn_lab.models.adapters import merged
+from omnilearn_lab.models.kernels import reuse_memory
+from omnilearn_lab.training.averaging import MovingAverage
 from omnilearn_lab.training.batches import Batches, select
+from omnilearn_lab.training.compilation import compile_layers
 from omnilearn_lab.training.config import TrainConfig
+from omnilearn_lab.training.evaluation import evaluate, seeded
 from omnilearn_lab.training.history import History
-from omnilearn_lab.training.losses import Objective
-from omnilearn_lab.training.optimizers import cosine_schedule, make_optimizer
+from omnilearn_lab.training.losses import Objective, part_terms
+from omnilearn_lab.training.meter import LossMeter
+from omnilearn_lab.training.optimizers import (
+    cosine_schedule,
+    make_optimizer,
+    optimizer_tensors,
+    restore_optimizer,
+)
+from omnilearn_lab.training.parts import Extent, PartDraws
 from omnilearn_lab.training.runs import Run, TrainingState
 from omnilearn_lab.training.streaming import StreamingBatches
+from omnilearn_lab.training.tensorboard import TensorBoardLog
+from omnilearn_lab.training.whole import Whole
 
-__all__ = ["Trainer", "default_device", "evaluate"]
+__all__ = ["Trainer"]
 
-_VALIDATION_SEED = 20_240_416
+log = logging.getLogger(__name__)
+
+OnRecord = Callable[[dict[str, Any]], None]
 
 
 class Trainer:
@@ -79,19 +94,26 @@ class Trainer:
         self.batches = Batches(train, config.batch_size, seed=config.seed) if in_memory else train
         self.validation = Batches(validation, 4 * config.batch_size)
         self.optimizer = make_optimizer(model, config)
-        self.average = _make_average(model, config.ema_decay)
-        self.state = TrainingState()
+        self.average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
+        if config.compile:
+            compile_layers(model)
+        self.state, self.meter = TrainingState(n_parts=config.accumulate), LossMeter()
         self.history = run.history() if run else History()
         self.best_weights: dict[str, Tensor] = {}
-        self.n_steps = max(1, round(config.epochs * self.batches.steps_per_epoch))
-        self.n_warmup = round(config.warmup_epochs * self.batches.steps_per_epoch)
-        per_epoch = self.batches.steps_per_epoch / config.validations_per_epoch
-        self.steps_between_validations = max(1, round(per_epoch))
+        per_epoch = self.batches.steps_per_epoch
+        self.n_steps = max(1, round(config.epochs * per_epoch))
+        self.n_warmup = round(config.warmup_epochs * per_epoch)
+        self.steps_between_validations = max(1, round(per_epoch / config.validations_per_epoch))
         if run and run.is_started:
             self._restore()
+        log_to = run.directory / "tensorboard" if run and config.tensorboard else None
+        self.tensorboard = TensorBoardLog(log_to, self.state.step) if log_to else None
 
-    def fit(self, on_record: Callable[[dict[str, Any]], None] | None = None) -> History:
+    def fit(self, on_record: OnRecord | None = None) -> History:
         """Train to the end (or until stopped) and leave the best weights in the model.
+
+        On a CPU the process is asked to keep freed memory for the next update
+        (:func:`omnilearn_lab.models.kernels.reuse_memory`).
 
         Parameters
         ----------
@@ -107,16 +129,21 @@ class Trainer:
         TrainingError
             When the loss is not a number; the message names the step and the jets.
         """
+        if self.device.type == "cpu":
+            reuse_memory()
         if self.state.step == 0 and len(self.history) == 0:
             self._validate(on_record)
         clock = saved = time.perf_counter()
         while self.state.step < self.n_steps and not self._should_stop():
-            terms = self.update(self.state.step)
+            self.update(self.state.step)
             now = time.perf_counter()
-            self._count(terms, now - clock)
+            self.state = replace(
+                self.state, step=self.state.step + 1, seconds=self.state.seconds + now - clock
+            )
             clock = now
-            if self._is_validation_step():
-                self._record("train", self._mean_terms(), on_record)
+            if self._is_step_for(self.config.records_per_validation):
+                self._record_training(on_record)
+            if self._is_step_for(1):
                 self._validate(on_record)
                 clock = time.perf_counter()
             if self.run and now - saved > 60 * self.config.checkpoint_minutes:
@@ -125,55 +152,64 @@ class Trainer:
         self._finish()
         return self.history
 
-    def update(self, step: int) -> dict[str, float]:
-        """Do one update of the weights and return its loss terms."""
+    def update(self, step: int) -> dict[str, Tensor]:
+        """Do one update of the weights and return its loss terms, on the device."""
         self._set_learning_rate(step)
         self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        terms: dict[str, float] = {}
-        with _randomness(self.config.seed, step, self.device):
-            for part, share in self._micro_batches(step):
-                with self._precision():
-                    losses = self.objective(self.model, part.to(self.device))
-                (losses["loss"] * share).backward()
-                for name, value in losses.items():
-                    terms[name] = terms.get(name, 0.0) + share * float(value.detach())
-        self._check_finite(terms["loss"], step)
+        terms = self._gradients(step)
+        self._check(self.meter.add(step, terms))
         if self.config.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            self.average.update(self.model)
         return terms
-
-    def _count(self, terms: dict[str, float], seconds: float) -> None:
-        state = self.state
-        sums = {name: state.sums.get(name, 0.0) + value for name, value in terms.items()}
-        self.state = replace(
-            state,
-            step=state.step + 1,
-            seconds=state.seconds + seconds,
-            sums=sums,
-            n_summed=state.n_summed + 1,
-        )
-
-    def _mean_terms(self) -> dict[str, float]:
-        means = {name: value / self.state.n_summed for name, value in self.state.sums.items()}
-        self.state = replace(self.state, sums={}, n_summed=0)
-        return means
 
     def averaged_model(self) -> nn.Module:
         """Return the moving average of the weights, or the model itself when there is none."""
         return self.model if self.average is None else self.average.module
 
-    def _micro_batches(self, step: int) -> Iterator[tuple[Batch, float]]:
-        """Yield parts of the update's batch with their share of the loss."""
+    def _gradients(self, step: int) -> dict[str, Tensor]:
+        """Make the gradients of an update, in more and smaller parts while memory does not suffice."""
         batch = self.batches.batch(step)
-        if self.config.accumulate == 1:
-            yield batch, 1.0
-            return
-        for rows in torch.arange(len(batch)).chunk(self.config.accumulate):
-            yield select(batch, rows), len(rows) / len(batch)
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                return self._add_gradients(batch, step)
+            except torch.OutOfMemoryError as error:
+                reason = str(error).split(". ")[0]
+            self._use_smaller_parts(len(batch), reason)
+
+    def _add_gradients(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        whole = Whole.of(batch)
+        terms: dict[str, Tensor] = {}
+        for part, extent in _parts(batch, self.state.n_parts):
+            with seeded(self.config.seed, step, self.device):
+                losses = self._part_losses(part, whole, extent)
+            losses["loss"].backward()
+            terms = {name: terms.get(name, 0.0) + value.detach() for name, value in losses.items()}
+        return terms
+
+    def _part_losses(self, part: Batch, whole: Whole, extent: Extent | None) -> dict[str, Tensor]:
+        jets = part.to(self.device)
+        with self._precision():
+            if extent is None:
+                return part_terms(self.objective, self.model, jets, whole)
+            with PartDraws(extent):
+                return part_terms(self.objective, self.model, jets, whole)
+
+    def _use_smaller_parts(self, n_jets: int, reason: str) -> None:
+        n_parts = 2 * self.state.n_parts
+        if n_parts > n_jets:
+            raise TrainingError(
+                f"memory does not suffice for {n_jets} jets in {self.state.n_parts} parts ({reason}); use a "
+                "smaller network, shorter jets, or another device"
+            )
+        log.warning("out of memory at step %d: %d parts per update now", self.state.step, n_parts)
+        self.state = replace(self.state, n_parts=n_parts)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _set_learning_rate(self, step: int) -> None:
         scale = cosine_schedule(step, self.n_steps, self.n_warmup, self.config.final_lr_fraction)
@@ -181,27 +217,49 @@ class Trainer:
             group.setdefault("peak_lr", group["lr"])
             group["lr"] = group["peak_lr"] * scale
 
-    def _is_validation_step(self) -> bool:
-        step = self.state.step
-        return step % self.steps_between_validations == 0 or step == self.n_steps
+    def _is_step_for(self, times_per_validation: int) -> bool:
+        between = max(1, self.steps_between_validations // times_per_validation)
+        since = self.state.step % self.steps_between_validations
+        return self.state.step == self.n_steps or since == 0 or since % between == 0
 
-    def _validate(self, on_record: Callable[[dict[str, Any]], None] | None) -> None:
-        with self._precision():
-            terms = evaluate(self.averaged_model(), self.objective, self.validation)
-        self._check_finite(terms["loss"], self.state.step)
-        better = terms["loss"] < self.state.best_loss
-        if better:
+    def _record_training(self, on_record: OnRecord | None) -> None:
+        self._check(self.meter.find_bad())
+        if self.meter.n_summed:
+            self._record("train", {**self.meter.means(), "n_parts": self.state.n_parts}, on_record)
+
+    def _validate(self, on_record: OnRecord | None) -> None:
+        self._check(self.meter.find_bad())
+        terms = self._evaluate(self.averaged_model())
+        if not math.isfinite(terms["loss"]):
+            self._check(max(self.state.step - 1, 0), "validation loss after")
+        if self.average is not None and self.config.validate_live:
+            terms |= {f"{name}_live": value for name, value in self._evaluate(self.model).items()}
+        if terms["loss"] < self.state.best_loss:
             self.state = replace(self.state, best_loss=terms["loss"], best_step=self.state.step, n_worse=0)
             self.best_weights = copy.deepcopy(self.averaged_model().state_dict())
             if self.run:
-                self.run.save_best(self.averaged_model())
+                self.run.save_best(merged(self.averaged_model()))
         else:
             self.state = replace(self.state, n_worse=self.state.n_worse + 1)
         self._record("validation", terms, on_record)
         if self.run:
             self._save()
 
-    def _record(self, kind: str, terms: dict[str, float], on_record: Callable | None) -> None:
+    def _evaluate(self, model: nn.Module) -> dict[str, float]:
+        while True:
+            try:
+                with self._precision():
+                    return evaluate(model, self.objective, self.validation)
+            except torch.OutOfMemoryError as error:
+                size = self.validation.batch_size // 2
+                if not size:
+                    raise TrainingError(
+                        f"memory does not suffice for one validation jet ({error})"
+                    ) from error
+            log.warning("out of memory in validation: %d jets at a time now", size)
+            self.validation = Batches(self.validation.jets, size)
+
+    def _record(self, kind: str, terms: dict[str, float], on_record: OnRecord | None) -> None:
         step = self.state.step
         record = {
             "kind": kind,
@@ -212,6 +270,8 @@ class Trainer:
             **terms,
         }
         self.history.append(record)
+        if self.tensorboard is not None:
+            self.tensorboard.add(record)
         if on_record is not None:
             on_record(record)
 
@@ -223,115 +283,55 @@ class Trainer:
     def _finish(self) -> None:
         if self.run:
             self._save()
+        if self.tensorboard is not None:
+            self.tensorboard.close()
         if self.best_weights:
             self.model.load_state_dict(self.best_weights)
 
     def _save(self) -> None:
-        optimizer = {
-            f"{i}.{name}": value
-            for i, states in self.optimizer.state_dict()["state"].items()
-            for name, value in states.items()
+        self._check(self.meter.find_bad())
+        self.state = replace(self.state, sums=self.meter.sums, n_summed=self.meter.n_summed)
+        parts = {
+            "model": self.model.state_dict(),
+            "optimizer": optimizer_tensors(self.optimizer),
+            "best": self.best_weights,
         }
-        parts = {"model": self.model.state_dict(), "optimizer": optimizer, "best": self.best_weights}
         if self.average is not None:
             parts["average"] = self.average.state_dict()
         self.run.save(parts, self.state)
 
     def _restore(self) -> None:
         parts, self.state = self.run.restore()
+        self.meter = LossMeter(self.state.sums, self.state.n_summed)
         self.model.load_state_dict(parts["model"])
         self.best_weights = parts.get("best", {})
         if self.average is not None:
             self.average.load_state_dict(parts["average"])
-        states: dict[int, dict[str, Tensor]] = {}
-        for key, value in parts.get("optimizer", {}).items():
-            index, name = key.split(".", 1)
-            states.setdefault(int(index), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": states, "param_groups": groups})
+        restore_optimizer(self.optimizer, parts.get("optimizer", {}))
         self.history.rewind(self.state.step)
 
     def _precision(self) -> torch.autocast:
         enabled = self.config.precision == "bf16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    def _check_finite(self, loss: float, step: int) -> None:
-        if not math.isfinite(loss):
-            rows = self.batches.rows(min(step, self.n_steps - 1))[:8].tolist()
-            where = f"; last good checkpoint: '{self.run.directory / 'last.safetensors'}'" if self.run else ""
-            raise TrainingError(
-                f"the loss is {loss} at step {step} (jets {rows} ...); lower the learning rate or look at "
-                f"these jets{where}; settings: {asdict(self.config)}"
-            )
+    def _check(self, bad_step: int | None, what: str = "loss at") -> None:
+        """Stop where a loss was not a number; nothing was saved since."""
+        if bad_step is None:
+            return
+        rows = self.batches.rows(bad_step)[:8].tolist()
+        where = f"; last good checkpoint: '{self.run.directory / 'last.safetensors'}'" if self.run else ""
+        raise TrainingError(
+            f"not a number: the {what} step {bad_step} (jets {rows} ...); lower the learning rate or look at "
+            f"these jets{where}; settings: {asdict(self.config)}"
+        )
 
 
-@torch.no_grad()
-def evaluate(model: nn.Module, objective: Objective, batches: Batches) -> dict[str, float]:
-    """Return the loss terms over all jets, with the same noise every time.
-
-    Parameters
-    ----------
-    model
-    objective
-    batches : Batches
-
-    Returns
-    -------
-    dict of str to float
-        Means over jets, weighted when the jets have weights.
-    """
-    device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    sums: dict[str, float] = {}
-    total = 0.0
-    for number, batch in enumerate(batches.in_order()):
-        share = float(batch.weight.sum()) if batch.weight is not None else float(len(batch))
-        with _randomness(_VALIDATION_SEED, number, device):
-            terms = objective(model, batch.to(device))
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + share * float(value)
-        total += share
-    model.train(was_training)
-    return {name: value / total for name, value in sums.items()}
-
-
-def default_device() -> torch.device:
-    """Return the GPU when there is one that works, else the CPU.
-
-    Examples
-    --------
-    >>> default_device().type in ("cpu", "cuda")
-    True
-    """
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@contextmanager
-def _randomness(seed: int, step: int, device: torch.device) -> Iterator[None]:
-    """Draw everything inside from (seed, step), and leave the global generators as they were."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed((seed * 1_000_003 + step) % 2**63)
-        yield
-
-
-def _make_average(model: nn.Module, decay: float) -> AveragedModel | None:
-    if decay == 0:
-        return None
-    return AveragedModel(model, multi_avg_fn=_Average(decay), use_buffers=True)
-
-
-@dataclass(frozen=True)
-class _Average:
-    """Exponential moving average whose memory grows with the number of updates, up to its decay.
-
-    Otherwise the random start would weigh on the average for the first 1 / (1 - decay) updates.
-    """
-
-    decay: float
-
-    def __call__(self, averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor) -> None:
-        n = int(n_averaged)
-        decay = min(self.decay, (1 + n) / (10 + n))
-        torch._foreach_lerp_(averaged, current, 1 - decay)
+def _parts(batch: Batch, n_parts: int) -> Iterator[tuple[Batch, Extent | None]]:
+    """Yield the parts of an update's batch, and which of its random numbers belong to each."""
+    if n_parts == 1:
+        yield batch, None
+        return
+    rows = torch.arange(len(batch)).chunk(n_parts)
+    sizes = [(len(part), int(batch.counts[part].sum())) for part in rows]
+    for number, part in enumerate(rows):
+        yield select(batch, part), Extent.of(sizes, number)

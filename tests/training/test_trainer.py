@@ -11,12 +11,14 @@ from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.training import (
     Batches,
     Classification,
+    Generation,
     JointPretraining,
     Run,
     TrainConfig,
     Trainer,
     evaluate,
 )
+from safetensors.torch import load_file
 
 from tests.training.helpers import packed, small_model
 
@@ -117,14 +119,71 @@ def test_killed_training_resumes_bit_for_bit(tmp_path):
         assert losses(whole, kind) == losses(killed, kind)
 
 
-def test_accumulation_changes_nothing_but_rounding():
+class Full(Classification):
+    """A device whose memory holds ``LIMIT`` jets in training."""
+
+    LIMIT = 3
+
+    def __call__(self, model, batch, whole=None):
+        if model.training and len(batch) > self.LIMIT:
+            raise torch.OutOfMemoryError("tried to allocate 20 GiB. There is more to say.")
+        return super().__call__(model, batch, whole)
+
+
+def flat_gradient(model):
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+
+def weighted_jets():
+    return packed().replace(weight=torch.linspace(0.1, 2.0, 64))
+
+
+@pytest.mark.parametrize("objective", [Classification(balance=True), Generation(), JointPretraining()])
+def test_accumulation_changes_nothing_but_rounding(objective):
+    """With drops, noise and weights: parts draw the random numbers of the whole batch."""
     config = TrainConfig(**{**vars(CONFIG), "accumulate": 4})
-    # drops are drawn per micro-batch, so compare a model without them
     plain, split = (
-        Trainer(small_model(feature_drop=0.0), Classification(), packed(), packed(32, seed=9), c)
+        Trainer(small_model(feature_drop=0.5), objective, weighted_jets(), packed(32, seed=9), c)
         for c in (CONFIG, config)
     )
-    np.testing.assert_allclose(plain.update(0)["loss"], split.update(0)["loss"], rtol=1e-5)
+    first, second = plain._gradients(0), split._gradients(0)
+    for name in first:
+        assert second[name].item() == pytest.approx(first[name].item(), rel=1e-5), name
+    gradients = [flat_gradient(one.model) for one in (plain, split)]
+    np.testing.assert_allclose(*gradients, atol=1e-5 * float(gradients[0].abs().max()))
+
+
+def test_out_of_memory_splits_the_batch_and_says_so(tmp_path, caplog):
+    run = Run(tmp_path, vars(CONFIG))
+    one = Trainer(small_model(), Full(), weighted_jets(), packed(32, seed=9), CONFIG, run)
+    expected = Trainer(small_model(), Classification(), weighted_jets(), packed(32, seed=9), CONFIG).fit()
+    history = one.fit()
+    assert history.column("n_parts", "train").tolist() == [8.0] * 4
+    assert [r.getMessage() for r in caplog.records] == [
+        f"out of memory at step 0: {n} parts per update now" for n in (2, 4, 8)
+    ]
+    np.testing.assert_allclose(history.val_loss, expected.val_loss, rtol=2e-3)
+    again = Trainer(small_model(), Full(), weighted_jets(), packed(32, seed=9), CONFIG, run)
+    assert again.state.n_parts == 8
+
+
+def test_memory_for_no_jet_at_all_is_an_error(monkeypatch):
+    monkeypatch.setattr(Full, "LIMIT", 0)
+    with pytest.raises(TrainingError, match="16 jets in 16 parts .tried to allocate 20 GiB"):
+        trainer(objective=Full()).fit()
+
+
+def test_out_of_memory_in_validation_takes_fewer_jets(caplog):
+    class Small(Classification):
+        def __call__(self, model, batch, whole=None):
+            if not model.training and len(batch) > 10:
+                raise torch.OutOfMemoryError("no memory")
+            return super().__call__(model, batch, whole)
+
+    one = trainer(objective=Small())
+    curve = losses(one.fit())
+    assert one.validation.batch_size == 8
+    np.testing.assert_allclose(curve, losses(trainer().fit()), rtol=1e-5)
 
 
 def test_early_stopping_ends_and_restores_the_best():
@@ -145,11 +204,32 @@ def test_stop_file_ends_cleanly(tmp_path):
     assert trainer(run=Run(tmp_path, vars(CONFIG))).fit().column("step")[-1] == 8
 
 
-def test_nan_loss_names_step_and_jets():
-    one = trainer()
+def test_nan_loss_names_step_jets_and_checkpoint(tmp_path):
+    class Broken(Classification):
+        def __call__(self, model, batch, whole=None):
+            terms = super().__call__(model, batch, whole)
+            return {
+                name: value * torch.nan if self.is_broken(model) else value for name, value in terms.items()
+            }
+
+        def is_broken(self, model):
+            return model.training and one.state.step == 5
+
+    one = trainer(run=Run(tmp_path, vars(CONFIG)), objective=Broken())
+    rows = one.batches.rows(5)[:8].tolist()
+    with pytest.raises(TrainingError) as caught:
+        one.fit()
+    assert f"loss at step 5 (jets {rows}" in str(caught.value)
+    assert str(tmp_path / "last.safetensors") in str(caught.value)
+    assert trainer(run=Run(tmp_path, vars(CONFIG))).state.step == 4
+    assert all(torch.isfinite(p).all() for p in one.model.parameters())
+
+
+def test_nan_in_validation_is_found():
+    one = trainer(TrainConfig(**{**vars(CONFIG), "ema_decay": 0.0}))
     with torch.no_grad():
         one.model.classifier.logits.bias.fill_(torch.nan)
-    with pytest.raises(TrainingError, match=r"step 0 \(jets \["):
+    with pytest.raises(TrainingError, match=r"validation loss after step 0 \(jets \["):
         one.fit()
 
 
@@ -175,6 +255,43 @@ def test_frozen_body_stays():
     assert all(torch.equal(before[k], v) for k, v in one.model.body.state_dict().items())
 
 
+def test_adapters_train_alone_with_the_heads(tmp_path):
+    config = TrainConfig(
+        **{**vars(CONFIG), "trainable": "adapters", "adapter_rank": 2, "learning_rate": 1e-2}
+    )
+    one = trainer(config, Run(tmp_path, vars(config)))
+    before = {k: v.clone() for k, v in one.model.body.state_dict().items()}
+    curve = losses(one.fit())
+    changed = {k for k, v in one.model.body.state_dict().items() if not torch.equal(before[k], v)}
+    assert changed
+    assert all(k.endswith((".rise", ".fall")) for k in changed)
+    assert curve[-1] < curve[0]
+    ordinary = load_file(tmp_path / "best.safetensors")
+    assert sorted(ordinary) == sorted(small_model().state_dict())
+    plain = small_model()
+    plain.load_state_dict(ordinary)
+    assert evaluate(plain, one.objective, one.validation)["loss"] == pytest.approx(min(curve), rel=1e-6)
+    resumed = trainer(config, Run(tmp_path, vars(config)), seed=5)
+    assert resumed.state.step == 8
+    assert losses(resumed.fit()) == curve
+
+
+def test_live_weights_are_validated_beside_the_average():
+    config = TrainConfig(**{**vars(CONFIG), "validate_live": True})
+    history = trainer(config).fit()
+    without_average = trainer(TrainConfig(**{**vars(CONFIG), "ema_decay": 0.0})).fit()
+    assert history.column("loss_live").tolist() == losses(without_average)
+    assert losses(history) != losses(without_average)
+
+
+def test_training_loss_is_recorded_as_often_as_asked():
+    config = TrainConfig(**{**vars(CONFIG), "records_per_validation": 2})
+    history = trainer(config).fit()
+    assert history.column("step", "train").tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    pairs = history.column("loss", "train").reshape(-1, 2).mean(axis=1)
+    np.testing.assert_allclose(pairs, losses(trainer().fit(), "train"), rtol=1e-12)
+
+
 def test_moving_average_lags_behind():
     one = trainer()
     one.update(0)
@@ -193,4 +310,5 @@ def test_validation_is_weighted_by_jets():
 
 def test_bf16_follows_fp32_closely():
     config = TrainConfig(**{**vars(CONFIG), "precision": "bf16"})
-    assert trainer(config).update(0)["loss"] == pytest.approx(trainer().update(0)["loss"], rel=0.02)
+    expected = trainer().update(0)["loss"].item()
+    assert trainer(config).update(0)["loss"].item() == pytest.approx(expected, rel=0.02)
