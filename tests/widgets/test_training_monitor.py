@@ -1,0 +1,139 @@
+import asyncio
+import gc
+import json
+import os
+import threading
+import time
+
+import psutil
+import pytest
+from omnilearn_lab.training import History
+from omnilearn_lab.training.progress import Heartbeat
+from omnilearn_lab.widgets import TrainingMonitor
+
+
+def record(kind, step, loss):
+    return {
+        "kind": kind,
+        "step": step,
+        "epoch": step / 10,
+        "jets": 16 * step,
+        "seconds": step / 2,
+        "loss": loss,
+    }
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run directory whose training "runs" in this very process."""
+    mine = {"pid": os.getpid(), "created": psutil.Process().create_time()}
+    (tmp_path / "process.json").write_text(json.dumps(mine))
+    return tmp_path
+
+
+def write(run, *records):
+    history = History(path=run / "metrics.jsonl")
+    for one in records:
+        history.append(one)
+
+
+def beat(run, step, n_steps=100):
+    seconds = iter([0.0, 2.0, 4.0])
+    heart = Heartbeat(run, clock=lambda: next(seconds))
+    heart.beat(step - 1, n_steps, jets=16 * (step - 1))
+    heart.beat(step, n_steps, jets=16 * step)
+
+
+def end(run, status=0):
+    (run / "process.json").write_text(json.dumps({"pid": os.getpid(), "created": 0}))
+    (run / "exit.json").write_text(json.dumps({"status": status}))
+
+
+def test_curves_progress_and_time_left(run):
+    monitor = TrainingMonitor(run)
+    assert "reading jets" in monitor.line.value and "No record yet" in monitor.summary
+    write(run, record("validation", 0, 2.5), record("train", 5, 2.0), record("validation", 5, 1.5))
+    beat(run, 25)
+    assert monitor.has_news
+    monitor.refresh()
+    assert monitor.summary == "Loss against epoch: now training 2, validation 1.5."
+    assert "running: update 25 of 100, 8 jets/s, 2 min 30 s left" in monitor.line.value
+    assert monitor.bar.value == 0.25 and not monitor.has_news
+    before = monitor._image.value
+    monitor.set(x="jets seen")
+    assert monitor._image.value != before and "jets seen" in monitor.summary
+
+
+def test_stop_button_writes_the_stop_file(run):
+    monitor = TrainingMonitor(run)
+    monitor.controls["stop"].click()
+    assert (run / "stop").exists()
+    assert "stopping" in monitor.line.value
+
+
+def test_a_new_view_shows_the_same(run):
+    write(run, record("validation", 0, 2.5), record("validation", 5, 1.5))
+    first = TrainingMonitor(run)
+    again = TrainingMonitor(run)
+    assert first._image.value == again._image.value
+    assert {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"} <= set(
+        again._repr_mimebundle_()
+    )
+
+
+def test_a_half_written_record_is_left_out(run):
+    write(run, record("validation", 0, 2.5))
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "validation", "st')
+    assert "validation 2.5" in TrainingMonitor(run).summary
+
+
+def test_failure_shows_the_log(run):
+    (run / "launch.log").write_text("ConfigError: <no> such thing\n")
+    end(run, status=1)
+    monitor = TrainingMonitor(run)
+    assert "failed" in monitor.line.value and "&lt;no&gt; such thing" in monitor._text.value
+
+
+def watchers():
+    return [t for t in threading.enumerate() if t.name == "training monitor"]
+
+
+def test_the_view_follows_by_itself_also_while_the_kernel_is_busy(run):
+    async def notebook():
+        monitor = TrainingMonitor(run)
+        lines = set()
+        deadline = time.monotonic() + 20
+        while len(lines) < 3 and time.monotonic() < deadline:  # the kernel is busy: nothing is awaited
+            lines.add(monitor.line.value)
+            time.sleep(0.01)
+        write(run, record("validation", 0, 2.5))
+        while "validation 2.5" not in monitor.summary and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        end(run)
+        while watchers() and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        return len(lines), monitor
+
+    n_lines, monitor = asyncio.run(notebook())
+    assert n_lines == 3
+    assert "validation 2.5" in monitor.summary
+    assert "finished" in monitor.line.value and not watchers()
+
+
+@pytest.mark.parametrize("way", ["close", "forget"])
+def test_watching_ends_with_the_view(run, way):
+    async def notebook():
+        monitor = TrainingMonitor(run)
+        if way == "close":
+            monitor.close()
+        else:
+            monitor.widget.close_all()
+        del monitor
+        deadline = time.monotonic() + 20
+        while watchers() and time.monotonic() < deadline:
+            gc.collect()
+            await asyncio.sleep(0.02)
+        return watchers()
+
+    assert asyncio.run(notebook()) == []
