@@ -7,6 +7,7 @@ from omnilearn_lab.training.flow_losses import FlavourTagging, FlowGeneration, F
 from omnilearn_lab.training.history import History
 from omnilearn_lab.training.losses import Classification, Generation, JointPretraining, Objective, Regression
 from omnilearn_lab.training.optimizers import Lion, cosine_schedule, make_optimizer, parameter_groups
+from omnilearn_lab.training.run_table import RunSummary, RunTable, compare_runs
 from omnilearn_lab.training.runs import Run, TrainingState, describe_environment
 from omnilearn_lab.training.streaming import Shard, StreamConfig, StreamingBatches
 from omnilearn_lab.training.trainer import Trainer
@@ -25,6 +26,8 @@ __all__ = [
     "Objective",
     "Regression",
     "Run",
+    "RunSummary",
+    "RunTable",
     "Shard",
     "StreamConfig",
     "StreamingBatches",
@@ -32,6 +35,7 @@ __all__ = [
     "Trainer",
     "TrainingState",
     "Whole",
+    "compare_runs",
     "cosine_schedule",
     "default_device",
     "describe_environment",

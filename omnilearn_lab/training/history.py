@@ -6,11 +6,14 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from omnilearn_lab.errors import TrainingError, nearest
+
+if TYPE_CHECKING:
+    import pandas
 
 __all__ = ["History"]
 
@@ -19,7 +22,8 @@ class History:
     """Records of a training, in the order in which they were made.
 
     Each record holds ``kind`` ("train" or "validation"), ``step``, ``epoch`` (a fraction), ``jets``
-    (seen so far), ``seconds`` (spent training so far) and loss terms, ``loss`` among them.
+    (seen so far), ``seconds`` (spent training so far) and loss terms, ``loss`` among them. Figures are made
+    by :func:`omnilearn_lab.plotting.loss_curves`.
 
     Parameters
     ----------
@@ -96,6 +100,19 @@ class History:
             known = rows[0] if rows else {r["kind"]: 0 for r in self.records}
             raise TrainingError(f"no '{name}' in the {kind} records; {nearest(name, known)}")
         return np.array([r.get(name, np.nan) for r in rows], dtype=np.float64)
+
+    def table(self, kind: str = "validation") -> pandas.DataFrame:
+        """Return the records of a kind as a table, one column per number.
+
+        Examples
+        --------
+        >>> History([{"kind": "validation", "step": 1, "loss": 0.5}]).table().columns.tolist()
+        ['step', 'loss']
+        """
+        import pandas
+
+        rows = [{k: v for k, v in r.items() if k != "kind"} for r in self.records if r["kind"] == kind]
+        return pandas.DataFrame(rows)
 
     @property
     def val_loss(self) -> np.ndarray:

@@ -173,12 +173,17 @@ def describe_environment() -> dict[str, Any]:
 
 
 def _git_revision() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    """Return the revision of the checkout that holds this file; "unknown" for an installed package."""
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except OSError:
+        for arguments in (["ls-files", "--error-unmatch", here.name], ["describe", "--always", "--dirty"]):
+            answer = subprocess.run(git + arguments, capture_output=True, text=True, timeout=10, check=False)
+            if answer.returncode:
+                return "unknown"
+    except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    return answer.stdout.strip() or "unknown"
+    return answer.stdout.strip()
 
 
 def _save_atomically(tensors: dict[str, Tensor], path: Path, about: dict[str, str]) -> None:

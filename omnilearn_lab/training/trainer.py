@@ -92,6 +92,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         in_memory = isinstance(train, Batch)
         self.batches = Batches(train, config.batch_size, seed=config.seed) if in_memory else train
+        self._jets_per_event = getattr(self.batches, "jets_per_event", 1)  # these stay together
         self.validation = Batches(validation, 4 * config.batch_size)
         self.optimizer = make_optimizer(model, config)
         self.average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
@@ -178,12 +179,12 @@ class Trainer:
                 return self._add_gradients(batch, step)
             except torch.OutOfMemoryError as error:
                 reason = str(error).split(". ")[0]
-            self._use_smaller_parts(len(batch), reason)
+            self._use_smaller_parts(len(batch) // self._jets_per_event, reason)
 
     def _add_gradients(self, batch: Batch, step: int) -> dict[str, Tensor]:
         whole = Whole.of(batch)
         terms: dict[str, Tensor] = {}
-        for part, extent in _parts(batch, self.state.n_parts):
+        for part, extent in _parts(batch, self.state.n_parts, self._jets_per_event):
             with seeded(self.config.seed, step, self.device):
                 losses = self._part_losses(part, whole, extent)
             losses["loss"].backward()
@@ -198,12 +199,12 @@ class Trainer:
             with PartDraws(extent):
                 return part_terms(self.objective, self.model, jets, whole)
 
-    def _use_smaller_parts(self, n_jets: int, reason: str) -> None:
+    def _use_smaller_parts(self, n_events: int, reason: str) -> None:
         n_parts = 2 * self.state.n_parts
-        if n_parts > n_jets:
+        if n_parts > n_events:
             raise TrainingError(
-                f"memory does not suffice for {n_jets} jets in {self.state.n_parts} parts ({reason}); use a "
-                "smaller network, shorter jets, or another device"
+                f"memory does not suffice for {n_events} jets in {self.state.n_parts} parts ({reason}); use "
+                "a smaller network, shorter jets, or another device"
             )
         log.warning("out of memory at step %d: %d parts per update now", self.state.step, n_parts)
         self.state = replace(self.state, n_parts=n_parts)
@@ -251,7 +252,7 @@ class Trainer:
                 with self._precision():
                     return evaluate(model, self.objective, self.validation)
             except torch.OutOfMemoryError as error:
-                size = self.validation.batch_size // 2
+                size = self.validation.batch_size // 2 // self._jets_per_event * self._jets_per_event
                 if not size:
                     raise TrainingError(
                         f"memory does not suffice for one validation jet ({error})"
@@ -326,12 +327,13 @@ class Trainer:
         )
 
 
-def _parts(batch: Batch, n_parts: int) -> Iterator[tuple[Batch, Extent | None]]:
+def _parts(batch: Batch, n_parts: int, jets_per_event: int) -> Iterator[tuple[Batch, Extent | None]]:
     """Yield the parts of an update's batch, and which of its random numbers belong to each."""
     if n_parts == 1:
         yield batch, None
         return
-    rows = torch.arange(len(batch)).chunk(n_parts)
+    events = torch.arange(len(batch)).view(-1, jets_per_event)
+    rows = [part.flatten() for part in events.chunk(n_parts)]
     sizes = [(len(part), int(batch.counts[part].sum())) for part in rows]
     for number, part in enumerate(rows):
         yield select(batch, part), Extent.of(sizes, number)
