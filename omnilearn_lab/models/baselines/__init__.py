@@ -16,6 +16,8 @@ _NAMES = {
     "ParticleNetConfig": "particle_net",
     "PlainTransformer": "transformer",
     "PlainTransformerConfig": "transformer",
+    "TrackTransformer": "track_transformer",
+    "TrackTransformerConfig": "track_transformer",
 }
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     "ParticleNetConfig",
     "PlainTransformer",
     "PlainTransformerConfig",
+    "TrackTransformer",
+    "TrackTransformerConfig",
 ]
 
 
