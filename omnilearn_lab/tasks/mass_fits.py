@@ -1,0 +1,438 @@
+"""Is there a bump? Fit a smooth spectrum beside a mass window and count the events inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+from scipy.special import log_ndtr, xlogy
+
+from omnilearn_lab.errors import ConfigError, MetricError, nearest
+
+__all__ = ["FUNCTIONS", "BumpHunt", "MassFit", "SpectrumModel", "bump_hunt", "sample_masses"]
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
+_MIN_EVENTS_PER_PARAMETER = 5
+Basis = Callable[[np.ndarray, "MassFit"], list[np.ndarray]]
+
+
+def _dijet(mass: np.ndarray, fit: MassFit) -> list[np.ndarray]:
+    x = mass / fit.energy
+    return [np.ones_like(x), np.log1p(-x), np.log(x), np.log(x) ** 2]
+
+
+def _polynomial(mass: np.ndarray, fit: MassFit) -> list[np.ndarray]:
+    low, high = fit.limits
+    t = (2 * mass - low - high) / (high - low)
+    return [t**power for power in range(4)]
+
+
+FUNCTIONS: Mapping[str, tuple[Basis, int]] = MappingProxyType(
+    {
+        "dijet3": (_dijet, 3),
+        "dijet4": (_dijet, 4),
+        "log_polynomial2": (_polynomial, 3),
+        "log_polynomial3": (_polynomial, 4),
+    }
+)
+"""Smooth spectra by name, each as terms of ln f(m) that are added with free factors, and their number."""
+
+
+@dataclass(frozen=True)
+class MassFit:
+    r"""How the smooth spectrum is fitted.
+
+    ``dijet4`` is the usual :math:`f(m) = p_0 (1 - x)^{p_1} x^{-p_2 - p_3 \ln x}` with
+    :math:`x = m/\sqrt{s}`, ``dijet3`` has :math:`p_3 = 0`; ``log_polynomial2`` and ``3`` are polynomials of
+    that degree in ln f. Valid for 0 < x < 1.
+
+    Parameters
+    ----------
+    limits
+        Lowest and highest mass of the fit [GeV].
+    function
+        A key of :data:`FUNCTIONS`.
+    n_bins
+        About so many equal bins over the limits; edges are placed on the signal region's.
+    energy
+        Centre-of-mass energy [GeV].
+    n_toys
+        Pseudo-experiments for the p-value; 0 gives the asymptotic one only.
+    seed
+
+    Raises
+    ------
+    ConfigError
+        For an unknown function, or numbers outside their domain.
+
+    References
+    ----------
+    CDF, arXiv:0812.4036; ATLAS and CMS dijet searches, such as arXiv:1911.03947, eq. 1.
+    """
+
+    limits: tuple[float, float] = (2300.0, 5000.0)
+    function: str = "dijet3"
+    n_bins: int = 27
+    energy: float = 13_000.0
+    n_toys: int = 0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.function not in FUNCTIONS:
+            raise ConfigError(f"no mass function '{self.function}'; {nearest(self.function, FUNCTIONS)}")
+        if not 0 < self.limits[0] < self.limits[1] < self.energy:
+            raise ConfigError(f"limits {self.limits} GeV must rise and lie between 0 and {self.energy:g} GeV")
+        if self.n_bins <= self.n_parameters or self.n_toys < 0:
+            raise ConfigError(
+                f"n_bins is {self.n_bins} and n_toys {self.n_toys}: more bins than the {self.n_parameters} "
+                "parameters are needed, and no negative number of toys"
+            )
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters of the spectrum."""
+        return FUNCTIONS[self.function][1]
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrumModel:
+    """Expected counts of a smooth spectrum, and their maximum-likelihood fit.
+
+    The logarithm of the spectrum is linear in the parameters, so the negative log-likelihood
+    :math:`\\sum_i \\lambda_i - n_i \\ln\\lambda_i` is nearly quadratic and the fit needs no start values.
+
+    Parameters
+    ----------
+    fit : MassFit
+    signal_region
+        Lower and upper mass [GeV]; one bin of the fit, whatever the shape of the signal in it.
+
+    Raises
+    ------
+    ConfigError
+        When the signal region does not lie inside the limits with room on both sides.
+
+    Examples
+    --------
+    >>> model = SpectrumModel(MassFit(n_bins=9), (3300.0, 3700.0))
+    >>> model.edges.round().tolist()
+    [2300.0, 2633.0, 2967.0, 3300.0, 3700.0, 4025.0, 4350.0, 4675.0, 5000.0]
+    """
+
+    fit: MassFit
+    signal_region: tuple[float, float]
+    edges: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        (low, high), (left, right) = self.fit.limits, self.signal_region
+        if not low < left < right < high:
+            raise ConfigError(
+                f"the signal region {self.signal_region} GeV must lie inside the limits {self.fit.limits} "
+                "GeV, with sidebands on both sides"
+            )
+        width = (high - low) / self.fit.n_bins
+        parts = [
+            np.linspace(a, b, max(1, round((b - a) / width)) + 1)
+            for a, b in ((low, left), (left, right), (right, high))
+        ]
+        edges = np.concatenate([parts[0], parts[1][1:], parts[2][1:]])
+        object.__setattr__(self, "edges", edges)
+
+    @cached_property
+    def is_signal(self) -> np.ndarray:
+        """Which bins lie in the signal region, shape (K,)."""
+        centres = (self.edges[1:] + self.edges[:-1]) / 2
+        return (centres > self.signal_region[0]) & (centres < self.signal_region[1])
+
+    @cached_property
+    def _group(self) -> np.ndarray:
+        """Bin of the fit for each bin: the sideband bins, with the signal region as last one."""
+        group = np.cumsum(~self.is_signal) - 1
+        return np.where(self.is_signal, group[-1] + 1, group)
+
+    @cached_property
+    def _terms(self) -> tuple[np.ndarray, np.ndarray]:
+        """Orthonormal terms (K, 4 points, P) and widths (K, 4) of the integral over each bin."""
+        half = np.diff(self.edges)[:, None] / 2
+        mass = (self.edges[1:] + self.edges[:-1])[:, None] / 2 + half * _NODES
+        basis, n = FUNCTIONS[self.fit.function]
+        terms = np.stack(basis(mass, self.fit)[:n], axis=-1)
+        q, _ = np.linalg.qr(terms.reshape(-1, n))
+        return q.reshape(terms.shape) * np.sqrt(mass.size), half * _WEIGHTS
+
+    def expected(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return expected counts (K,) of all bins and their derivatives (K, P)."""
+        terms, widths = self._terms
+        density = widths * np.exp(np.minimum(terms @ parameters, 500.0))
+        return density.sum(axis=1), np.einsum("kq,kqp->kp", density, terms)
+
+    def grouped(self, values: np.ndarray) -> np.ndarray:
+        """Add up the bins of the signal region: (K, ...) to (sideband bins + 1, ...)."""
+        out = np.zeros((self._group.max() + 1, *values.shape[1:]))
+        np.add.at(out, self._group, values)
+        return out
+
+    def maximise(self, counts: np.ndarray, *, use_signal_region: bool) -> tuple[np.ndarray, float]:
+        """Fit grouped counts; return the parameters and the negative log-likelihood.
+
+        Parameters
+        ----------
+        counts : array, shape (sideband bins + 1,)
+        use_signal_region
+            False leaves the last count out.
+        """
+        used = slice(None) if use_signal_region else slice(-1)
+        n = counts[used]
+
+        def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+            rate, slope = (self.grouped(v)[used] for v in self.expected(parameters))
+            return float(np.sum(rate - xlogy(n, rate))), slope.T @ (1 - n / rate)
+
+        def curvature(parameters: np.ndarray) -> np.ndarray:
+            rate, slope = (self.grouped(v)[used] for v in self.expected(parameters))
+            return (slope / rate[:, None]).T @ slope
+
+        scale = max(n.sum(), 1.0)
+        found = minimize(
+            lambda p: tuple(v / scale for v in objective(p)),
+            self._start(n, used),
+            jac=True,
+            hess=lambda p: curvature(p) / scale,
+            method="trust-exact",
+            options={"gtol": 1e-7},
+        )
+        return found.x, float(found.fun * scale)
+
+    def uncertainty(self, parameters: np.ndarray) -> np.ndarray:
+        """Covariance (P, P) from the sidebands: the inverse of the expected information."""
+        rate, slope = (self.grouped(v)[:-1] for v in self.expected(parameters))
+        return np.linalg.inv((slope / rate[:, None]).T @ slope)
+
+    def _start(self, counts: np.ndarray, used: slice) -> np.ndarray:
+        """Weighted least squares of ln(n + 1/2) at the bin centres."""
+        terms, widths = self._terms
+        middle, width = self.grouped(terms.mean(axis=1)), self.grouped(widths.sum(axis=1))
+        size = self.grouped(np.ones(len(terms)))
+        weight = np.sqrt(counts + 0.5)
+        rows = (middle / size[:, None])[used] * weight[:, None]
+        return np.linalg.lstsq(rows, weight * np.log((counts + 0.5) / width[used]), rcond=None)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class BumpHunt:
+    """What a bump hunt found.
+
+    Parameters
+    ----------
+    signal_region
+        [GeV].
+    edges : array, shape (K + 1,)
+        Bins of the spectrum [GeV].
+    counts, curve, curve_uncertainty : array, shape (K,)
+        Observed events, and those expected from the fit to the sidebands alone, with its error.
+    observed, expected, expected_uncertainty
+        Events in the signal region.
+    n_signal, n_signal_uncertainty
+        Observed minus expected; the error holds counting and the fit.
+    significance
+        Signed square root of the profile likelihood ratio, in standard deviations; negative for a deficit.
+    p_value
+        Local, one-sided, asymptotic: 1 - Phi(significance). Uniform without a signal.
+    p_value_toys, p_value_toys_uncertainty
+        From pseudo-experiments of the background-only fit, (1 + beyond) / (1 + toys), and its
+        binomial error; NaN without toys.
+    chi2, n_degrees_of_freedom
+        Of the sideband bins (Pearson).
+    """
+
+    signal_region: tuple[float, float]
+    edges: np.ndarray
+    counts: np.ndarray
+    curve: np.ndarray
+    curve_uncertainty: np.ndarray
+    observed: int
+    expected: float
+    expected_uncertainty: float
+    n_signal: float
+    n_signal_uncertainty: float
+    significance: float
+    p_value: float
+    p_value_toys: float
+    p_value_toys_uncertainty: float
+    chi2: float
+    n_degrees_of_freedom: int
+
+    def __str__(self) -> str:
+        low, high = self.signal_region
+        return (
+            f"{self.observed} events between {low:g} and {high:g} GeV, "
+            f"{self.expected:.1f} ± {self.expected_uncertainty:.1f} expected: "
+            f"{self.significance:+.1f} sigma (local p = {self.p_value:.2g})"
+        )
+
+
+def sample_masses(
+    masses: ArrayLike,
+    n: int,
+    signal_region: tuple[float, float],
+    *,
+    fit: MassFit | None = None,
+    seed: int = 1,
+) -> np.ndarray:
+    """Draw masses in the signal region from the smooth spectrum that is fitted beside it.
+
+    Parameters
+    ----------
+    masses : array, shape (N,)
+        [GeV]; those inside the signal region are not used.
+    n
+    signal_region
+        [GeV].
+    fit : MassFit
+    seed
+
+    Returns
+    -------
+    float64 array, shape (n,)
+        [GeV]; the spectrum is a step function in bins of the fit.
+
+    Raises
+    ------
+    MetricError, ConfigError
+        As :func:`bump_hunt`.
+    """
+    model = SpectrumModel(fit or MassFit(), signal_region)
+    counts = np.histogram(_checked(masses), model.edges)[0]
+    _check_sidebands(counts, model)
+    parameters, _ = model.maximise(model.grouped(counts.astype(float)), use_signal_region=False)
+    rate = model.expected(parameters)[0] * model.is_signal
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(rate), size=n, p=rate / rate.sum())
+    return model.edges[chosen] + rng.random(n) * np.diff(model.edges)[chosen]
+
+
+def bump_hunt(masses: ArrayLike, signal_region: tuple[float, float], fit: MassFit | None = None) -> BumpHunt:
+    r"""Count the events in a mass window against a smooth spectrum fitted beside it.
+
+    The test statistic is :math:`q = 2[\ln L(\hat s, \hat\theta) - \ln L(0, \hat{\hat\theta})]` with the
+    number of signal events s in the window free, also below zero, and :math:`Z = \pm\sqrt q`. The shape
+    of the spectrum is profiled, so its uncertainty is part of Z. Signal outside the window is taken for
+    background.
+
+    Parameters
+    ----------
+    masses : array, shape (N,)
+        [GeV]; those outside the limits of the fit are left out.
+    signal_region
+        Lower and upper mass of the window [GeV].
+    fit : MassFit
+
+    Returns
+    -------
+    BumpHunt
+
+    Raises
+    ------
+    MetricError
+        For masses that are not finite, or sidebands that are empty or too thin for the fit.
+    ConfigError
+        When the window leaves no sidebands.
+
+    References
+    ----------
+    Cowan et al., arXiv:1007.1727, eqs. 7 to 12 and 52.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> hunt = bump_hunt(2300 + rng.exponential(600, 5000), (3300, 3700), MassFit(function="log_polynomial2"))
+    >>> hunt.observed, abs(hunt.significance) < 3
+    (461, True)
+    """
+    fit = fit or MassFit()
+    model = SpectrumModel(fit, signal_region)
+    counts = np.histogram(_checked(masses), model.edges)[0]
+    grouped = model.grouped(counts.astype(float))
+    _check_sidebands(counts, model)
+    parameters, sideband_nll = model.maximise(grouped, use_signal_region=False)
+    null, null_nll = model.maximise(grouped, use_signal_region=True)
+    curve, slope = model.expected(parameters)
+    covariance = model.uncertainty(parameters)
+    inside = slope[model.is_signal].sum(axis=0)
+    expected, error = curve[model.is_signal].sum(), np.sqrt(inside @ covariance @ inside)
+    observed = int(counts[model.is_signal].sum())
+    sigma = _signed_root(observed, expected, null_nll - sideband_nll)
+    p_toys, p_toys_error = _toys(model, null, sigma) if fit.n_toys else (np.nan, np.nan)
+    beside = ~model.is_signal
+    return BumpHunt(
+        signal_region=(float(signal_region[0]), float(signal_region[1])),
+        edges=model.edges,
+        counts=counts,
+        curve=curve,
+        curve_uncertainty=np.sqrt(np.einsum("kp,pq,kq->k", slope, covariance, slope)),
+        observed=observed,
+        expected=float(expected),
+        expected_uncertainty=float(error),
+        n_signal=float(observed - expected),
+        n_signal_uncertainty=float(np.sqrt(max(observed, 1) + error**2)),
+        significance=sigma,
+        p_value=float(np.exp(log_ndtr(-sigma))),
+        p_value_toys=p_toys,
+        p_value_toys_uncertainty=p_toys_error,
+        chi2=float(np.sum((counts - curve)[beside] ** 2 / curve[beside])),
+        n_degrees_of_freedom=int(beside.sum()) - fit.n_parameters,
+    )
+
+
+def _checked(masses: ArrayLike) -> np.ndarray:
+    values = np.asarray(masses, dtype=float).ravel()
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise MetricError(
+            f"{len(bad)} of {len(values)} masses are not finite (first at row {bad[0]}); remove those events"
+        )
+    return values
+
+
+def _check_sidebands(counts: np.ndarray, model: SpectrumModel) -> None:
+    low, high = model.signal_region
+    centres = (model.edges[1:] + model.edges[:-1]) / 2
+    sides = {"below": counts[centres < low], "above": counts[centres > high]}
+    empty = [name for name, side in sides.items() if side.sum() == 0]
+    needed = _MIN_EVENTS_PER_PARAMETER * model.fit.n_parameters
+    total = int(sum(side.sum() for side in sides.values()))
+    if empty or total < needed:
+        found = ", ".join(f"{int(side.sum())} {name}" for name, side in sides.items())
+        raise MetricError(
+            f"the sidebands of {low:g} to {high:g} GeV hold {found} (limits {model.fit.limits} GeV); at "
+            f"least {needed}, on both sides, are needed for {model.fit.n_parameters} parameters: loosen "
+            "the cut, widen the limits, or use a function with fewer parameters"
+        )
+
+
+def _signed_root(observed: float, expected: float, difference: float) -> float:
+    """Signed root of the likelihood ratio; ``difference`` leaves out the signal region's own term."""
+    own = observed - xlogy(observed, observed)
+    return float(np.sign(observed - expected) * np.sqrt(2 * max(difference - own, 0.0)))
+
+
+def _toys(model: SpectrumModel, null: np.ndarray, sigma: float) -> tuple[float, float]:
+    """Share of background-only pseudo-experiments with at least this significance, and its error."""
+    fit = model.fit
+    rates = model.grouped(model.expected(null)[0])
+    draws = np.random.default_rng(fit.seed).poisson(rates, (fit.n_toys, len(rates))).astype(float)
+    beyond = sum(_toy_significance(model, counts) >= sigma for counts in draws)
+    p = (1 + beyond) / (1 + fit.n_toys)
+    return float(p), float(np.sqrt(p * (1 - p) / fit.n_toys))
+
+
+def _toy_significance(model: SpectrumModel, counts: np.ndarray) -> float:
+    parameters, sideband_nll = model.maximise(counts, use_signal_region=False)
+    _, null_nll = model.maximise(counts, use_signal_region=True)
+    expected = model.expected(parameters)[0][model.is_signal].sum()
+    return _signed_root(counts[-1], expected, null_nll - sideband_nll)
