@@ -60,6 +60,8 @@ class RatioConfig:
         For clouds: "scratch", or the name or path of a checkpoint whose body to start from.
     size
         For clouds, from scratch: named size.
+    like
+        For clouds, from scratch: take network and sizes of this checkpoint instead.
     use_pid
         For clouds: show the network the particle species.
     hidden
@@ -82,6 +84,7 @@ class RatioConfig:
     network: str = "pet"
     init: str = "scratch"
     size: str = "tiny"
+    like: str = ""
     use_pid: bool = True
     hidden: tuple[int, ...] = (64, 64)
     degree: int = 2
@@ -108,7 +111,7 @@ class RatioConfig:
     @property
     def classifier(self) -> ClassifierSettings:
         """The network for clouds."""
-        return ClassifierSettings(1, self.init, self.size, self.training, self.network)
+        return ClassifierSettings(1, self.init, self.size, self.training, self.network, self.like)
 
     def with_seed(self, seed: int) -> RatioConfig:
         """Return the same settings with another seed."""

@@ -75,7 +75,12 @@ class Reweighter:
         self._model: RatioModel | None = None
         self._scale = 1.0
 
-    def fit(
+    def fit(self, source: Sample, target: Sample, **options: Any) -> Reweighter:
+        """Learn the ratio; arguments as for :meth:`fit_predict`. Returns this reweighter."""
+        self.fit_predict(source, target, **options)
+        return self
+
+    def fit_predict(
         self,
         source: Sample,
         target: Sample,
@@ -84,8 +89,8 @@ class Reweighter:
         target_weights: ArrayLike | None = None,
         run_directory: str | os.PathLike[str] | None = None,
         on_record: Callable[[dict[str, Any]], None] | None = None,
-    ) -> Reweighter:
-        """Learn the ratio.
+    ) -> np.ndarray:
+        """Learn the ratio and return that of the source.
 
         Parameters
         ----------
@@ -99,8 +104,8 @@ class Reweighter:
 
         Returns
         -------
-        Reweighter
-            This one.
+        array, shape (N,)
+            As :meth:`predict` gives for the source.
 
         Raises
         ------
@@ -126,7 +131,7 @@ class Reweighter:
         ratio = density_ratio(self._model.logits(samples[0]), clip=self.config.clip).weights
         total = weights[0 if self.total == "source" else 1].sum()
         self._scale = float(total / (weights[0] @ ratio))
-        return self
+        return self._scale * ratio
 
     @property
     def history(self) -> History:

@@ -273,9 +273,9 @@ class _Levels:
         """Step 1: weights that make the detector level look like the data; one where nothing was seen."""
         seen = self.sample.pass_detector
         weights = {"source_weights": (self.sample.weight * push)[seen], "target_weights": data[1]}
-        reweighter.fit(self.detector, data[0], **weights, run_directory=folder)
         pull = np.ones(len(push))
-        pull[seen] = push[seen] * reweighter.predict(self.detector)
+        ratio = reweighter.fit_predict(self.detector, data[0], **weights, run_directory=folder)
+        pull[seen] = push[seen] * ratio
         return pull
 
     def push(
@@ -285,9 +285,11 @@ class _Levels:
         sample, learns = self.sample, self.learns
         target = sample.weight * np.where(sample.pass_detector, pull, push)
         weights = {"source_weights": sample.weight[learns], "target_weights": target[learns]}
-        reweighter.fit(self.truth, self.truth, **weights, run_directory=folder)
         new = np.ones(len(push))
-        new[sample.pass_truth] = reweighter.predict(rows_of(sample.truth, sample.pass_truth))
+        new[learns] = reweighter.fit_predict(self.truth, self.truth, **weights, run_directory=folder)
+        missed = sample.pass_truth & ~learns
+        if missed.any():
+            new[missed] = reweighter.predict(rows_of(sample.truth, missed))
         return new
 
 

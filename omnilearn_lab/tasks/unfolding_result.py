@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -107,6 +107,25 @@ class UnfoldingResult:
 
     def __len__(self) -> int:
         return len(self.prior)
+
+    @classmethod
+    def join(cls, results: Sequence[UnfoldingResult]) -> UnfoldingResult:
+        """Return one result with the members and repetitions of several, of the same simulation.
+
+        Raises
+        ------
+        JetsError
+            When they differ in their events.
+        """
+        first = results[0]
+        if any(not np.array_equal(r.prior, first.prior) for r in results):
+            raise JetsError("only unfoldings of the same simulated events and data can be joined")
+        stacked = {
+            name: np.concatenate([getattr(r, name) for r in results])
+            for name in ("push", "pull", "bootstrap")
+        }
+        seeds = tuple(seed for r in results for seed in r.config.seeds)
+        return replace(first, config=replace(first.config, seeds=seeds), **stacked)
 
     def ensemble_weights(self, iteration: int = -1) -> np.ndarray:
         """Return the particle-level weights of every member, shape (M, N); 0 where truth is not passed."""
