@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from omnilearn_lab.tasks.notebooks import NotebookError, execute_notebook, find_notebooks
+from omnilearn_lab.tasks.records import read_results
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = find_notebooks(FOLDER)
@@ -48,9 +48,10 @@ def test_cells_are_thin(path):
 def test_smoke(name, tmp_path, monkeypatch):
     monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path))
     done = execute_notebook(name, "smoke", folder=FOLDER, progress=False)
-    results = json.loads((done.directory / "results.json").read_text())
-    assert results["profile"] == "smoke"
-    assert results["source"] in ("simulated", "published")
+    results = read_results(done.directory)  # the schema is checked here
+    assert results.profile == "smoke"
+    assert results.total_seconds > 0
+    assert results.peak_memory_gb > 0
     assert list(done.directory.glob("*.png"))
     assert (done.directory / f"{name}.html").is_file()
 

@@ -38,6 +38,8 @@ class CompareConfig:
         One training of each kind per seed; a seed fixes initial weights and the order of jets.
     scratch, finetuned : TrainConfig
         Their ``epochs`` and ``batch_size`` must agree: equal budgets, or the comparison says nothing.
+    n_train
+        Use only the first jets of the training set; None uses all.
     signal_efficiencies
         Where background rejections are measured.
 
@@ -51,6 +53,7 @@ class CompareConfig:
     seeds: tuple[int, ...] = (1, 2, 3)
     scratch: TrainConfig = field(default_factory=TrainConfig)
     finetuned: TrainConfig = field(default_factory=lambda: TrainConfig(body_lr_factor=0.1))
+    n_train: int | None = None
     signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
 
     def __post_init__(self) -> None:
@@ -69,6 +72,7 @@ class CompareConfig:
         return ClassifierSettings(
             n_classes,
             training=getattr(self, kind),
+            n_train=self.n_train,
             signal_efficiencies=self.signal_efficiencies,
             **start,
         )

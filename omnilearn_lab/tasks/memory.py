@@ -35,6 +35,7 @@ class MemoryWatch:
     def __init__(self, period: float = 0.5) -> None:
         self.period = period
         self.peak_gb = 0.0
+        self.n_samples = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -52,6 +53,7 @@ class MemoryWatch:
         while not self._stop.wait(self.period):
             children = psutil.Process().children(recursive=True)
             self.peak_gb = max(self.peak_gb, sum(_memory(child) for child in children) / _GB)
+            self.n_samples += 1
 
 
 def _memory(process: psutil.Process) -> int:

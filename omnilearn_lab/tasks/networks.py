@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from omnilearn_lab import models
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.features import pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.models import Batch, PETv2, load_checkpoint, load_published, read_card
+from omnilearn_lab.models import Batch, PETv2, load_checkpoint, load_published, read_card, shipped_checkpoints
 from omnilearn_lab.training import TrainConfig
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ClassifierSettings",
     "complete_batch",
     "describe_checkpoint",
+    "has_checkpoint",
     "load_classifier",
     "make_model",
     "network_batch",
@@ -144,6 +146,17 @@ def network_of(source: str) -> str:
     if name not in known:
         raise ConfigError(f"'{source}' holds a {name}, which cannot classify jets; {nearest(name, known)}")
     return known[name]
+
+
+def has_checkpoint(source: str) -> bool:
+    """Whether a checkpoint is here: shipped under this name, or a file.
+
+    Examples
+    --------
+    >>> has_checkpoint("tiny"), has_checkpoint("no such file")
+    (True, False)
+    """
+    return source in shipped_checkpoints() or Path(source).is_file()
 
 
 def network_batch(

@@ -34,6 +34,8 @@ class ClassificationProfile:
     n_train, n_validation, n_test
         Jets of each split.
     compare : CompareConfig
+    compare_v2 : CompareConfig, optional
+        The same with PET v2.
     curve : mapping of int to float
         Smaller training sets, and the epochs on each, for the learning curve.
     """
@@ -43,6 +45,7 @@ class ClassificationProfile:
     n_validation: int
     n_test: int
     compare: CompareConfig = field(default_factory=CompareConfig)
+    compare_v2: CompareConfig | None = None
     curve: Mapping[int, float] = field(default_factory=dict)
 
 
