@@ -2,6 +2,7 @@
 
 from omnilearn_lab.training.batches import Batches
 from omnilearn_lab.training.config import TrainConfig
+from omnilearn_lab.training.distributed import Shard, process_group, this_shard
 from omnilearn_lab.training.evaluation import default_device, evaluate
 from omnilearn_lab.training.flow_losses import FlavourTagging, FlowGeneration, FlowPretraining
 from omnilearn_lab.training.history import History
@@ -9,7 +10,7 @@ from omnilearn_lab.training.losses import Classification, Generation, JointPretr
 from omnilearn_lab.training.optimizers import Lion, cosine_schedule, make_optimizer, parameter_groups
 from omnilearn_lab.training.run_table import RunSummary, RunTable, compare_runs
 from omnilearn_lab.training.runs import Run, TrainingState, describe_environment
-from omnilearn_lab.training.streaming import Shard, StreamConfig, StreamingBatches
+from omnilearn_lab.training.streaming import StreamConfig, StreamingBatches
 from omnilearn_lab.training.trainer import Trainer
 from omnilearn_lab.training.whole import Whole
 
@@ -42,4 +43,6 @@ __all__ = [
     "evaluate",
     "make_optimizer",
     "parameter_groups",
+    "process_group",
+    "this_shard",
 ]

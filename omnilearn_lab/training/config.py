@@ -75,6 +75,9 @@ class TrainConfig:
         Time between two checkpoints; one is also made at every validation.
     seed
         Fixes the order of jets, noise and drops. Weights are initialised by whoever makes the model.
+    parallel : {"ddp", "fsdp"}
+        With several processes: every process keeps all weights, or (for networks that do not fit one GPU)
+        weights, gradients and optimizer state are shared out. One process needs neither.
     tensorboard
         Also write the records for TensorBoard, into ``tensorboard/`` of the run directory.
 
@@ -108,6 +111,7 @@ class TrainConfig:
     checkpoint_minutes: float = 5.0
     seed: int = 1
     tensorboard: bool = False
+    parallel: str = "ddp"
 
     def __post_init__(self) -> None:
         for name in _POSITIVE:
@@ -116,6 +120,9 @@ class TrainConfig:
         _check_choice("optimizer", self.optimizer, ("lion", "adamw"))
         _check_choice("precision", self.precision, ("fp32", "bf16"))
         _check_choice("trainable", self.trainable, ("all", "heads", "adapters"))
+        _check_choice("parallel", self.parallel, ("ddp", "fsdp"))
+        if self.parallel == "fsdp" and self.trainable == "adapters":
+            raise ConfigError("adapters are for networks that fit one GPU; use parallel='ddp' with them")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}; it must lie in [0, 1)")
         if self.batch_size % self.accumulate:

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,25 +28,29 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.models import Batch
+from omnilearn_lab.training.losses import Objective, part_terms
+from omnilearn_lab.training.optimizers import optimizer_tensors, restore_optimizer
+from omnilearn_lab.training.whole import Whole
 
 __all__ = [
-    "PARALLEL",
+    "LossModule",
     "Place",
     "Shard",
+    "add_over_ranks",
     "agree",
     "find_place",
     "gather",
+    "gradients_wait",
     "process_group",
-    "shard_like",
     "spread",
-    "sum_over_ranks",
+    "spread_optimizer",
     "this_shard",
-    "whole_tensor",
+    "whole_tensors",
 ]
 
 T = TypeVar("T")
-PARALLEL = ("ddp", "fsdp")
 _PORTS = (20_000, 20_000)  # first port and how many, for jobs whose scheduler gives none
 
 
@@ -234,20 +238,20 @@ def agree(*wishes: bool) -> tuple[bool, ...]:
     return tuple(bool(v) for v in votes.tolist())
 
 
-def sum_over_ranks(terms: Mapping[str, float]) -> dict[str, float]:
+def add_over_ranks(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Add named numbers over all ranks, in float64; all ranks must have the same names.
 
     Examples
     --------
-    >>> sum_over_ranks({"loss": 0.5})
-    {'loss': 0.5}
+    >>> add_over_ranks({"loss": torch.tensor(0.5)})
+    {'loss': tensor(0.5000)}
     """
     if not _in_group():
         return dict(terms)
     names = sorted(terms)
-    values = torch.tensor([terms[name] for name in names], dtype=torch.float64)
+    values = torch.stack([terms[name].detach().double() for name in names])
     dist.all_reduce(values)
-    total = dict(zip(names, values.tolist(), strict=True))
+    total = dict(zip(names, values, strict=True))
     return {name: total[name] for name in terms}
 
 
@@ -266,8 +270,27 @@ def gather(value: T) -> list[T]:
     return values
 
 
-def spread(module: nn.Module, parallel: str, unused: frozenset[str] = frozenset()) -> nn.Module:
-    """Prepare a module whose ``forward`` returns losses for training over all ranks.
+class LossModule(nn.Module):
+    """A model and what it minimises as one module: its ``forward`` is what all ranks do together.
+
+    Parameters
+    ----------
+    model
+    objective
+        See :mod:`omnilearn_lab.training.losses`.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, part: Batch, whole: Whole) -> dict[str, Tensor]:
+        """Return the share of a part in the loss terms of the whole."""
+        return part_terms(self.objective, self.model, part, whole)
+
+
+def spread(module: nn.Module, parallel: str, unused: Collection[str] = ()) -> nn.Module:
+    """Prepare a :class:`LossModule` for training over all ranks.
 
     "ddp" keeps all weights on every rank and averages gradients. "fsdp" also shares out weights,
     gradients and optimizer state, block by block: for networks that do not fit one GPU.
@@ -275,7 +298,7 @@ def spread(module: nn.Module, parallel: str, unused: frozenset[str] = frozenset(
     Parameters
     ----------
     module
-        Its weights must be the same on all ranks, or those of rank 0 are taken ("ddp").
+        With equal weights on all ranks.
     parallel : {"ddp", "fsdp"}
     unused
         Names of parameters that no loss depends on: their gradients are not waited for.
@@ -283,21 +306,26 @@ def spread(module: nn.Module, parallel: str, unused: frozenset[str] = frozenset(
     Returns
     -------
     nn.Module
-        The module itself where there is one process, or for "fsdp", whose parameters are now shards.
-
-    Raises
-    ------
-    ConfigError
-        For another way of sharing.
+        The module itself where there is one process, or for "fsdp", whose parameters are shards now.
     """
-    if parallel not in PARALLEL:
-        raise ConfigError(f"there is no parallel '{parallel}'; {nearest(parallel, PARALLEL)}")
     if not _in_group():
         return module
     return _fully_sharded(module) if parallel == "fsdp" else _replicated(module, unused)
 
 
-def _replicated(module: nn.Module, unused: frozenset[str]) -> nn.Module:
+@contextmanager
+def gradients_wait(module: nn.Module, wait: bool) -> Iterator[None]:
+    """Inside, gradients of a spread module are added up on this rank only, where ``wait`` is set."""
+    if isinstance(module, DistributedDataParallel):
+        with module.no_sync() if wait else nullcontext():
+            yield
+        return
+    if hasattr(module, "set_requires_gradient_sync"):
+        module.set_requires_gradient_sync(not wait)
+    yield
+
+
+def _replicated(module: nn.Module, unused: Collection[str]) -> nn.Module:
     """Wrap in DDP, which looks only once at which parameters need gradients."""
     silent = [p for name, p in module.named_parameters() if name in unused and p.requires_grad]
     for parameter in silent:
@@ -320,15 +348,25 @@ def _fully_sharded(module: nn.Module) -> nn.Module:
     return fully_shard(module, mesh=mesh)
 
 
-def whole_tensor(value: Tensor) -> Tensor:
-    """Return a tensor with the shards of all ranks put together (all ranks must ask); others as they are."""
-    return value.full_tensor() if isinstance(value, DTensor) else value
+def whole_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put the shards of all ranks together (all ranks must ask); tensors that are whole stay as they are."""
+    return {n: v.full_tensor() if isinstance(v, DTensor) else v for n, v in tensors.items()}
 
 
-def shard_like(value: Tensor, like: Tensor) -> Tensor:
-    """Return this rank's shard of a whole tensor, cut as ``like`` is; where that is whole, the tensor."""
-    if not isinstance(like, DTensor):
-        return value
+def spread_optimizer(whole: torch.optim.Optimizer, spread: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Give an optimizer over shards what one over the same, whole parameters knows, and return it."""
+    parameters = [p for group in spread.param_groups for p in group["params"]]
+    tensors = {
+        key: _shard_like(value, parameters[int(key.split(".")[0])])
+        for key, value in optimizer_tensors(whole).items()
+    }
+    restore_optimizer(spread, tensors)
+    return spread
+
+
+def _shard_like(value: Tensor, like: Tensor) -> Tensor:
+    if not isinstance(like, DTensor) or value.shape != like.shape:
+        return value  # a count of updates, for one
     return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
 
 

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from omnilearn_lab.models import Batch
 from omnilearn_lab.training.batches import Batches
+from omnilearn_lab.training.distributed import Shard, add_over_ranks
 from omnilearn_lab.training.losses import Objective, part_terms
 from omnilearn_lab.training.whole import Whole
 
@@ -18,7 +20,9 @@ _VALIDATION_SEED = 20_240_416
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, objective: Objective, batches: Batches) -> dict[str, float]:
+def evaluate(
+    model: nn.Module, objective: Objective, batches: Batches, *, shard: Shard | None = None
+) -> dict[str, float]:
     """Return the loss terms over all jets, with the same noise every time.
 
     Parameters
@@ -26,6 +30,8 @@ def evaluate(model: nn.Module, objective: Objective, batches: Batches) -> dict[s
     model
     objective
     batches : Batches
+    shard : Shard, optional
+        Ranks take batches in turn, and all get the result.
 
     Returns
     -------
@@ -37,12 +43,25 @@ def evaluate(model: nn.Module, objective: Objective, batches: Batches) -> dict[s
     model.eval()
     whole = Whole.of(batches.jets)
     terms: dict[str, Tensor] = {}
-    for number, batch in enumerate(batches.in_order()):
+    for number, batch, share in _in_turn(batches, shard or Shard()):
         with seeded(_VALIDATION_SEED, number, device):
             part = part_terms(objective, model, batch.to(device), whole)
-        terms = {name: terms.get(name, 0.0) + value.double() for name, value in part.items()}
+        terms = {name: terms.get(name, 0.0) + share * value.double() for name, value in part.items()}
     model.train(was_training)
-    return {name: float(value) for name, value in terms.items()}
+    total = terms if shard is None else add_over_ranks(terms)
+    return {name: float(value) for name, value in total.items()}
+
+
+def _in_turn(batches: Batches, shard: Shard) -> Iterator[tuple[int, Batch, float]]:
+    """Yield this rank's batches; ranks that have one less end with one that counts nothing.
+
+    All ranks then do the same number of steps, which shared-out weights need.
+    """
+    for number, batch in enumerate(batches.in_order()):
+        if number % shard.n_ranks == shard.rank:
+            yield number, batch, 1.0
+    if (number + 1) % shard.n_ranks and shard.rank > number % shard.n_ranks:
+        yield number, batch, 0.0
 
 
 @contextmanager

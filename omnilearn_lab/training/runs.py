@@ -25,7 +25,7 @@ import torch
 import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.training.history import History
@@ -72,6 +72,8 @@ class Run:
         Made when it does not exist.
     config
         Written on first use. A later run in the same directory must have the same configuration.
+    is_writer
+        False for all processes of a training but one: they read what there is, and write nothing.
 
     Raises
     ------
@@ -79,8 +81,12 @@ class Run:
         When the directory holds a run with another configuration.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
-        self.directory = Path(directory)
+    def __init__(
+        self, directory: str | os.PathLike[str], config: Mapping[str, Any], *, is_writer: bool = True
+    ) -> None:
+        self.directory, self.is_writer = Path(directory), is_writer
+        if not is_writer:
+            return
         self.directory.mkdir(parents=True, exist_ok=True)
         self._write_config(json.loads(json.dumps(config)))
         (self.directory / "environment.json").write_text(json.dumps(describe_environment(), indent=1))
@@ -93,7 +99,8 @@ class Run:
     def history(self) -> History:
         """Return the metrics so far, appending to the file from here on."""
         path = self.directory / "metrics.jsonl"
-        return History.load(path) if path.is_file() else History(path=path)
+        history = History.load(path) if path.is_file() else History(path=path)
+        return history if self.is_writer else History(history.records)
 
     def wants_stop(self) -> bool:
         """Whether somebody asked this run to end, by making a file named ``stop``."""
@@ -101,12 +108,16 @@ class Run:
 
     def save(self, parts: Mapping[str, Mapping[str, Tensor]], state: TrainingState) -> None:
         """Write ``last.safetensors`` in one atomic step."""
+        if not self.is_writer:
+            return
         tensors = {f"{part}/{k}": v.contiguous() for part, named in parts.items() for k, v in named.items()}
         _save_atomically(tensors, self.directory / "last.safetensors", {"state": json.dumps(vars(state))})
 
-    def save_best(self, model: nn.Module) -> None:
+    def save_best(self, weights: Mapping[str, Tensor]) -> None:
         """Write ``best.safetensors`` in one atomic step."""
-        tensors = {k: v.contiguous() for k, v in model.state_dict().items()}
+        if not self.is_writer:
+            return
+        tensors = {k: v.contiguous() for k, v in weights.items()}
         _save_atomically(tensors, self.directory / "best.safetensors", {})
 
     def restore(self) -> tuple[dict[str, dict[str, Tensor]], TrainingState]:

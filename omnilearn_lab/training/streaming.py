@@ -24,31 +24,9 @@ from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets, read_jets
 from omnilearn_lab.models import Batch
 from omnilearn_lab.training.batches import select
+from omnilearn_lab.training.distributed import Shard
 
-__all__ = ["Shard", "StreamConfig", "StreamingBatches"]
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Which part of the jets this process trains on.
-
-    Parameters
-    ----------
-    rank, n_ranks
-        This process and how many there are.
-
-    Raises
-    ------
-    ConfigError
-        When the rank is not below the number of ranks.
-    """
-
-    rank: int = 0
-    n_ranks: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rank < self.n_ranks:
-            raise ConfigError(f"rank is {self.rank} of {self.n_ranks}; it must lie in [0, {self.n_ranks})")
+__all__ = ["StreamConfig", "StreamingBatches"]
 
 
 @dataclass(frozen=True)

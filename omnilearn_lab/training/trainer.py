@@ -6,7 +6,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -21,9 +21,20 @@ from omnilearn_lab.training.averaging import MovingAverage
 from omnilearn_lab.training.batches import Batches, select
 from omnilearn_lab.training.compilation import compile_layers
 from omnilearn_lab.training.config import TrainConfig
+from omnilearn_lab.training.distributed import (
+    LossModule,
+    add_over_ranks,
+    agree,
+    gather,
+    gradients_wait,
+    spread,
+    spread_optimizer,
+    this_shard,
+    whole_tensors,
+)
 from omnilearn_lab.training.evaluation import evaluate, seeded
 from omnilearn_lab.training.history import History
-from omnilearn_lab.training.losses import Objective, part_terms
+from omnilearn_lab.training.losses import Objective
 from omnilearn_lab.training.meter import LossMeter
 from omnilearn_lab.training.optimizers import (
     cosine_schedule,
@@ -32,6 +43,7 @@ from omnilearn_lab.training.optimizers import (
     restore_optimizer,
 )
 from omnilearn_lab.training.parts import Extent, PartDraws
+from omnilearn_lab.training.progress import Heartbeat
 from omnilearn_lab.training.runs import Run, TrainingState
 from omnilearn_lab.training.streaming import StreamingBatches
 from omnilearn_lab.training.tensorboard import TensorBoardLog
@@ -48,7 +60,9 @@ class Trainer:
     """Train a model on packed jets.
 
     All randomness of update s comes from (seed, s), so a training that was stopped goes on exactly as if
-    it had not been.
+    it had not been. Inside a process group (:func:`omnilearn_lab.training.process_group`) every process
+    makes a trainer of its own, with the same arguments; they share the jets of each update, and the result
+    is that of one process up to rounding.
 
     Parameters
     ----------
@@ -57,12 +71,13 @@ class Trainer:
     objective
         See :mod:`omnilearn_lab.training.losses`.
     train : Batch or StreamingBatches
-        Packed jets in memory, or batches streamed from files.
+        Packed jets in memory, or batches streamed from files, of this process' shard.
     validation : Batch
         Packed jets.
     config : TrainConfig
     run : Run, optional
-        Where metrics and checkpoints go. Without it nothing is written.
+        Where metrics and checkpoints go. Without it nothing is written. Of several processes only the
+        first one has a run that writes.
 
     Examples
     --------
@@ -89,7 +104,7 @@ class Trainer:
         run: Run | None = None,
     ) -> None:
         self.model, self.objective, self.config, self.run = model, objective, config, run
-        self.device = next(model.parameters()).device
+        self.device, self.shard = next(model.parameters()).device, this_shard()
         in_memory = isinstance(train, Batch)
         self.batches = Batches(train, config.batch_size, seed=config.seed) if in_memory else train
         self._jets_per_event = getattr(self.batches, "jets_per_event", 1)  # these stay together
@@ -107,7 +122,10 @@ class Trainer:
         self.steps_between_validations = max(1, round(per_epoch / config.validations_per_epoch))
         if run and run.is_started:
             self._restore()
-        log_to = run.directory / "tensorboard" if run and config.tensorboard else None
+        self._share_out()
+        folder = run.directory if run and run.is_writer else None
+        self.heart = Heartbeat(folder)
+        log_to = folder / "tensorboard" if folder and config.tensorboard else None
         self.tensorboard = TensorBoardLog(log_to, self.state.step) if log_to else None
 
     def fit(self, on_record: OnRecord | None = None) -> History:
@@ -142,12 +160,13 @@ class Trainer:
                 self.state, step=self.state.step + 1, seconds=self.state.seconds + now - clock
             )
             clock = now
+            self.heart.beat(self.state.step, self.n_steps, jets=self._n_jets())
             if self._is_step_for(self.config.records_per_validation):
                 self._record_training(on_record)
             if self._is_step_for(1):
                 self._validate(on_record)
                 clock = time.perf_counter()
-            if self.run and now - saved > 60 * self.config.checkpoint_minutes:
+            if self.run and agree(now - saved > 60 * self.config.checkpoint_minutes)[0]:
                 self._save()
                 saved = now
         self._finish()
@@ -172,22 +191,36 @@ class Trainer:
 
     def _gradients(self, step: int) -> dict[str, Tensor]:
         """Make the gradients of an update, in more and smaller parts while memory does not suffice."""
-        batch = self.batches.batch(step)
+        batch = self._own_jets(step)
+        every = gather((Whole.of(batch), _size(batch)))
+        whole = sum((other for other, _ in every[1:]), start=every[0][0])
+        sizes = [size for _, size in every]
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             try:
-                return self._add_gradients(batch, step)
+                return add_over_ranks(self._add_gradients(batch, step, whole, sizes))
             except torch.OutOfMemoryError as error:
                 reason = str(error).split(". ")[0]
             self._use_smaller_parts(len(batch) // self._jets_per_event, reason)
 
-    def _add_gradients(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        whole = Whole.of(batch)
+    def _own_jets(self, step: int) -> Batch:
+        """Return this process' share of the jets of an update."""
+        if self.shard.n_ranks == 1 or isinstance(self.batches, StreamingBatches):
+            return self.batches.batch(step)
+        rows = self.batches.rows(step).reshape(-1, self._jets_per_event)
+        return select(self.batches.jets, torch.from_numpy(rows[self.shard.part(len(rows))].ravel()))
+
+    def _add_gradients(
+        self, batch: Batch, step: int, whole: Whole, sizes: list[tuple[int, int]]
+    ) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
-        for part, extent in _parts(batch, self.state.n_parts, self._jets_per_event):
-            with seeded(self.config.seed, step, self.device):
-                losses = self._part_losses(part, whole, extent)
-            losses["loss"].backward()
+        parts = _parts(batch, self.state.n_parts, self._jets_per_event)
+        for number, part in enumerate(parts):
+            extent = _extent(parts, number, sizes, self.shard.rank)
+            with gradients_wait(self.losses, number < len(parts) - 1):
+                with seeded(self.config.seed, step, self.device):
+                    losses = self._part_losses(part, whole, extent)
+                (losses["loss"] * self.shard.n_ranks).backward()  # gradients of ranks are averaged
             terms = {name: terms.get(name, 0.0) + value.detach() for name, value in losses.items()}
         return terms
 
@@ -195,12 +228,17 @@ class Trainer:
         jets = part.to(self.device)
         with self._precision():
             if extent is None:
-                return part_terms(self.objective, self.model, jets, whole)
+                return self.losses(jets, whole)
             with PartDraws(extent):
-                return part_terms(self.objective, self.model, jets, whole)
+                return self.losses(jets, whole)
 
     def _use_smaller_parts(self, n_events: int, reason: str) -> None:
         n_parts = 2 * self.state.n_parts
+        if self.shard.n_ranks > 1:
+            raise TrainingError(
+                f"memory does not suffice for {n_events} jets per process ({reason}); set accumulate to "
+                f"{n_parts}: one of several processes cannot change it in the middle of an update"
+            )
         if n_parts > n_events:
             raise TrainingError(
                 f"memory does not suffice for {n_events} jets in {self.state.n_parts} parts ({reason}); use "
@@ -230,27 +268,27 @@ class Trainer:
 
     def _validate(self, on_record: OnRecord | None) -> None:
         self._check(self.meter.find_bad())
-        terms = self._evaluate(self.averaged_model())
+        terms = self._evaluate(self.averaged_losses)
         if not math.isfinite(terms["loss"]):
             self._check(max(self.state.step - 1, 0), "validation loss after")
         if self.average is not None and self.config.validate_live:
-            terms |= {f"{name}_live": value for name, value in self._evaluate(self.model).items()}
+            terms |= {f"{name}_live": value for name, value in self._evaluate(self.live_losses).items()}
         if terms["loss"] < self.state.best_loss:
             self.state = replace(self.state, best_loss=terms["loss"], best_step=self.state.step, n_worse=0)
-            self.best_weights = copy.deepcopy(self.averaged_model().state_dict())
+            self.best_weights = self._copied(self.averaged_model())
             if self.run:
-                self.run.save_best(merged(self.averaged_model()))
+                self.run.save_best(whole_tensors(merged(self.averaged_model()).state_dict()))
         else:
             self.state = replace(self.state, n_worse=self.state.n_worse + 1)
         self._record("validation", terms, on_record)
         if self.run:
             self._save()
 
-    def _evaluate(self, model: nn.Module) -> dict[str, float]:
+    def _evaluate(self, losses: nn.Module) -> dict[str, float]:
         while True:
             try:
                 with self._precision():
-                    return evaluate(model, self.objective, self.validation)
+                    return evaluate(losses, _forward, self.validation, shard=self.shard)
             except torch.OutOfMemoryError as error:
                 size = self.validation.batch_size // 2 // self._jets_per_event * self._jets_per_event
                 if not size:
@@ -266,7 +304,7 @@ class Trainer:
             "kind": kind,
             "step": step,
             "epoch": step / self.batches.steps_per_epoch,
-            "jets": step * self.batches.batch_size,
+            "jets": self._n_jets(),
             "seconds": round(self.state.seconds, 3),
             **terms,
         }
@@ -279,26 +317,33 @@ class Trainer:
     def _should_stop(self) -> bool:
         patience = self.config.patience
         is_stale = patience > 0 and self.state.n_worse >= patience
-        return is_stale or (self.run is not None and self.run.wants_stop())
+        return is_stale or agree(self.run is not None and self.run.wants_stop())[0]
 
     def _finish(self) -> None:
         if self.run:
             self._save()
         if self.tensorboard is not None:
             self.tensorboard.close()
-        if self.best_weights:
+        if self.best_weights and not self.is_sharded:
             self.model.load_state_dict(self.best_weights)
+
+    def _copied(self, module: nn.Module) -> dict[str, Tensor]:
+        """Return a copy of a module's weights; where they are shared out, the first process gets them all."""
+        if not self.is_sharded:
+            return copy.deepcopy(module.state_dict())
+        weights = whole_tensors(module.state_dict())
+        return {name: v.cpu() for name, v in weights.items()} if self.shard.is_main else {}
 
     def _save(self) -> None:
         self._check(self.meter.find_bad())
         self.state = replace(self.state, sums=self.meter.sums, n_summed=self.meter.n_summed)
         parts = {
-            "model": self.model.state_dict(),
-            "optimizer": optimizer_tensors(self.optimizer),
+            "model": whole_tensors(self.model.state_dict()),
+            "optimizer": whole_tensors(optimizer_tensors(self.optimizer)),
             "best": self.best_weights,
         }
         if self.average is not None:
-            parts["average"] = self.average.state_dict()
+            parts["average"] = whole_tensors(self.average.state_dict())
         self.run.save(parts, self.state)
 
     def _restore(self) -> None:
@@ -310,6 +355,35 @@ class Trainer:
             self.average.load_state_dict(parts["average"])
         restore_optimizer(self.optimizer, parts.get("optimizer", {}))
         self.history.rewind(self.state.step)
+
+    def _share_out(self) -> None:
+        """Spread the work over all processes, once weights and optimizer are what they will be."""
+        is_alone, average = self.shard.n_ranks == 1, self.averaged_model()
+        self.is_sharded = not is_alone and self.config.parallel == "fsdp"
+        plain = LossModule(self.model, self.objective)
+        unused = [] if is_alone or self.is_sharded else self._unused(plain)
+        self.losses = spread(plain, self.config.parallel, unused)
+        self.live_losses = self.losses if self.is_sharded else plain
+        self.averaged_losses = self.live_losses
+        if average is not self.model:
+            other = LossModule(average, self.objective)
+            self.averaged_losses = spread(other, "fsdp") if self.is_sharded else other
+        if self.is_sharded:
+            self.optimizer = spread_optimizer(self.optimizer, make_optimizer(self.model, self.config))
+
+    def _unused(self, losses: LossModule) -> list[str]:
+        """Return the parameters that the objective does not reach, as one event tells."""
+        jets = select(self.validation.jets, torch.arange(self._jets_per_event))
+        with seeded(self.config.seed, 0, self.device):
+            losses(jets.to(self.device), Whole.of(jets))["loss"].backward()
+        unused = [name for name, p in losses.named_parameters() if p.grad is None]
+        self.optimizer.zero_grad(set_to_none=True)
+        return unused
+
+    def _n_jets(self) -> int:
+        """Return the jets seen so far by all processes."""
+        n_shares = self.shard.n_ranks if isinstance(self.batches, StreamingBatches) else 1
+        return self.state.step * self.batches.batch_size * n_shares
 
     def _precision(self) -> torch.autocast:
         enabled = self.config.precision == "bf16"
@@ -327,13 +401,25 @@ class Trainer:
         )
 
 
-def _parts(batch: Batch, n_parts: int, jets_per_event: int) -> Iterator[tuple[Batch, Extent | None]]:
-    """Yield the parts of an update's batch, and which of its random numbers belong to each."""
+def _parts(batch: Batch, n_parts: int, jets_per_event: int) -> list[Batch]:
+    """Cut a batch into parts of whole events."""
     if n_parts == 1:
-        yield batch, None
-        return
-    events = torch.arange(len(batch)).view(-1, jets_per_event)
-    rows = [part.flatten() for part in events.chunk(n_parts)]
-    sizes = [(len(part), int(batch.counts[part].sum())) for part in rows]
-    for number, part in enumerate(rows):
-        yield select(batch, part), Extent.of(sizes, number)
+        return [batch]
+    rows = torch.arange(len(batch)).view(-1, jets_per_event)
+    return [select(batch, part.flatten()) for part in rows.chunk(n_parts)]
+
+
+def _extent(parts: list[Batch], number: int, ranks: list[tuple[int, int]], rank: int) -> Extent | None:
+    """Return which of the update's random numbers belong to a part; None for all of them."""
+    if len(parts) == len(ranks) == 1:
+        return None
+    sizes = [*ranks[:rank], *map(_size, parts), *ranks[rank + 1 :]]
+    return Extent.of(sizes, rank + number)
+
+
+def _size(batch: Batch) -> tuple[int, int]:
+    return len(batch), len(batch.features)
+
+
+def _forward(losses: nn.Module, part: Batch, whole: Whole) -> dict[str, Tensor]:
+    return losses(part, whole)
