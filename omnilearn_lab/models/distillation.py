@@ -54,7 +54,7 @@ def average_velocity(
 
     Examples
     --------
-    Data that are a single point at 1: the flow is x = cos(phi) + sin(phi) noise, v = cos(phi) noise - sin(phi).
+    Data that are a single point at 1: v = (cos(phi) x - 1) / sin(phi).
 
     >>> import torch
     >>> def velocity(x, t):

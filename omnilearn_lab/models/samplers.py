@@ -78,7 +78,7 @@ class SamplerConfig:
 
         Examples
         --------
-        >>> SamplerConfig(n_steps=8).n_evaluations, SamplerConfig(n_steps=300, method="published").n_evaluations
+        >>> SamplerConfig(8).n_evaluations, SamplerConfig(300, "published").n_evaluations
         (24, 600)
         """
         a_step = {DDIM: 1, PUBLISHED: 2}.get(self.method) or SOLVERS[self.method].n_evaluations
@@ -185,7 +185,8 @@ def denoising_path(
     >>> import torch
     >>> from omnilearn_lab.models import PET, PETConfig
     >>> like = Batch(torch.zeros(4, 13), torch.zeros(4, 2), torch.tensor([0, 3, 4]), torch.zeros(2, 4))
-    >>> len(denoising_path(PET(PETConfig(width=8, n_layers=1, n_heads=2)).eval(), like, config=SamplerConfig(2)))
+    >>> model = PET(PETConfig(width=8, n_layers=1, n_heads=2)).eval()
+    >>> len(denoising_path(model, like, config=SamplerConfig(2)))
     3
     """
     config = config or SamplerConfig()

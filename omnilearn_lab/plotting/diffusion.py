@@ -29,6 +29,7 @@ def diffusion_trajectory(
     *,
     n_panels: int = 5,
     radius: float | None = 0.8,
+    reach: float | None = None,
     source: str | None = None,
 ) -> Figure:
     r"""One jet at several times of the generation, from noise (left) to particles (right).
@@ -44,6 +45,8 @@ def diffusion_trajectory(
         Steps shown, spread evenly over the trajectory; first and last are among them.
     radius
         Radius of the dashed circle; None for none.
+    reach
+        Half width of the panels, for pictures of one size; by default everything shown fits.
     source
         What the data are, for the label above the panels.
 
@@ -68,7 +71,7 @@ def diffusion_trajectory(
     shown = np.unique(np.linspace(0, len(when) - 1, max(1, min(n_panels, len(when)))).round().astype(int))
     figure = PaperFigure(figsize=(2.6 * len(shown) + 0.5, 3.1))
     axes = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)[0]
-    reach = 1.05 * max(float(np.abs(steps[shown, :, :2]).max()), 1.05 * (radius or 0.0), 1e-6)
+    reach = reach or 1.05 * max(float(np.abs(steps[shown, :, :2]).max()), 1.05 * (radius or 0.0), 1e-6)
     for ax, i in zip(axes, shown, strict=True):
         _draw_step(ax, steps[i], radius)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=DETA, aspect="equal")

@@ -6,6 +6,16 @@ import importlib
 from typing import Any
 
 _NAMES = {
+    "ClassStudySettings": "class_study",
+    "OmniLearnedProfile": "class_study",
+    "choose_classes": "class_study",
+    "join_classes": "class_study",
+    "study_classes": "class_study",
+    "AblationSettings": "ablation",
+    "ablate": "ablation",
+    "train_network": "ablation",
+    "count_parameters": "size_costs",
+    "network_costs": "size_costs",
     "FlavourData": "flavour_inputs",
     "TrackInputs": "flavour_inputs",
     "displacement_score": "flavour_inputs",

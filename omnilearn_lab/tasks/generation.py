@@ -13,7 +13,7 @@ from omnilearn_lab.models import PET, PETv2, SamplerConfig, sample, sample_flow
 from omnilearn_lab.models.flow import FlowSampleConfig, JetInputs
 from omnilearn_lab.models.samplers import denoising_path
 
-__all__ = ["Trajectory", "generate_like", "generate_like_v2", "generation_trajectory"]
+__all__ = ["Trajectory", "generate_like", "generate_like_v2", "generated_features", "generation_trajectory"]
 
 
 def generate_like(
@@ -63,16 +63,23 @@ def generate_like(
     ([2], 'ralston3, 2 steps, seed 0')
     """
     config = config or SamplerConfig()
+    rows = generated_features(model, jets, config=config, standardization=standardization)
+    generated = jets_from_features(rows, jets, standardization=standardization, keep_jet=keep_jet)
+    about = {"source": "generated", "sampler": f"{config.method}, {config.n_steps} steps, seed {config.seed}"}
+    return Jets(generated.particles, generated.offsets, generated.jet, generated.class_names, about)
+
+
+def generated_features(
+    model: PET, jets: Jets, *, config: SamplerConfig, standardization: str = "jetclass"
+) -> np.ndarray:
+    """Return the standardised features that :func:`generate_like` makes jets of, shape (T, n_diffused)."""
     batch = pet_batch(jets, standardization=standardization)
     device = next(model.parameters()).device
     label = None if batch.label is None else batch.label.to(device)
     model.eval()
     counts = torch.from_numpy(jets.counts)
     made = sample(model, counts, batch.jet.to(device), label=label, config=config)
-    rows = made.particles.cpu().numpy()
-    generated = jets_from_features(rows, jets, standardization=standardization, keep_jet=keep_jet)
-    about = {"source": "generated", "sampler": f"{config.method}, {config.n_steps} steps, seed {config.seed}"}
-    return Jets(generated.particles, generated.offsets, generated.jet, generated.class_names, about)
+    return made.particles.cpu().numpy()
 
 
 class Trajectory(NamedTuple):

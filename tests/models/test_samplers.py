@@ -8,7 +8,7 @@ import torch
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.models import PET, Batch, PETConfig, PublishedPET, SamplerConfig, cosine_level, sample
 from omnilearn_lab.models.published_v1 import load_keras
-from omnilearn_lab.models.samplers import follow_cosine, midpoint_ddim
+from omnilearn_lab.models.samplers import denoise, denoising_path, follow_cosine, midpoint_ddim
 from omnilearn_lab.models.solvers import SOLVERS
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[3] / "shared" / "fixtures"
@@ -141,3 +141,47 @@ def test_bad_requests_are_errors(model):
         SamplerConfig(method="ralston")
     with pytest.raises(ConfigError, match="n_steps"):
         SamplerConfig(n_steps=0)
+
+
+def error_of(config, velocity=mixture_velocity):
+    noise = torch.randn(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    exact = follow_cosine(velocity, noise, 1000, method="rk4")
+    return (denoise(velocity, noise, config) - exact).square().mean().sqrt().item()
+
+
+@pytest.mark.parametrize("n_steps", [50, 100, 300])
+def test_the_default_needs_four_times_fewer_evaluations_than_the_published_sampler(n_steps):
+    published = SamplerConfig(n_steps, "published")
+    ours = SamplerConfig(published.n_evaluations // 4 // 3)
+    assert ours.n_evaluations * 4 <= published.n_evaluations
+    assert error_of(ours) < error_of(published)
+
+
+def test_ddim_is_of_first_order():
+    errors = [error_of(SamplerConfig(n, "ddim")) for n in (50, 100, 200)]
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.2)
+    assert errors[1] / errors[2] == pytest.approx(2, rel=0.2)
+
+
+def test_evaluations_are_counted():
+    counted = {}
+    for method in (*SOLVERS, "ddim", "published"):
+        calls = []
+
+        def velocity(state, time, calls=calls):
+            calls.append(time)
+            return mixture_velocity(state, time)
+
+        denoise(velocity, torch.ones(1), SamplerConfig(4, method))
+        counted[method] = len(calls)
+    assert counted == {method: SamplerConfig(4, method).n_evaluations for method in counted}
+    assert SamplerConfig(4, guidance=1.0).n_evaluations == 24
+
+
+def test_the_path_ends_at_the_sample(model):
+    batch = Batch(torch.zeros(28, 13), torch.zeros(28, 2), torch.tensor([0, 3, 4, 16, 23, 28]), JET)
+    config = SamplerConfig(3, seed=4)
+    path = denoising_path(model, batch, config=config)
+    assert len(path) == 4
+    end = sample(model, COUNTS, JET, config=config).particles
+    assert (path[-1] - end).abs().max() < 1e-4 * end.abs().max()
