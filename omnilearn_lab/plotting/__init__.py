@@ -14,6 +14,7 @@ from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.plotting.histograms import FilledHistogram, HistogramAxis, fill_histogram
 from omnilearn_lab.plotting.jets import jet_display, jet_image_average
 from omnilearn_lab.plotting.scores import calibration, confusion_matrix, score_histograms
+from omnilearn_lab.plotting.searches import mass_spectrum, sic_against_injection
 from omnilearn_lab.plotting.style import (
     PALETTE,
     PARTICLE_LEVEL,
@@ -26,7 +27,12 @@ from omnilearn_lab.plotting.style import (
 )
 from omnilearn_lab.plotting.tables import Measured, measured, metric_bars, published_vs_ours
 from omnilearn_lab.plotting.training import loss_curves, scaling_curve
-from omnilearn_lab.plotting.unfolding import COMPARISON, reweighting_comparison, unfolding_comparison
+from omnilearn_lab.plotting.unfolding import (
+    COMPARISON,
+    observable_axes,
+    reweighting_comparison,
+    unfolding_comparison,
+)
 from omnilearn_lab.plotting.working_point import WorkingPoint, working_point, working_point_figure
 
 __all__ = [
@@ -58,8 +64,10 @@ __all__ = [
     "jet_display",
     "jet_image_average",
     "loss_curves",
+    "mass_spectrum",
     "measured",
     "metric_bars",
+    "observable_axes",
     "observable_distributions",
     "observable_grid",
     "published_vs_ours",
@@ -70,6 +78,7 @@ __all__ = [
     "save_figure",
     "scaling_curve",
     "score_histograms",
+    "sic_against_injection",
     "sic_curves",
     "source_label",
     "style_path",

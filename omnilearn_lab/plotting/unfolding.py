@@ -10,10 +10,12 @@ from matplotlib.figure import Figure
 
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.plotting.distributions import HistogramOptions, observable_distributions
+from omnilearn_lab.plotting.histograms import HistogramAxis
 from omnilearn_lab.plotting.style import in_house_style
 
 __all__ = [
     "COMPARISON",
+    "observable_axes",
     "reweighting_comparison",
     "unfolding_comparison",
 ]
@@ -21,6 +23,28 @@ __all__ = [
 COMPARISON = HistogramOptions(ratio_range=(0.7, 1.3), reference_points=True, discriminator=True)
 """Options of a comparison with a reference; pass them to :func:`omnilearn_lab.plotting.observable_grid`
 for several observables at once."""
+
+
+def observable_axes(edges: Mapping[str, Any]) -> dict[str, HistogramAxis]:
+    """Return the axes of observables in bins of your own; names that are not known serve as titles.
+
+    Parameters
+    ----------
+    edges : mapping of observable to array, shape (K + 1,)
+
+    Examples
+    --------
+    >>> [axis.title for axis in observable_axes({"mass": [0, 10, 75], "my number": [0, 1]}).values()]
+    ['$m$ [GeV]', 'my number']
+    """
+    from omnilearn_lab.observables import OBSERVABLES
+
+    known = {name: (item.label, item.unit) for name, item in OBSERVABLES.items()}
+    axes = {}
+    for name, bins in edges.items():
+        label, unit = known.get(name, (name, ""))
+        axes[name] = HistogramAxis(label, bins, unit)
+    return axes
 
 
 @in_house_style

@@ -219,6 +219,20 @@ class UnfoldingComparison:
         """Return method to observable to distance, for ``plotting.metric_bars`` and published tables."""
         return {m: {name: self.spread(m, name) for name in self.edges} for m in ("IBU", *self.unfold)}
 
+    def explorer(self) -> dict[str, Any]:
+        """Return the arguments of :class:`omnilearn_lab.widgets.UnfoldingExplorer`."""
+        steps = range(self.config.n_iterations)
+        return {
+            "truth": self.truth,
+            "prior": self.prior,
+            "edges": self.edges,
+            "weights": {
+                method: {n: np.stack([self.weights(method, n, i) for i in steps]) for n in self.edges}
+                for method in self.unfold
+            },
+            "binned": {"IBU": {name: result.iterations for name, result in self.ibu.items()}},
+        }
+
     def record(self, published: PublishedTable | None = None) -> ComparisonRecord:
         """Return what a results file holds: scratch and fine-tuned clouds, and the other methods beside."""
         kinds = dict(zip(_PET.values(), KINDS, strict=True))
