@@ -8,6 +8,7 @@ from omnilearn_lab.widgets.reweighting_explorer import ReweightingExplorer
 from omnilearn_lab.widgets.roc_explorer import RocExplorer
 from omnilearn_lab.widgets.run_browser import RunBrowser
 from omnilearn_lab.widgets.sic_explorer import ScoredEvents, SicExplorer
+from omnilearn_lab.widgets.sic_explorer import ScoredEvents, SicExplorer
 from omnilearn_lab.widgets.training_monitor import TrainingMonitor
 from omnilearn_lab.widgets.unfolding_explorer import UnfoldingExplorer
 
@@ -19,6 +20,8 @@ __all__ = [
     "ReweightingExplorer",
     "RocExplorer",
     "RunBrowser",
+    "ScoredEvents",
+    "SicExplorer",
     "ScoredEvents",
     "SicExplorer",
     "TrainingMonitor",

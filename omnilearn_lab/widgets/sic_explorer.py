@@ -1,0 +1,142 @@
+"""Move a cut on the score and see what happens to the mass spectrum and to the significance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import ipywidgets
+import numpy as np
+
+from omnilearn_lab.errors import ConfigError, MetricError
+from omnilearn_lab.metrics import RocCurve, SicCurve, sic_curve
+from omnilearn_lab.plotting import PaperFigure, mass_spectrum, sic_curves
+from omnilearn_lab.tasks import BumpHunt, MassFit, bump_hunt
+from omnilearn_lab.widgets.view import FigureView
+
+__all__ = ["ScoredEvents", "SicExplorer"]
+
+_KEPT = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
+
+
+class ScoredEvents(NamedTuple):
+    """Events of one injection.
+
+    Attributes
+    ----------
+    masses : array, shape (N,)
+        [GeV].
+    scores : array, shape (N,)
+        A larger score is more anomalous.
+    curve : RocCurve
+        Signal against background, from events with known labels.
+    """
+
+    masses: np.ndarray
+    scores: np.ndarray
+    curve: RocCurve
+
+
+class SicExplorer(FigureView):
+    """Choose the injected signal and the share of events to keep; see the spectrum with its fit, or SIC curves.
+
+    Parameters
+    ----------
+    samples : mapping of injected events to ScoredEvents
+    signal_region
+        [GeV].
+    fit : MassFit, optional
+    x_label
+        Of the mass.
+    source
+        What the data are.
+
+    Raises
+    ------
+    ConfigError
+        Without samples.
+
+    Examples
+    --------
+    >>> from omnilearn_lab.metrics import roc
+    >>> rng = np.random.default_rng(1)
+    >>> events = ScoredEvents(2300 + rng.exponential(500, 3000), rng.random(3000),
+    ...                       roc(rng.random(200), np.arange(200) % 2 == 0))
+    >>> view = SicExplorer({0: events}, (3300, 3700), fit=MassFit(function="log_polynomial2"))
+    >>> view.set(kept=0.3)
+    >>> view.hunt().observed + view.hunt().counts[~((view.hunt().edges[:-1] >= 3300) &
+    ...     (view.hunt().edges[1:] <= 3700))].sum() <= 900
+    True
+    """
+
+    def __init__(
+        self,
+        samples: Mapping[int, ScoredEvents],
+        signal_region: tuple[float, float],
+        *,
+        fit: MassFit | None = None,
+        x_label: str = "Dijet mass [GeV]",
+        source: str | None = None,
+    ) -> None:
+        if not samples:
+            raise ConfigError("there is nothing to explore: give the scored events of at least one injection")
+        self.samples, self.signal_region = dict(samples), signal_region
+        self.fit, self.x_label, self.source = fit or MassFit(), x_label, source
+        super().__init__(
+            {
+                "injected": ipywidgets.SelectionSlider(
+                    options=sorted(self.samples),
+                    description="injected",
+                    tooltip="signal events among the data",
+                ),
+                "kept": ipywidgets.SelectionSlider(
+                    options=[(f"{share:.0%}", share) for share in _KEPT],
+                    value=1.0,
+                    description="keep",
+                    tooltip="share of events with the highest scores",
+                ),
+                "show": ipywidgets.ToggleButtons(
+                    options=["spectrum", "SIC curve"], description="show", tooltip="what to draw"
+                ),
+            }
+        )
+
+    def hunt(self) -> BumpHunt:
+        """Return the bump hunt at the present choice.
+
+        Raises
+        ------
+        MetricError
+            When the cut leaves too few events beside the window.
+        """
+        masses, scores, _ = self.samples[self.value("injected")]
+        n = max(1, round(self.value("kept") * len(masses)))
+        chosen = np.argsort(-np.asarray(scores), kind="stable")[:n]
+        return bump_hunt(np.asarray(masses)[chosen], self.signal_region, self.fit)
+
+    def figure(self) -> PaperFigure:
+        """Return the spectrum with its fit, or the SIC curves of all injections."""
+        if self.value("show") == "SIC curve":
+            curves = {f"{n} injected": [sample.curve] for n, sample in self.samples.items()}
+            return sic_curves(curves, source=self.source)
+        try:
+            hunt = self.hunt()
+        except MetricError as error:
+            figure = PaperFigure(figsize=(6.4, 3.0))
+            figure.text(0.5, 0.5, "too few events beside the window for a fit", ha="center")
+            figure.alt_text = str(error)
+            return figure
+        label = f"{self.value('injected')} injected, {self.value('kept'):.0%} kept"
+        return mass_spectrum({label: hunt}, x_label=self.x_label, source=self.source)
+
+    def details(self) -> str:
+        """Return the working point of the largest SIC."""
+        try:
+            best: SicCurve = sic_curve(self.samples[self.value("injected")].curve)
+        except MetricError:
+            return "<p>Too few labelled background events for a significance improvement.</p>"
+        i = int(np.argmax(best.significance_improvement))
+        return (
+            f"<p>Largest significance improvement {best.significance_improvement[i]:.2f} "
+            f"at background efficiency {best.background_efficiency[i]:.3g}.</p>"
+        )
