@@ -23,6 +23,7 @@ __all__ = [
     "TransferProfile",
     "jets_saved",
     "load_splits",
+    "metric_lost",
     "metric_spreads",
     "verdict",
 ]
@@ -104,6 +105,13 @@ def metric_spreads(results: Sequence[ClassifierResult], metrics: Sequence[str]) 
     """Return mean and spread over seeds of some metrics, for a published table's ``join``."""
     numbers = [result.metrics.to_dict() for result in results]
     return {metric: spread([values[metric] for values in numbers]) for metric in metrics}
+
+
+def metric_lost(results: Sequence[ClassifierResult], metric: str = "auc") -> dict[str, list[float]]:
+    """Return, per seed, a metric on the test jets minus that on each further set of jets, by its name."""
+    tested = [(result.metrics.to_dict()[metric], result.others) for result in results]
+    names = results[0].others if results else ()
+    return {name: [value - others[name].to_dict()[metric] for value, others in tested] for name in names}
 
 
 def jets_saved(sizes: Sequence[int], scratch: ArrayLike, finetuned: ArrayLike) -> dict[int, float]:

@@ -13,6 +13,7 @@ from omnilearn_lab.tasks import (
     TransferProfile,
     jets_saved,
     load_splits,
+    metric_lost,
     metric_spreads,
     notebook_profile,
     tagging,
@@ -107,13 +108,19 @@ def test_unknown_settings_of_a_baseline_are_refused():
 
 
 def test_spreads_over_seeds_join_a_published_table():
-    data = ClassifierData(packed(32), packed(16, seed=1), packed(32, seed=2))
+    test = packed(32, seed=2)
+    data = ClassifierData(
+        packed(32), packed(16, seed=1), test, others={"same": packed(32, seed=2), "other": packed(32)}
+    )
     settings = ClassifierSettings(2, network="pfn", training=TrainConfig(epochs=1, batch_size=16))
     found = train_many(data, {"PFN": settings}, seeds=(1, 2), workers=1, progress=False)["PFN"]
     row = metric_spreads(found, ("auc", "accuracy"))
     assert row["auc"].n == 2 and row["auc"].mean == pytest.approx(
         (found[0].metrics.auc + found[1].metrics.auc) / 2
     )
+    lost = metric_lost(found)
+    assert lost["same"] == [0, 0]
+    assert lost["other"] == [r.metrics.auc - r.others["other"].auc for r in found]
     joined = published_results("quark_gluon").join({"PFN, here": row})
     assert joined.number("PFN, here", "auc").value == pytest.approx(row["auc"].mean)
 
