@@ -36,6 +36,8 @@ class ClassificationProfile:
     compare : CompareConfig
     compare_v2 : CompareConfig, optional
         The same with PET v2.
+    n_v2
+        Jets of each split at most for PET v2; None uses all.
     curve : mapping of int to float
         Smaller training sets, and the epochs on each, for the learning curve.
     """
@@ -46,6 +48,7 @@ class ClassificationProfile:
     n_test: int
     compare: CompareConfig = field(default_factory=CompareConfig)
     compare_v2: CompareConfig | None = None
+    n_v2: int | None = None
     curve: Mapping[int, float] = field(default_factory=dict)
 
 

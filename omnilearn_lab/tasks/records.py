@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -127,7 +128,7 @@ def check_results(values: Mapping[str, Any], where: str = "results.json") -> Res
       ...
     """
     try:
-        return ResultsRecord.model_validate(finite(values))
+        return ResultsRecord.model_validate(finite(values, where))
     except pydantic.ValidationError as error:
         lines = "\n".join(_line(item) for item in error.errors())
         raise ConfigError(f"{where} does not fit the schema of results:\n{lines}") from error
@@ -179,17 +180,32 @@ def published_numbers(table: PublishedTable) -> dict[str, dict[str, float | None
     return found
 
 
-def finite(value: Any) -> Any:
-    """Return JSON-ready values: arrays and tuples as lists, numbers that are not finite as None."""
+def finite(value: Any, where: str = "the value") -> Any:
+    """Return JSON-ready values: dataclasses as mappings, arrays as lists, what is not finite as None.
+
+    Raises
+    ------
+    ConfigError
+        For a type that JSON does not know; the message says where.
+
+    Examples
+    --------
+    >>> finite({"auc": (0.9, float("nan"))})
+    {'auc': [0.9, None]}
+    """
     if isinstance(value, Mapping):
-        return {str(k): finite(v) for k, v in value.items()}
+        return {str(k): finite(v, f"{where}.{k}") for k, v in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return finite(dataclasses.asdict(value), where)
     if hasattr(value, "tolist"):
-        return finite(value.tolist())
+        return finite(value.tolist(), where)
     if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
+        return [finite(v, where) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ConfigError(f"{where} holds a {type(value).__name__}; give numbers, texts, lists or mappings")
 
 
 def _gain(kinds: Any, is_smaller_better: bool) -> dict[str, Any] | None:

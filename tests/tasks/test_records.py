@@ -2,6 +2,7 @@ import json
 
 import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError
+from omnilearn_lab.metrics import spread
 from omnilearn_lab.published import published_results, published_tables
 from omnilearn_lab.tasks.records import ComparisonRecord, check_results, published_numbers, read_results
 
@@ -92,3 +93,10 @@ def test_every_published_table_becomes_plain_json(key):
     json.dumps(found, allow_nan=False)
     assert sum(len(row) for row in found.values()) <= len(table)
     assert any("(unverified)" in name for name in found) == any(n.is_unverified for n in table)
+
+
+def test_spreads_become_mappings_and_other_objects_are_named():
+    found = check_results(results(numbers={"auc": spread([0.9, 0.8])}))
+    assert found.numbers["auc"]["mean"] == pytest.approx(0.85)
+    with pytest.raises(ConfigError, match="results.json.numbers.a.b holds a object"):
+        check_results(results(numbers={"a": {"b": object()}}))
