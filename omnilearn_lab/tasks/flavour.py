@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.models import PETv2, PETv2Config
+from omnilearn_lab.models import PETv2, PETv2Config, shipped_checkpoints
 from omnilearn_lab.models.baselines import TrackTransformer, TrackTransformerConfig
 from omnilearn_lab.tasks.classification import predict
 from omnilearn_lab.tasks.flavour_inputs import CLASSES, FlavourData
@@ -31,6 +32,7 @@ __all__ = [
     "FlavourResult",
     "FlavourSettings",
     "compare_taggers",
+    "has_checkpoint",
     "make_tagger",
     "train_tagger",
 ]
@@ -138,6 +140,17 @@ class FlavourResult:
     probabilities: np.ndarray
     seconds: float
     n_loaded: int = 0
+
+
+def has_checkpoint(source: str) -> bool:
+    """Say whether a checkpoint comes with the package, or is a file here.
+
+    Examples
+    --------
+    >>> has_checkpoint("tiny"), has_checkpoint("no_such_network")
+    (True, False)
+    """
+    return source in shipped_checkpoints() or Path(source).is_file()
 
 
 def make_tagger(settings: FlavourSettings, n_extra: int) -> tuple[nn.Module, int]:
