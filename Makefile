@@ -1,7 +1,7 @@
 # The two commands to know: `make run` and `make lab`. `make help` lists the rest.
 PYTHON ?= python3
 PROFILE ?= quick
-BENCHMARKS ?= models observables simulation readers
+BENCHMARKS ?= models training observables simulation readers
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
