@@ -117,5 +117,7 @@ def train_learning_curve(
 
 
 def _with_epochs(config: CompareConfig, epochs: float) -> CompareConfig:
-    both = {kind: replace(getattr(config, kind), epochs=epochs) for kind in KINDS}
-    return replace(config, **both)
+    """The same with other epochs, and about as many validations in all."""
+    per_epoch = config.scratch.validations_per_epoch * config.scratch.epochs / epochs
+    changes = {"epochs": epochs, "validations_per_epoch": max(1, round(per_epoch))}
+    return replace(config, **{kind: replace(getattr(config, kind), **changes) for kind in KINDS})
