@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
-from omnilearn_lab.catalog import load
 from omnilearn_lab.config import to_mapping
-from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.errors import ConfigError, TrainingError, nearest
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, save_checkpoint
 from omnilearn_lab.tasks.networks import network_batch
 from omnilearn_lab.tasks.pretraining_card import held_out, tried_half
+from omnilearn_lab.tasks.pretraining_data import JetSource, PretrainingData, load_pretraining_data
 from omnilearn_lab.training import (
     FlowPretraining,
     JointPretraining,
     Objective,
     Run,
+    Shard,
     TrainConfig,
     Trainer,
     default_device,
     describe_environment,
+    process_group,
+    this_shard,
 )
+from omnilearn_lab.training.distributed import agree
+from omnilearn_lab.training.launch import LaunchedRun, launch
 
-__all__ = ["PretrainConfig", "pretrain"]
-
-log = logging.getLogger(__name__)
+__all__ = ["PretrainConfig", "launch_pretraining", "pretrain"]
 
 _TRAINING = {
     "pet": TrainConfig(
@@ -83,11 +86,14 @@ class PretrainConfig:
     network : {"pet", "pet_v2"}
         PET v2 reads species and impact parameters and drops each for one jet in five (twice the published
         rate), as it has fewer jets to learn to do without.
+    streaming : {"auto", "always", "never"}
+        Stream the training jets from ML-ready files (then all jets of the files count, whatever
+        ``n_train``): when they do not fit into memory, always, or never.
 
     Raises
     ------
     ConfigError
-        For an unknown network.
+        For an unknown network or way of streaming.
 
     Examples
     --------
@@ -104,12 +110,14 @@ class PretrainConfig:
     seed: int = 1
     training: TrainConfig | None = None
     network: str = "pet"
+    streaming: str = "auto"
 
     def __post_init__(self) -> None:
         if self.network not in _TRAINING:
             raise ConfigError(f"cannot pretrain a '{self.network}'; {nearest(self.network, _TRAINING)}")
         if self.training is None:
             object.__setattr__(self, "training", _TRAINING[self.network])
+        self.jets()
 
     @property
     def file_name(self) -> str:
@@ -127,6 +135,11 @@ class PretrainConfig:
         """Return the joint loss of the network's paper."""
         return JointPretraining() if self.network == "pet" else FlowPretraining()
 
+    def jets(self) -> JetSource:
+        """Return which jets to train and measure on."""
+        n_jets = {"train": self.n_train, "val": self.n_validation, "test": self.n_test}
+        return JetSource(self.dataset, self.source, self.seed, n_jets, self.streaming)
+
     def inputs(self, jets: Jets) -> Batch:
         """Return jets as the network reads them."""
         return network_batch(jets, inputs=self.network, use_extra=self.network == "pet_v2")
@@ -140,41 +153,113 @@ def pretrain(
 ) -> Path:
     """Pretrain with the joint loss of the paper, and write the averaged weights as a checkpoint with card.
 
+    Started by torchrun or srun, the processes share the jets of each update and the first one writes;
+    see :func:`launch_pretraining` for several processes from a notebook.
+
     Parameters
     ----------
     config : PretrainConfig
     directory
         Run directory; a pretraining that was stopped goes on from it.
     on_record
-        Called with every new record of the history.
+        Called with every new record of the history, in the first process.
 
     Returns
     -------
     Path
-        ``<network>_<size>.safetensors`` in ``directory``, with its card ``.json`` beside it.
+        ``<network>_<size>.safetensors`` in ``directory``, with its card ``.json`` beside it. There is none
+        when a file named ``stop`` ended the training before its time.
+
+    Raises
+    ------
+    TrainingError
+        When another process is pretraining in this directory.
 
     References
     ----------
     OmniLearn, arXiv:2404.16091, section III; OmniLearned, arXiv:2510.24066.
     """
-    directory = Path(directory)
-    train, validation, test = (_load(config, split) for split in ("train", "val", "test"))
-    model = config.model(len(train.class_names)).to(default_device())
+    path = Path(directory) / config.file_name
+    data = load_pretraining_data(config.jets())  # before the processes meet: a simulation may take an hour
+    with process_group() as shard, _only_writer(Path(directory), shard):
+        trainer = _trainer(config, data, directory)
+        trainer.fit(on_record if shard.is_main else None)
+        if shard.is_main and not trainer.run.wants_stop():
+            _write(config, data, trainer, path)
+    return path
+
+
+def launch_pretraining(
+    config: PretrainConfig, directory: str | os.PathLike[str], *, n_processes: int | None = None
+) -> LaunchedRun:
+    """Pretrain in processes of their own: it goes on when the notebook is closed.
+
+    Calling it again attaches to the training when it runs, and goes on with it when it was stopped or
+    killed. Watch it with :class:`omnilearn_lab.widgets.TrainingMonitor`.
+
+    Parameters
+    ----------
+    config : PretrainConfig
+        Written into the run directory, where the processes read it.
+    directory
+    n_processes
+        One per GPU when left out, or one.
+
+    Returns
+    -------
+    LaunchedRun
+        With ``status``, ``stop()``, ``wait()`` and ``tail()``.
+
+    Raises
+    ------
+    ConfigError
+        When the directory holds a run with another configuration.
+    """
     run = Run(directory, to_mapping(config))
-    batches = (config.inputs(train), config.inputs(validation))
-    trainer = Trainer(model, config.objective(), *batches, config.training, run)
-    start = time.perf_counter()
-    trainer.fit(on_record)
-    log.info("pretraining took %.0f s in this process", time.perf_counter() - start)
-    card = _card(config, train, trainer) | _measured(model, test, config.network)
+    arguments = ["pretrain", str(run.directory / "config.yaml"), "--directory", str(run.directory)]
+    processes = n_processes or max(1, torch.cuda.device_count())
+    return launch(directory, "omnilearn_lab.cli", arguments, n_processes=processes)
+
+
+@contextmanager
+def _only_writer(directory: Path, shard: Shard) -> Iterator[None]:
+    """Keep a lock while training: the system frees it when this process ends, however that happens."""
+    if not shard.is_main:
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / "training.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise TrainingError(
+            f"another process is training in '{directory}'; wait for it, stop it with a file named 'stop' "
+            "there, or use another directory"
+        ) from error
+    with lock:
+        yield
+
+
+def _trainer(config: PretrainConfig, data: PretrainingData, directory: str | os.PathLike[str]) -> Trainer:
+    shard = this_shard()
+    run = Run(directory, to_mapping(config)) if shard.is_main else None
+    agree(True)  # the others look into the directory after the first one has made it
+    run = run or Run(directory, to_mapping(config), is_writer=False)
+    model = config.model(len(data.class_names)).to(default_device())
+    size, seed = config.training.batch_size, config.training.seed
+    train = data.inputs(config.inputs, size, seed=seed, shard=shard)
+    return Trainer(model, config.objective(), train, config.inputs(data.validation), config.training, run)
+
+
+def _write(config: PretrainConfig, data: PretrainingData, trainer: Trainer, path: Path) -> None:
+    """Measure the best weights and write them; in a network of one process, where weights are shared out."""
+    model = trainer.model
+    if trainer.is_sharded:
+        model = config.model(len(data.class_names)).to(default_device())
+        model.load_state_dict(trainer.best_weights)
+    card = _card(config, data, trainer) | _measured(model, data.test, config.network)
     is_lossless = card["half_precision"]["is_lossless"]
-    path = directory / config.file_name
-    return save_checkpoint(model, path, card=json.loads(json.dumps(card)), half=is_lossless)
-
-
-def _load(config: PretrainConfig, split: str) -> Jets:
-    n_jets = {"train": config.n_train, "val": config.n_validation, "test": config.n_test}[split]
-    return load(config.dataset, split, source=config.source, max_jets=n_jets, seed=config.seed)
+    save_checkpoint(model, path, card=json.loads(json.dumps(card)), half=is_lossless)
 
 
 def _measured(model: nn.Module, test: Jets, network: str) -> dict[str, Any]:
@@ -187,7 +272,7 @@ def _measured(model: nn.Module, test: Jets, network: str) -> dict[str, Any]:
     }
 
 
-def _card(config: PretrainConfig, train: Jets, trainer: Trainer) -> dict[str, Any]:
+def _card(config: PretrainConfig, data: PretrainingData, trainer: Trainer) -> dict[str, Any]:
     return {
         "task": "joint pretraining: classification, generation, classification of noised jets",
         "paper": _PAPERS[config.network],
@@ -195,10 +280,11 @@ def _card(config: PretrainConfig, train: Jets, trainer: Trainer) -> dict[str, An
         "date": date.today().isoformat(),
         "settings": to_mapping(config),
         "data": {
-            "provenance": dict(train.provenance),
-            "class_names": list(train.class_names),
-            "n_train": len(train),
-            "jets_seen": trainer.state.step * trainer.batches.batch_size,
+            "provenance": dict(data.provenance),
+            "class_names": list(data.class_names),
+            "n_train": config.n_train,
+            "jets_seen": trainer.history.records[-1]["jets"],
+            "processes": this_shard().n_ranks,
         },
         "seconds": round(trainer.state.seconds, 1),
         "environment": describe_environment(),

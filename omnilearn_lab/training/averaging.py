@@ -7,6 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from omnilearn_lab.training.distributed import own_part
+
 __all__ = ["MovingAverage"]
 
 
@@ -52,4 +54,4 @@ class MovingAverage(nn.Module):
 
 
 def _float_weights(model: nn.Module) -> list[Tensor]:
-    return [p.detach() for p in model.parameters()]
+    return [own_part(p.detach()) for p in model.parameters()]

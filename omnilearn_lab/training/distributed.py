@@ -43,6 +43,7 @@ __all__ = [
     "find_place",
     "gather",
     "gradients_wait",
+    "own_part",
     "process_group",
     "spread",
     "spread_optimizer",
@@ -330,7 +331,7 @@ def _replicated(module: nn.Module, unused: Collection[str]) -> nn.Module:
     silent = [p for name, p in module.named_parameters() if name in unused and p.requires_grad]
     for parameter in silent:
         parameter.requires_grad_(False)
-    wrapped = DistributedDataParallel(module, broadcast_buffers=False)
+    wrapped = DistributedDataParallel(module)
     for parameter in silent:
         parameter.requires_grad_(True)
     return wrapped
@@ -351,6 +352,11 @@ def _fully_sharded(module: nn.Module) -> nn.Module:
 def whole_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Put the shards of all ranks together (all ranks must ask); tensors that are whole stay as they are."""
     return {n: v.full_tensor() if isinstance(v, DTensor) else v for n, v in tensors.items()}
+
+
+def own_part(tensor: Tensor) -> Tensor:
+    """Return this rank's part of a shared-out tensor, in place; others as they are."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def spread_optimizer(whole: torch.optim.Optimizer, spread: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -7,7 +7,7 @@ from omnilearn_lab.config import to_mapping
 from omnilearn_lab.errors import CheckpointError, ConfigError
 from omnilearn_lab.models import load_checkpoint, read_card
 from omnilearn_lab.tasks import PretrainConfig, pretrain
-from omnilearn_lab.tasks import pretraining as module
+from omnilearn_lab.tasks import pretraining_data as module
 from omnilearn_lab.tasks.networks import load_classifier
 from omnilearn_lab.tasks.pretraining_card import rounding_loss
 from omnilearn_lab.training import TrainConfig
