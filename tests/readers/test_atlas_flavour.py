@@ -11,20 +11,22 @@ from omnilearn_lab.readers import GN2_TRACK_INPUTS, AtlasFlavour
 from tests.readers.samples import truth
 
 TRUTH = np.array([0, 4, 5, 15] * 3)
+GN2 = ("GN2v01_pu", "GN2v01_pc", "GN2v01_pb", "GN2v01_ptau")
 FIELDS = [*GN2_TRACK_INPUTS, "pt", "d0Uncertainty", "z0SinThetaUncertainty"]
 
 
 def write(path, labels=TRUTH, drop=()):
-    true = truth()
+    n_jets = len(labels)
+    true = truth(n_jets)
     jet = true.jet()
-    owner = np.repeat(np.arange(12), true.counts)
+    owner = np.repeat(np.arange(n_jets), true.counts)
     mask = np.arange(40) < true.counts[:, None]
     kinds = [(n, "f4") for n in FIELDS if n not in drop] + [
         ("valid", "?"),
         ("ftagTruthOriginLabel", "i4"),
         ("ftagTruthVertexIndex", "i4"),
     ]
-    tracks = np.zeros((12, 40), dtype=kinds)
+    tracks = np.zeros((n_jets, 40), dtype=kinds)
     for i, name in enumerate(FIELDS):
         if name not in drop:
             tracks[name] = -7.0  # padding is not zero here: only "valid" tells
@@ -36,11 +38,11 @@ def write(path, labels=TRUTH, drop=()):
     tracks["valid"] = mask
     tracks["ftagTruthOriginLabel"] = -1
     tracks["ftagTruthOriginLabel"][mask] = np.arange(len(owner)) % 8
-    kinds = [(n, "f4") for n in ("pt", "eta", "phi", "mass", "pt_btagJes", "eta_btagJes", "GN2v01_pb")]
-    jets = np.zeros(12, dtype=[*kinds, ("eventNumber", "i8"), ("HadronConeExclTruthLabelID", "i4")])
+    kinds = [(n, "f4") for n in ("pt", "eta", "phi", "mass", "pt_btagJes", "eta_btagJes", *GN2)]
+    jets = np.zeros(n_jets, dtype=[*kinds, ("eventNumber", "i8"), ("HadronConeExclTruthLabelID", "i4")])
     jets["pt"], jets["pt_btagJes"] = 0.9 * jet["pt"] * 1e3, jet["pt"] * 1e3
     jets["eta"], jets["eta_btagJes"], jets["phi"] = jet["eta"], jet["eta"], jet["phi"]
-    jets["mass"], jets["eventNumber"] = jet["mass"] * 1e3, 2**40 + np.arange(12)
+    jets["mass"], jets["eventNumber"] = jet["mass"] * 1e3, 2**40 + np.arange(n_jets)
     jets["HadronConeExclTruthLabelID"] = labels
     with h5py.File(path, "w") as file:
         file["jets"], file["tracks"] = jets, tracks
