@@ -75,7 +75,7 @@ class AbcdPlane:
         return AbcdCounts(*(int((inside & m & s).sum()) for m, s in regions))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AbcdEstimate:
     """Background estimate in region A beside what is seen there.
 
@@ -99,6 +99,13 @@ class AbcdEstimate:
     correction_uncertainty: float
     closure: AbcdClosure | None
     significance: float
+
+    def __repr__(self) -> str:
+        return (
+            f"<ABCD: {self.counts.a} jets, {self.predicted:.1f} ± {self.uncertainty:.1f} expected, "
+            f"{self.significance:+.1f} sigma; correction A C / (B D) of the simulation "
+            f"{self.correction:.2f} ± {self.correction_uncertainty:.2f}>"
+        )
 
 
 def abcd_estimate(data: AbcdCounts, simulation: AbcdCounts | None = None) -> AbcdEstimate:

@@ -14,8 +14,8 @@ from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import RocCurve, Spread, max_sic, roc, spread
 from omnilearn_lab.tasks.comparison import CompareConfig
-from omnilearn_lab.tasks.cwola import EventJob, EventNetwork, train_events
 from omnilearn_lab.tasks.dijets import check_events, without_labels
+from omnilearn_lab.tasks.event_training import EventJob, EventNetwork, train_events
 from omnilearn_lab.tasks.records import KINDS
 
 __all__ = ["SicScan", "SicScanConfig", "random_sic", "sic_scan"]

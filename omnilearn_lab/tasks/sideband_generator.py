@@ -29,7 +29,8 @@ from omnilearn_lab.training import History, Run, TrainConfig, Trainer, default_d
 
 __all__ = ["SidebandGenerator", "SidebandGeneratorConfig"]
 
-_N_FEATURES = 5
+_N_FEATURES, _PHI = 5, 2
+_PHI_WIDTH = 0.1  # typical angle between jets that are back to back but for radiation
 _MIN_EVENTS = 20
 
 
@@ -198,7 +199,7 @@ class SidebandGenerator:
             return model.velocity(state, state.new_full((len(state),), time), condition)
 
         made = denoise(velocity, noise.to(device), self.config.kinematics_sampler)
-        columns = kinematics_from_features(made.cpu().numpy().reshape(-1, _N_FEATURES))
+        columns = _turned(made.cpu().numpy().reshape(-1, 2, _N_FEATURES), seed)
         four = np.stack([columns[name] for name in ("pt", "eta", "mass", "multiplicity")], axis=1)
         return bare_jets(four, np.zeros(len(four), dtype=np.int64), columns["phi"], ())
 
@@ -220,7 +221,7 @@ class SidebandGenerator:
         """One row per event: ten jet quantities, with the multiplicity smeared over its bin."""
         smear = np.random.default_rng(self.config.kinematics.seed).uniform(-0.5, 0.5, len(jets))
         smeared = jets.with_jet(multiplicity=jets.jet["multiplicity"] + smear)
-        rows = torch.from_numpy(dijet_features(smeared).reshape(-1, 2 * _N_FEATURES))
+        rows = torch.from_numpy(_aligned(smeared).reshape(-1, 2 * _N_FEATURES))
         n = len(rows)
         condition = self._condition(event_column(jets, "dijet_mass"))
         return Batch(torch.zeros(n, 1), torch.zeros(n, 2), torch.arange(n + 1), rows, label=condition)
@@ -259,3 +260,25 @@ class SidebandGenerator:
         if self.kinematics is None:
             raise TrainingError("this generator has not learned anything yet; call fit(sideband) first")
         return self.kinematics
+
+
+def _aligned(jets: Jets) -> np.ndarray:
+    """Features (events, 2, 5) after turning events about the beam: first jet at 0, second measured from pi.
+
+    Collisions have no preferred azimuth. Learning only how far the jets are from back to back keeps the
+    dijet mass, which the two azimuths of the publication leave to the network.
+    """
+    features = dijet_features(jets).reshape(-1, 2, _N_FEATURES)
+    phi = jets.jet["phi"].astype(np.float64).reshape(-1, 2)
+    features[:, 0, _PHI] = 0.0
+    features[:, 1, _PHI] = np.remainder(phi[:, 1] - phi[:, 0], 2 * np.pi) / _PHI_WIDTH - np.pi / _PHI_WIDTH
+    return features
+
+
+def _turned(features: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Kinematics of jets (2 M,) from generated features (M, 2, 5), each event at a random azimuth."""
+    columns = kinematics_from_features(features.reshape(-1, _N_FEATURES))
+    first = np.random.default_rng(seed).uniform(-np.pi, np.pi, len(features))
+    second = first + np.pi + _PHI_WIDTH * features[:, 1, _PHI]
+    phi = np.stack([first, second], axis=1).ravel()
+    return columns | {"phi": np.remainder(phi + np.pi, 2 * np.pi) - np.pi}

@@ -38,7 +38,7 @@ class ScoredEvents(NamedTuple):
 
 
 class SicExplorer(FigureView):
-    """Choose the injected signal and the share of events to keep; see the spectrum with its fit, or SIC curves.
+    """Choose the injected signal and the share of events to keep; see the spectrum with its fit, or the SIC.
 
     Parameters
     ----------
