@@ -49,8 +49,9 @@ class TaggingProfile(ClassificationProfile):
         Jets of each.
     max_particles
         Keep the hardest particles only; None keeps all.
-    use_weights
-        Whether the jets' weights count.
+    hidden
+        Columns of particles or jets to leave out: species that the published files do not have, weights
+        that the published study ignores.
     baselines
         Other networks to train on the same jets, with the comparison's seeds.
     """
@@ -58,7 +59,7 @@ class TaggingProfile(ClassificationProfile):
     others: tuple[str, ...] = ()
     n_other: int = 0
     max_particles: int | None = None
-    use_weights: bool = True
+    hidden: tuple[str, ...] = ()
     baselines: tuple[NamedNetwork, ...] = ()
 
     @property
@@ -84,7 +85,7 @@ def load_splits(dataset: str, profile: TaggingProfile, *, seed: int = 1) -> dict
     dataset
         Name in the catalogue.
     profile : TaggingProfile
-        Source, sizes, variants, and whether weights are kept.
+        Source, sizes, variants, and columns to leave out.
     seed
         Of the simulation, or of the choice among published jets.
 
@@ -185,10 +186,11 @@ def _load(
 ) -> Jets:
     options = LoadOptions(variant=variant, max_particles=profile.max_particles)
     jets = load(dataset, split, source=profile.source, max_jets=n_jets, seed=seed, options=options)
-    if profile.use_weights or "weight" not in jets.jet:
-        return jets
-    columns = {name: values for name, values in jets.jet.items() if name != "weight"}
-    return Jets(jets.particles, jets.offsets, columns, jets.class_names, jets.provenance)
+    particles, columns = (
+        {name: values for name, values in table.items() if name not in profile.hidden}
+        for table in (jets.particles, jets.jet)
+    )
+    return Jets(particles, jets.offsets, columns, jets.class_names, jets.provenance)
 
 
 def _size_for(value: float, curve: np.ndarray, sizes: Sequence[int]) -> float:

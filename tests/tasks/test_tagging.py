@@ -60,9 +60,10 @@ def test_splits_come_with_their_sizes_and_other_variants(asked):
     assert all("weight" in part.jet for part in jets.values())
 
 
-def test_weights_are_left_out_where_a_study_ignores_them(asked):
-    jets = load_splits("cms_open_data", TaggingProfile(**STUDY, use_weights=False))
-    assert not any("weight" in part.jet for part in jets.values())
+def test_columns_are_left_out_where_a_study_does_not_use_them(asked):
+    jets = load_splits("cms_open_data", TaggingProfile(**STUDY, hidden=("weight", "pid")))
+    assert not any("weight" in part.jet or "pid" in part.particles for part in jets.values())
+    assert "charge" in jets["train"].particles
     assert jets["train"].class_names and jets["train"].provenance
 
 
