@@ -1,7 +1,8 @@
-"""``omnilearn-lab pretrain``: a checkpoint from a settings file."""
+"""``omnilearn-lab pretrain``: a checkpoint from a settings file, on one machine or many."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,11 @@ import typer
 
 from omnilearn_lab.cli.display import say
 from omnilearn_lab.cli.settings import read_settings
+from omnilearn_lab.errors import TrainingError
 
 if TYPE_CHECKING:
-    from omnilearn_lab.training import TrainConfig
+    from omnilearn_lab.tasks import PretrainConfig
+    from omnilearn_lab.training.launch import LaunchedRun
 
 __all__ = ["pretrain"]
 
@@ -26,30 +29,91 @@ def pretrain(
     size: Annotated[str | None, typer.Option(help="named size of the network")] = None,
     n_train: Annotated[int | None, typer.Option(help="training jets")] = None,
     epochs: Annotated[float | None, typer.Option(help="passes over the jets")] = None,
+    processes: Annotated[int, typer.Option(help="processes on this machine, one per GPU", min=1)] = 1,
     directory: Annotated[Path, typer.Option(help="run directory; an existing run goes on")] = Path(
         "results/pretrain"
     ),
 ) -> None:
-    """Pretrain a PET on jets of many classes and write a checkpoint with its card."""
+    """Pretrain a network on jets of many classes and write a checkpoint with its card.
+
+    A file named "stop" in the run directory, or Ctrl-C with --processes, ends the training after the
+    present update. The same command goes on from the last checkpoint, whatever ended the training.
+
+    Several machines, with torchrun (on each of them):
+
+        torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500
+        -m omnilearn_lab.cli pretrain config.yaml --directory /shared/run
+
+    With SLURM, as a batch script; the run directory and the data folder must be seen by all machines:
+
+        #!/bin/bash
+
+        #SBATCH --nodes=2 --ntasks-per-node=4 --gpus-per-node=4 --cpus-per-task=8
+
+        srun omnilearn-lab pretrain config.yaml --directory $SCRATCH/run
+
+    The batch size is that of all processes together.
+    """
+    from omnilearn_lab.tasks.pretraining import pretrain as run_pretraining
+    from omnilearn_lab.training.distributed import find_place
+    from omnilearn_lab.training.launch import attach
+
+    asked = {"network": network, "size": size, "n_train": n_train}
+    settings = _settings(config, {k: v for k, v in asked.items() if v is not None}, epochs)
+    if processes > 1:
+        _run_elsewhere(settings, directory, processes)
+        return
+    if not attach(directory).is_running:  # nobody is there whom an old wish to stop could concern
+        (directory / "stop").unlink(missing_ok=True)
+    path = run_pretraining(settings, directory, on_record=_print_record(settings.training.epochs))
+    place = find_place(os.environ)
+    if path.is_file() and (place is None or place.rank == 0):
+        say(f"wrote {path} and its card")
+
+
+def _settings(path: Path | None, asked: dict[str, Any], epochs: float | None) -> PretrainConfig:
     from omnilearn_lab.config import from_mapping
     from omnilearn_lab.tasks.pretraining import PretrainConfig
-    from omnilearn_lab.tasks.pretraining import pretrain as run_pretraining
 
-    values = read_settings(config) if config else {}
-    asked = {"network": network, "size": size, "n_train": n_train}
-    values |= {name: value for name, value in asked.items() if value is not None}
-    settings = from_mapping(PretrainConfig, values)
-    if epochs is not None:
-        settings = replace(settings, training=replace(settings.training, epochs=epochs))
-    path = run_pretraining(settings, directory, on_record=_print_record(settings.training))
-    say(f"wrote {path} and its card")
+    settings = from_mapping(PretrainConfig, (read_settings(path) if path else {}) | asked)
+    if epochs is None:
+        return settings
+    return replace(settings, training=replace(settings.training, epochs=epochs))
 
 
-def _print_record(config: TrainConfig) -> Callable[[dict[str, Any]], None]:
+def _run_elsewhere(settings: PretrainConfig, directory: Path, processes: int) -> None:
+    """Launch, repeat the log here until the end, and pass Ctrl-C on as a wish to stop."""
+    from omnilearn_lab.tasks.pretraining import launch_pretraining
+
+    run = launch_pretraining(settings, directory, n_processes=processes)
+    try:
+        _repeat_log(run)
+    except KeyboardInterrupt:
+        run.stop()
+        say("stopping after the present update; the same command goes on from there")
+        run.wait()
+    if run.status in ("failed", "killed"):
+        raise TrainingError(f"the training was not finished ({run.status}); see {directory / 'launch.log'}")
+    say(f"{run.status}: {run.directory}")
+
+
+def _repeat_log(run: LaunchedRun) -> None:
+    log = run.directory / "launch.log"
+    shown = 0
+    is_running = True
+    while is_running:
+        is_running = run.wait(timeout=0.5) in ("running", "stopping")
+        text = log.read_text(errors="replace") if log.is_file() else ""
+        if text[shown:].strip():
+            say(text[shown:].rstrip("\n"))
+        shown = len(text)
+
+
+def _print_record(epochs: float) -> Callable[[dict[str, Any]], None]:
     def show_record(record: dict[str, Any]) -> None:
         speed = record["jets"] / record["seconds"] if record["seconds"] else 0.0
         terms = " ".join(f"{k} {v:.4f}" for k, v in record.items() if isinstance(v, float) and k != "seconds")
-        place = f"{record['kind']:<10} epoch {record['epoch']:.2f} of {config.epochs:g}"
+        place = f"{record['kind']:<10} epoch {record['epoch']:.2f} of {epochs:g}"
         say(f"{place}: {terms} ({speed:.0f} jets/s)")
 
     return show_record

@@ -183,7 +183,7 @@ def pretrain(
     data = load_pretraining_data(config.jets())  # before the processes meet: a simulation may take an hour
     with process_group() as shard, _only_writer(Path(directory), shard):
         trainer = _trainer(config, data, directory)
-        trainer.fit(on_record if shard.is_main else None)
+        trainer.fit(on_record)
         if shard.is_main and not trainer.run.wants_stop():
             _write(config, data, trainer, path)
     return path

@@ -290,7 +290,7 @@ class LossModule(nn.Module):
         return part_terms(self.objective, self.model, part, whole)
 
 
-def spread(module: nn.Module, parallel: str, unused: Collection[str] = ()) -> nn.Module:
+def spread(module: LossModule, parallel: str, unused: Collection[str] = ()) -> nn.Module:
     """Prepare a :class:`LossModule` for training over all ranks.
 
     "ddp" keeps all weights on every rank and averages gradients. "fsdp" also shares out weights,
@@ -337,14 +337,14 @@ def _replicated(module: nn.Module, unused: Collection[str]) -> nn.Module:
     return wrapped
 
 
-def _fully_sharded(module: nn.Module) -> nn.Module:
+def _fully_sharded(module: LossModule) -> nn.Module:
+    """Share out the blocks of the body one by one, and the rest as one."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
     device = next(module.parameters()).device.type
     mesh = init_device_mesh(device, (dist.get_world_size(),))
-    lists = [m for m in module.modules() if isinstance(m, nn.ModuleList)]
-    for block in (block for blocks in reversed(lists) for block in blocks):
+    for block in getattr(getattr(module.model, "body", None), "blocks", ()):
         fully_shard(block, mesh=mesh)
     return fully_shard(module, mesh=mesh)
 

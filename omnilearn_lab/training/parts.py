@@ -90,7 +90,7 @@ class PartDraws(TorchFunctionMode):
             return func(*args, **options)
         shape = args if isinstance(args[0], int) else tuple(args[0])
         for copies, (before, own, total) in product((1, 2), (self.extent.jets, self.extent.particles)):
-            if shape[0] == copies * own:  # two copies: clean and noised jets pass a network together
+            if shape[:1] == (copies * own,):  # two copies: clean and noised jets pass a network together
                 drawn = func(copies * total, *shape[1:], **options).unflatten(0, (copies, total))
                 return drawn[:, before : before + own].flatten(0, 1)
-        return func(*shape, **options)
+        return func(shape, **options)

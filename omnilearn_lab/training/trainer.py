@@ -137,7 +137,7 @@ class Trainer:
         Parameters
         ----------
         on_record
-            Called with every new record: a progress bar, a live plot.
+            Called with every new record, in the first process: a progress bar, a live plot.
 
         Returns
         -------
@@ -150,6 +150,7 @@ class Trainer:
         """
         if self.device.type == "cpu":
             reuse_memory()
+        on_record = on_record if self.shard.is_main else None
         if self.state.step == 0 and len(self.history) == 0:
             self._validate(on_record)
         clock = saved = time.perf_counter()
