@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+import torch
+from omnilearn_lab.errors import TrainingError
+from omnilearn_lab.models.published_v2 import published_name
+from omnilearn_lab.training import Lion, TrainConfig, cosine_schedule, make_optimizer, parameter_groups
+from omnilearn_lab.training.optimizers import optimizer_tensors, restore_optimizer
+from torch.nn import functional
+
+from tests.models.test_pet_v2 import load_case, make_batch, needs_fixtures
+from tests.training.helpers import small_model
+
+
+def one_weight(value=1.0):
+    return torch.nn.Parameter(torch.tensor([value]))
+
+
+def step(optimizer, weight, gradient):
+    weight.grad = torch.tensor([gradient])
+    optimizer.step()
+
+
+def test_lion_by_hand():
+    weight = one_weight(2.0)
+    optimizer = Lion([weight], lr=0.1, betas=(0.9, 0.5), weight_decay=0.2)
+    step(optimizer, weight, 1.0)  # direction +1, momentum 0.5
+    assert weight.item() == pytest.approx(2.0 * (1 - 0.02) - 0.1)
+    before = weight.item()
+    step(optimizer, weight, -3.0)  # 0.9 0.5 - 0.1 3 > 0: still +1
+    assert weight.item() == pytest.approx(before * 0.98 - 0.1)
+
+
+def test_lion_does_not_see_the_size_of_gradients():
+    weights = [one_weight(), one_weight()]
+    for weight, size in zip(weights, (1.0, 1e-3), strict=True):
+        optimizer = Lion([weight], lr=0.1)
+        for gradient in (1.0, -0.5, 2.0):
+            step(optimizer, weight, gradient * size)
+    assert weights[0].item() == pytest.approx(weights[1].item())
+
+
+@needs_fixtures
+def test_lion_equals_the_published_step():
+    """Same gradient, clipped to norm one, and the published groups: decay; none for norms and tokens; head."""
+    model, arrays = load_case("clf_noint")
+    batch = make_batch(arrays)
+    functional.cross_entropy(model.classify(batch).logits, batch.label).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    groups = {kind: {"params": [], "weight_decay": 0.1} for kind in ("decay", "plain", "new")}
+    groups["plain"]["weight_decay"] = 0.0
+    groups["new"]["lr"] = 5e-3
+    names = {name: ".".join(published_name(name)) for name, _ in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        is_plain = any(word in names[name] for word in ("norm", "token"))
+        kind = "new" if names[name].startswith("classifier.out") else "plain" if is_plain else "decay"
+        groups[kind]["params"].append(parameter)
+    Lion(list(groups.values()), lr=1e-3, betas=(0.95, 0.98)).step()
+    differ = total = 0
+    for name, parameter in model.named_parameters():
+        published = torch.from_numpy(arrays[f"after_step/{names[name]}"])
+        differ += int((parameter.detach() - published).abs().gt(1e-6).sum())
+        total += parameter.numel()
+    assert differ < 1e-3 * total  # a gradient of pure rounding size may have either sign
+
+
+@pytest.mark.parametrize("name", ["lion", "adamw"])
+def test_restored_optimizer_goes_on_alike(name):
+    def run(restart):
+        model = small_model()
+        config = TrainConfig(optimizer=name, learning_rate=1e-2)
+        optimizer = make_optimizer(model, config)
+        for number in range(4):
+            if number == 2 and restart:
+                tensors = {k: v.clone() for k, v in optimizer_tensors(optimizer).items()}
+                optimizer = make_optimizer(model, config)
+                restore_optimizer(optimizer, tensors)
+            generator = torch.Generator().manual_seed(number)
+            for parameter in model.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            optimizer.step()
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    assert torch.equal(run(False), run(True))
+
+
+def test_groups_split_body_and_heads_and_spare_vectors_the_decay():
+    config = TrainConfig(learning_rate=1e-3, body_lr_factor=0.1, weight_decay=0.2)
+    model = small_model()
+    groups = parameter_groups(model, config)
+    by_parameter = {id(p): group for group in groups for p in group["params"]}
+    assert len(by_parameter) == len(list(model.parameters()))
+    for name, parameter in model.named_parameters():
+        group = by_parameter[id(parameter)]
+        factor = 0.1 if name.startswith("body.") else 1.0
+        assert group["lr"] == pytest.approx(1e-3 * factor)
+        decay = 0.2 / factor if parameter.ndim > 1 else 0.0
+        assert group["weight_decay"] == pytest.approx(decay)
+
+
+def test_adapters_learn_as_fast_as_heads():
+    config = TrainConfig(learning_rate=1e-3, body_lr_factor=0.1, trainable="adapters", adapter_rank=2)
+    model = small_model()
+    groups = parameter_groups(model, config)
+    assert {group["lr"] for group in groups} == {1e-3}
+    trained = {id(p) for group in groups for p in group["params"]}
+    names = {name for name, p in model.named_parameters() if id(p) in trained}
+    assert {n for n in names if n.startswith("body.")} == {
+        n for n, _ in model.named_parameters() if n.endswith((".rise", ".fall"))
+    }
+
+
+def test_nothing_to_train_is_an_error():
+    model = small_model().requires_grad_(False)
+    with pytest.raises(TrainingError, match="no parameter is trainable"):
+        parameter_groups(model, TrainConfig())
+
+
+def test_schedule_rises_then_falls_to_its_end():
+    values = [cosine_schedule(s, 100, 10, 0.05) for s in range(101)]
+    assert values[9] == max(values) == 1.0
+    assert np.all(np.diff(values[:10]) > 0)
+    assert np.all(np.diff(values[10:]) < 0)
+    assert values[-1] == pytest.approx(0.05)
