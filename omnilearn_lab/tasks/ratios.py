@@ -327,13 +327,20 @@ def _split(batch: Batch, config: RatioConfig) -> tuple[Batch, Batch]:
 
 
 def _network(samples: Sequence[Sample], config: RatioConfig) -> nn.Module:
-    if not config.reads_tables:
-        return make_model(config.classifier)
-    torch.manual_seed(config.training.seed)
-    both = np.concatenate(samples)
-    scale = both.std(axis=0)
-    scale[scale == 0] = 1.0
-    return RowClassifier(torch.from_numpy(both.mean(axis=0)), torch.from_numpy(scale), hidden=config.hidden)
+    """The network to train; its last layer starts at zero, so that all weights start at one."""
+    if config.reads_tables:
+        torch.manual_seed(config.training.seed)
+        both = np.concatenate(samples)
+        scale = both.std(axis=0)
+        scale[scale == 0] = 1.0
+        moments = torch.from_numpy(both.mean(axis=0)), torch.from_numpy(scale)
+        network: nn.Module = RowClassifier(*moments, hidden=config.hidden)
+    else:
+        network = make_model(config.classifier)
+    for layer in [m for m in network.modules() if isinstance(m, nn.Linear) and m.out_features == 1][-1:]:
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return network
 
 
 def _fingerprint(batch: Batch) -> str:

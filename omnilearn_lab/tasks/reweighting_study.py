@@ -32,6 +32,7 @@ __all__ = [
     "ReweightingProfile",
     "check_known_ratio",
     "compare_reweighting",
+    "ratio_curves",
 ]
 
 _NAMES = {"scratch": "scratch", "finetuned": "fine-tuned"}
@@ -70,6 +71,11 @@ class CompareRatios:
                 raise ConfigError(
                     f"{name} is {ours} for scratch and {theirs} for fine-tuned; they must agree"
                 )
+
+    @property
+    def names(self) -> dict[str, str]:
+        """How each kind of training is called in figures."""
+        return dict(_NAMES)
 
     def ratio(self, kind: str, seed: int = 1) -> RatioConfig:
         """Return the settings of one training; ``kind`` is "scratch" or "finetuned"."""
@@ -254,7 +260,7 @@ class RatioCheck:
         """Linear correlation of learnt and true."""
         return float(np.corrcoef(self.learnt, self.true)[0, 1])
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"error of ln w {self.error:.3f} (weights of one: {self.size:.3f}), r = {self.correlation:.3f}"
 
 
@@ -285,6 +291,29 @@ def check_known_ratio(
     jobs = {name: (*samples, config) for name, config in configs.items()}
     learnt = run_jobs(_learn, jobs, workers=workers, title="known ratio")
     return {name: RatioCheck(np.log(w), tilted.log_ratio[n_train:]) for name, w in learnt.items()}
+
+
+def ratio_curves(
+    checks: Mapping[str, RatioCheck], *, n_bins: int = 8
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return mean learnt against mean true weight, in bins of equal numbers of jets, and the ideal line.
+
+    Parameters
+    ----------
+    checks : mapping of name to RatioCheck
+        On the same jets.
+    n_bins
+
+    Returns
+    -------
+    dict of name to (true, learnt)
+        As :func:`omnilearn_lab.plotting.scaling_curve` takes them; ``"ideal"`` first.
+    """
+    true = np.exp(next(iter(checks.values())).true)
+    groups = np.array_split(np.argsort(true), min(n_bins, len(true)))
+    centers = np.array([true[rows].mean() for rows in groups])
+    learnt = {k: np.array([np.exp(c.learnt[rows]).mean() for rows in groups]) for k, c in checks.items()}
+    return {"ideal": (centers, centers)} | {name: (centers, values) for name, values in learnt.items()}
 
 
 def _learn(source: Jets, target: Jets, others: Jets, config: RatioConfig) -> np.ndarray:

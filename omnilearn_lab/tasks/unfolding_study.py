@@ -219,6 +219,18 @@ class UnfoldingComparison:
         """Return method to observable to distance, for ``plotting.metric_bars`` and published tables."""
         return {m: {name: self.spread(m, name) for name in self.edges} for m in ("IBU", *self.unfold)}
 
+    def by_iteration(self, names: Sequence[str]) -> pd.DataFrame:
+        """Return the mean distance over seeds after every iteration, a row per method and observable."""
+        import pandas as pd
+
+        columns = {f"iteration {i + 1}": i for i in range(self.config.n_iterations)}
+        rows = {
+            (name, method): {k: np.mean(self.distances(method, name, i)).round(2) for k, i in columns.items()}
+            for name in names
+            for method in self.unfold
+        }
+        return pd.DataFrame(rows).T
+
     def explorer(self) -> dict[str, Any]:
         """Return the arguments of :class:`omnilearn_lab.widgets.UnfoldingExplorer`."""
         steps = range(self.config.n_iterations)

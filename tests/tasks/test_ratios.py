@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
 from omnilearn_lab.tasks.polynomial_ratio import LogisticRatio
-from omnilearn_lab.tasks.ratios import RatioConfig, check_weights, fit_ratio
+from omnilearn_lab.tasks.ratios import RatioConfig, _network, check_weights, fit_ratio
 from omnilearn_lab.training import TrainConfig
 
 MLP = RatioConfig(
-    network="mlp", hidden=(32, 32), training=TrainConfig(epochs=5, batch_size=128, learning_rate=1e-3)
+    network="mlp", hidden=(32, 32), training=TrainConfig(epochs=8, batch_size=128, learning_rate=1e-3)
 )
 
 
@@ -132,3 +133,13 @@ def test_networks_and_samples_must_fit():
         fit_ratio(samples, ones(samples), RatioConfig())
     with pytest.raises(JetsError, match="source has 1 columns and target 2"):
         fit_ratio((samples[0], np.ones((20, 2))), ones(samples), MLP)
+
+
+@pytest.mark.parametrize("network", ["mlp", "pet", "pet_v2", "pfn"])
+def test_weights_start_at_one(network):
+    config = RatioConfig(network=network)
+    made = _network((np.ones((5, 2)), np.zeros((5, 2))), config)
+    layer = [m for m in made.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 1]
+    assert len(layer) == 1
+    assert not layer[0].weight.any()
+    assert not layer[0].bias.any()

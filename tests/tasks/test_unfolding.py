@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError, JetsError
-from omnilearn_lab.jets import Jets
 from omnilearn_lab.simulation import PairedJets
 from omnilearn_lab.tasks.paired_sample import PairedSample
 from omnilearn_lab.tasks.ratios import RatioConfig
 from omnilearn_lab.tasks.unfolding import OmniFold, OmniFoldConfig
 from omnilearn_lab.tasks.unfolding_result import UnfoldingResult, read_weights
 from omnilearn_lab.training import TrainConfig
+from tests.tasks.small_clouds import clouds
 
 LOGISTIC = OmniFoldConfig(RatioConfig(network="logistic"), n_iterations=5)
 SMEARING = 0.5
@@ -143,6 +143,7 @@ def test_ensemble_and_bootstrap(tmp_path):
     np.testing.assert_array_equal(again.push, result.push)
 
 
+@pytest.mark.slow
 def test_same_result_in_processes():
     simulation, data = PairedSample(*events(500)), events(500, seed=2)[1]
     config = replace(LOGISTIC, n_iterations=1, seeds=(1, 2))
@@ -165,20 +166,10 @@ def test_resumes_from_a_run_directory(tmp_path):
 
 
 def test_clouds_at_both_steps():
-    rng = np.random.default_rng(0)
-
-    def jets(n, spread):
-        counts = rng.integers(3, 8, n)
-        total = counts.sum()
-        momenta = rng.normal(0, spread, (total, 3)) + [30.0, 0.0, 0.0]
-        energy = np.sqrt((momenta**2).sum(axis=1))
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        return Jets.from_four_momenta(np.column_stack([momenta, energy]), offsets)
-
-    pairs = PairedJets(jets(120, 2.0), jets(120, 2.5))
+    pairs = PairedJets(clouds(120, 2.0), clouds(120, 2.5))
     training = TrainConfig(epochs=0.5, batch_size=32, learning_rate=1e-3, validations_per_epoch=1)
     config = OmniFoldConfig(RatioConfig(training=training), n_iterations=1)
-    result = OmniFold(config).fit(pairs, jets(100, 3.0))
+    result = OmniFold(config).fit(pairs, clouds(100, 3.0))
     assert result.push.shape == (1, 1, 120)
     assert np.isfinite(result.push).all()
     with pytest.raises(JetsError, match="None columns and the data 1"):
