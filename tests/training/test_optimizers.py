@@ -41,7 +41,7 @@ def test_lion_does_not_see_the_size_of_gradients():
 
 @needs_fixtures
 def test_lion_equals_the_published_step():
-    """Same gradient, clipped to norm one, and the published groups: decay; none for norms and tokens; head."""
+    """Same gradient, clipped to norm one; published groups: decay, none for norms and tokens, new head."""
     model, arrays = load_case("clf_noint")
     batch = make_batch(arrays)
     functional.cross_entropy(model.classify(batch).logits, batch.label).backward()

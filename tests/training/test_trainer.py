@@ -1,9 +1,3 @@
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -82,41 +76,6 @@ def test_resumed_training_equals_uninterrupted(tmp_path, objective, optimizer):
     assert losses(history, "train") == losses(expected, "train")
     for a, b in zip(whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-
-
-KILLED = """
-import sys
-sys.path.insert(0, sys.argv[2])
-import torch
-torch.set_num_threads(1)
-from omnilearn_lab.training import *
-from tests.training.test_trainer import CONFIG, trainer
-config = TrainConfig(**{**vars(CONFIG), "epochs": 40, "checkpoint_minutes": 1e-4})
-one = trainer(config, Run(sys.argv[1], vars(config)))
-one.fit()
-"""
-
-
-@pytest.mark.slow
-def test_killed_training_resumes_bit_for_bit(tmp_path):
-    root = str(Path(__file__).parents[2])
-
-    def start(directory):
-        return subprocess.Popen([sys.executable, "-c", KILLED, str(directory), root])
-
-    assert start(tmp_path / "whole").wait() == 0
-    process = start(tmp_path / "killed")
-    while not (tmp_path / "killed" / "last.safetensors").is_file():
-        time.sleep(0.01)
-    time.sleep(np.random.default_rng().uniform(0, 1.5))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert start(tmp_path / "killed").wait() == 0
-    from omnilearn_lab.training import History
-
-    whole, killed = (History.load(tmp_path / name) for name in ("whole", "killed"))
-    for kind in ("train", "validation"):
-        assert losses(whole, kind) == losses(killed, kind)
 
 
 class Full(Classification):
