@@ -85,15 +85,16 @@ def expected_sensitivity(
             "must be finite, backgrounds and uncertainties positive, and some signal expected: merge bins"
         )
     with _pyhf() as pyhf:
-        model = pyhf.simplemodels.uncorrelated_background(
-            signal.tolist(), background.tolist(), error.tolist()
-        )
+        make = pyhf.simplemodels.uncorrelated_background
+        model = make(signal.tolist(), background.tolist(), error.tolist())
         nominal = [*(signal + background), *model.config.auxdata]
         p_value = float(pyhf.infer.hypotest(0.0, nominal, model, test_stat="q0"))
+        scale = _scale(signal, background, error)  # keeps the strength inside pyhf's bounds of 0 and 10
+        model = make((scale * signal).tolist(), background.tolist(), error.tolist())
         empty = [*background, *model.config.auxdata]
-        scan = np.linspace(0.0, 6.0, _N_SCAN) * _scale(signal, background, error)
+        scan = np.linspace(0.0, 6.0, _N_SCAN)
         _, band = pyhf.infer.intervals.upper_limits.upper_limit(empty, model, scan, level=_LEVEL)
-    low2, low1, median, high1, high2 = (float(v) for v in band)
+    low2, low1, median, high1, high2 = (scale * float(v) for v in band)
     return Sensitivity(_sigma(p_value), median, (low2, low1, high1, high2))
 
 

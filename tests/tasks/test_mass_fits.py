@@ -1,4 +1,4 @@
-"""The fit of a smooth spectrum: unbiased, p-values uniform without a signal, signal found, bad input named."""
+"""The fit of a smooth spectrum: unbiased, uniform p-values, signal found, bad input named."""
 
 import numpy as np
 import pytest
