@@ -53,7 +53,9 @@ class TaggingProfile(ClassificationProfile):
         Columns of particles or jets to leave out: species that the published files do not have, weights
         that the published study ignores.
     baselines
-        Other networks to train on the same jets, with the comparison's seeds.
+        Other networks to train on the same jets.
+    baseline_seeds
+        Their seeds.
     """
 
     others: tuple[str, ...] = ()
@@ -61,6 +63,7 @@ class TaggingProfile(ClassificationProfile):
     max_particles: int | None = None
     hidden: tuple[str, ...] = ()
     baselines: tuple[NamedNetwork, ...] = ()
+    baseline_seeds: tuple[int, ...] = (1,)
 
     @property
     def networks(self) -> dict[str, ClassifierSettings]:
