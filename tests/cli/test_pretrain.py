@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.errors import ConfigError, TrainingError
 
 
 @pytest.fixture
@@ -14,6 +14,7 @@ def started(monkeypatch):
     def pretrain(settings, directory, *, on_record):
         calls.append((settings, directory))
         on_record({"kind": "train", "epoch": 0.5, "jets": 100, "seconds": 2.0, "loss": 1.25})
+        (directory / "checkpoint").touch()
         return directory / "checkpoint"
 
     monkeypatch.setattr("omnilearn_lab.tasks.pretraining.pretrain", pretrain)
@@ -44,3 +45,79 @@ def test_wrong_settings_are_refused(invoke, started, tmp_path, text, message):
 def test_a_missing_file_is_an_error_of_ours(invoke, started, tmp_path):
     with pytest.raises(ConfigError, match="not a readable YAML file"):
         invoke("pretrain", tmp_path / "none.yaml")
+
+
+class FakeRun:
+    """A launched training of which each look finds the next status."""
+
+    def __init__(self, directory, *statuses):
+        self.directory, self.statuses, self.asked_to_stop = directory, list(statuses), False
+
+    @property
+    def status(self):
+        return self.statuses[0]
+
+    def wait(self, timeout=None):
+        now = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if now == "interrupt":
+            raise KeyboardInterrupt
+        with (self.directory / "launch.log").open("a") as log:
+            log.write(f"log: {now}\n")
+        return now
+
+    def stop(self):
+        self.asked_to_stop = True
+
+
+@pytest.fixture
+def launched(monkeypatch, tmp_path):
+    """Start several processes with the given statuses, in name only."""
+
+    def prepare(*statuses):
+        run = FakeRun(tmp_path, *statuses)
+        calls = []
+
+        def launch(settings, directory, *, n_processes):
+            calls.append((settings, directory, n_processes))
+            return run
+
+        monkeypatch.setattr("omnilearn_lab.tasks.pretraining.launch_pretraining", launch)
+        return run, calls
+
+    return prepare
+
+
+def test_several_processes_are_launched_and_their_log_repeated(invoke, launched, tmp_path):
+    _, calls = launched("running", "finished")
+    done = invoke("pretrain", "--network", "pet_v2", "--processes", 3, "--directory", tmp_path)
+    ((settings, directory, n_processes),) = calls
+    assert (settings.network, directory, n_processes) == ("pet_v2", tmp_path, 3)
+    assert done.output.count("log: running") == 1 and "log: finished" in done.output
+
+
+def test_interrupt_is_a_wish_to_stop(invoke, launched, tmp_path):
+    run, _ = launched("running", "interrupt", "stopped")
+    done = invoke("pretrain", "--processes", 2, "--directory", tmp_path)
+    assert run.asked_to_stop and "goes on from there" in done.output
+
+
+def test_failure_of_processes_is_an_error(invoke, launched, tmp_path):
+    launched("failed")
+    with pytest.raises(TrainingError, match="launch.log"):
+        invoke("pretrain", "--processes", 2, "--directory", tmp_path)
+
+
+def test_an_old_wish_to_stop_is_forgotten(invoke, started, tmp_path):
+    (tmp_path / "stop").touch()
+    invoke("pretrain", "--directory", tmp_path)
+    assert not (tmp_path / "stop").exists() and len(started) == 1
+
+
+def test_other_ranks_stay_silent(invoke, started, tmp_path, monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert "wrote" not in invoke("pretrain", "--directory", tmp_path).output
+
+
+def test_help_shows_how_to_start_under_slurm(invoke):
+    assert "srun omnilearn-lab pretrain" in invoke("pretrain", "--help").output
