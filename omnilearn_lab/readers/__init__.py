@@ -24,6 +24,7 @@ from omnilearn_lab.readers.omnifold import LevelPair, OmniFold, read_level_pairs
 from omnilearn_lab.readers.omnilearn_v1 import OmniLearnV1
 from omnilearn_lab.readers.own import DryRun, OwnFormat, from_hdf5, from_root
 from omnilearn_lab.readers.top_tagging import TopTagging
+from omnilearn_lab.readers.write_back import add_columns
 
 __all__ = [
     "GN2_TRACK_INPUTS",
@@ -53,6 +54,7 @@ __all__ = [
     "RawJets",
     "Reader",
     "TopTagging",
+    "add_columns",
     "column_map",
     "convert",
     "from_hdf5",

@@ -12,7 +12,10 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError, nearest
 
-__all__ = ["Column", "Table", "open_table"]
+__all__ = ["Column", "Table", "find_tree", "open_table"]
+
+
+_TREES = ("TTree", "ROOT::RNTuple")
 
 
 class Column(NamedTuple):
@@ -46,7 +49,7 @@ def open_table(path: Path, tree: str = "") -> Iterator[Table]:
         import uproot
 
         with uproot.open(path) as file:
-            yield _Tree(_tree(file, path, tree), path)
+            yield _Tree(find_tree(file, path, tree), path)
     else:
         import h5py
 
@@ -54,8 +57,9 @@ def open_table(path: Path, tree: str = "") -> Iterator[Table]:
             yield _Hdf5(file, path)
 
 
-def _tree(file: Any, path: Path, name: str) -> Any:
-    found = sorted({key.partition(";")[0] for key, kind in file.classnames().items() if kind == "TTree"})
+def find_tree(file: Any, path: Path, name: str) -> Any:
+    """Return a tree of an open ROOT file: the one named, or the only one."""
+    found = sorted({key.partition(";")[0] for key, kind in file.classnames().items() if kind in _TREES})
     wanted = name or (found[0] if len(found) == 1 else "")
     if wanted not in found:
         raise DataFileError(f"'{path}' has no tree '{name}' (name one with tree=...); {nearest(name, found)}")

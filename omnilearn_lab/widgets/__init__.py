@@ -4,10 +4,10 @@ from omnilearn_lab.widgets.catalog_browser import CatalogBrowser
 from omnilearn_lab.widgets.diffusion_player import DiffusionPlayer
 from omnilearn_lab.widgets.jet_viewer import JetViewer
 from omnilearn_lab.widgets.loss_comparison import LossComparison
+from omnilearn_lab.widgets.results_browser import ResultsBrowser
 from omnilearn_lab.widgets.reweighting_explorer import ReweightingExplorer
 from omnilearn_lab.widgets.roc_explorer import RocExplorer
 from omnilearn_lab.widgets.run_browser import RunBrowser
-from omnilearn_lab.widgets.sic_explorer import ScoredEvents, SicExplorer
 from omnilearn_lab.widgets.sic_explorer import ScoredEvents, SicExplorer
 from omnilearn_lab.widgets.training_monitor import TrainingMonitor
 from omnilearn_lab.widgets.unfolding_explorer import UnfoldingExplorer
@@ -17,11 +17,10 @@ __all__ = [
     "DiffusionPlayer",
     "JetViewer",
     "LossComparison",
+    "ResultsBrowser",
     "ReweightingExplorer",
     "RocExplorer",
     "RunBrowser",
-    "ScoredEvents",
-    "SicExplorer",
     "ScoredEvents",
     "SicExplorer",
     "TrainingMonitor",

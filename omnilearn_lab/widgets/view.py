@@ -63,7 +63,7 @@ class FigureView:
         self._sign.value = "drawing ..."
         figure = self.figure()
         self._image.value = figure.to_png(dpi=_DPI)
-        self._image.tooltip = self.summary = figure.alt_text
+        self.summary = figure.alt_text
         self._text.value = f"<p>{html.escape(self.summary)}</p>{self.details()}"
         self._sign.value = ""
 

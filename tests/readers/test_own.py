@@ -239,3 +239,14 @@ def test_a_column_that_is_too_deep_is_refused(tmp_path):
     path = write_own_h5(tmp_path / "mine.h5", truth())
     with pytest.raises(DataFileError, match=r"take one column.*name\[3\]"):
         from_hdf5(path, {"particles": {**STACKED, "pt": "data"}})
+
+
+def test_the_new_root_format_reads_like_the_old(tmp_path):
+    columns = {name: ak.Array([[1.0, 2.0], [3.0]]) for name in ("pt", "eta", "phi")}
+    for kind in ("mktree", "mkrntuple"):
+        with uproot.recreate(tmp_path / f"{kind}.root") as file:
+            getattr(file, kind)("jets", columns)
+    mapping = {"particles": {name: name for name in columns}}
+    old, new = (from_root(tmp_path / f"{kind}.root", mapping) for kind in ("mktree", "mkrntuple"))
+    assert np.array_equal(old.offsets, new.offsets)
+    assert np.array_equal(old.particles["pt"], new.particles["pt"])
