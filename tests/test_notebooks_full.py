@@ -22,6 +22,7 @@ from tests.readers.test_atlas_flavour import write as write_flavour
 from tests.readers.test_atlas_top import write as write_atlas
 from tests.readers.test_cms_mod import write as write_cms
 from tests.readers.test_h1 import write as write_h1
+from tests.tasks.small_clouds import write_zjets
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 TRAINING = {"epochs": 1, "batch_size": 16, "warmup_epochs": 0, "validations_per_epoch": 1}
@@ -130,9 +131,36 @@ def write_jetclass_split(data: Path, name: str, n_jets: int) -> None:
     write_jetclass(folder / "mixed_000.root", truth(n_jets, seed=len(name)), np.arange(n_jets) % 10)
 
 
+def reweight(data: Path, weights: Path) -> dict:
+    """Z + jets of both generators, train and test files."""
+    write_both_generators(data, (0, 15))
+    trainings = {"checkpoint": str(weights / "pet_v1_keras_small.weights.h5")} | SMALL
+    return {"n_train": 40, "n_test": 60, "n_bins": 8, "compare": trainings}
+
+
+def unfold(data: Path, weights: Path) -> dict:
+    """Z + jets of both generators, validation files; deep-inelastic events are simulated in every profile."""
+    write_both_generators(data, (13,))
+    clouds = {"checkpoint": str(weights / "pet_v1_keras_small.weights.h5")} | SMALL | {"seeds": [1]}
+    tables = {"network": "mlp", "hidden": [8], "training": TRAINING}
+    sizes = {"n_iterations": 1, "later_epochs": 1, "later_table_epochs": 1, "n_bootstrap": 2}
+    compare = sizes | {"clouds": clouds, "tables": tables}
+    return {"n_events": 50, "n_bins": 8, "n_dis": 60, "dis": TRAINING, "compare": compare}
+
+
+def write_both_generators(data: Path, numbers: tuple[int, ...]) -> None:
+    folder = data / "omnifold_zjets"
+    folder.mkdir(parents=True)
+    for seed, name in enumerate(("Pythia21", "Herwig")):
+        for number in numbers:
+            path = folder / f"{name}_Zjet_pTZ-200GeV_{number}.npz"
+            write_zjets(path, 60, seed=seed + number, spread=0.1 + 0.05 * seed)
+
+
 FULL = {"03_finetune_top": finetune_top, "04_finetune_quark_gluon": quark_gluon}
 FULL |= {"05_transfer_to_full_simulation": full_simulation, "06_transfer_to_dis": deep_inelastic}
 FULL |= {"01_jets_and_observables": observables, "11_omnilearned": omnilearned, "12_flavour_tagging": flavour}
+FULL |= {"08_reweight": reweight, "09_unfold": unfold}
 PARTLY_SIMULATED = {"01_jets_and_observables"}  # jets at two levels are simulated in every profile
 
 

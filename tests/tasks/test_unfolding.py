@@ -249,11 +249,11 @@ def test_bootstrap_covers_the_truth():
     The simulation has ten times the events of the data, so that the data's fluctuations, which the
     bootstrap repeats, are what matters; six iterations leave no visible bias of the method.
     """
-    simulation = PairedSample(*events(20_000, seed=999))
-    config = replace(LOGISTIC, n_iterations=6, n_bootstrap=15)
+    simulation = PairedSample(*events(5000, seed=999))
+    config = replace(LOGISTIC, n_iterations=6, n_bootstrap=12)
     pulls = []
     for number in range(60):
-        data = events(2000, seed=number, mean=0.2)[1]
+        data = events(500, seed=number, mean=0.2)[1]
         result = OmniFold(config).fit(simulation, data)
         means = [np.average(simulation.truth, weights=w) for w in result.bootstrap]
         unfolded = np.average(simulation.truth, weights=result.particle_weights())
