@@ -333,7 +333,7 @@ class Trainer:
         if not self.is_sharded:
             return copy.deepcopy(module.state_dict())
         weights = whole_tensors(module.state_dict())
-        return {name: v.cpu() for name, v in weights.items()} if self.shard.is_main else {}
+        return {n: v.to("cpu", copy=True) for n, v in weights.items()} if self.shard.is_main else {}
 
     def _save(self) -> None:
         self._check(self.meter.find_bad())
