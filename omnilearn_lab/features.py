@@ -63,6 +63,7 @@ JET_FEATURES: tuple[str, ...] = ("pt", "eta", "mass", "multiplicity")
 
 _SPECIES_FLAGS = (211, 130, 22, 11, 13)
 _LOG_FLOOR = 1e-6
+_FARTHEST = 10.0  # in pseudorapidity, of a generated particle from its jet: no energy overflows
 
 
 @dataclass(frozen=True)
@@ -312,7 +313,8 @@ def jets_from_features(
     -------
     Jets
         Jet pt, eta, phi and mass are those of the sum of the generated particles, unless ``keep_jet``;
-        ``multiplicity`` is counted. pt fractions outside (0, 1] are moved to its ends.
+        ``multiplicity`` is counted. pt fractions outside (0, 1] and distances in pseudorapidity beyond 10
+        are moved to these ends.
 
     Raises
     ------
@@ -337,6 +339,7 @@ def jets_from_features(
     rows = rows * np.array(scale.particle_std[:3]) + np.array(scale.particle_mean[:3])
     fraction = np.clip(1 + _LOG_FLOOR - np.exp(np.minimum(rows[:, 2], 0.0)), _LOG_FLOOR, 1.0)
     pt = fraction * np.repeat(jets.jet["pt"].astype(np.float64), jets.counts)
+    rows[:, 0] = np.clip(rows[:, 0], -_FARTHEST, _FARTHEST)
     eta = rows[:, 0] + np.repeat(jets.jet["eta"], jets.counts)
     about = {"class_names": jets.class_names, "provenance": {"source": "generated"}}
     label = {"label": jets.label} if "label" in jets.jet else {}

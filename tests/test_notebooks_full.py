@@ -16,12 +16,13 @@ import yaml
 from omnilearn_lab.tasks.notebooks import execute_notebook
 from omnilearn_lab.tasks.records import read_results
 
-from tests.readers.samples import gzipped, truth, write_energyflow, write_jetclass, write_top
+from tests.readers.samples import gzipped, truth, write_energyflow, write_jetclass, write_jetnet, write_top
 from tests.readers.test_aspen import write as write_aspen
 from tests.readers.test_atlas_flavour import write as write_flavour
 from tests.readers.test_atlas_top import write as write_atlas
 from tests.readers.test_cms_mod import write as write_cms
 from tests.readers.test_h1 import write as write_h1
+from tests.tasks.search_files import write_aspen_jets, write_cms_qcd, write_lhco_events
 from tests.tasks.small_clouds import write_zjets
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -157,10 +158,30 @@ def write_both_generators(data: Path, numbers: tuple[int, ...]) -> None:
             write_zjets(path, 60, seed=seed + number, spread=0.1 + 0.05 * seed)
 
 
+def generate_jets(data: Path, weights: Path) -> dict:
+    """JetNet with 30 and 150 particles: one HDF5 file for each of five classes."""
+    for name, ending, slots in (("jetnet30", "", 30), ("jetnet150", "150", 150)):
+        (data / name).mkdir(parents=True)
+        for seed, letter in enumerate("gqtwz"):
+            write_jetnet(
+                data / name / f"{letter}{ending}.hdf5", truth(150, seed=seed, massless=True), slots=slots
+            )
+    first_stage = {"kinematics": TRAINING, "kinematics_width": 16, "sampler": {"n_steps": 1}}
+    compare = {"checkpoint": str(weights / "pet_v1_keras_small.weights.h5")} | SMALL
+    scores = {"sampling": {"n_jets": 50, "n_batches": 2}, "coverage": {"n_jets": 4, "n_batches": 2}}
+    generators = {"compare": compare, "generation": first_stage, "scores": scores}
+    sizes = {"n_train": 60, "n_validation": 20, "n_test": 100, "generators": generators}
+    studies = {"n_study": 8, "n_guidance": 12, "published_steps": 4, "guidance": [0.0, 1.0]}
+    student = {"n_steps": 2, "n_substeps": 1, "training": TRAINING}
+    return {"jetnet30": sizes, "jetnet150": sizes, "samplers": [{"n_steps": 2}], "distill": student} | studies
+
+
 FULL = {"03_finetune_top": finetune_top, "04_finetune_quark_gluon": quark_gluon}
 FULL |= {"05_transfer_to_full_simulation": full_simulation, "06_transfer_to_dis": deep_inelastic}
 FULL |= {"01_jets_and_observables": observables, "11_omnilearned": omnilearned, "12_flavour_tagging": flavour}
+FULL |= {"07_generate_jets": generate_jets}
 FULL |= {"08_reweight": reweight, "09_unfold": unfold}
+FULL |= {"10_anomaly_weak_supervision": dijet_anomaly, "13_anomaly_open_data": open_data_anomaly}
 PARTLY_SIMULATED = {"01_jets_and_observables"}  # jets at two levels are simulated in every profile
 
 

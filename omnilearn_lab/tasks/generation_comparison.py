@@ -13,9 +13,15 @@ from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import Gain, Spread, gain, spread
 from omnilearn_lab.tasks.comparison import CompareConfig
-from omnilearn_lab.tasks.generation_metrics import GenerationScores, ScoresConfig, generation_scores
+from omnilearn_lab.tasks.generation_metrics import (
+    GenerationScores,
+    ScoresConfig,
+    generation_scores,
+    metric_label,
+)
 from omnilearn_lab.tasks.jet_generation import JetGeneration, JetGenerationConfig
 from omnilearn_lab.tasks.parallel import run_jobs
+from omnilearn_lab.tasks.records import ComparisonRecord, published_numbers
 from omnilearn_lab.training import History
 
 if TYPE_CHECKING:
@@ -166,7 +172,7 @@ class GeneratorComparison:
         floor = self.floor.to_dict()
         return {
             f"{name}, {variant}": {
-                m: [value / floor[m] for value in self.values(kind, m, variant=variant)]
+                metric_label(m): [value / floor[m] for value in self.values(kind, m, variant=variant)]
                 for m in self.metrics
                 if floor[m] > 0
             }
@@ -178,25 +184,22 @@ class GeneratorComparison:
         """Return the histories of the particles' training by kind, for plotting and widgets."""
         return {n: [r.generator.histories["particles"] for r in self.results(k)] for k, n in _NAMES.items()}
 
-    def record(self, *, published: PublishedTable | None = None) -> dict[str, Any]:
-        """Return what a results file holds about this comparison."""
-        from omnilearn_lab.tasks.records import published_numbers
-
-        kinds = ("scratch", "finetuned")
+    def record(self, published: PublishedTable | None = None) -> ComparisonRecord:
+        """Return what a results file holds about this comparison; metrics end in ``[variant]``."""
         metrics = {
-            f"{m}[{v}]": {k: self.values(k, m, variant=v) for k in kinds}
-            for v in self.config.variants
-            for m in self.metrics
+            f"{metric}[{variant}]": {kind: self.values(kind, metric, variant=variant) for kind in _NAMES}
+            for variant in self.config.variants
+            for metric in self.metrics
         }
-        metrics["best_val_loss"] = {k: self.values(k, "best_val_loss") for k in kinds}
-        return {
-            "metrics": metrics,
-            "smaller_is_better": [name for name in metrics if not name.startswith("coverage")],
-            "seeds": list(self.config.compare.seeds),
-            "n_train": self.n_train,
-            "n_test": self.n_test,
-            "published": published_numbers(published) if published is not None else {},
-        }
+        metrics["best_val_loss"] = {kind: self.values(kind, "best_val_loss") for kind in _NAMES}
+        return ComparisonRecord(
+            seeds=list(self.config.compare.seeds),
+            n_train=self.n_train,
+            n_test=self.n_test,
+            metrics=metrics,
+            smaller_is_better=[name for name in metrics if not name.startswith("coverage")],
+            published={} if published is None else published_numbers(published),
+        )
 
 
 def compare_generators(

@@ -34,6 +34,7 @@ __all__ = [
     "GenerationScores",
     "ScoresConfig",
     "generation_scores",
+    "metric_label",
     "relative_cloud",
     "relative_mass",
     "scores_by_class",
@@ -203,6 +204,17 @@ def beside_published(
         for subset, found in zip(table.subsets, scores.values(), strict=True):
             table = table.join({name: found.results()}, subset=subset)
     return table
+
+
+def metric_label(name: str) -> str:
+    """Return how the papers write a metric, for figures.
+
+    Examples
+    --------
+    >>> metric_label("w1_particles"), metric_label("fpd")
+    ('W1-P', 'FPD')
+    """
+    return {"w1_mass": "W1-M", "w1_particles": "W1-P", "w1_efp": "W1-EFP"}.get(name, name.upper())
 
 
 def relative_cloud(jets: Jets) -> np.ndarray:

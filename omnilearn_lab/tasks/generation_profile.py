@@ -39,8 +39,8 @@ class GenerationProfile:
     source
         "simulated" or "published".
     jetnet30, jetnet150 : GenerationSizes
-    n_study
-        Jets of the studies of samplers, students and guidance.
+    n_study, n_guidance
+        Jets of the study of samplers and students, and of the one of guidance.
     published_steps
         Steps of OmniLearn's sampler in the study; 300 is its own number.
     samplers : tuple of SamplerConfig
@@ -56,6 +56,7 @@ class GenerationProfile:
     jetnet30: GenerationSizes
     jetnet150: GenerationSizes
     n_study: int
+    n_guidance: int
     samplers: tuple[SamplerConfig, ...]
     guidance: tuple[float, ...]
     distill: DistillConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +14,17 @@ from omnilearn_lab.features import jets_from_features
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import SamplerConfig
 from omnilearn_lab.tasks.generation import generated_features
-from omnilearn_lab.tasks.generation_metrics import GenerationScores, ScoresConfig, generation_scores
+from omnilearn_lab.tasks.generation_metrics import (
+    GenerationScores,
+    ScoresConfig,
+    generation_scores,
+    metric_label,
+)
 from omnilearn_lab.tasks.jet_generation import JetGeneration
 from omnilearn_lab.tasks.parallel import run_jobs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["SamplerPoint", "SamplerStudy", "StudyConfig", "sampler_study"]
 
@@ -94,35 +102,49 @@ class SamplerStudy:
     floor: GenerationScores
 
     def curves(self, quantity: str) -> dict[str, tuple[list[int], list[float]]]:
-        """Return (evaluations, values) by method: ``deviation``, ``milliseconds`` or a metric."""
+        """Return (evaluations, values) by method: ``deviation``, ``milliseconds`` or a metric.
+
+        The converged solution, to which deviations are measured, is left out of these.
+        """
         found: dict[str, tuple[list[int], list[float]]] = {}
         for point in sorted(self.points, key=lambda p: p.n_evaluations):
+            if quantity == "deviation" and not point.deviation > 0:
+                continue
             sizes, values = found.setdefault(point.label, ([], []))
             sizes.append(point.n_evaluations)
             values.append(point.value(quantity))
         return found
 
-    def against_guidance(self, metrics: Sequence[str] = ()) -> dict[str, tuple[list[float], list[float]]]:
-        """Return (strengths of guidance, distance over its floor) by metric."""
+    def by_guidance(self) -> dict[str, dict[str, float]]:
+        """Return every distance over its floor, by strength of guidance, for ``metric_bars``."""
         floor = self.floor.to_dict()
         points = sorted(self.points, key=lambda p: p.sampler.guidance)
-        strengths = [p.sampler.guidance for p in points]
-        return {m: (strengths, [p.value(m) / floor[m] for p in points]) for m in metrics or floor}
+        return {
+            f"w = {p.sampler.guidance:g}": {metric_label(m): p.value(m) / floor[m] for m in floor}
+            for p in points
+        }
 
-    def cheapest(self, reference: SamplerPoint, *, tolerance: float = 0.0) -> dict[str, SamplerPoint]:
+    def cheapest(self, reference: SamplerPoint) -> dict[str, SamplerPoint]:
         """Return, by metric, the point with the fewest evaluations that is as good as a reference.
+
+        As good: its distance, and that of every point of the same method with more evaluations, is at most
+        the reference's plus the reference's uncertainty. A single lucky point does not count.
 
         Parameters
         ----------
         reference : SamplerPoint
             Such as the published sampler with its own number of steps.
-        tolerance
-            Allowed relative excess over the reference's distance.
         """
         found = {}
-        for metric, limit in reference.scores.to_dict().items():
-            good = [p for p in self.points if p.scores.to_dict()[metric] <= limit * (1 + tolerance)]
-            found[metric] = min(good, key=lambda p: p.n_evaluations)
+        for metric, (value, uncertainty) in reference.scores.results().items():
+            best = reference
+            for label in {p.label for p in self.points}:
+                line = [p for p in self.points if p.label == label]
+                for point in sorted(line, key=lambda p: -p.n_evaluations):
+                    if point.value(metric) > value + uncertainty:
+                        break
+                    best = min(best, point, key=lambda p: p.n_evaluations)
+            found[metric] = best
         return found
 
     def point(self, method: str, n_evaluations: int) -> SamplerPoint:
@@ -138,6 +160,12 @@ class SamplerStudy:
                 return point
         known = ", ".join(f"{p.label} {p.n_evaluations}" for p in self.points)
         raise ConfigError(f"no point '{method}' with {n_evaluations} evaluations; known: {known}")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return :meth:`rows` as a pandas table."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one mapping of plain numbers per point, for results files and tables."""

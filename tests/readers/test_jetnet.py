@@ -7,19 +7,11 @@ import pytest
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.readers import JetNet
 
-from tests.readers.samples import truth, write_h5
+from tests.readers.samples import truth, write_h5, write_jetnet
 
 
-def write(path, mask_value=1.0, multiplicity=None):
-    true = truth(massless=True)
-    jet = true.jet()
-    owner = np.repeat(np.arange(12), true.counts)
-    columns = [true.eta - jet["eta"][owner], np.angle(np.exp(1j * (true.phi - jet["phi"][owner])))]
-    columns += [true.pt / jet["pt"][owner], np.full(len(owner), mask_value)]
-    counts = true.counts if multiplicity is None else multiplicity
-    features = np.stack([jet["pt"], jet["eta"], jet["mass"], counts], axis=1)
-    particles = true.padded(columns, 30).astype(np.float32)
-    return write_h5(path, particle_features=particles, jet_features=features.astype(np.float32))
+def write(path, **changes):
+    return write_jetnet(path, truth(massless=True), **changes)
 
 
 @pytest.mark.parametrize(
