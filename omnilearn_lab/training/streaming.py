@@ -129,12 +129,16 @@ class StreamingBatches:
             raise TrainingError(
                 f"{len(self.paths)} files hold {smallest} jets per rank; one batch needs {batch_size}"
             )
+        if not all(self._n_batches(self._plan(0, rank)) for rank in range(shard.n_ranks)):
+            raise TrainingError(
+                f"{len(self._blocks)} blocks of {self.config.block_rows} jets leave one of {shard.n_ranks} "
+                "processes without a batch; set block_rows lower, or start fewer processes"
+            )
 
     @property
     def steps_per_epoch(self) -> int:
         """Complete batches per epoch, the same on every rank."""
-        shortest = min(self._n_batches(self._plan(0, rank)) for rank in range(self.config.shard.n_ranks))
-        return max(1, shortest)
+        return min(self._n_batches(self._plan(0, rank)) for rank in range(self.config.shard.n_ranks))
 
     def batch(self, step: int) -> Batch:
         """Return the jets of update ``step`` (from 0)."""

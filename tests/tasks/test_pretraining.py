@@ -1,16 +1,24 @@
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
+import numpy as np
+import psutil
 import pytest
 import torch
+import yaml
+from filelock import FileLock
 from omnilearn_lab.config import to_mapping
-from omnilearn_lab.errors import CheckpointError, ConfigError
+from omnilearn_lab.errors import CheckpointError, ConfigError, TrainingError
+from omnilearn_lab.jets import Jets, write_jets
 from omnilearn_lab.models import load_checkpoint, read_card
-from omnilearn_lab.tasks import PretrainConfig, pretrain
+from omnilearn_lab.tasks import PretrainConfig, launch_pretraining, pretrain
 from omnilearn_lab.tasks import pretraining_data as module
 from omnilearn_lab.tasks.networks import load_classifier
 from omnilearn_lab.tasks.pretraining_card import rounding_loss
-from omnilearn_lab.training import TrainConfig
+from omnilearn_lab.training import History, Shard, TrainConfig
 from tests.conftest import random_jets
 
 CONFIG = PretrainConfig(
@@ -87,3 +95,90 @@ def test_checkpoint_of_another_size_is_refused(without_simulation, tmp_path):
     card_file.write_text(json.dumps(card))
     with pytest.raises(CheckpointError, match="wrong shape"):
         load_checkpoint(path)
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A data folder with files in the ML-ready layout, so that child processes need not simulate."""
+    monkeypatch.setenv("OMNILEARN_LAB_DATA", str(tmp_path / "data"))
+    for split, n in {"train": 64, "val": 20, "test": 40}.items():
+        jets = random_jets(n, seed=n, mean=8, n_classes=10)
+        jets = replace(jets, jet={**jets.jet, "label": np.arange(n) % 10})
+        folder = tmp_path / "data" / "jetclass" / "ml_ready" / split
+        folder.mkdir(parents=True)
+        write_jets(jets, folder / "jets.h5")
+    return tmp_path
+
+
+def trace(directory):
+    return [{k: v for k, v in r.items() if k != "seconds"} for r in History.load(directory).records]
+
+
+def assert_close(ours, theirs):
+    assert len(ours) == len(theirs) > 2
+    for a, b in zip(ours, theirs, strict=True):
+        assert a == pytest.approx(b, rel=1e-4)
+
+
+def test_streaming_is_chosen_where_memory_does_not_suffice(published, monkeypatch):
+    source = replace(CONFIG, source="published").jets()
+    assert isinstance(module.load_pretraining_data(source).train, Jets)
+    monkeypatch.setattr(module, "fits_in_memory", lambda n: False)
+    data = module.load_pretraining_data(source)
+    assert [path.name for path in data.train] == ["jets.h5"]
+    assert len(data.inputs(CONFIG.inputs, 16, seed=1, shard=Shard()).batch(0)) == 16
+    with pytest.raises(TrainingError, match="without a batch"):  # one block cannot be dealt to two
+        data.inputs(CONFIG.inputs, 16, seed=1, shard=Shard(1, 2))
+    with pytest.raises(ConfigError, match="do not fit into memory"):
+        module.load_pretraining_data(replace(source, dataset="top_tagging"))
+
+
+def test_pretraining_from_a_stream(published):
+    config = replace(CONFIG, source="published", streaming="always")
+    path = pretrain(config, published / "run")
+    assert read_card(path)["data"]["jets_seen"] == 64
+
+
+def test_a_second_writer_is_refused(without_simulation, tmp_path):
+    with FileLock(tmp_path / "training.lock"), pytest.raises(TrainingError, match="another process"):
+        pretrain(CONFIG, tmp_path)
+
+
+@pytest.mark.slow
+def test_launched_from_notebook_and_command_line_equal_one_process(published):
+    config = replace(CONFIG, source="published")
+    pretrain(config, published / "one")
+    launched = launch_pretraining(config, published / "two", n_processes=2)
+    assert launched.wait(300) == "finished", launched.tail(40)
+    assert read_card(published / "two" / config.file_name)["data"]["processes"] == 2
+    settings = published / "settings.yaml"
+    settings.write_text(yaml.safe_dump(to_mapping(config)))
+    command = [sys.executable, "-m", "omnilearn_lab.cli", "pretrain", settings, "--processes", "2"]
+    subprocess.run([*map(str, command), "--directory", str(published / "three")], check=True, timeout=300)
+    for name in ("two", "three"):
+        assert_close(trace(published / name), trace(published / "one"))
+
+
+@pytest.mark.slow
+def test_a_launched_run_that_was_killed_goes_on_through_the_command_line(published):
+    training = replace(CONFIG.training, epochs=60, checkpoint_minutes=1e-3, validations_per_epoch=0.2)
+    config = replace(CONFIG, source="published", training=training)
+    whole = launch_pretraining(config, published / "whole", n_processes=1)
+    killed = launch_pretraining(config, published / "killed", n_processes=1)
+    deadline = time.monotonic() + 200
+    while len(trace(published / "killed") if _has_records(published / "killed") else []) < 4:
+        assert time.monotonic() < deadline and killed.is_running, killed.tail(40)
+        time.sleep(0.05)
+    watcher = psutil.Process(killed.pid)
+    for process in [watcher, *watcher.children(recursive=True)]:
+        process.kill()
+    assert killed.wait(60) == "killed"
+    config_file = published / "killed" / "config.yaml"
+    command = [sys.executable, "-m", "omnilearn_lab.cli", "pretrain", str(config_file)]
+    subprocess.run([*command, "--directory", str(published / "killed")], check=True, timeout=300)
+    assert whole.wait(300) == "finished"
+    assert trace(published / "killed") == trace(published / "whole")
+
+
+def _has_records(directory):
+    return (directory / "metrics.jsonl").is_file()
