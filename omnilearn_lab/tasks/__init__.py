@@ -83,6 +83,7 @@ _NAMES = {
     "notebook_profile": "profiles",
     "has_checkpoint": "networks",
     "load_classifier": "networks",
+    "load_trained": "trained",
     "PretrainingProfile": "pretraining_study",
     "noised_particles": "pretraining_study",
     "pretrain_sizes": "pretraining_study",

@@ -1,0 +1,56 @@
+"""The classifier that a finished training left in its run directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import yaml
+from safetensors.torch import load_file
+from torch import nn
+
+from omnilearn_lab.config import from_mapping
+from omnilearn_lab.errors import CheckpointError
+from omnilearn_lab.tasks.networks import ClassifierSettings, make_model
+
+__all__ = ["load_trained"]
+
+
+def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
+    """Return a trained classifier with its best weights, ready to be applied.
+
+    Parameters
+    ----------
+    directory
+        Run directory of :func:`omnilearn_lab.tasks.train_classifier`, or of one training of
+        :func:`omnilearn_lab.tasks.compare`, such as ``runs/finetuned-seed1``.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        When there is no such run, or it was not a classifier's.
+
+    Examples
+    --------
+    >>> load_trained("no/such/run")
+    Traceback (most recent call last):
+    omnilearn_lab.errors.CheckpointError: 'no/such/run' holds no trained classifier: config.yaml is missing; ...
+    """
+    folder = Path(directory)
+    for name in ("config.yaml", "best.safetensors"):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"'{directory}' holds no trained classifier: {name} is missing; name a run directory"
+            )
+    settings = from_mapping(ClassifierSettings, yaml.safe_load((folder / "config.yaml").read_text()))
+    model = make_model(settings)
+    try:
+        model.load_state_dict(load_file(folder / "best.safetensors"))
+    except RuntimeError as error:
+        raise CheckpointError(f"the weights in '{directory}' do not fit its settings: {error}") from error
+    return model.eval()
