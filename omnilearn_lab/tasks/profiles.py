@@ -97,10 +97,13 @@ def _own_changes(notebook: str, profile: str) -> Mapping[str, Any]:
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with some values changed; mappings are merged, everything else is replaced."""
+    """``base`` with some values changed; mappings by name are merged, everything else is replaced."""
     merged = dict(base)
     for key, value in changes.items():
-        inner = merged.get(key)
-        both = isinstance(inner, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(inner, value) if both else value
+        both = _is_named(merged.get(key)) and _is_named(value)
+        merged[key] = _merged(merged[key], value) if both else value
     return merged
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
