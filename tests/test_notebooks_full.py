@@ -176,6 +176,40 @@ def generate_jets(data: Path, weights: Path) -> dict:
     return {"jetnet30": sizes, "jetnet150": sizes, "samplers": [{"n_steps": 2}], "distill": student} | studies
 
 
+def dijet_anomaly(data: Path, weights: Path) -> dict:
+    """The LHC Olympics R&D events as one frame, and the published network's layout with random weights."""
+    (data / "lhco").mkdir(parents=True)
+    write_lhco_events(data / "lhco" / "events_anomalydetection_v2.h5")
+    checkpoint = str(weights / "pet_v1_keras_small.weights.h5")
+    stage = {"epochs": 1, "batch_size": 32, "validations_per_epoch": 1, "warmup_epochs": 0}
+    network = {"n_jet_layers": 1}
+    particles = {"checkpoint": checkpoint, "standardization": "lhco", "particles": stage}
+    return {
+        "max_particles": 12, "n_generated": 24, "injections": [0, 5], "efficiencies": [1.0],
+        "fit": {"function": "dijet3", "n_bins": 9, "limits": [2300.0, 5000.0]},
+        "scan": {"n_data": 20, "n_reference": 20, "injections": [0, 5], "min_background": 2,
+                 "network": network, "compare": {"checkpoint": checkpoint} | SMALL},
+        "generator": {"kinematics": stage, "kinematics_sampler": {"n_steps": 1},
+                      "particles": particles | {"sampler": {"n_steps": 1}}},
+        "weak": {"n_folds": 2, "network": {"init": checkpoint} | network, "training": TRAINING},
+    }  # fmt: skip
+
+
+def open_data_anomaly(data: Path, weights: Path) -> dict:
+    """Collision data without labels, and simulated QCD jets in the folder of the portal's files."""
+    (data / "aspen").mkdir(parents=True)
+    (data / "cms_qcd" / "train").mkdir(parents=True)
+    write_aspen_jets(data / "aspen" / "RunG_batch0.h5", 300, seed=1)
+    write_cms_qcd(data / "cms_qcd" / "train" / "train_0.h5", 210, seed=2)
+    checkpoint = str(weights / "pet_v1_keras_small.weights.h5")
+    return {
+        "n_jets": 420, "kept": [1.0, 0.6], "checkpoint": checkpoint,
+        "fit": {"function": "log_polynomial2", "n_bins": 8, "limits": [100.0, 260.0]},
+        "weak": {"n_folds": 2, "network": {"jets_per_event": 1, "use_pid": True}},
+        "compare": {"checkpoint": checkpoint} | SMALL,
+    }  # fmt: skip
+
+
 FULL = {"03_finetune_top": finetune_top, "04_finetune_quark_gluon": quark_gluon}
 FULL |= {"05_transfer_to_full_simulation": full_simulation, "06_transfer_to_dis": deep_inelastic}
 FULL |= {"01_jets_and_observables": observables, "11_omnilearned": omnilearned, "12_flavour_tagging": flavour}

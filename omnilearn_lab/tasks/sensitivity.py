@@ -16,7 +16,7 @@ from omnilearn_lab.errors import MetricError, MissingDependencyError
 __all__ = ["Sensitivity", "expected_sensitivity"]
 
 _LEVEL = 0.05
-_N_SCAN = 31
+_N_SCAN = 21
 
 
 @dataclass(frozen=True)
