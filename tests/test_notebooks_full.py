@@ -140,13 +140,13 @@ def reweight(data: Path, weights: Path) -> dict:
 
 
 def unfold(data: Path, weights: Path) -> dict:
-    """Z + jets of both generators, validation files; deep-inelastic events are simulated in every profile."""
-    write_both_generators(data, (13,))
+    """Z + jets of both generators; deep-inelastic events are simulated in every profile."""
+    write_both_generators(data, (0, 15))
     clouds = {"checkpoint": str(weights / "pet_v1_keras_small.weights.h5")} | SMALL | {"seeds": [1]}
     tables = {"network": "mlp", "hidden": [8], "training": TRAINING}
     sizes = {"n_iterations": 1, "later_epochs": 1, "later_table_epochs": 1, "n_bootstrap": 2}
     compare = sizes | {"clouds": clouds, "tables": tables}
-    return {"n_events": 50, "n_bins": 8, "n_dis": 60, "dis": TRAINING, "compare": compare}
+    return {"n_events": 50, "n_truth": 50, "n_bins": 8, "n_dis": 60, "dis": TRAINING, "compare": compare}
 
 
 def write_both_generators(data: Path, numbers: tuple[int, ...]) -> None:

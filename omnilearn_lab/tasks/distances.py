@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,8 +53,8 @@ def observable_edges(n_bins: int | None = None) -> dict[str, np.ndarray]:
     return {name: np.linspace(e[0], e[-1], n_bins + 1) for name, e in edges.items()}
 
 
-def observables_of(sample: Jets | np.ndarray) -> dict[str, np.ndarray]:
-    """Return the six observables of jets, or the columns of a table, by name.
+def observables_of(sample: Jets | np.ndarray, names: Sequence[str] = SIX) -> dict[str, np.ndarray]:
+    """Return named observables of jets, or all columns of a table, by name.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def observables_of(sample: Jets | np.ndarray) -> dict[str, np.ndarray]:
     {'column 0': array([1.]), 'column 1': array([2.])}
     """
     if isinstance(sample, Jets):
-        return observables(sample)
+        return observables(sample, list(names))
     return {f"column {i}": column for i, column in enumerate(np.asarray(sample, dtype=float).T)}
 
 
@@ -99,7 +99,7 @@ def distance_changes(
     JetsError
         For edges of an observable that these samples do not have.
     """
-    source, target = (observables_of(sample) for sample in samples)
+    source, target = (observables_of(sample, list(edges or SIX)) for sample in samples)
     bins = edges or (observable_edges() if isinstance(samples[0], Jets) else _edges_of(target))
     unknown = set(bins) - set(source)
     if unknown:

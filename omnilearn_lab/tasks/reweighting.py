@@ -19,7 +19,9 @@ from omnilearn_lab.metrics import (
     calibration_curve,
     effective_sample_size,
 )
-from omnilearn_lab.tasks.distances import DistanceChange, distance_changes
+from omnilearn_lab.observables import SIX
+from omnilearn_lab.tasks.distances import DistanceChange, distance_changes, observables_of
+from omnilearn_lab.tasks.paired_sample import rows_of
 from omnilearn_lab.tasks.ratios import RatioConfig, Sample, check_sample, check_weights
 from omnilearn_lab.tasks.reweighter import Reweighter, weights_of
 from omnilearn_lab.training import History
@@ -161,6 +163,8 @@ def reweight(
     True
     """
     start = time.perf_counter()
+    for sample in evaluate or (source, target):  # an observable that is missing is noticed before training
+        observables_of(rows_of(sample, np.arange(1)), list(edges or SIX))
     reweighter = Reweighter(config).fit(source, target, run_directory=run_directory)
     result = measure(reweighter, *(evaluate or (source, target)), edges=edges)
     return replace(result, seconds=time.perf_counter() - start)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from omnilearn_lab.tasks.unfolding import OmniFoldConfig
 
-__all__ = ["UnfoldedHistogram", "UnfoldingResult", "UnfoldedWeights", "read_weights"]
+__all__ = ["UnfoldedHistogram", "UnfoldedWeights", "UnfoldingResult", "read_weights", "weighted_hist"]
 
 _FORMAT = "omnilearn_lab unfolding 1"
 _ARRAYS = ("prior", "pass_truth", "pass_detector", "push", "pull", "bootstrap")
@@ -71,7 +71,13 @@ class UnfoldedHistogram:
 
 
 def weighted_hist(edges: np.ndarray, values: np.ndarray, variances: np.ndarray) -> hist.Hist:
-    """Return bin contents as a ``hist.Hist`` with weight storage."""
+    """Return bin contents as a ``hist.Hist`` with weight storage.
+
+    Examples
+    --------
+    >>> weighted_hist(np.array([0.0, 1.0, 2.0]), np.array([3.0, 4.0]), np.array([3.0, 4.0])).values()
+    array([3., 4.])
+    """
     import hist
 
     filled = hist.Hist(hist.axis.Variable(edges, name="x"), storage=hist.storage.Weight())

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +92,8 @@ class UnfoldingProfile:
         "simulated" or "published".
     n_events
         Of the simulation, and of the data.
+    n_truth
+        Further events of the data's generator, whose particle level is what results are compared with.
     min_pt
         Jets need more than this at either level [GeV].
     n_bins
@@ -107,6 +107,7 @@ class UnfoldingProfile:
 
     source: str
     n_events: int
+    n_truth: int
     min_pt: float
     n_bins: int | None = None
     compare: CompareUnfoldings = field(default_factory=CompareUnfoldings)
@@ -137,7 +138,7 @@ class UnfoldingComparison:
     edges : mapping of observable to array
         Bins of the discriminators and of IBU.
     truth, prior : mapping of observable to array
-        Of the data's hidden events and of the simulated ones that pass the particle-level selection.
+        Of the events to compare with and of the simulated ones that pass the particle-level selection.
     ibu : mapping of observable to IBUResult
     unfold : mapping of method to result, or to one per observable
         "MultiFold" and both OmniFolds: one :class:`UnfoldingResult` with a member per seed. "UniFold": a
@@ -286,23 +287,25 @@ def compare_unfoldings(
     data: PairedSample,
     config: CompareUnfoldings,
     *,
+    truth: PairedSample | None = None,
     edges: Mapping[str, np.ndarray] | None = None,
     workers: int | None = None,
-    directory: str | os.PathLike[str] | None = None,
 ) -> UnfoldingComparison:
-    """Unfold the detector level of ``data`` with every method; its particle level only serves to compare.
+    """Unfold the detector level of ``data`` with every method; its particle level is never shown to them.
 
     Parameters
     ----------
     simulation, data : PairedSample
         Of jets.
     config : CompareUnfoldings
+    truth : PairedSample, optional
+        Independent events of the data's generator, whose particle level is the truth to compare with. By
+        default that of the data themselves, which share their fluctuations with what is unfolded: with
+        few events, that favours methods that follow them.
     edges
         Bins; the published ones by default.
     workers
         Processes; all usable cores by default.
-    directory
-        Keep every training there; an interrupted comparison goes on where it was.
 
     Returns
     -------
@@ -315,7 +318,7 @@ def compare_unfoldings(
         simulation, truth=table_of(simulation.truth, names), detector=table_of(simulation.detector, names)
     )
     seen_table = table_of(seen, names)
-    jobs = _jobs((simulation, seen), (tables, seen_table), names, config, directory)
+    jobs = _jobs((simulation, seen), (tables, seen_table), names, config)
     runs = run_jobs(_unfold, jobs, workers=workers, title="unfoldings")
     joined = {
         key: UnfoldingResult.join([runs[(*key, seed)] for seed in config.clouds.seeds])
@@ -332,7 +335,7 @@ def compare_unfoldings(
         )
         for i, name in enumerate(names)
     }
-    levels = (observables(s.truth[s.pass_truth], names) for s in (data, simulation))
+    levels = (observables(s.truth[s.pass_truth], names) for s in (truth or data, simulation))
     return UnfoldingComparison(config, edges, *levels, ibu, unfold)
 
 
@@ -341,7 +344,6 @@ def _jobs(
     tables: tuple[PairedSample, np.ndarray],
     names: Sequence[str],
     config: CompareUnfoldings,
-    directory: str | os.PathLike[str] | None,
 ) -> dict[tuple[str, str, int], tuple[Any, ...]]:
     """Every training, the longest first: (method, observable, seed) to arguments."""
     jobs: dict[tuple[str, str, int], tuple[Any, ...]] = {}
@@ -353,22 +355,12 @@ def _jobs(
         jobs["MultiFold", "", seed] = (*tables, config.table(seed, 0 if number else config.n_bootstrap))
         for i, name in enumerate(names):
             jobs["UniFold", name, seed] = (_column(tables[0], i), tables[1][:, i], config.table(seed))
-    return {key: (*job, _folder(directory, key)) for key, job in jobs.items()}
+    return jobs
 
 
 def _column(tables: PairedSample, i: int) -> PairedSample:
     return replace(tables, truth=tables.truth[:, i], detector=tables.detector[:, i])
 
 
-def _unfold(
-    simulation: PairedSample, data: Sample, config: OmniFoldConfig, folder: str | None
-) -> UnfoldingResult:
-    return OmniFold(config, run_directory=folder).fit(simulation, data)
-
-
-def _folder(directory: str | os.PathLike[str] | None, key: tuple[str, str, int]) -> str | None:
-    if directory is None:
-        return None
-    method, observable, seed = key
-    name = "-".join(part.replace(", ", "-") for part in (method, observable, f"seed{seed}") if part)
-    return str(Path(directory) / name)
+def _unfold(simulation: PairedSample, data: Sample, config: OmniFoldConfig) -> UnfoldingResult:
+    return OmniFold(config).fit(simulation, data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, JetsError
+from omnilearn_lab.jets import Jets
 from omnilearn_lab.tasks.distances import distance_changes, observable_edges
 from omnilearn_lab.tasks.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighter import Reweighter
@@ -103,6 +104,15 @@ def test_jets_bring_their_weights():
     assert (result.weights[100:] == 0).all()
     assert result.weights.sum() == pytest.approx(300, rel=1e-5)
     assert set(result.distances) == set(observable_edges())
+
+
+def test_a_missing_radius_is_noticed_before_training():
+    source = clouds(20, 2.0)
+    bare = Jets(source.particles, source.offsets, source.jet)
+    with pytest.raises(ConfigError, match="radius"):
+        reweight(bare, bare, RatioConfig(training=FAST))
+    result = reweight(bare, bare, RatioConfig(training=FAST), edges={"mass": np.array([0.0, 20.0, 40.0])})
+    assert list(result.distances) == ["mass"]
 
 
 def test_undefined_observables_count_as_outside():

@@ -105,7 +105,8 @@ def unfolded():
     tables = RatioConfig(network="mlp", hidden=(8,), training=FAST)
     config = CompareUnfoldings(1, replace(CONFIG, seeds=(1,)), 0.5, tables, 0.5, n_bootstrap=2)
     simulation, data = (with_acceptance(p, 60.0) for p in pairs)
-    return compare_unfoldings(simulation, data, config, edges=observable_edges(5), workers=1)
+    other = with_acceptance(PairedJets(clouds(50, 2.5, seed=5), clouds(50, 2.5, seed=5)), 60.0)
+    return compare_unfoldings(simulation, data, config, truth=other, edges=observable_edges(5), workers=1)
 
 
 def test_every_method_has_a_distance(unfolded):
@@ -114,6 +115,7 @@ def test_every_method_has_a_distance(unfolded):
     assert list(table.index) == list(observable_edges())
     for method in METHODS:
         assert all(np.isfinite(unfolded.spread(method, name).mean) for name in unfolded.edges)
+    assert len(unfolded.truth["mass"]) <= 50  # the other events, not those that were unfolded
     assert unfolded.no_worse("IBU") == list(unfolded.edges)
     assert unfolded.by_iteration(["mass"]).shape == (4, 1)
 
