@@ -147,8 +147,8 @@ class DijetSearch:
         lower one; labels are for the final measurement only.
     hunts : dict of background efficiency to BumpHunt or None
         None where too few events are left beside the window.
-    curve : RocCurve
-        Signal against background in the signal region.
+    curve : RocCurve or None
+        Signal against background in the signal region; None without a signal there.
     """
 
     n_injected: int
@@ -158,6 +158,11 @@ class DijetSearch:
     labels: np.ndarray
     hunts: dict[float, BumpHunt | None]
     curve: RocCurve | None
+
+    @property
+    def significances(self) -> dict[str, float | None]:
+        """Local significance by background efficiency; None without a fit."""
+        return {f"{s:g}": None if hunt is None else hunt.significance for s, hunt in self.hunts.items()}
 
 
 def search_dijets(
