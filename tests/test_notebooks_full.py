@@ -163,9 +163,8 @@ def generate_jets(data: Path, weights: Path) -> dict:
     for name, ending, slots in (("jetnet30", "", 30), ("jetnet150", "150", 150)):
         (data / name).mkdir(parents=True)
         for seed, letter in enumerate("gqtwz"):
-            write_jetnet(
-                data / name / f"{letter}{ending}.hdf5", truth(150, seed=seed, massless=True), slots=slots
-            )
+            path, true = data / name / f"{letter}{ending}.hdf5", truth(150, seed=seed, massless=True)
+            write_jetnet(path, true, slots=slots, pt_scale=1000 / true.jet()["pt"])
     first_stage = {"kinematics": TRAINING, "kinematics_width": 16, "sampler": {"n_steps": 1}}
     compare = {"checkpoint": str(weights / "pet_v1_keras_small.weights.h5")} | SMALL
     scores = {"sampling": {"n_jets": 50, "n_batches": 2}, "coverage": {"n_jets": 4, "n_batches": 2}}

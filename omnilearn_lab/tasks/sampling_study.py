@@ -44,7 +44,7 @@ class StudyConfig:
 
     scores: ScoresConfig = field(default_factory=ScoresConfig)
     floor: Jets | None = None
-    converged: SamplerConfig | None = SamplerConfig(32, "ralston3")
+    converged: SamplerConfig | None = SamplerConfig(64, "ralston3")
 
 
 @dataclass(frozen=True)

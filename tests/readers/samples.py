@@ -185,13 +185,13 @@ def write_h5(path, **datasets):
     return path
 
 
-def write_jetnet(path, true, *, slots=30, mask_value=1.0, multiplicity=None):
+def write_jetnet(path, true, *, slots=30, mask_value=1.0, multiplicity=None, pt_scale=1.0):
     """HDF5 of relative (eta, phi, pt, mask) and jet (pt, eta, mass, multiplicity); the name is the class."""
     jet = true.jet()
     owner = np.repeat(np.arange(len(true.counts)), true.counts)
     columns = [true.eta - jet["eta"][owner], np.angle(np.exp(1j * (true.phi - jet["phi"][owner])))]
     columns += [true.pt / jet["pt"][owner], np.full(len(owner), mask_value)]
     counts = true.counts if multiplicity is None else multiplicity
-    features = np.stack([jet["pt"], jet["eta"], jet["mass"], counts], axis=1)
+    features = np.stack([pt_scale * jet["pt"], jet["eta"], pt_scale * jet["mass"], counts], axis=1)
     particles = true.padded(columns, slots).astype(np.float32)
     return write_h5(path, particle_features=particles, jet_features=features.astype(np.float32))
