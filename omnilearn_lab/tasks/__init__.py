@@ -6,6 +6,8 @@ import importlib
 from typing import Any
 
 _NAMES = {
+    "gain_table": "differences",
+    "seed_table": "differences",
     "ClassStudySettings": "class_study",
     "OmniLearnedProfile": "class_study",
     "choose_classes": "class_study",
@@ -27,7 +29,7 @@ _NAMES = {
     "make_tagger": "flavour",
     "train_tagger": "flavour",
     "flavour_discriminant": "flavour_metrics",
-    "rejection_row": "flavour_metrics",
+    "rejection_table": "flavour_metrics",
     "tagger_rejections": "flavour_metrics",
     "tagger_scores": "flavour_metrics",
     "NamedNetwork": "tagging",

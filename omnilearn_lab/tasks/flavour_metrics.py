@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.metrics import Rejection, background_rejection
 from omnilearn_lab.tasks.flavour_inputs import CLASSES
 
-__all__ = ["FRACTIONS", "flavour_discriminant", "rejection_row", "tagger_rejections", "tagger_scores"]
+__all__ = ["FRACTIONS", "flavour_discriminant", "rejection_table", "tagger_rejections", "tagger_scores"]
 
 FRACTIONS = {"b": {"c": 0.2, "tau": 0.01}, "c": {"b": 0.2, "tau": 0.01}}
 """Fractions of the other flavours in the discriminants; the rest is light."""
@@ -87,6 +86,27 @@ def tagger_rejections(
     return found
 
 
-def rejection_row(rejections: Mapping[str, Sequence[Rejection]], prefix: str) -> dict[str, Any]:
-    """Return metric names and one value per seed, for tables and results files."""
-    return {f"{prefix} {name}": [r.value for r in values] for name, values in rejections.items()}
+def rejection_table(
+    probabilities: Mapping[str, Sequence[np.ndarray]], label: np.ndarray, points: Mapping[str, float]
+) -> dict[str, dict[str, list[float]]]:
+    """Return the rejections of all taggers at one efficiency for each target, one value per seed.
+
+    Parameters
+    ----------
+    probabilities : mapping of tagger to arrays, shape (N, 4), one per seed
+    label : array, shape (N,)
+    points : mapping of target to efficiency
+
+    Returns
+    -------
+    dict of tagger to {metric: values}
+        Metrics are called "b at 70 %: against light".
+    """
+    return {
+        name: {
+            f"{target} at {100 * efficiency:.0f} %: against {other}": [r.value for r in values]
+            for target, efficiency in points.items()
+            for other, values in tagger_rejections(runs, label, target, efficiency).items()
+        }
+        for name, runs in probabilities.items()
+    }

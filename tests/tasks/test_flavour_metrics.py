@@ -3,7 +3,7 @@ import pytest
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.tasks.flavour_metrics import (
     flavour_discriminant,
-    rejection_row,
+    rejection_table,
     tagger_rejections,
     tagger_scores,
 )
@@ -48,7 +48,15 @@ def test_rejection_at_an_efficiency_is_counted():
     cut = np.quantile(score[is_target == 1], 0.3)
     passed = (score[is_target == 0] > cut).mean()
     assert rejections["b"][0].value == pytest.approx(1 / passed, rel=0.1)
-    assert list(rejection_row(rejections, "c at 70 %")) == ["c at 70 % light", "c at 70 % b", "c at 70 % tau"]
+
+
+def test_table_holds_every_target_and_seed():
+    table = rejection_table({"ours": [guesses(1), guesses(2)]}, LABEL, {"b": 0.7, "c": 0.3})
+    names = [f"b at 70 %: against {n}" for n in ("light", "c", "tau")]
+    names += [f"c at 30 %: against {n}" for n in ("light", "b", "tau")]
+    assert list(table["ours"]) == names
+    expected = tagger_rejections([guesses(1), guesses(2)], LABEL, "c", 0.3)["b"]
+    assert table["ours"]["c at 30 %: against b"] == [r.value for r in expected]
 
 
 def test_absent_flavour_is_left_out():

@@ -5,7 +5,7 @@ import pytest
 from omnilearn_lab.catalog import catalog
 from omnilearn_lab.tasks.machine import Machine
 from omnilearn_lab.tasks.notebooks import find_notebooks
-from omnilearn_lab.tasks.overview import NotebookEntry, measured_seconds, notebook_map
+from omnilearn_lab.tasks.overview import NotebookEntry, NotebookMap, measured_seconds, notebook_map
 from omnilearn_lab.tasks.results import Results
 
 LAPTOP = Machine("a laptop", 2, 8.0)
@@ -46,10 +46,11 @@ def test_download_is_the_catalogues():
 
 
 def test_without_a_gpu_it_says_what_to_do_instead():
-    here = row(PLAN, "03_finetune_top")["here"]
-    assert here.startswith("no GPU: about 5") and "use quick" in here  # 10 GPU-hours on two cores: 5.4 days
-    with_gpu = notebook_map(replace(LAPTOP, gpu="a GPU", gpu_memory=80.0))
-    assert "no GPU" not in row(with_gpu, "03_finetune_top")["here"]
+    item = NotebookEntry("", {"smoke": 1, "quick": 4}, gpu_hours=10, otherwise="a smaller network")
+    here = row(NotebookMap({"a": item}, LAPTOP), "a")["here"]
+    assert here == "no GPU: about 5.4 days; use quick: a smaller network"  # 10 x 26 core-hours on two cores
+    gpu = replace(LAPTOP, gpu="a GPU", gpu_memory=80.0)
+    assert "no GPU" not in row(NotebookMap({"a": item}, gpu), "a")["here"]
 
 
 def test_measured_time_replaces_the_bound(tmp_path):
