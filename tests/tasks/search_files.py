@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from omnilearn_lab.jets import index_from_pid
 from tests.readers.samples import write_h5
 
 _SLOTS = 700
@@ -49,6 +50,8 @@ def write_aspen_jets(path, n_jets, seed):
 def write_cms_qcd(path, n_jets, seed):
     """OmniLearned's layout with the label of simulated QCD; the mass follows from the particles."""
     deta, dphi, pt, _ = two_prongs(n_jets, seed)
-    data = np.zeros((n_jets, 150, 4), dtype=np.float32)
-    data[:, :10] = np.stack([deta, dphi, np.log(pt), np.log(pt * np.cosh(deta))], axis=2)
+    data = np.zeros((n_jets, 150, 9), dtype=np.float32)
+    columns = [deta, dphi, np.log(pt), np.log(pt * np.cosh(deta))]
+    columns.append(np.broadcast_to(index_from_pid(np.array([211])), pt.shape))
+    data[:, :10, :5] = np.stack(columns, axis=2)
     write_h5(path, data=data, pid=np.full(n_jets, 201.0, dtype=np.float32))
