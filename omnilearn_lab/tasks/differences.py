@@ -45,7 +45,7 @@ def gain_table(values: Values, pairs: Mapping[str, tuple[str, str]]) -> pd.DataF
     -------
     DataFrame
         One row per pair and metric: difference, its standard deviation over seeds, and whether the
-        difference exceeds it.
+        difference, of either sign, exceeds it.
 
     Raises
     ------
@@ -67,7 +67,8 @@ def gain_table(values: Values, pairs: Mapping[str, tuple[str, str]]) -> pd.DataF
                 raise ConfigError(f"no values of '{name}'; {nearest(name, values)}")
         for metric, old in values[reference].items():
             found = gain(values[new][metric], old, paired=True)
-            rows[what, metric] = (found.difference, found.std, bool(found.exceeds_spread))
+            beyond = bool(abs(found.difference) > found.std)
+            rows[what, metric] = (found.difference, found.std, beyond)
     return pd.DataFrame.from_dict(
         {key: dict(zip(("difference", "spread", "beyond"), row, strict=True)) for key, row in rows.items()},
         orient="index",

@@ -15,6 +15,8 @@ def test_gain_is_paired_by_seed():
     assert auc["beyond"]
     assert accuracy["difference"] == pytest.approx(0, abs=1e-9) and accuracy["spread"] == pytest.approx(0.1)
     assert not accuracy["beyond"]
+    loss = gain_table(VALUES, {"without over complete": ("without", "complete")}).iloc[0]
+    assert loss["difference"] == pytest.approx(-0.1) and loss["beyond"]
 
 
 def test_mean_and_spread_in_words():
