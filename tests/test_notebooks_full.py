@@ -184,7 +184,7 @@ def dijet_anomaly(data: Path, weights: Path) -> dict:
     network = {"n_jet_layers": 1}
     particles = {"checkpoint": checkpoint, "standardization": "lhco", "particles": stage}
     return {
-        "max_particles": 12, "n_generated": 24, "injections": [0, 5], "efficiencies": [1.0],
+        "max_particles": 12, "n_generated": 24, "injections": [0, 5], "kept": [1.0],
         "fit": {"function": "dijet3", "n_bins": 9, "limits": [2300.0, 5000.0]},
         "scan": {"n_data": 20, "n_reference": 20, "injections": [0, 5], "min_background": 2,
                  "network": network, "compare": {"checkpoint": checkpoint} | SMALL},

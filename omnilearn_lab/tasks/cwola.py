@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from omnilearn_lab.config import from_mapping, to_mapping
 from omnilearn_lab.errors import ConfigError, DataFileError, JetsError, MetricError
@@ -118,6 +119,20 @@ class WeakSupervisionResult:
                 place = np.searchsorted(self.background_scores[mine][order], scores[folds == fold])
                 out[folds == fold] = below[place] / below[-1]
         return data, others
+
+    def ranks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return, for data and test events, the share of both that its network scores no higher, in (0, 1].
+
+        Cutting here keeps a known share of all events, whether or not the background describes the data.
+        Events are judged as in :meth:`quantiles`.
+        """
+        turn = np.arange(self.test_scores.shape[1]) % self.config.n_folds
+        scores = np.concatenate([self.data_scores, self.test_scores[turn, np.arange(len(turn))]])
+        folds = np.concatenate([self.data_folds, turn])
+        found = np.zeros(len(scores))
+        for fold in range(self.config.n_folds):
+            found[folds == fold] = rankdata(scores[folds == fold]) / np.sum(folds == fold)
+        return found[: len(self.data_scores)], found[len(self.data_scores) :]
 
     def select(self, background_efficiency: float) -> tuple[np.ndarray, np.ndarray]:
         """Return which data and which test events pass at a background efficiency, two bool arrays.

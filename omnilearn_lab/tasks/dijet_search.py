@@ -53,8 +53,8 @@ class LhcoProfile:
         Of the search against generated events.
     injections : tuple of int
         Signal events of the search, of any mass.
-    efficiencies : tuple of float
-        Of the background, to cut at.
+    kept : tuple of float
+        Shares of the events, those with the highest scores, to hunt in.
     fit : MassFit
     """
 
@@ -67,7 +67,7 @@ class LhcoProfile:
     generator: SidebandGeneratorConfig = field(default_factory=SidebandGeneratorConfig)
     weak: WeakSupervisionConfig = field(default_factory=WeakSupervisionConfig)
     injections: tuple[int, ...] = (0, 100)
-    efficiencies: tuple[float, ...] = (1.0, 0.1)
+    kept: tuple[float, ...] = (1.0, 0.1)
     fit: MassFit = MassFit()
 
 
@@ -143,9 +143,9 @@ class DijetSearch:
     n_injected
     result : WeakSupervisionResult
     masses, scores, labels : array, shape (N,)
-        Of all events: in the signal region and beside it. The score is the share of the reference with a
-        lower one; labels are for the final measurement only.
-    hunts : dict of background efficiency to BumpHunt or None
+        Of all events: in the signal region and beside it. The score is the share of events with a lower
+        one; labels are for the final measurement only.
+    hunts : dict of kept share to BumpHunt or None
         None where too few events are left beside the window.
     curve : RocCurve or None
         Signal against background in the signal region; None without a signal there.
@@ -161,7 +161,7 @@ class DijetSearch:
 
     @property
     def significances(self) -> dict[str, float | None]:
-        """Local significance by background efficiency; None without a fit."""
+        """Local significance by the share of events that is kept; None without a fit."""
         return {f"{s:g}": None if hunt is None else hunt.significance for s, hunt in self.hunts.items()}
 
 
@@ -213,9 +213,9 @@ def search_dijets(
         workers=workers,
     )
     scores = np.zeros(len(mass))
-    scores[inside], scores[~inside] = result.quantiles()
+    scores[inside], scores[~inside] = result.ranks()
     labels = event_column(data, "label")
-    hunts = {share: _hunt(mass[scores >= 1 - share], region, profile.fit) for share in profile.efficiencies}
+    hunts = {share: _hunt(mass[scores > 1 - share], region, profile.fit) for share in profile.kept}
     true = labels[inside]
     curve = roc(result.data_scores, true) if 0 < true.sum() < len(true) else None
     return DijetSearch(n_injected, result, mass, scores, labels, hunts, curve)

@@ -171,12 +171,12 @@ class OpenDataComparison:
     results: Mapping[str, tuple[WeakSupervisionResult, ...]]
 
     def scores(self, kind: str) -> list[np.ndarray]:
-        """Return, per seed, one score per data jet: the share of the reference with a lower one."""
+        """Return, per seed, one score per data jet: the share of data jets with a lower one."""
         inside = in_region(self.samples.data, self.profile)
         found = []
         for result in self.results[kind]:
             scores = np.zeros(len(inside))
-            scores[inside], scores[~inside] = result.quantiles()
+            scores[inside], scores[~inside] = result.ranks()
             found.append(scores)
         return found
 

@@ -75,6 +75,8 @@ def test_quantiles_by_hand():
     data, test = result.quantiles()
     assert data.tolist() == [0.25, 1.0]  # one of weight 1 below 0.15; both below 0.9
     assert test.tolist() == [1.0, 0.5]  # judged by folds 0 and 1 in turn
+    data, test = result.ranks()
+    assert data.tolist() == [0.5, 1.0] and test.tolist() == [1.0, 0.5]
 
 
 def test_result_is_saved_and_read(found, tmp_path):
