@@ -106,7 +106,8 @@ def full_simulation(data: Path, weights: Path) -> dict:
                 column = file["jets_i"].attrs["cols"].tolist().index(b"hard_pid")
                 file["jets_i"][-1, column] = (1, 21)[i % 2]  # the last jet alone goes to the test split
     for name in ("train_nominal_000", "train_nominal_001", "train_nominal_836", "test_nominal_000"):
-        gzipped(write_atlas(data / "atlas_top" / f"{name}.h5", "training_weights"))
+        path, pt = data / "atlas_top" / f"{name}.h5", np.linspace(4e5, 3e6, 12)  # MeV, as hard as ATLAS's
+        gzipped(write_atlas(path, "training_weights", fjet_pt=pt))
     checkpoint = {"checkpoint": str(weights / "pet_v1_keras_small.weights.h5")}
     return {
         "cms": {"compare": checkpoint | SMALL},
