@@ -15,7 +15,6 @@ from omnilearn_lab.plotting.histograms import FilledHistogram, HistogramAxis, fi
 from omnilearn_lab.plotting.jets import jet_display, jet_image_average
 from omnilearn_lab.plotting.scores import calibration, confusion_matrix, score_histograms
 from omnilearn_lab.plotting.searches import mass_spectrum, sic_against_injection
-from omnilearn_lab.plotting.searches import mass_spectrum, sic_against_injection
 from omnilearn_lab.plotting.style import (
     PALETTE,
     PARTICLE_LEVEL,
@@ -66,7 +65,6 @@ __all__ = [
     "jet_image_average",
     "loss_curves",
     "mass_spectrum",
-    "mass_spectrum",
     "measured",
     "metric_bars",
     "observable_axes",
@@ -80,7 +78,6 @@ __all__ = [
     "save_figure",
     "scaling_curve",
     "score_histograms",
-    "sic_against_injection",
     "sic_against_injection",
     "sic_curves",
     "source_label",

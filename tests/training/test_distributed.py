@@ -55,7 +55,8 @@ def test_two_processes_equal_one_with_the_whole_batch(traces, name):
     assert len(expected) == len(traces[0][name]) == 5
     for ours, theirs in zip(traces[0][name], expected, strict=True):
         assert ours.keys() == theirs.keys()
-        for key in ours.keys() - {"n_parts"}:
+        assert ours["kind"] == theirs["kind"]
+        for key in ours.keys() - {"kind", "n_parts"}:
             assert ours[key] == pytest.approx(theirs[key], rel=TOLERANCE), (key, theirs["step"])
 
 
