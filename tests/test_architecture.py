@@ -78,7 +78,7 @@ def test_sizes(path):
             assert code_lines(node, source) <= MAX_FUNCTION, f"{path.name}: {node.name} is too long"
             arguments = node.args.args + node.args.kwonlyargs
             count = len([a for a in arguments if a.arg not in ("self", "cls")])
-            is_command = any("command" in ast.unparse(d) for d in node.decorator_list)
+            is_command = any(a.annotation and "typer." in ast.unparse(a.annotation) for a in arguments)
             assert count <= MAX_PARAMETERS or is_command, f"{path.name}: {node.name} takes {count} parameters"
 
 

@@ -39,9 +39,10 @@ def free_port() -> int:
 def running(
     command: list[str], url: str, *, log: Path, env: dict[str, str], seconds: float = 90
 ) -> Iterator[None]:
-    """Run a server until the block ends; enter the block when its address answers."""
+    """Run a server in the folder of its log until the block ends; enter when its address answers."""
     with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | env)
+        options = {"stdout": out, "stderr": subprocess.STDOUT, "env": os.environ | env, "cwd": log.parent}
+        process = subprocess.Popen(command, **options)
         try:
             _wait(url, process, log, time.monotonic() + seconds)
             yield

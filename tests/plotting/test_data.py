@@ -14,6 +14,7 @@ FIGURES = {
     "jet_display",
     "jet_image_average",
     "loss_curves",
+    "mass_spectrum",
     "metric_bars",
     "observable_distributions",
     "observable_grid",
@@ -23,8 +24,10 @@ FIGURES = {
     "roc_curves",
     "scaling_curve",
     "score_histograms",
+    "sic_against_injection",
     "sic_curves",
     "unfolding_comparison",
+    "working_point_figure",
 }
 
 

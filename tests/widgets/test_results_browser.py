@@ -28,7 +28,7 @@ def test_numbers_and_figures_of_the_chosen_notebook(folder):
     browser.choice.value = ("06_transfer_to_dis", "smoke")
     assert "worse" in browser.text.value
     assert [text for text, _ in browser.pictures.options] == ["loss curves", "roc"]
-    assert browser.image.value.startswith(b"\x89PNG")
+    assert bytes(browser.image.value).startswith(b"\x89PNG")
 
 
 def test_new_results_are_found(folder):
