@@ -1,7 +1,7 @@
 """The errors this package raises on purpose.
 
 Every message says what was asked, what was found, what is accepted and what to do.
-All classes derive from :class:`OmniLearnLabError`, so one ``except`` catches them all.
+All classes derive from `OmniLearnLabError`, so one ``except`` catches them all.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def pet_batch(jets: Jets, *, standardization: str = "jetclass", use_pid: bool = 
     ----------
     jets : Jets
     standardization
-        A key of :data:`STANDARDIZATIONS`. The pretrained networks saw ``jetclass``.
+        A key of `STANDARDIZATIONS`. The pretrained networks saw ``jetclass``.
     use_pid
         False hides the particle species.
 
@@ -304,7 +304,7 @@ def jets_from_features(
     jets : Jets
         Gives offsets, jet axes and jet pt, labels and class names; its particles are replaced.
     standardization
-        A key of :data:`STANDARDIZATIONS`.
+        A key of `STANDARDIZATIONS`.
     keep_jet
         Keep pt, eta, phi and mass of ``jets`` and measure the particles from their axes, as JetNet's files
         and metrics do.

@@ -12,7 +12,7 @@ _BLOCK = 1 << 20
 
 
 class _Adler32:
-    """Adler-32 with the interface of :mod:`hashlib`."""
+    """Adler-32 with the interface of `hashlib`."""
 
     def __init__(self) -> None:
         self._value = 1

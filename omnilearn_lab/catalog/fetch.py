@@ -32,12 +32,12 @@ _GB = 1e9
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """How :func:`fetch` works.
+    """How `fetch` works.
 
     Attributes
     ----------
     data_dir
-        Data folder; see :func:`omnilearn_lab.catalog.open_store`.
+        Data folder; see `omnilearn_lab.catalog.open_store`.
     catalog_file
         A catalogue file of the user's own.
     variant
@@ -110,7 +110,7 @@ def fetch(
 
 
 def fetch_files(name: str, wanted: Sequence[DataFile], store: Store, options: FetchOptions) -> list[Path]:
-    """Download the given files into ``<store>/<name>/``; see :func:`fetch`."""
+    """Download the given files into ``<store>/<name>/``; see `fetch`."""
     folder = store.target(name)
     folder.mkdir(parents=True, exist_ok=True)
     missing = [file for file in wanted if not check_file(name, file, store).is_here]

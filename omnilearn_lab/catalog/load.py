@@ -24,12 +24,12 @@ Source = Literal["auto", "simulated", "published"]
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How :func:`load` goes about its work; the defaults suit a laptop.
+    """How `load` goes about its work; the defaults suit a laptop.
 
     Attributes
     ----------
     data_dir
-        Data folder; see :func:`omnilearn_lab.catalog.open_store`.
+        Data folder; see `omnilearn_lab.catalog.open_store`.
     catalog_file
         A catalogue file of the user's own.
     variant
@@ -41,7 +41,7 @@ class LoadOptions:
     profile
         How the stand-in is simulated: ``quick`` or ``production``.
     simulation
-        Further arguments of :func:`omnilearn_lab.simulation.simulate`, such as ``workers``.
+        Further arguments of `omnilearn_lab.simulation.simulate`, such as ``workers``.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def load(
     Parameters
     ----------
     name
-        A dataset, see :func:`omnilearn_lab.catalog.catalog`.
+        A dataset, see `omnilearn_lab.catalog.catalog`.
     split
         ``train``, ``val`` or ``test``. Simulated splits have different seeds; published ones are
         the publisher's, or disjoint fractions of the files where there are none.

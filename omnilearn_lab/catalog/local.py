@@ -23,7 +23,7 @@ _RECORD = "received.json"
 
 @dataclass(frozen=True)
 class FileStatus:
-    """What :func:`verify` found about one file.
+    """What `verify` found about one file.
 
     Attributes
     ----------

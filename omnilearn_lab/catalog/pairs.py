@@ -33,7 +33,7 @@ def load_pairs(
     seed: int = 1,
     options: LoadOptions | None = None,
 ) -> PairedJets:
-    """Load jets at particle level and at detector level; parameters as in :func:`load`.
+    """Load jets at particle level and at detector level; parameters as in `load`.
 
     Returns
     -------

@@ -89,7 +89,7 @@ def load_simulated(wanted: SimulatedSet, store: Store, arguments: Mapping[str, A
     store
         Where sets are kept.
     arguments
-        Further arguments of :func:`omnilearn_lab.simulation.simulate`.
+        Further arguments of `omnilearn_lab.simulation.simulate`.
 
     Returns
     -------

@@ -63,7 +63,7 @@ def survey(
         Jets of each.
     seed
     options
-        As for :func:`load`; use an empty data folder, else cached jets are timed.
+        As for `load`; use an empty data folder, else cached jets are timed.
 
     Returns
     -------

@@ -27,14 +27,14 @@ class Jets:
     """A batch of N jets with T particles in all.
 
     Particles of jet i are the rows ``offsets[i]:offsets[i + 1]`` of every particle array,
-    sorted by falling pt. Use :meth:`build` for arrays in another order.
+    sorted by falling pt. Use `build` for arrays in another order.
 
     Parameters
     ----------
     particles : mapping of name to array, shape (T,)
         At least ``deta`` and ``dphi`` (pseudorapidity and azimuth relative to the jet axis,
         ``dphi`` in (-pi, pi]), ``pt`` and ``energy`` [GeV]. Optional: ``pid`` (reduced PDG code,
-        see :data:`omnilearn_lab.jets.SPECIES`), ``charge``, ``d0``, ``d0_err``, ``dz``, ``dz_err``
+        see `omnilearn_lab.jets.SPECIES`), ``charge``, ``d0``, ``d0_err``, ``dz``, ``dz_err``
         [mm], ``origin``, and anything else by name.
     offsets : int64 array, shape (N + 1,)
     jet : mapping of name to array, shape (N,)
@@ -123,7 +123,7 @@ class Jets:
             Further columns, such as ``pid`` or ``label``; ``jet`` may replace ``pt``, ``eta``,
             ``phi`` or ``mass`` (a calibrated jet, say).
         **labels
-            ``class_names`` and ``provenance``, as in :meth:`build`.
+            ``class_names`` and ``provenance``, as in `build`.
         """
         momenta = np.asarray(momenta, dtype=np.float64)
         offsets = np.asarray(offsets, dtype=np.int64)

@@ -19,7 +19,7 @@ _ORDER = np.argsort(_CODES)
 
 
 def reduce_pid(pid: np.ndarray, charge: np.ndarray | None = None) -> np.ndarray:
-    """Map any PDG code onto :data:`SPECIES`.
+    """Map any PDG code onto `SPECIES`.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def reduce_pid(pid: np.ndarray, charge: np.ndarray | None = None) -> np.ndarray:
     Returns
     -------
     int32 array, same shape
-        Codes in :data:`SPECIES`.
+        Codes in `SPECIES`.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def reduce_pid(pid: np.ndarray, charge: np.ndarray | None = None) -> np.ndarray:
 
 
 def index_from_pid(pid: np.ndarray) -> np.ndarray:
-    """Return the position of each code in :data:`SPECIES`; codes outside it are reduced first.
+    """Return the position of each code in `SPECIES`; codes outside it are reduced first.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def index_from_pid(pid: np.ndarray) -> np.ndarray:
 
 
 def pid_from_index(index: np.ndarray) -> np.ndarray:
-    """Return the PDG code of each species index: the inverse of :func:`index_from_pid`.
+    """Return the PDG code of each species index: the inverse of `index_from_pid`.
 
     Examples
     --------

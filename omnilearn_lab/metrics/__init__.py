@@ -1,7 +1,7 @@
 """Numbers from plain arrays: classification, generation, reweighting and unfolding, anomaly detection.
 
 Every function takes numpy arrays (event weights where they make sense) and returns a number or a
-small frozen result. What cannot be computed raises :class:`~omnilearn_lab.errors.MetricError`; nothing
+small frozen result. What cannot be computed raises `MetricError`; nothing
 is silently infinite.
 """
 

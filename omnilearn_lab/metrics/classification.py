@@ -97,7 +97,7 @@ def auc(
     Raises
     ------
     MetricError
-        When a class has no jets, and as for :func:`roc`.
+        When a class has no jets, and as for `roc`.
 
     References
     ----------
@@ -140,7 +140,7 @@ def auc_per_class(
     Raises
     ------
     MetricError
-        When a class has no jets, and as for :func:`roc`.
+        When a class has no jets, and as for `roc`.
 
     Examples
     --------
@@ -221,7 +221,7 @@ def confusion_matrix(
     weights: ArrayLike | None = None,
     class_names: Sequence[str] = (),
 ) -> ConfusionMatrix:
-    """Count jets by true and predicted class; parameters and errors as :func:`accuracy`.
+    """Count jets by true and predicted class; parameters and errors as `accuracy`.
 
     Returns
     -------

@@ -108,7 +108,7 @@ def coverage_mmd(
         Padded particles: eta, phi, pt (relative to the jet), pt = 0 for padding.
     distance
         Called with (generated, reference) batches, returns their distance matrix; the energy mover's
-        distance (:func:`emd_matrix`) when left out.
+        distance (`emd_matrix`) when left out.
     sampling
         Jets per batch and batches, drawn with replacement. JetNet's defaults are 100 and 10; the
         OmniLearn tables use 1000 jets (a million distances per batch).
@@ -206,7 +206,7 @@ def truth_floor(metric: Callable[[np.ndarray, np.ndarray], T], reference: ArrayL
     Parameters
     ----------
     metric
-        Called with two arrays of jets, e.g. :func:`w1_mass`.
+        Called with two arrays of jets, e.g. `w1_mass`.
     reference : array, shape (N, ...)
         True jets (or their masses, polynomials, ...); shuffled before they are split.
     seed

@@ -94,7 +94,7 @@ class RocCurve:
     def rejection(
         self, signal_efficiency: float = 0.5, *, method: Method = "interpolate", min_background: float = 10
     ) -> Rejection:
-        """Return 1/eps_B at one signal efficiency; see :func:`background_rejection`.
+        """Return 1/eps_B at one signal efficiency; see `background_rejection`.
 
         Raises
         ------
@@ -194,7 +194,7 @@ def background_rejection(
     Parameters
     ----------
     scores, labels : array, shape (N,)
-        As for :func:`roc`.
+        As for `roc`.
     signal_efficiency
         One efficiency in (0, 1], or several.
     weights : array, shape (N,), optional
@@ -213,7 +213,7 @@ def background_rejection(
     Raises
     ------
     MetricError
-        As for :func:`roc`, and for an efficiency outside (0, 1].
+        As for `roc`, and for an efficiency outside (0, 1].
 
     References
     ----------

@@ -60,7 +60,7 @@ def emd_matrix(generated: ArrayLike, reference: ArrayLike, *, radius: float = 1.
     Parameters
     ----------
     generated, reference : array, shape (N, P, 3) and (M, Q, 3)
-        As for :func:`energy_movers_distance`, padded.
+        As for `energy_movers_distance`, padded.
     radius
         R, in the unit of eta and phi.
 

@@ -125,7 +125,7 @@ def triangular_discriminator(
     reference, sample : array, shape (N,) and (M,)
         Values of the observable; entries outside the edges are left out and their share reported.
     edges : array, shape (K + 1,)
-        Rising bin edges, in the unit of the observable; :func:`published_edges` for the papers'.
+        Rising bin edges, in the unit of the observable; `published_edges` for the papers'.
     weights : pair of arrays, optional
         Event weights >= 0 of the two samples.
     uncertainty

@@ -107,7 +107,7 @@ def fpd(
 ) -> GenerationScore:
     """Frechet physics distance, extrapolated to infinite statistics.
 
-    Features are divided by the largest absolute reference value; :func:`frechet_distance` is averaged
+    Features are divided by the largest absolute reference value; `frechet_distance` is averaged
     over batches of several sizes N and fitted by a straight line in 1/N whose intercept, bounded below
     by 0, is the result; its fit error is the uncertainty.
 
@@ -173,7 +173,7 @@ def kpd(
     Parameters
     ----------
     reference, generated : array, shape (N, K) and (M, K)
-        Features of each jet, as for :func:`fpd`.
+        Features of each jet, as for `fpd`.
     config
         Batches and seed.
     weights : pair of arrays, optional

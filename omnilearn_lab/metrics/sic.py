@@ -65,7 +65,7 @@ def sic_curve(
     Parameters
     ----------
     curve
-        From :func:`roc`.
+        From `roc`.
     min_background
         Fewest (effective) background jets above threshold: 10 keeps the statistical error of the
         SIC below 16 %. The published scripts do not have it; pass 0 for their rule.
@@ -113,7 +113,7 @@ def sic_curve(
 def max_sic(
     curve: RocCurve, *, min_background: float = 10, min_background_efficiency: float = 1e-4
 ) -> MaxSic:
-    """Largest significance improvement above the floor; parameters and errors as :func:`sic_curve`.
+    """Largest significance improvement above the floor; parameters and errors as `sic_curve`.
 
     Returns
     -------

@@ -67,7 +67,7 @@ class ClassificationMetrics:
         return {"auc": self.auc, "accuracy": self.accuracy} | rejections
 
     def limits(self) -> tuple[str, ...]:
-        """Return the names, as in :meth:`to_dict`, of the rejections that are only lower limits."""
+        """Return the names, as in `to_dict`, of the rejections that are only lower limits."""
         return tuple(name for name, item in self._named_rejections().items() if item.is_limit)
 
     def _named_rejections(self) -> dict[str, Rejection]:
@@ -90,7 +90,7 @@ def classification_metrics(
 ) -> ClassificationMetrics:
     """Accuracy, AUC and background rejections in one call.
 
-    Each class but ``background`` is a signal: its :func:`pair_score` against the background class
+    Each class but ``background`` is a signal: its `pair_score` against the background class
     is evaluated on the jets of those two classes. For two classes this is the plain rejection.
 
     Parameters
@@ -115,7 +115,7 @@ def classification_metrics(
     Raises
     ------
     MetricError
-        When a class has no jets, and for the bad input named in :func:`roc`.
+        When a class has no jets, and for the bad input named in `roc`.
 
     Examples
     --------

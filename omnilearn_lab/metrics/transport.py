@@ -115,7 +115,7 @@ def w1_efp(
     reference, generated : array, shape (N, K) and (M, K), or (N,) and (M,)
         Polynomials (observables) of each jet.
     sampling, weights
-        As for :func:`w1_mass`.
+        As for `w1_mass`.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def w1_particles(
         True for real particles. Without them JetNet's rule holds: a particle whose features are all
         exactly zero is padding.
     sampling, weights
-        As for :func:`w1_mass`; whole jets are drawn.
+        As for `w1_mass`; whole jets are drawn.
 
     Returns
     -------

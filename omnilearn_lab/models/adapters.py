@@ -93,7 +93,7 @@ def add_adapters(model: nn.Module, rank: int = 8, *, alpha: float | None = None,
     Parameters
     ----------
     model
-        A network with a ``body``: :class:`PET` or :class:`PETv2`.
+        A network with a ``body``: `PET` or `PETv2`.
     rank
         r, numbers per input and output of a layer.
     alpha

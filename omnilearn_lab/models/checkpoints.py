@@ -112,12 +112,12 @@ def save_checkpoint(
 def load_checkpoint(
     source: str | Path, *, n_classes: int | None = None, n_jet_features: int | None = None
 ) -> nn.Module:
-    """Load a network saved by :func:`save_checkpoint`, in evaluation mode and float32, on CPU.
+    """Load a network saved by `save_checkpoint`, in evaluation mode and float32, on CPU.
 
     Parameters
     ----------
     source
-        A ``.safetensors`` file, or the name of a shipped checkpoint (see :func:`shipped_checkpoints`).
+        A ``.safetensors`` file, or the name of a shipped checkpoint (see `shipped_checkpoints`).
     n_classes, n_jet_features
         Other sizes for the heads; the layers concerned start anew, and the log names them.
 
@@ -217,7 +217,7 @@ def load_published(
     Returns
     -------
     torch.nn.Module
-        :class:`PET`, :class:`PublishedPET` or :class:`PETv2`, in evaluation mode.
+        `PET`, `PublishedPET` or `PETv2`, in evaluation mode.
 
     Raises
     ------

@@ -48,7 +48,7 @@ def cosine_angle(time: Number) -> Number:
 
 
 def cosine_time(angle: Number) -> Number:
-    """Time of an angle of the cosine schedule: the inverse of :func:`cosine_angle`.
+    """Time of an angle of the cosine schedule: the inverse of `cosine_angle`.
 
     Examples
     --------

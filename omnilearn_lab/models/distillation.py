@@ -41,7 +41,7 @@ def average_velocity(
     span
         First and last time of every row, each shape (T, 1), or two tensors without dimension.
     method, n_substeps
-        Solver between the two times: see :func:`omnilearn_lab.models.solvers.integrate`.
+        Solver between the two times: see `omnilearn_lab.models.solvers.integrate`.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def distillation_pair(
     """Perturbed jets, their times, and the mean velocity that takes each one step further.
 
     Every jet gets one of the times 1/N, 2/N, ..., 1 of a student with N Euler steps; the target is the
-    teacher's :func:`average_velocity` from there to the next lower one.
+    teacher's `average_velocity` from there to the next lower one.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ class NoiseConfig:
 def perturb_flow(batch: Batch, time: Tensor, noise: Tensor | None = None) -> Perturbed:
     """Move every jet along the straight line to its noise.
 
-    z = (1 - t) x + t eta and v = eta - x, with eta from :class:`NoiseConfig`. Species, extra numbers and
+    z = (1 - t) x + t eta and v = eta - x, with eta from `NoiseConfig`. Species, extra numbers and
     conditions stay as they are.
 
     Parameters
@@ -140,7 +140,7 @@ class FlowSampleConfig:
     n_steps
         Steps from t = 1 to t = 0, equally long.
     method
-        A solver of :data:`omnilearn_lab.models.solvers.SOLVERS`.
+        A solver of `omnilearn_lab.models.solvers.SOLVERS`.
     seed
         Of the noise.
     batch_size
@@ -186,7 +186,7 @@ def sample_flow(model: PETv2, jets: JetInputs, *, config: FlowSampleConfig | Non
     Parameters
     ----------
     model
-        A :class:`PETv2` of mode ``"generator"`` or ``"pretrain"``, in evaluation mode.
+        A `PETv2` of mode ``"generator"`` or ``"pretrain"``, in evaluation mode.
     jets
         Multiplicities, labels, conditions.
     config

@@ -19,7 +19,7 @@ __all__ = ["JetGenerator", "JetGeneratorConfig", "PerturbedJets", "Stage", "pert
 
 @dataclass(frozen=True)
 class JetGeneratorConfig:
-    """Sizes of a :class:`JetGenerator`.
+    """Sizes of a `JetGenerator`.
 
     Parameters
     ----------

@@ -208,7 +208,7 @@ def attend(qkv: Tensor, bias: Tensor | None) -> Tensor:
         Queries, keys and values, shape (G, m, 3, H, h).
     bias
         Added to the logits, shape (G, H or 1, m or 1, m) for sequences, heads, queries, keys; None: nothing.
-        Forbidden keys carry :data:`FORBIDDEN`, a large negative number: a sequence where all keys are
+        Forbidden keys carry `FORBIDDEN`, a large negative number: a sequence where all keys are
         forbidden gives a mean over all of them.
 
     Returns

@@ -22,7 +22,7 @@ CHUNK_ROWS = 2560  # rows of an MLP at a time on CPU: intermediates stay in the 
 class DynamicTanh(nn.Module):
     """y = w * tanh(alpha x), with one alpha and a weight per channel: takes the place of a normalisation.
 
-    Layers that follow apply ``w`` through their own matrix, see :meth:`fold`.
+    Layers that follow apply ``w`` through their own matrix, see `fold`.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class DynamicTanh(nn.Module):
         return scaled_tanh(rows, self.alpha)
 
     def fold(self, layer: nn.Linear) -> Tensor:
-        """Matrix that acts on :meth:`bounded` as ``layer`` acts on the output."""
+        """Matrix that acts on `bounded` as ``layer`` acts on the output."""
         return layer.weight * self.weight
 
 
@@ -105,7 +105,7 @@ class MLP(nn.Module):
         return functional.gelu(values) if self.norm is None else gelu_scaled_tanh(values, self.norm.alpha)
 
     def output(self, hidden: Tensor) -> Tensor:
-        """Second layer, on :meth:`hidden`."""
+        """Second layer, on `hidden`."""
         weight = self.second.weight if self.norm is None else self.norm.fold(self.second)
         return linear(hidden, weight, self.second.bias)
 
@@ -175,7 +175,7 @@ class TokenBlock(nn.Module):
     Parameters
     ----------
     width, n_heads, ratio
-        As for :class:`Block`.
+        As for `Block`.
     """
 
     def __init__(self, width: int, n_heads: int, ratio: int) -> None:

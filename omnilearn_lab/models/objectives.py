@@ -97,7 +97,7 @@ def grouped_class_loss(
     label, weight
         Shapes (B,).
     n_jet_classes
-        Number of jet classes, :data:`N_JET_CLASSES` in the published pretraining; None: one kind.
+        Number of jet classes, `N_JET_CLASSES` in the published pretraining; None: one kind.
 
     Returns
     -------

@@ -49,7 +49,7 @@ CLASS_TOKENS = ("trained", "zero")
 
 @dataclass(frozen=True)
 class PETConfig:
-    """Sizes and choices of a :class:`PET`.
+    """Sizes and choices of a `PET`.
 
     The defaults follow the paper. Where the paper's text and its program differ, the program's choice is a
     named value: ``class_token="zero"`` (never trained), ``feature_drop=0``, ``label_drop=0`` (never active).

@@ -47,7 +47,7 @@ SIZES: dict[str, dict[str, int]] = {
 
 @dataclass(frozen=True)
 class PETv2Config:
-    """Sizes and choices of a :class:`PETv2`.
+    """Sizes and choices of a `PETv2`.
 
     Parameters
     ----------

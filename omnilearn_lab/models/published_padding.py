@@ -44,9 +44,9 @@ class _Ghosts(NamedTuple):
 
 
 class PublishedPET(nn.Module):
-    """Run the weights of a :class:`PET` the way the published program does, padded rows included.
+    """Run the weights of a `PET` the way the published program does, padded rows included.
 
-    Same calls and results as :class:`PET` (rows are particles; padding is never returned).
+    Same calls and results as `PET` (rows are particles; padding is never returned).
 
     Parameters
     ----------

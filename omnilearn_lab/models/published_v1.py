@@ -1,4 +1,4 @@
-"""OmniLearn's Keras weight files (``*.weights.h5``) to :class:`PET` and back.
+"""OmniLearn's Keras weight files (``*.weights.h5``) to `PET` and back.
 
 TensorFlow 2.14 and 2.15 lay the same file out differently; each layer is found by its class and its number.
 Every expected tensor must be there with the right shape, and every tensor of a part must be used.
@@ -53,7 +53,7 @@ def load_keras(path: str | Path, *, ema: bool = False) -> PET:
     -------
     PET
         In evaluation mode, on CPU, with ``class_token="zero"``, and no drops, as published. For the published
-        padding wrap it in :class:`omnilearn_lab.models.PublishedPET`.
+        padding wrap it in `omnilearn_lab.models.PublishedPET`.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def _convert(array: np.ndarray, kind: str) -> Tensor:
 
 
 def _to_keras(value: Tensor, kind: str, n_heads: int) -> np.ndarray:
-    """The inverse of :func:`_convert`."""
+    """The inverse of `_convert`."""
     if kind == "projection":
         value = value.t().unflatten(1, (n_heads, -1))
     elif kind == "output":

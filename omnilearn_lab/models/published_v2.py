@@ -115,7 +115,7 @@ def infer_config(checkpoint: Mapping[str, Any], *, n_heads: int | None = None) -
     Parameters
     ----------
     checkpoint
-        As :func:`read_published_v2` returns it.
+        As `read_published_v2` returns it.
     n_heads
         Heads H: no shape tells it without pair bias; None: from the bias, or that of the named size.
 

@@ -44,7 +44,7 @@ class SamplerConfig:
     n_steps
         Steps from t = 1 to t = 0.
     method
-        A solver of :data:`omnilearn_lab.models.solvers.SOLVERS`; ``"ddim"``, the first-order textbook
+        A solver of `omnilearn_lab.models.solvers.SOLVERS`; ``"ddim"``, the first-order textbook
         sampler; or ``"published"``, OmniLearn's midpoint DDIM (two evaluations a step; its error is larger,
         as it divides by the signal amplitude at t = 1).
     seed
@@ -93,7 +93,7 @@ class Samples(NamedTuple):
 
 
 class VelocityModel(Protocol):
-    """What :func:`sample` needs of a model."""
+    """What `sample` needs of a model."""
 
     config: Any
 
@@ -116,7 +116,7 @@ def sample(
     Parameters
     ----------
     model
-        A :class:`PET` (or anything with its ``velocity``), in evaluation mode.
+        A `PET` (or anything with its ``velocity``), in evaluation mode.
     counts
         Particles of each jet, int64, shape (B,), at least one each.
     jet
@@ -164,12 +164,12 @@ def sample(
 def denoising_path(
     model: VelocityModel, batch: Batch, *, config: SamplerConfig | None = None
 ) -> list[Tensor]:
-    """Generate like :func:`sample`, all jets at once, and keep the particles after every step.
+    """Generate like `sample`, all jets at once, and keep the particles after every step.
 
     Parameters
     ----------
     model
-        As for :func:`sample`.
+        As for `sample`.
     batch
         Gives numbers of particles, jet features and labels; its particles are not looked at.
     config
@@ -274,7 +274,7 @@ def follow_cosine(
     n_steps
         Equal steps in t.
     method, progress
-        See :func:`omnilearn_lab.models.solvers.integrate`.
+        See `omnilearn_lab.models.solvers.integrate`.
     span
         First and last time.
 

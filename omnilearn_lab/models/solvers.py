@@ -54,7 +54,7 @@ def integrate(
         Grid, N + 1 numbers, falling or rising; or N + 1 tensors that broadcast against x, when its rows
         have times of their own.
     method
-        A key of :data:`SOLVERS`. ``"ralston3"`` has the smallest error at equal numbers of evaluations, 12 to
+        A key of `SOLVERS`. ``"ralston3"`` has the smallest error at equal numbers of evaluations, 12 to
         96, on a mixture of Gaussians under the cosine schedule (the tests measure it).
     progress
         Wraps the loop over steps, for instance ``tqdm``.

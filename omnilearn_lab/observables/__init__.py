@@ -1,4 +1,4 @@
-"""Jet observables: plain functions of :class:`~omnilearn_lab.jets.Jets`, for millions of jets."""
+"""Jet observables: plain functions of `Jets`, for millions of jets."""
 
 from omnilearn_lab.observables.angularities import angularity
 from omnilearn_lab.observables.clustering import Subjets, Tree, cluster, exclusive_subjets, pt_y_phi

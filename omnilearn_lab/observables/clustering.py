@@ -69,7 +69,7 @@ def pt_y_phi(momenta: np.ndarray) -> np.ndarray:
 
 
 def rapidity(pt_squared: np.ndarray, pz: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """Return rapidities, stable at large values; see :func:`pt_y_phi`.
+    """Return rapidities, stable at large values; see `pt_y_phi`.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def cluster(momenta: np.ndarray, coordinates: np.ndarray, *, power: int) -> Tree
     momenta : float array, shape (P, B, 4)
         (px, py, pz, E) [GeV] of P particles in each of B jets.
     coordinates : float array, shape (P, B, 3)
-        Their :func:`pt_y_phi`.
+        Their `pt_y_phi`.
     power : int
         p: 1 is kT, 0 is Cambridge/Aachen.
 

@@ -30,7 +30,7 @@ def observables(
 
     All come from the particles held (a truncated jet is the jet of its kept particles), in double
     precision, with the jet axis and pt of their vector sum. Known names: the keys of
-    :data:`~omnilearn_lab.observables.OBSERVABLES`. Jets are handled in slices, so memory stays
+    `OBSERVABLES`. Jets are handled in slices, so memory stays
     bounded for millions of them.
 
     Parameters
@@ -96,7 +96,7 @@ def n_subjettiness(
     jet_radius : float, optional
         R; None takes ``jets.provenance["jet_radius"]``.
     axes : str
-        A key of :data:`~omnilearn_lab.observables.FASTJET_AXES`.
+        A key of `FASTJET_AXES`.
     beta : float
         Angular exponent.
 

@@ -78,7 +78,7 @@ class ObservableConfig:
         ``"one_pass_kt"`` or ``"one_pass_wta_kt"`` (the last three through FastJet).
     soft_drop : SoftDrop
     ungroomed : str
-        ln rho of a jet with zero groomed mass, a key of :data:`UNGROOMED`.
+        ln rho of a jet with zero groomed mass, a key of `UNGROOMED`.
 
     Raises
     ------

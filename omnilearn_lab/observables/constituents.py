@@ -16,7 +16,7 @@ _SLICE_PARTICLES = 1_000_000
 """Particles handled at once, in some 100 MB; fewer would leave too few jets of equal particle number."""
 
 _MASS_RESOLUTION = 1e-6
-"""Relative precision of E^2 - p^2 for one particle: :class:`Jets` holds E and eta in single precision."""
+"""Relative precision of E^2 - p^2 for one particle: `Jets` holds E and eta in single precision."""
 
 
 def slices(jets: Jets, n_particles: int = _SLICE_PARTICLES) -> Iterator[slice]:

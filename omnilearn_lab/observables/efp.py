@@ -40,7 +40,7 @@ def energy_flow_polynomials(jets: Jets, graphs: str = "prime_4_4", *, beta: floa
     jets : Jets
         N jets.
     graphs : str
-        A key of :data:`EFP_SETS`.
+        A key of `EFP_SETS`.
     beta : float
         Angular exponent.
 
@@ -84,7 +84,7 @@ def padded_energy_flow_polynomials(
     mask : bool array, shape (N, P)
         True for real particles. A jet without any has polynomials 0.
     graphs, beta
-        As for :func:`energy_flow_polynomials`.
+        As for `energy_flow_polynomials`.
 
     Returns
     -------

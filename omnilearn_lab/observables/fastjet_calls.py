@@ -30,7 +30,7 @@ def fastjet_njettiness(
     orders : sequence of int
         The numbers of axes, K of them.
     axes : str
-        A key of :data:`~omnilearn_lab.observables.FASTJET_AXES`.
+        A key of `FASTJET_AXES`.
     jet_radius, beta : float
         R and the angular exponent.
 

@@ -75,7 +75,7 @@ def average_image(
     jets : Jets
         Any number of jets, at least one.
     n_pixels, half_width, normalise
-        As for :func:`jet_images`.
+        As for `jet_images`.
 
     Returns
     -------

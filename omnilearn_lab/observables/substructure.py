@@ -32,7 +32,7 @@ def soft_drop(tree: Tree, settings: SoftDrop) -> Groomed:
     Parameters
     ----------
     tree : Tree
-        From :func:`~omnilearn_lab.observables.cluster` with ``power=0``, B jets.
+        From `cluster` with ``power=0``, B jets.
     settings : SoftDrop
 
     Returns

@@ -62,7 +62,7 @@ class Observable:
 
     @property
     def published_edges(self) -> np.ndarray:
-        """Bin edges of the evaluation behind the paper's numbers; :attr:`edges` where there is none.
+        """Bin edges of the evaluation behind the paper's numbers; `edges` where there is none.
 
         The published multiplicity has 79 bins of width 1.0127 between 0 and 80, which beats
         against the integers; ``edges`` are centred on them.
@@ -94,4 +94,4 @@ _MORE = (
 )
 
 OBSERVABLES: Mapping[str, Observable] = MappingProxyType({o.name: o for o in _SIX + _MORE})
-"""Every named observable; :data:`SIX` come first. The ranges beyond the six suit jets of 500-600 GeV."""
+"""Every named observable; `SIX` come first. The ranges beyond the six suit jets of 500-600 GeV."""

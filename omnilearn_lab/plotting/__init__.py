@@ -1,7 +1,7 @@
 """Figures in the style of particle-physics papers, from plain arrays, ``hist`` objects and results.
 
 Every function takes numbers, labels its axes with units, returns a matplotlib ``Figure`` that pyplot does not
-know, and saves nothing; :func:`save_figure` and :func:`export_figure_data` do that.
+know, and saves nothing; `save_figure` and `export_figure_data` do that.
 """
 
 from omnilearn_lab.plotting.bands import Band, band_of

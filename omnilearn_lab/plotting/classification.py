@@ -43,9 +43,9 @@ def roc_curves(scores: Mapping[str, Any], *, source: str | None = None, ax: Axes
     ----------
     scores : mapping of label to seeds
         Each seed is ``(scores, labels)`` or ``(scores, labels, weights)``, arrays of shape (N,) with
-        label 1 for signal, or a :class:`omnilearn_lab.metrics.RocCurve`. A single one needs no list.
+        label 1 for signal, or a `omnilearn_lab.metrics.RocCurve`. A single one needs no list.
     source, ax
-        As in :func:`omnilearn_lab.plotting.loss_curves`.
+        As in `omnilearn_lab.plotting.loss_curves`.
 
     Returns
     -------
@@ -107,14 +107,14 @@ def rejection_vs_efficiency(
     Parameters
     ----------
     scores
-        As in :func:`roc_curves`.
+        As in `roc_curves`.
     published : mapping of label to points, or PublishedTable, optional
         Points are ``(signal_efficiency, rejection)`` or ``(signal_efficiency, rejection, uncertainty)``;
         of a table, its metrics ``rejection_at_...`` are drawn.
     min_background
         Fewest background jets above threshold.
     source, ax
-        As in :func:`omnilearn_lab.plotting.loss_curves`.
+        As in `omnilearn_lab.plotting.loss_curves`.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def sic_curves(
     Parameters
     ----------
     scores, min_background, source, ax
-        As in :func:`rejection_vs_efficiency`.
+        As in `rejection_vs_efficiency`.
 
     Returns
     -------

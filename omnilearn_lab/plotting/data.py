@@ -100,7 +100,7 @@ def figure_data(figure: Figure) -> FigureData:
     Parameters
     ----------
     figure
-        A figure returned by a function of :mod:`omnilearn_lab.plotting`.
+        A figure returned by a function of `omnilearn_lab.plotting`.
 
     Returns
     -------

@@ -82,7 +82,7 @@ def observable_distributions(
     samples : mapping of label to values, shape (N,), or to a histogram
         A ``hist.Hist`` (or any UHI histogram) must have the bins of the observable.
     observable
-        A name in :data:`omnilearn_lab.observables.OBSERVABLES`, or a :class:`HistogramAxis`.
+        A name in `omnilearn_lab.observables.OBSERVABLES`, or a `HistogramAxis`.
     ratio_to
         Label of the sample to divide by; without it there is no ratio panel.
     options
@@ -138,9 +138,9 @@ def observable_grid(
     samples : mapping of label to {observable: values}
         All samples hold the same observables.
     axes
-        :class:`HistogramAxis` by observable; default: looked up by name.
+        `HistogramAxis` by observable; default: looked up by name.
     ratio_to, options, source
-        As in :func:`observable_distributions`.
+        As in `observable_distributions`.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def observable_grid(
     Raises
     ------
     FigureError
-        When samples hold different observables, and as in :func:`observable_distributions`.
+        When samples hold different observables, and as in `observable_distributions`.
 
     Examples
     --------

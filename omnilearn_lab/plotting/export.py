@@ -121,7 +121,7 @@ def export_figure_data(figure: Figure, folder: str | Path) -> tuple[Path, ...]:
 
 
 def read_figure_data(folder: str | Path) -> FigureData:
-    """Read back what :func:`export_figure_data` wrote.
+    """Read back what `export_figure_data` wrote.
 
     Raises
     ------

@@ -39,7 +39,7 @@ class PaperFigure(Figure):
     alt_text : str
         What the figure shows, in words.
     figure_data : FigureData
-        The numbers behind it; see :func:`omnilearn_lab.plotting.figure_data`.
+        The numbers behind it; see `omnilearn_lab.plotting.figure_data`.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def new_ratio_axes(axes: tuple[Axes, Axes] | None = None) -> tuple[Figure, Axes,
 
 
 def ratio_panels(figure: Figure | SubFigure) -> tuple[Axes, Axes]:
-    """Add the two panels of :func:`new_ratio_axes` to a figure or a part of one."""
+    """Add the two panels of `new_ratio_axes` to a figure or a part of one."""
     panels = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": _RATIO_HEIGHTS, "hspace": 0.0})
     panels[0].tick_params(labelbottom=False)
     return panels[0], panels[1]

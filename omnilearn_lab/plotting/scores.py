@@ -50,7 +50,7 @@ def score_histograms(
     options
         Weights and looks; logarithmic by default.
     source, ax
-        As in :func:`omnilearn_lab.plotting.loss_curves`.
+        As in `omnilearn_lab.plotting.loss_curves`.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def score_histograms(
     Raises
     ------
     FigureError
-        As :func:`omnilearn_lab.plotting.observable_distributions`.
+        As `omnilearn_lab.plotting.observable_distributions`.
 
     Examples
     --------
@@ -87,9 +87,9 @@ def confusion_matrix(
     matrix : ConfusionMatrix, or array, shape (C, C)
         Jet counts or sums of weights; rows are normalised here.
     class_names
-        Names of the classes; not needed with a :class:`omnilearn_lab.metrics.ConfusionMatrix`.
+        Names of the classes; not needed with a `omnilearn_lab.metrics.ConfusionMatrix`.
     source, ax
-        As in :func:`omnilearn_lab.plotting.loss_curves`.
+        As in `omnilearn_lab.plotting.loss_curves`.
 
     Returns
     -------
@@ -146,11 +146,11 @@ def calibration(
     Parameters
     ----------
     predictions : mapping of label to (probabilities, labels) or (probabilities, labels, weights)
-        As for :func:`omnilearn_lab.metrics.calibration_curve`, or its result.
+        As for `omnilearn_lab.metrics.calibration_curve`, or its result.
     n_bins
         Equal bins of the prediction.
     source, ax
-        As in :func:`omnilearn_lab.plotting.loss_curves`.
+        As in `omnilearn_lab.plotting.loss_curves`.
 
     Returns
     -------

@@ -22,7 +22,7 @@ _LEGEND_ROOM = 6.0
 
 
 class Hunt(Protocol):
-    """What :func:`mass_spectrum` draws; :class:`omnilearn_lab.tasks.BumpHunt` is one.
+    """What `mass_spectrum` draws; `omnilearn_lab.tasks.BumpHunt` is one.
 
     Attributes
     ----------
@@ -126,13 +126,13 @@ def sic_against_injection(
     Parameters
     ----------
     points : mapping of label to (injections, values)
-        Shapes (K,) and (S, K): :meth:`omnilearn_lab.tasks.SicScan.points` gives them.
+        Shapes (K,) and (S, K): `omnilearn_lab.tasks.SicScan.points` gives them.
     random : (mean, spread), optional
         Largest SIC of a random score with the same test events.
     n_background
         Background events among the data, for a second axis with S / sqrt(B).
     source, ax
-        As in :func:`omnilearn_lab.plotting.loss_curves`.
+        As in `omnilearn_lab.plotting.loss_curves`.
 
     Returns
     -------

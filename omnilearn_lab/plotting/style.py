@@ -113,7 +113,7 @@ def experiment_label(ax: Axes, source: str | None = None) -> None:
     ax
         Axes without a left title of their own.
     source
-        What the data are, such as :data:`SIMULATED` or :data:`PUBLISHED`; nothing is written
+        What the data are, such as `SIMULATED` or `PUBLISHED`; nothing is written
         without it, because a figure cannot know. Simulated jets never carry an experiment's name.
 
     Examples
@@ -129,13 +129,13 @@ def experiment_label(ax: Axes, source: str | None = None) -> None:
 
 
 def figure_label(figure: Figure, source: str | None = None) -> None:
-    """Write what the data are above a figure of several panels; see :func:`experiment_label`."""
+    """Write what the data are above a figure of several panels; see `experiment_label`."""
     if source:
         figure.suptitle(_label_text(source), fontsize=11, x=0.01, ha="left")
 
 
 def source_label(provenance: Any) -> str | None:
-    """Return what a provenance record says about where jets come from, for :func:`experiment_label`.
+    """Return what a provenance record says about where jets come from, for `experiment_label`.
 
     Parameters
     ----------

@@ -90,8 +90,8 @@ def published_vs_ours(
     Parameters
     ----------
     table
-        A :class:`omnilearn_lab.published.PublishedTable`, joined with own results by its ``join``,
-        or a mapping of metric to {algorithm: result} with results as for :func:`measured`.
+        A `omnilearn_lab.published.PublishedTable`, joined with own results by its ``join``,
+        or a mapping of metric to {algorithm: result} with results as for `measured`.
     metrics
         Which of the table's metrics, in order; default: all.
     ours
@@ -151,13 +151,13 @@ def metric_bars(
     Parameters
     ----------
     values : mapping of method to {group: result}
-        Results as for :func:`measured`; a group that a method lacks leaves a gap.
+        Results as for `measured`; a group that a method lacks leaves a gap.
     y_label, x_label
         Axis titles, with units where there are any.
     log_y
         Logarithmic axis.
     source, ax
-        As in :func:`omnilearn_lab.plotting.loss_curves`.
+        As in `omnilearn_lab.plotting.loss_curves`.
 
     Returns
     -------

@@ -68,7 +68,7 @@ def loss_curves(
     Parameters
     ----------
     histories : mapping of label to seeds
-        Seeds are ``(x, loss)`` pairs of arrays, shape (K,), :class:`omnilearn_lab.training.History`,
+        Seeds are ``(x, loss)`` pairs of arrays, shape (K,), `omnilearn_lab.training.History`,
         or objects with ``val_loss`` and the attribute named by ``x``. A single one needs no list.
     x
         ``"epochs"``, ``"steps"``, ``"seconds"``, ``"jets"``, or an axis title with its unit for
@@ -78,7 +78,7 @@ def loss_curves(
     log_y
         Logarithmic loss axis.
     source
-        What the data are, for the label above the axes; see :data:`omnilearn_lab.plotting.SIMULATED`.
+        What the data are, for the label above the axes; see `omnilearn_lab.plotting.SIMULATED`.
     ax
         Axes to draw into; default: a new figure.
 
@@ -142,7 +142,7 @@ def scaling_curve(
     published
         Values of a paper, drawn as labelled horizontal lines.
     source, ax
-        As in :func:`loss_curves`.
+        As in `loss_curves`.
 
     Returns
     -------

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 COMPARISON = HistogramOptions(ratio_range=(0.7, 1.3), reference_points=True, discriminator=True)
-"""Options of a comparison with a reference; pass them to :func:`omnilearn_lab.plotting.observable_grid`
+"""Options of a comparison with a reference; pass them to `omnilearn_lab.plotting.observable_grid`
 for several observables at once."""
 
 
@@ -70,14 +70,14 @@ def unfolding_comparison(
         Such as ``{"truth": ..., "prior": ..., "unfolded": ..., "IBU": ...}``. Binned results
         (iterative Bayesian unfolding) are given as ``hist.Hist``.
     observable
-        As in :func:`omnilearn_lab.plotting.observable_distributions`.
+        As in `omnilearn_lab.plotting.observable_distributions`.
     reference
         Label of the truth.
     options
         ``options.weights`` holds the weights of each label, shape (N,) or, with a repeated
         unfolding, (S, N). Change them with ``dataclasses.replace(COMPARISON, weights=...)``.
     source, ax
-        As in :func:`omnilearn_lab.plotting.observable_distributions`.
+        As in `omnilearn_lab.plotting.observable_distributions`.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def unfolding_comparison(
     Raises
     ------
     FigureError
-        For an unknown reference and as in :func:`omnilearn_lab.plotting.observable_distributions`.
+        For an unknown reference and as in `omnilearn_lab.plotting.observable_distributions`.
 
     References
     ----------
@@ -124,23 +124,23 @@ def reweighting_comparison(
     target, nominal : array, shape (N,) and (M,)
         Values of the observable.
     observable
-        As in :func:`omnilearn_lab.plotting.observable_distributions`.
+        As in `omnilearn_lab.plotting.observable_distributions`.
     weights : mapping of label to array, shape (M,) or (S, M)
         Weights of the nominal sample from one or several methods.
     options
         Looks; ``options.weights`` may give event weights for ``"target"`` and ``"nominal"``.
     source
-        As in :func:`omnilearn_lab.plotting.observable_distributions`.
+        As in `omnilearn_lab.plotting.observable_distributions`.
 
     Returns
     -------
     Figure
-        As :func:`unfolding_comparison`, with labels ``target``, ``nominal`` and those of ``weights``.
+        As `unfolding_comparison`, with labels ``target``, ``nominal`` and those of ``weights``.
 
     Raises
     ------
     FigureError
-        For no weights, and as in :func:`unfolding_comparison`.
+        For no weights, and as in `unfolding_comparison`.
 
     Examples
     --------

@@ -44,7 +44,7 @@ def working_point(scores: Any, labels: Any, signal_efficiency: float) -> Working
     Parameters
     ----------
     scores, labels : array, shape (N,)
-        As for :func:`omnilearn_lab.metrics.roc`; label 1 is signal.
+        As for `omnilearn_lab.metrics.roc`; label 1 is signal.
     signal_efficiency
         Between 0 and 1.
 
@@ -55,7 +55,7 @@ def working_point(scores: Any, labels: Any, signal_efficiency: float) -> Working
     Raises
     ------
     MetricError
-        As :func:`omnilearn_lab.metrics.roc`.
+        As `omnilearn_lab.metrics.roc`.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def working_point_figure(
     label
         Of the classifier.
     source
-        As in :func:`omnilearn_lab.plotting.loss_curves`.
+        As in `omnilearn_lab.plotting.loss_curves`.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def working_point_figure(
     FigureError
         For a signal efficiency outside (0, 1).
     MetricError
-        As :func:`omnilearn_lab.metrics.roc`.
+        As `omnilearn_lab.metrics.roc`.
 
     Examples
     --------

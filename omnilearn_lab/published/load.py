@@ -28,7 +28,7 @@ def published_results(table: str | None = None, *, dataset: str | None = None) -
     Parameters
     ----------
     table
-        Key of the table; :func:`published_tables` lists them.
+        Key of the table; `published_tables` lists them.
     dataset
         Catalogue key of the dataset instead: its only table, or the one of the same name.
 

@@ -40,7 +40,7 @@ class PublishedNumber:
         Paper, arXiv number and table.
     evidence
         "printed", "source code", "read off a figure", "third party" (quoted by others), "unverified"
-        (check before use), or "this work" for rows added by :meth:`PublishedTable.join`.
+        (check before use), or "this work" for rows added by `PublishedTable.join`.
     """
 
     algorithm: str
@@ -204,7 +204,7 @@ class PublishedTable:
         Returns
         -------
         pandas.DataFrame
-            Columns table, dataset, and the fields of :class:`PublishedNumber`.
+            Columns table, dataset, and the fields of `PublishedNumber`.
         """
         import dataclasses
 

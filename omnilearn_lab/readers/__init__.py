@@ -92,7 +92,7 @@ def make_reader(name: str, **options: Any) -> Reader:
     Parameters
     ----------
     name
-        A key of :data:`READERS`.
+        A key of `READERS`.
     **options
         Fields of that reader's class.
 

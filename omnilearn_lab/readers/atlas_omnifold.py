@@ -40,7 +40,7 @@ class EventTable:
     Attributes
     ----------
     observables
-        Columns of :data:`ATLAS_OBSERVABLES`, each shape (N,); momenta in GeV.
+        Columns of `ATLAS_OBSERVABLES`, each shape (N,); momenta in GeV.
     weights
         Weight columns by name, each shape (N,); ``weights_nominal`` sums to the cross-section [fb].
     """

@@ -1,4 +1,4 @@
-"""What all readers share: rows in, checked :class:`~omnilearn_lab.jets.Jets` out, in bounded memory."""
+"""What all readers share: rows in, checked `Jets` out, in bounded memory."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Reader(ABC):
         stop: int | None = None,
         max_particles: int | None = None,
     ) -> Iterator[Jets]:
-        """Yield :class:`Jets` of ``chunk`` rows at a time; memory does not grow with the file."""
+        """Yield `Jets` of ``chunk`` rows at a time; memory does not grow with the file."""
         with opened(self, path) as file:
             end = file.n_rows if stop is None else min(stop, file.n_rows)
             for first in range(start, end, chunk):
@@ -188,7 +188,7 @@ class Reader(ABC):
 
 @contextmanager
 def opened(reader: Reader, path: str | os.PathLike[str]) -> Iterator[Rows]:
-    """Open a file with a reader; failures of the libraries below become :class:`DataFileError`."""
+    """Open a file with a reader; failures of the libraries below become `DataFileError`."""
     path = Path(path)
     if not path.is_file():
         raise DataFileError(f"'{path}' is not an existing file; check the path, or fetch the dataset first")

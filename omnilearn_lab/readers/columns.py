@@ -122,7 +122,7 @@ PRESETS: Mapping[str, ColumnMap] = {
 
 
 def column_map(mapping: ColumnMap | Mapping[str, Any] | str) -> ColumnMap:
-    """Return a :class:`ColumnMap` from one, from a mapping of its fields, or from a preset's name.
+    """Return a `ColumnMap` from one, from a mapping of its fields, or from a preset's name.
 
     Raises
     ------

@@ -16,7 +16,7 @@ __all__ = ["ConvertOptions", "convert"]
 
 @dataclass(frozen=True)
 class ConvertOptions:
-    """How :func:`convert` works.
+    """How `convert` works.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ def convert(
     out
         Target, usually ``*.h5``.
     reader
-        What understands the files, see :func:`omnilearn_lab.readers.make_reader`.
+        What understands the files, see `omnilearn_lab.readers.make_reader`.
     options
 
     Returns

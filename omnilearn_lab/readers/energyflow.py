@@ -53,7 +53,7 @@ class EnergyFlow(Reader):
         ``physical``: masses from the PDG codes in jets and particles alike, pseudorapidity, true charges,
         all particles. ``omnilearn``: what the OmniLearn conversion writes: the first 100
         particles as stored (not the hardest), rapidity minus the jet's pseudorapidity as ``deta``,
-        E = pt cosh(y), and :func:`published_charge`; the jet is the sum of all particles.
+        E = pt cosh(y), and `published_charge`; the jet is the sum of all particles.
 
     References
     ----------

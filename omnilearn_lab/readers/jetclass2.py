@@ -120,7 +120,7 @@ class _Table:
 
 
 class _Names(dict):
-    """Column names as the mapping that :func:`column` expects."""
+    """Column names as the mapping that `column` expects."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__({name: name for name in names})

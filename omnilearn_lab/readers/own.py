@@ -31,7 +31,7 @@ _FIRST_ROWS = 200
 
 @dataclass(frozen=True)
 class OwnFormat(Reader):
-    """A reader for files described by a :class:`ColumnMap`; streams and converts like all others.
+    """A reader for files described by a `ColumnMap`; streams and converts like all others.
 
     Attributes
     ----------
@@ -206,7 +206,7 @@ def from_root(
     ----------
     path
     mapping
-        A :class:`ColumnMap`, a mapping of its fields, or a preset: ``nanoaod``, ``nanoaod_fatjet``,
+        A `ColumnMap`, a mapping of its fields, or a preset: ``nanoaod``, ``nanoaod_fatjet``,
         ``delphes``, ``delphes_fatjet``.
     start, stop
         Rows of the tree: jets or events.
@@ -238,7 +238,7 @@ def from_hdf5(
     dry_run: bool = False,
     **options: Any,
 ) -> Jets | DryRun:
-    """Read jets from an HDF5 file of your own; parameters as in :func:`from_root`.
+    """Read jets from an HDF5 file of your own; parameters as in `from_root`.
 
     Columns are datasets (``"jets/pt"``), fields of compound datasets (``"tracks.pt"``) or single
     columns of larger arrays (``"data[3]"``). Padding is where ``mask`` is false, or, without a mask, where

@@ -154,7 +154,7 @@ def write_chunk(path: Path, parts: Selected) -> None:
 
 
 def read_chunk(path: Path, recipe: Recipe) -> Selected | None:
-    """Read jets written by :func:`write_chunk`; None when the file is damaged in any way.
+    """Read jets written by `write_chunk`; None when the file is damaged in any way.
 
     Returns
     -------

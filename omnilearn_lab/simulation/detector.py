@@ -2,7 +2,7 @@
 
 Tracks are found with an efficiency and smeared; two calorimeters, electromagnetic then hadronic, sum
 energies in towers; what the towers see beyond the tracks becomes photons and neutral hadrons. The
-formulas are those of Delphes 3 (arXiv 1307.6346), see :mod:`omnilearn_lab.simulation.cards`.
+formulas are those of Delphes 3 (arXiv 1307.6346), see `omnilearn_lab.simulation.cards`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def reconstruct(
     -------
     Particles
         Charged hadrons, electrons and muons from tracks, photons and neutral hadrons from towers;
-        ``pid`` in the reduced codes of :data:`omnilearn_lab.jets.SPECIES`; ``index`` is copied from
+        ``pid`` in the reduced codes of `omnilearn_lab.jets.SPECIES`; ``index`` is copied from
         the generated particle of a track and -1 otherwise.
     """
     impact = propagate(particles, card)

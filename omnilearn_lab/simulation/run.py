@@ -106,7 +106,7 @@ def simulate_pairs(
     cache: str | Path | None = None,
     progress: bool = True,
 ) -> PairedJets:
-    """Simulate jets at particle and at detector level, event by event; parameters as in :func:`simulate`.
+    """Simulate jets at particle and at detector level, event by event; parameters as in `simulate`.
 
     Raises
     ------

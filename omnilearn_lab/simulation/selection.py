@@ -99,7 +99,7 @@ def jet_columns(
 def build_jets(
     recipe: Recipe, objects: Particles, clusters: Clusters, rows: np.ndarray, columns: Mapping[str, Any]
 ) -> Selected:
-    """Make :class:`Jets` of chosen clusters, under the recipe's first level; nothing when none was chosen."""
+    """Make `Jets` of chosen clusters, under the recipe's first level; nothing when none was chosen."""
     if not len(rows):
         return {}
     return {recipe.levels[0]: make_jets(recipe, objects, clusters, rows, columns)}
@@ -108,7 +108,7 @@ def build_jets(
 def make_jets(
     recipe: Recipe, objects: Particles, clusters: Clusters, rows: np.ndarray, columns: Mapping[str, Any]
 ) -> Jets:
-    """Make :class:`Jets` of at least one chosen cluster, with the recipe's largest number of constituents."""
+    """Make `Jets` of at least one chosen cluster, with the recipe's largest number of constituents."""
     members, offsets = clusters.members(rows)
     momenta = np.stack([objects[name][members] for name in ("px", "py", "pz", "energy")], axis=1)
     charge = objects["charge"][members]

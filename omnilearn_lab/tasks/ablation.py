@@ -39,11 +39,11 @@ class AblationSettings:
     size
         Named size of all networks.
     base
-        Fields of :class:`~omnilearn_lab.models.PETv2Config` changed for all of them.
+        Fields of `PETv2Config` changed for all of them.
     variants
         Name of each network, and what it changes; the complete one changes nothing.
     pet
-        Fields of :class:`~omnilearn_lab.models.PETConfig` changed for the PET of the first paper.
+        Fields of `PETConfig` changed for the PET of the first paper.
     seeds
     training : TrainConfig
         The same for all.
@@ -146,7 +146,7 @@ def ablate(
     pet_data
         The same jets with PET's inputs; adds "PET" to the networks.
     workers, progress
-        As for :func:`omnilearn_lab.tasks.parallel.run_jobs`.
+        As for `omnilearn_lab.tasks.parallel.run_jobs`.
 
     Returns
     -------

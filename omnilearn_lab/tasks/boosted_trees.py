@@ -27,7 +27,7 @@ class BoostedTreesConfig:
     Parameters
     ----------
     observables
-        Names of :data:`omnilearn_lab.observables.OBSERVABLES`.
+        Names of `omnilearn_lab.observables.OBSERVABLES`.
     n_trees, learning_rate
         Largest number of trees, and the weight of each.
     patience, validation_fraction

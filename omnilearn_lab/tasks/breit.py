@@ -187,7 +187,7 @@ def breit_observables(events: Jets) -> BreitObservables:
     Parameters
     ----------
     events : Jets
-        As in :class:`DISEvents`.
+        As in `DISEvents`.
 
     Raises
     ------

@@ -35,7 +35,7 @@ class ClassStudySettings:
     Parameters
     ----------
     size, base
-        As in :class:`AblationSettings`.
+        As in `AblationSettings`.
     subsets
         Name of each pretraining, and its classes.
     n_pretrain
@@ -158,7 +158,7 @@ def study_classes(
         The task to fine-tune on.
     settings : ClassStudySettings
     workers, progress
-        As for :func:`omnilearn_lab.tasks.parallel.run_jobs`.
+        As for `omnilearn_lab.tasks.parallel.run_jobs`.
 
     Returns
     -------

@@ -62,7 +62,7 @@ class ClassifierData:
         ----------
         jets : mapping of split to Jets
         **options
-            For :func:`omnilearn_lab.tasks.network_batch`: ``inputs``, ``use_pid``, ``use_extra``,
+            For `omnilearn_lab.tasks.network_batch`: ``inputs``, ``use_pid``, ``use_extra``,
             ``standardization``.
 
         Raises
@@ -134,7 +134,7 @@ class ClassifierResult:
     n_train
         Training jets used.
     others : mapping of str to ClassificationMetrics
-        On the further jets of :class:`ClassifierData`.
+        On the further jets of `ClassifierData`.
     """
 
     history: History
@@ -214,7 +214,7 @@ def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.nda
     model
     jets : Batch
     precision : {"fp32", "bf16"}
-        As in :class:`omnilearn_lab.training.TrainConfig`.
+        As in `omnilearn_lab.training.TrainConfig`.
     """
     was_training = model.training
     model.eval()

@@ -80,7 +80,7 @@ class CompareConfig:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Results of :func:`compare`: one :class:`ClassifierResult` per seed and kind.
+    """Results of `compare`: one `ClassifierResult` per seed and kind.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def compare(
     config : CompareConfig
     n_classes
     workers, directory, progress
-        See :func:`omnilearn_lab.tasks.train_many`.
+        See `omnilearn_lab.tasks.train_many`.
 
     Returns
     -------

@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DatasetConversion:
-    """How :func:`convert_dataset` works.
+    """How `convert_dataset` works.
 
     Attributes
     ----------
     data_dir
-        Data folder; see :func:`omnilearn_lab.catalog.open_store`.
+        Data folder; see `omnilearn_lab.catalog.open_store`.
     catalog_file
         A catalogue file of the user's own.
     drop_bad_jets
@@ -55,7 +55,7 @@ def convert_dataset(
 ) -> Path:
     """Convert the published files of a dataset that are on this machine.
 
-    The copy lies in ``<data>/<name>/ml_ready/<split>/``, where :func:`omnilearn_lab.catalog.load`
+    The copy lies in ``<data>/<name>/ml_ready/<split>/``, where `omnilearn_lab.catalog.load`
     looks first; of a dataset with variants it is the default one. The folder appears under its name
     only when all files are there; an interrupted conversion goes on with the files that are missing.
 
@@ -65,7 +65,7 @@ def convert_dataset(
         A dataset of the catalogue.
     config
     workers
-        As for :func:`convert_files`.
+        As for `convert_files`.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def convert_files(
     folder
         Target.
     reader
-        See :func:`omnilearn_lab.readers.make_reader`.
+        See `omnilearn_lab.readers.make_reader`.
     options : ConvertOptions
         They hold for every single file.
     workers : int or executor, optional

@@ -80,7 +80,7 @@ class WeakSupervisionResult:
     background_weights : array, shape (n_background,)
         Scaled to the number of data events.
     histories : tuple of History
-        One per fold; empty after :meth:`load`.
+        One per fold; empty after `load`.
     """
 
     config: WeakSupervisionConfig
@@ -124,7 +124,7 @@ class WeakSupervisionResult:
         """Return, for data and test events, the share of both that its network scores no higher, in (0, 1].
 
         Cutting here keeps a known share of all events, whether or not the background describes the data.
-        Events are judged as in :meth:`quantiles`.
+        Events are judged as in `quantiles`.
         """
         turn = np.arange(self.test_scores.shape[1]) % self.config.n_folds
         scores = np.concatenate([self.data_scores, self.test_scores[turn, np.arange(len(turn))]])
@@ -161,7 +161,7 @@ class WeakSupervisionResult:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> WeakSupervisionResult:
-        """Read what :meth:`save` wrote.
+        """Read what `save` wrote.
 
         Raises
         ------
@@ -191,7 +191,7 @@ def weak_supervision(
     With signal fraction f the optimal score is a rising function of :math:`p_S/p_B`, whatever f > 0
     is; without a signal, data and background are alike and no network can tell them apart. The background
     must describe the data's background: the idealised study takes further events of the same kind, the
-    realistic one generates them from the sidebands (:class:`omnilearn_lab.tasks.SidebandGenerator`).
+    realistic one generates them from the sidebands (`omnilearn_lab.tasks.SidebandGenerator`).
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def weak_supervisions(
     directory: str | os.PathLike[str] | None = None,
     workers: int | None = None,
 ) -> dict[str, WeakSupervisionResult]:
-    """Do :func:`weak_supervision` with several configurations, all trainings side by side.
+    """Do `weak_supervision` with several configurations, all trainings side by side.
 
     Parameters
     ----------

@@ -185,7 +185,7 @@ def search_dijets(
     n_injected
         Signal events among the data, of any mass within the limits.
     directory, workers
-        See :func:`omnilearn_lab.tasks.weak_supervision`.
+        See `omnilearn_lab.tasks.weak_supervision`.
 
     Returns
     -------

@@ -106,7 +106,7 @@ def dijet_features(jets: Jets) -> np.ndarray:
 
 
 def kinematics_from_features(features: np.ndarray) -> dict[str, np.ndarray]:
-    """Return pt, eta, phi, mass [GeV] and multiplicity: the inverse of :func:`dijet_features`.
+    """Return pt, eta, phi, mass [GeV] and multiplicity: the inverse of `dijet_features`.
 
     Masses and transverse momenta are kept positive, multiplicities rounded and at least 2.
 
@@ -133,7 +133,7 @@ def event_batch(jets: Jets, *, jets_per_event: int = 2, use_pid: bool = False) -
     """Return jets as network inputs without labels and weights.
 
     Particles are standardised as in pretraining. Events of several jets get the five jet quantities of
-    :func:`dijet_features`, single jets the four that PET reads.
+    `dijet_features`, single jets the four that PET reads.
     """
     batch = replace(network_batch(jets, use_pid=use_pid), label=None, weight=None)
     if jets_per_event == 1:

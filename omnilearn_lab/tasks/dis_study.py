@@ -26,7 +26,7 @@ BREIT_EDGES: Mapping[str, np.ndarray] = {
     "Leading Breit-frame jet pT [GeV]": np.linspace(5.0, 35.0, 11),
     "Current-hemisphere thrust": np.linspace(0.0, 1.0, 11),
 }
-"""Bins of what :class:`BreitObservables` holds, in its order, by a title for tables and figures."""
+"""Bins of what `BreitObservables` holds, in its order, by a title for tables and figures."""
 _SIMULATION, _DATA = "rapgap_like", "djangoh_like"
 
 
@@ -48,11 +48,11 @@ class DISUnfolding:
 
     @property
     def edges(self) -> Mapping[str, np.ndarray]:
-        """Bins of the observables: :data:`BREIT_EDGES`."""
+        """Bins of the observables: `BREIT_EDGES`."""
         return BREIT_EDGES
 
     def distances(self) -> dict[str, DistanceChange]:
-        """Return 1000 times the discriminators to the truth, before and after, in :data:`BREIT_EDGES`."""
+        """Return 1000 times the discriminators to the truth, before and after, in `BREIT_EDGES`."""
         weights = self.result.particle_weights()
         return {
             name: DistanceChange(*(self._distance(name, w) for w in (None, weights))) for name in BREIT_EDGES

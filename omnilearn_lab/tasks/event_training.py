@@ -41,7 +41,7 @@ class EventNetwork:
     like
         From scratch: take the sizes of this checkpoint instead of ``size``.
     jets_per_event
-        2: a :class:`omnilearn_lab.models.DijetClassifier` over the particles of both jets. 1: a PET.
+        2: a `omnilearn_lab.models.DijetClassifier` over the particles of both jets. 1: a PET.
     n_jet_layers
         Transformer blocks over the jets of an event; 6 in the publication.
     use_pid

@@ -15,7 +15,7 @@ _PATIENCE = "15s"
 
 @contextmanager
 def open_executor(workers: int | None = None, *, dask: str | None = None) -> Iterator[Any]:
-    """Yield what :func:`omnilearn_lab.simulation.simulate` takes as ``workers``.
+    """Yield what `omnilearn_lab.simulation.simulate` takes as ``workers``.
 
     Parameters
     ----------

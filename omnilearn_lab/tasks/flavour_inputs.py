@@ -30,7 +30,7 @@ class TrackInputs:
     names
         Columns of the particles, or ``significance of`` a lifetime-signed one, or ``charge / momentum``.
     mean, std
-        Of the jets given to :meth:`of`.
+        Of the jets given to `of`.
     """
 
     names: tuple[str, ...]

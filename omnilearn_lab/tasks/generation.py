@@ -27,7 +27,7 @@ def generate_like(
     """Generate one jet for each given jet, with its kinematics, multiplicity and class.
 
     This is the second stage of the papers' generation, and with true jets the variant they call "ideal";
-    with jets from a :class:`omnilearn_lab.models.JetGenerator` it is the full chain.
+    with jets from a `omnilearn_lab.models.JetGenerator` it is the full chain.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def generate_like(
     config : SamplerConfig
         Solver, steps, seed, progress bar.
     standardization
-        A key of :data:`omnilearn_lab.features.STANDARDIZATIONS`.
+        A key of `omnilearn_lab.features.STANDARDIZATIONS`.
     keep_jet
         Keep the given jets' pt, eta, phi and mass, with particles relative to them, as JetNet's metrics
         need; otherwise the jet is the sum of its generated particles.
@@ -72,7 +72,7 @@ def generate_like(
 def generated_features(
     model: PET, jets: Jets, *, config: SamplerConfig, standardization: str = "jetclass"
 ) -> np.ndarray:
-    """Return the standardised features that :func:`generate_like` makes jets of, shape (T, n_diffused)."""
+    """Return the standardised features that `generate_like` makes jets of, shape (T, n_diffused)."""
     batch = pet_batch(jets, standardization=standardization)
     device = next(model.parameters()).device
     label = None if batch.label is None else batch.label.to(device)
@@ -97,22 +97,22 @@ class Trajectory(NamedTuple):
 def generation_trajectory(
     model: PET, jets: Jets, *, config: SamplerConfig | None = None, standardization: str = "jetclass"
 ) -> Trajectory:
-    """Generate jets like given ones and keep every step, for :class:`omnilearn_lab.widgets.DiffusionPlayer`.
+    """Generate jets like given ones and keep every step, for `omnilearn_lab.widgets.DiffusionPlayer`.
 
     Parameters
     ----------
     model : PET
     jets : Jets
-        A few jets: condition, as for :func:`generate_like`.
+        A few jets: condition, as for `generate_like`.
     config : SamplerConfig
         A Runge-Kutta method; ``guidance`` and ``batch_size`` are not used.
     standardization
-        As for :func:`generate_like`.
+        As for `generate_like`.
 
     Returns
     -------
     Trajectory
-        ``n_steps + 1`` times from 1 to 0; the last jets are those of :func:`generate_like`.
+        ``n_steps + 1`` times from 1 to 0; the last jets are those of `generate_like`.
 
     Examples
     --------

@@ -114,7 +114,7 @@ class GeneratorResult:
 
 @dataclass(frozen=True, eq=False)
 class GeneratorComparison:
-    """Results of :func:`compare_generators`: one :class:`GeneratorResult` per seed and kind.
+    """Results of `compare_generators`: one `GeneratorResult` per seed and kind.
 
     Parameters
     ----------

@@ -118,7 +118,7 @@ def generation_scores(
     ----------
     reference, generated : Jets
         Particles relative to the jet axis and jet pt, as in JetNet's files and from
-        :meth:`omnilearn_lab.tasks.JetGeneration.sample`. The distributions are compared, not jet by jet.
+        `omnilearn_lab.tasks.JetGeneration.sample`. The distributions are compared, not jet by jet.
     config : ScoresConfig, optional
 
     Returns
@@ -167,7 +167,7 @@ def generation_scores(
 def scores_by_class(
     reference: Jets, generated: Jets, *, config: ScoresConfig | None = None
 ) -> dict[str, GenerationScores]:
-    """Return :func:`generation_scores` of each class on its own, by class name.
+    """Return `generation_scores` of each class on its own, by class name.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def beside_published(
     table : PublishedTable
         ``published_results("jetnet30")`` or ``"jetnet150"``, or some rows of it.
     own : mapping of name to scores by class
-        As :func:`scores_by_class` returns them; classes in the order of the table's subsets.
+        As `scores_by_class` returns them; classes in the order of the table's subsets.
 
     Returns
     -------

@@ -85,7 +85,7 @@ def load_generation(
         Dataset of the catalogue, such as "jetnet30".
     sizes : GenerationSizes
     source, seed, options
-        As for :func:`omnilearn_lab.catalog.load`.
+        As for `omnilearn_lab.catalog.load`.
 
     Returns
     -------

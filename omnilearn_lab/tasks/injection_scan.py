@@ -72,7 +72,7 @@ class SicScanConfig:
 
 @dataclass(frozen=True, eq=False)
 class SicScan:
-    """What :func:`sic_scan` found.
+    """What `sic_scan` found.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def random_sic(labels: np.ndarray, *, min_background: float = 10, n_trials: int 
     labels : bool array, shape (N,)
         True for signal.
     min_background
-        As in :func:`omnilearn_lab.metrics.max_sic`.
+        As in `omnilearn_lab.metrics.max_sic`.
     n_trials
 
     Examples

@@ -50,7 +50,7 @@ class JetGenerationConfig:
     from_scratch
         Take only the sizes of the checkpoint.
     standardization
-        A key of :data:`omnilearn_lab.features.STANDARDIZATIONS`.
+        A key of `omnilearn_lab.features.STANDARDIZATIONS`.
     particles, kinematics : TrainConfig
         Of the PET and of the small network for jet kinematics.
     kinematics_width
@@ -92,7 +92,7 @@ class JetGeneration:
     ----------
     config : JetGenerationConfig, optional
     directory
-        Keep the two trainings there; an interrupted :meth:`fit` goes on where it was.
+        Keep the two trainings there; an interrupted `fit` goes on where it was.
 
     Attributes
     ----------
@@ -186,7 +186,7 @@ class JetGeneration:
         *,
         on_record: Callable[[dict[str, Any]], None] | None = None,
     ) -> JetGeneration:
-        """Train the second stage only: the particles, given jet and class; enough for :meth:`sample_like`."""
+        """Train the second stage only: the particles, given jet and class; enough for `sample_like`."""
         jets, validation = labelled(jets), labelled(validation)
         self.domain = self.domain or JetDomain.of(jets)
         config = self.config
@@ -234,7 +234,7 @@ class JetGeneration:
         ConfigError
             For n below one or an unknown class.
         TrainingError
-            Before :meth:`fit`.
+            Before `fit`.
         """
         sampler = self._sampler(seed, sampler)
         return self.sample_like(self.sample_kinematics(n, label=label, seed=sampler.seed), sampler=sampler)
@@ -247,7 +247,7 @@ class JetGeneration:
         Parameters
         ----------
         n, label, seed
-            As for :meth:`sample`.
+            As for `sample`.
         """
         model, domain = self._fitted("kinematics"), self.domain
         seed = self.config.kinematics_sampler.seed if seed is None else seed
@@ -270,7 +270,7 @@ class JetGeneration:
         jets : Jets
             Condition; their particles are not looked at.
         seed, sampler
-            As for :meth:`sample`.
+            As for `sample`.
 
         Returns
         -------
@@ -295,7 +295,7 @@ class JetGeneration:
         return other
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
-        """Write both networks with their cards into a folder, for :meth:`load`."""
+        """Write both networks with their cards into a folder, for `load`."""
         card = {"settings": to_mapping(self.config), "domain": to_mapping(self._domain())}
         for stage in _STAGES:
             save_checkpoint(self._fitted(stage), Path(directory) / f"{stage}.safetensors", card)
@@ -303,7 +303,7 @@ class JetGeneration:
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> JetGeneration:
-        """Read what :meth:`save` wrote.
+        """Read what `save` wrote.
 
         Raises
         ------
@@ -363,14 +363,14 @@ def generate(
     config: JetGenerationConfig | None = None,
     directory: str | os.PathLike[str] | None = None,
 ) -> Jets:
-    """Learn from jets and generate new ones: :class:`JetGeneration` in one call.
+    """Learn from jets and generate new ones: `JetGeneration` in one call.
 
     Parameters
     ----------
     jets : Jets
         To learn from.
     n, label
-        As for :meth:`JetGeneration.sample`.
+        As for `JetGeneration.sample`.
     config : JetGenerationConfig, optional
     directory
         Keep the training and the networks there; a second call trains no more.

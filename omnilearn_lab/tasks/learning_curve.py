@@ -53,7 +53,7 @@ class LearningCurve:
         return np.array([comparison.values(kind, metric) for comparison in self.comparisons]).T
 
     def curves(self, metric: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return what :func:`omnilearn_lab.plotting.scaling_curve` draws."""
+        """Return what `omnilearn_lab.plotting.scaling_curve` draws."""
         names = {"scratch": "scratch", "finetuned": "fine-tuned"}
         return {name: (self.sizes, self.values(kind, metric)) for kind, name in names.items()}
 
@@ -87,7 +87,7 @@ def train_learning_curve(
         updates; scratch and fine-tuned always get the same.
     n_classes
     workers, directory
-        See :func:`omnilearn_lab.tasks.train_many`.
+        See `omnilearn_lab.tasks.train_many`.
 
     Returns
     -------

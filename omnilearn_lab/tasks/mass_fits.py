@@ -56,7 +56,7 @@ class MassFit:
     limits
         Lowest and highest mass of the fit [GeV].
     function
-        A key of :data:`FUNCTIONS`.
+        A key of `FUNCTIONS`.
     n_bins
         About so many equal bins over the limits; edges are placed on the signal region's.
     energy
@@ -304,7 +304,7 @@ def sample_masses(
     Raises
     ------
     MetricError, ConfigError
-        As :func:`bump_hunt`.
+        As `bump_hunt`.
     """
     model = SpectrumModel(fit or MassFit(), signal_region)
     counts = np.histogram(_checked(masses), model.edges)[0]

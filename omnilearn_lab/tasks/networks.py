@@ -34,7 +34,7 @@ NETWORKS: dict[str, str] = {
     "particle_net": "ParticleNet",
     "transformer": "PlainTransformer",
 }
-"""Name of each network, and its class in :mod:`omnilearn_lab.models`."""
+"""Name of each network, and its class in `omnilearn_lab.models`."""
 
 _N_SPECIES = 9
 
@@ -53,7 +53,7 @@ class ClassifierSettings:
     training : TrainConfig
         Its ``seed`` also fixes the initial weights.
     network
-        A key of :data:`NETWORKS`, for training from scratch; a checkpoint knows its own.
+        A key of `NETWORKS`, for training from scratch; a checkpoint knows its own.
     like
         From scratch: take the sizes of this checkpoint instead of ``network`` and ``size``.
     n_train
@@ -132,7 +132,7 @@ def load_classifier(source: str, *, n_classes: int) -> nn.Module:
 
 
 def network_of(source: str) -> str:
-    """Return the network of a checkpoint, a key of :data:`NETWORKS`.
+    """Return the network of a checkpoint, a key of `NETWORKS`.
 
     Examples
     --------
@@ -175,7 +175,7 @@ def network_batch(
     inputs : {"pet", "pet_v2"}
         PET and the baselines share one kind of input.
     use_pid, use_extra, standardization
-        As for :func:`omnilearn_lab.features.pet_batch` and ``pet_v2_batch``.
+        As for `omnilearn_lab.features.pet_batch` and ``pet_v2_batch``.
     """
     if inputs == "pet_v2":
         return pet_v2_batch(jets, use_pid=use_pid, use_extra=use_extra)

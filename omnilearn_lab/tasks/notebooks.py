@@ -38,7 +38,7 @@ class ExecutedNotebook:
     seconds
         Wall time.
     peak_memory_gb
-        Largest memory of the kernel and its processes together; see :class:`MemoryWatch`.
+        Largest memory of the kernel and its processes together; see `MemoryWatch`.
     """
 
     name: str

@@ -230,7 +230,7 @@ def compare_weak_supervision(
     samples : OpenDataSamples
     profile : OpenDataProfile
     directory, workers
-        See :func:`omnilearn_lab.tasks.weak_supervision`.
+        See `omnilearn_lab.tasks.weak_supervision`.
 
     Returns
     -------

@@ -154,7 +154,7 @@ def pretrain(
     """Pretrain with the joint loss of the paper, and write the averaged weights as a checkpoint with card.
 
     Started by torchrun or srun, the processes share the jets of each update and the first one writes;
-    see :func:`launch_pretraining` for several processes from a notebook.
+    see `launch_pretraining` for several processes from a notebook.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def launch_pretraining(
     """Pretrain in processes of their own: it goes on when the notebook is closed.
 
     Calling it again attaches to the training when it runs, and goes on with it when it was stopped or
-    killed. Watch it with :class:`omnilearn_lab.widgets.TrainingMonitor`.
+    killed. Watch it with `omnilearn_lab.widgets.TrainingMonitor`.
 
     Parameters
     ----------

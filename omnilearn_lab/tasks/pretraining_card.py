@@ -58,14 +58,14 @@ def tried_half(
     Parameters
     ----------
     model, test, inputs
-        As for :func:`held_out`.
+        As for `held_out`.
     exact
-        What :func:`held_out` says of the weights as they are.
+        What `held_out` says of the weights as they are.
 
     Returns
     -------
     dict
-        Accuracy and AUC of the rounded weights, and ``is_lossless``; see :func:`rounding_loss`.
+        Accuracy and AUC of the rounded weights, and ``is_lossless``; see `rounding_loss`.
     """
     rounded = copy.deepcopy(model)
     with torch.no_grad():

@@ -34,10 +34,10 @@ class JetSource:
     Parameters
     ----------
     dataset, source, seed
-        As for :func:`omnilearn_lab.catalog.load`.
+        As for `omnilearn_lab.catalog.load`.
     n_jets : mapping of split to int
     streaming
-        One of :data:`STREAMING`, for the training jets.
+        One of `STREAMING`, for the training jets.
 
     Raises
     ------

@@ -96,7 +96,7 @@ def pretrain_sizes(
     directory
         Each run in a folder of its own; runs that were interrupted go on.
     workers, progress
-        As for :func:`omnilearn_lab.tasks.train_many`.
+        As for `omnilearn_lab.tasks.train_many`.
 
     Returns
     -------

@@ -53,8 +53,8 @@ class RatioConfig:
     Parameters
     ----------
     network
-        A key of :data:`omnilearn_lab.tasks.networks.NETWORKS`, such as "pet", sees the whole particle
-        cloud of :class:`Jets`. "mlp" and "logistic" see tables of observables; "logistic" is exact where
+        A key of `omnilearn_lab.tasks.networks.NETWORKS`, such as "pet", sees the whole particle
+        cloud of `Jets`. "mlp" and "logistic" see tables of observables; "logistic" is exact where
         the log ratio is a polynomial, and needs no training settings.
     init
         For clouds: "scratch", or the name or path of a checkpoint whose body to start from.
@@ -237,9 +237,9 @@ def fit_ratio(
     Parameters
     ----------
     samples
-        (source, target), as :func:`check_sample` returns them.
+        (source, target), as `check_sample` returns them.
     weights
-        Of both, as :func:`check_weights` returns them.
+        Of both, as `check_weights` returns them.
     config : RatioConfig
     start
         Go on from this network instead of ``config.init``.

@@ -121,7 +121,7 @@ def write_report(
     Parameters
     ----------
     folder, profile
-        See :func:`collect_results`.
+        See `collect_results`.
 
     Returns
     -------

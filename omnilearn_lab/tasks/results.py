@@ -36,7 +36,7 @@ def results_root() -> Path:
 
 
 def results_directory(notebook: str, profile: str) -> Path:
-    """Return the folder for a notebook's results in a profile, below :func:`results_root`.
+    """Return the folder for a notebook's results in a profile, below `results_root`.
 
     Raises
     ------
@@ -103,8 +103,8 @@ class Results:
         seeds
             Of all trainings, or the one seed of a notebook that trains nothing.
         comparisons
-            Scratch against fine-tuned by title: what :meth:`Comparison.record` returns, or a mapping with
-            the fields of :class:`ComparisonRecord`. Gains are computed here.
+            Scratch against fine-tuned by title: what `Comparison.record` returns, or a mapping with
+            the fields of `ComparisonRecord`. Gains are computed here.
         numbers
             Everything else; numbers that are not finite become null.
 

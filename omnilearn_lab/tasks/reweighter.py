@@ -76,7 +76,7 @@ class Reweighter:
         self._scale = 1.0
 
     def fit(self, source: Sample, target: Sample, **options: Any) -> Reweighter:
-        """Learn the ratio; arguments as for :meth:`fit_predict`. Returns this reweighter."""
+        """Learn the ratio; arguments as for `fit_predict`. Returns this reweighter."""
         self.fit_predict(source, target, **options)
         return self
 
@@ -105,7 +105,7 @@ class Reweighter:
         Returns
         -------
         array, shape (N,)
-            As :meth:`predict` gives for the source.
+            As `predict` gives for the source.
 
         Raises
         ------
@@ -168,7 +168,7 @@ class Reweighter:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Reweighter:
-        """Read what :meth:`save` wrote.
+        """Read what `save` wrote.
 
         Raises
         ------

@@ -86,7 +86,7 @@ class ReweightingResult:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ReweightingResult:
-        """Read what :meth:`save` wrote.
+        """Read what `save` wrote.
 
         Raises
         ------
@@ -136,7 +136,7 @@ def reweight(
     edges: Mapping[str, np.ndarray] | None = None,
     run_directory: str | os.PathLike[str] | None = None,
 ) -> ReweightingResult:
-    """Fit a :class:`Reweighter` and measure it.
+    """Fit a `Reweighter` and measure it.
 
     Parameters
     ----------
@@ -146,10 +146,10 @@ def reweight(
     evaluate
         (source, target) to measure on; without it the fitted jets are used, which flatters.
     edges
-        Bins of the observables to compare; :func:`omnilearn_lab.tasks.distances.observable_edges` by
+        Bins of the observables to compare; `omnilearn_lab.tasks.distances.observable_edges` by
         default for jets, twenty bins of each column for tables.
     run_directory
-        As in :meth:`Reweighter.fit`.
+        As in `Reweighter.fit`.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def measure(
     *,
     edges: Mapping[str, np.ndarray] | None = None,
 ) -> ReweightingResult:
-    """Apply a fitted reweighter to source jets and compare them with target jets; see :func:`reweight`."""
+    """Apply a fitted reweighter to source jets and compare them with target jets; see `reweight`."""
     samples = check_sample("source", source), check_sample("target", target)
     own = [
         check_weights(name, weights_of(s), len(s))

@@ -109,7 +109,7 @@ class ReweightingProfile:
 
 @dataclass(frozen=True, eq=False)
 class ReweightingComparison:
-    """Results of :func:`compare_reweighting`, one per seed and kind, in the order of the seeds.
+    """Results of `compare_reweighting`, one per seed and kind, in the order of the seeds.
 
     Parameters
     ----------
@@ -307,7 +307,7 @@ def ratio_curves(
     Returns
     -------
     dict of name to (true, learnt)
-        As :func:`omnilearn_lab.plotting.scaling_curve` takes them; ``"ideal"`` first.
+        As `omnilearn_lab.plotting.scaling_curve` takes them; ``"ideal"`` first.
     """
     true = np.exp(next(iter(checks.values())).true)
     groups = np.array_split(np.argsort(true), min(n_bins, len(true)))

@@ -31,7 +31,7 @@ __all__ = ["SamplerPoint", "SamplerStudy", "StudyConfig", "sampler_study"]
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """How :func:`sampler_study` measures.
+    """How `sampler_study` measures.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class SamplerPoint:
 
 @dataclass(frozen=True)
 class SamplerStudy:
-    """Points of :func:`sampler_study`, and the floor of their scores.
+    """Points of `sampler_study`, and the floor of their scores.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ class SamplerStudy:
         raise ConfigError(f"no point '{method}' with {n_evaluations} evaluations; known: {known}")
 
     def to_frame(self) -> pd.DataFrame:
-        """Return :meth:`rows` as a pandas table."""
+        """Return `rows` as a pandas table."""
         import pandas as pd
 
         return pd.DataFrame(self.rows())

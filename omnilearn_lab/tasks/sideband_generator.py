@@ -44,7 +44,7 @@ class SidebandGeneratorConfig:
         Dijet masses [GeV]: nothing is learned inside the region nor outside the limits, which the network
         sees as -1 and 1.
     width, n_jet_layers
-        Of the :class:`omnilearn_lab.models.DijetGenerator` for the two jets' pt, eta, phi, mass and
+        Of the `omnilearn_lab.models.DijetGenerator` for the two jets' pt, eta, phi, mass and
         multiplicity.
     kinematics : TrainConfig
         Its training; ``batch_size`` counts events.
@@ -92,7 +92,7 @@ class SidebandGenerator:
     ----------
     config : SidebandGeneratorConfig, optional
     directory
-        Keep the trainings there; an interrupted :meth:`fit` goes on where it was.
+        Keep the trainings there; an interrupted `fit` goes on where it was.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ class SidebandGenerator:
         Parameters
         ----------
         mass : array, shape (M,)
-            [GeV], inside the limits; see :func:`omnilearn_lab.tasks.sample_masses`.
+            [GeV], inside the limits; see `omnilearn_lab.tasks.sample_masses`.
         seed
             Of all noise.
 
@@ -174,7 +174,7 @@ class SidebandGenerator:
         Raises
         ------
         TrainingError
-            Before :meth:`fit`.
+            Before `fit`.
         JetsError
             For masses that are not finite or outside the limits.
         """

@@ -27,7 +27,7 @@ def count_parameters(size: str, **choices: object) -> int:
     size
         "tiny", "small", "medium" or "large".
     **choices
-        Further fields of :class:`~omnilearn_lab.models.PETv2Config`.
+        Further fields of `PETv2Config`.
 
     Examples
     --------

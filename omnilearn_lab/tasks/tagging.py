@@ -129,7 +129,7 @@ def jets_saved(sizes: Sequence[int], scratch: ArrayLike, finetuned: ArrayLike) -
     sizes
         Training jets, rising, shape (K,).
     scratch, finetuned : array, shape (S, K)
-        A metric that grows as a tagger gets better, per seed; as from :meth:`LearningCurve.values`.
+        A metric that grows as a tagger gets better, per seed; as from `LearningCurve.values`.
 
     Returns
     -------

@@ -22,8 +22,8 @@ def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
     Parameters
     ----------
     directory
-        Run directory of :func:`omnilearn_lab.tasks.train_classifier`, or of one training of
-        :func:`omnilearn_lab.tasks.compare`, such as ``runs/finetuned-seed1``.
+        Run directory of `omnilearn_lab.tasks.train_classifier`, or of one training of
+        `omnilearn_lab.tasks.compare`, such as ``runs/finetuned-seed1``.
 
     Returns
     -------

@@ -32,7 +32,7 @@ def train_many(
     Parameters
     ----------
     data : ClassifierData, or mapping of "pet" and "pet_v2" to ClassifierData
-        The mapping serves networks that read different inputs; see :attr:`ClassifierSettings.inputs`.
+        The mapping serves networks that read different inputs; see `ClassifierSettings.inputs`.
     settings : mapping of name to ClassifierSettings
         The seed of their ``training`` is replaced by each of ``seeds``.
     seeds

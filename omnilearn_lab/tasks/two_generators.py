@@ -49,7 +49,7 @@ def load_two_generators(
     source : {"simulated", "published"}
     seed
     data_dir
-        Data folder, as in :class:`omnilearn_lab.catalog.LoadOptions`.
+        Data folder, as in `omnilearn_lab.catalog.LoadOptions`.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def tilt(jets: Jets, observable: str = "width", *, strength: float = 1.5, seed: 
     ----------
     jets : Jets
     observable
-        A name that :func:`omnilearn_lab.observables.observables` knows.
+        A name that `omnilearn_lab.observables.observables` knows.
     strength
         Zero leaves nothing to learn.
     seed

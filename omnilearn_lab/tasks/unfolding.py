@@ -195,7 +195,7 @@ class OmniFold:
         Raises
         ------
         ConfigError
-            Before :meth:`fit`.
+            Before `fit`.
         """
         if not self.reweighters:
             raise ConfigError("nothing was unfolded yet; call fit(simulation, data) first")

@@ -22,7 +22,7 @@ __all__ = ["IBUConfig", "IBUResult", "Response", "bayesian_unfolding"]
 
 @dataclass(frozen=True)
 class IBUConfig:
-    """Settings of :func:`bayesian_unfolding`.
+    """Settings of `bayesian_unfolding`.
 
     Parameters
     ----------

@@ -189,7 +189,7 @@ class UnfoldingResult:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> UnfoldingResult:
-        """Read what :meth:`save` wrote.
+        """Read what `save` wrote.
 
         Raises
         ------
@@ -271,7 +271,7 @@ class UnfoldedWeights:
 
 
 def read_weights(path: str | os.PathLike[str]) -> UnfoldedWeights:
-    """Read a file of :meth:`UnfoldingResult.export_weights`.
+    """Read a file of `UnfoldingResult.export_weights`.
 
     Raises
     ------

@@ -130,7 +130,7 @@ def table_of(jets: Jets, names: Sequence[str] = SIX) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class UnfoldingComparison:
-    """Results of :func:`compare_unfoldings`.
+    """Results of `compare_unfoldings`.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class UnfoldingComparison:
         Of the events to compare with and of the simulated ones that pass the particle-level selection.
     ibu : mapping of observable to IBUResult
     unfold : mapping of method to result, or to one per observable
-        "MultiFold" and both OmniFolds: one :class:`UnfoldingResult` with a member per seed. "UniFold": a
+        "MultiFold" and both OmniFolds: one `UnfoldingResult` with a member per seed. "UniFold": a
         mapping of observable to result.
     """
 
@@ -233,7 +233,7 @@ class UnfoldingComparison:
         return pd.DataFrame(rows).T
 
     def explorer(self) -> dict[str, Any]:
-        """Return the arguments of :class:`omnilearn_lab.widgets.UnfoldingExplorer`."""
+        """Return the arguments of `omnilearn_lab.widgets.UnfoldingExplorer`."""
         steps = range(self.config.n_iterations)
         return {
             "truth": self.truth,

@@ -125,7 +125,7 @@ def check_stand_ins(
     names
         Datasets of the catalogue; none means all.
     n_jets, seed, profile
-        As in :func:`check_stand_in`.
+        As in `check_stand_in`.
 
     Yields
     ------
@@ -146,7 +146,7 @@ def check_stand_in(
     Parameters
     ----------
     what
-        See :func:`stand_ins`.
+        See `stand_ins`.
     n_jets
         Rounded up where the recipe makes jets in pairs.
     seed
@@ -167,7 +167,7 @@ def check_stand_in(
 
     References
     ----------
-    Published means: table ``jet_moments`` of :func:`omnilearn_lab.published.published_results`.
+    Published means: table ``jet_moments`` of `omnilearn_lab.published.published_results`.
     """
     n_jets += -n_jets % recipe(what.recipe).jets_per_unit
     work = {"workers": 1, "progress": False}

@@ -21,7 +21,7 @@ class MovingAverage(nn.Module):
     Parameters
     ----------
     model
-        Copied; its later updates enter through :meth:`update`.
+        Copied; its later updates enter through `update`.
     decay
 
     Examples

@@ -278,7 +278,7 @@ class LossModule(nn.Module):
     ----------
     model
     objective
-        See :mod:`omnilearn_lab.training.losses`.
+        See `omnilearn_lab.training.losses`.
     """
 
     def __init__(self, model: nn.Module, objective: Objective) -> None:
@@ -291,7 +291,7 @@ class LossModule(nn.Module):
 
 
 def spread(module: LossModule, parallel: str, unused: Collection[str] = ()) -> nn.Module:
-    """Prepare a :class:`LossModule` for training over all ranks.
+    """Prepare a `LossModule` for training over all ranks.
 
     "ddp" keeps all weights on every rank and averages gradients. "fsdp" also shares out weights,
     gradients and optimizer state, block by block: for networks that do not fit one GPU.

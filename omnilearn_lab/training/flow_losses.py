@@ -1,7 +1,7 @@
 """The objectives of PET v2: flow matching, joint pretraining, and flavour tagging with track origins.
 
-Every term is a weighted mean over jets; see :mod:`omnilearn_lab.training.losses` for the contract and
-:mod:`omnilearn_lab.models.objectives` for the formulas.
+Every term is a weighted mean over jets; see `omnilearn_lab.training.losses` for the contract and
+`omnilearn_lab.models.objectives` for the formulas.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["FlavourTagging", "FlowGeneration", "FlowPretraining"]
 
 @dataclass(frozen=True)
 class FlowGeneration:
-    """Velocity of the straight path from a jet to its noise, for a :class:`PETv2` of mode "generator".
+    """Velocity of the straight path from a jet to its noise, for a `PETv2` of mode "generator".
 
     L = mean over jets of sum_p |v - v_hat|^2 / n, with z = (1 - t) x + t eta, v = eta - x, t ~ U(0, 1).
 
@@ -51,7 +51,7 @@ class FlowGeneration:
 
 @dataclass(frozen=True)
 class FlowPretraining:
-    """OmniLearned's joint loss, for a :class:`PETv2` of mode "pretrain".
+    """OmniLearned's joint loss, for a `PETv2` of mode "pretrain".
 
     L = CE(y, clean) + |v - v_hat|^2 + (1 - t)^2 CE(y, noised) + c (1 - t)^2 contrast(clean, noised)
 
@@ -107,7 +107,7 @@ class FlowPretraining:
 
 @dataclass(frozen=True)
 class FlavourTagging:
-    """Class of the jet and origin of its tracks, for a :class:`PETv2` of mode "ftag".
+    """Class of the jet and origin of its tracks, for a `PETv2` of mode "ftag".
 
     L = CE(jet class) + c CE(track class), the second over the particles with ``particle_label >= 0``. The
     head of the tracks is told the true class of the jet, as the published one: its own accuracy says

@@ -23,13 +23,13 @@ class History:
 
     Each record holds ``kind`` ("train" or "validation"), ``step``, ``epoch`` (a fraction), ``jets``
     (seen so far), ``seconds`` (spent training so far) and loss terms, ``loss`` among them. Figures are made
-    by :func:`omnilearn_lab.plotting.loss_curves`.
+    by `omnilearn_lab.plotting.loss_curves`.
 
     Parameters
     ----------
     records : iterable of mapping
     path
-        JSON-lines file to which :meth:`append` adds each record at once; None keeps them in memory.
+        JSON-lines file to which `append` adds each record at once; None keeps them in memory.
 
     Examples
     --------

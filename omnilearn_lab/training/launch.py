@@ -59,7 +59,7 @@ class LaunchedRun:
         """What the training does.
 
         "running", "stopping" (asked to end, which it does after the present update), "finished", "stopped",
-        "failed" (see :meth:`tail`), "killed" (no exit status was left: out of memory, or the machine went
+        "failed" (see `tail`), "killed" (no exit status was left: out of memory, or the machine went
         down), or "not launched".
         """
         wants_stop = (self.directory / "stop").exists()

@@ -5,7 +5,7 @@ them. Terms are weighted means over the jets; their normalisation comes from ``w
 default), so that the terms of the parts of a batch add up to those of the batch. An objective without the
 third argument also trains; its terms must then be means over jets, by weight.
 
-The objectives of PET v2's flow are in :mod:`omnilearn_lab.training.flow_losses`.
+The objectives of PET v2's flow are in `omnilearn_lab.training.flow_losses`.
 """
 
 from __future__ import annotations

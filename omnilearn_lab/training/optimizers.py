@@ -115,7 +115,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the optimizer that ``config`` names, over :func:`parameter_groups`."""
+    """Return the optimizer that ``config`` names, over `parameter_groups`."""
     groups = parameter_groups(model, config)
     if config.optimizer == "lion":
         return Lion(groups, lr=config.learning_rate, betas=config.betas)
@@ -139,7 +139,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put the tensors of :func:`optimizer_tensors` back; learning rates stay those of the optimizer."""
+    """Put the tensors of `optimizer_tensors` back; learning rates stay those of the optimizer."""
     states: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)

@@ -1,7 +1,7 @@
 """A run directory: configuration, metrics as JSON lines, checkpoints written atomically, environment.
 
 ====================== ==============================================================================
-config.yaml            the :class:`TrainConfig` and whatever the task adds
+config.yaml            the `TrainConfig` and whatever the task adds
 metrics.jsonl          one record per line, flushed at once
 last.safetensors       everything needed to go on: weights, optimizer, moving average, step
 best.safetensors       weights with the lowest validation loss

@@ -74,7 +74,7 @@ class _Window(NamedTuple):
 
 
 class StreamingBatches:
-    """Batches over ML-ready HDF5 files, with the interface of :class:`omnilearn_lab.training.Batches`.
+    """Batches over ML-ready HDF5 files, with the interface of `omnilearn_lab.training.Batches`.
 
     Parameters
     ----------

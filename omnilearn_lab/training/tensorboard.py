@@ -40,7 +40,7 @@ class TensorBoardLog:
         self._writer = SummaryWriter(os.fspath(directory), purge_step=step + 1 if step else None)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Write the terms of a record of :class:`omnilearn_lab.training.History`."""
+        """Write the terms of a record of `omnilearn_lab.training.History`."""
         for name in sorted(record.keys() - _NOT_TERMS):
             self._writer.add_scalar(f"{name}/{record['kind']}", record[name], record["step"])
         self._writer.flush()

@@ -60,7 +60,7 @@ class Trainer:
     """Train a model on packed jets.
 
     All randomness of update s comes from (seed, s), so a training that was stopped goes on exactly as if
-    it had not been. Inside a process group (:func:`omnilearn_lab.training.process_group`) every process
+    it had not been. Inside a process group (`omnilearn_lab.training.process_group`) every process
     makes a trainer of its own, with the same arguments; they share the jets of each update, and the result
     is that of one process up to rounding.
 
@@ -69,7 +69,7 @@ class Trainer:
     model
         Any module that ``objective`` understands; trained in place.
     objective
-        See :mod:`omnilearn_lab.training.losses`.
+        See `omnilearn_lab.training.losses`.
     train : Batch or StreamingBatches
         Packed jets in memory, or batches streamed from files, of this process' shard.
     validation : Batch
@@ -132,7 +132,7 @@ class Trainer:
         """Train to the end (or until stopped) and leave the best weights in the model.
 
         On a CPU the process is asked to keep freed memory for the next update
-        (:func:`omnilearn_lab.models.kernels.reuse_memory`).
+        (`omnilearn_lab.models.kernels.reuse_memory`).
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Interactive views over the figures of :mod:`omnilearn_lab.plotting`; every one also has a static form."""
+"""Interactive views over the figures of `omnilearn_lab.plotting`; every one also has a static form."""
 
 from omnilearn_lab.widgets.catalog_browser import CatalogBrowser
 from omnilearn_lab.widgets.diffusion_player import DiffusionPlayer

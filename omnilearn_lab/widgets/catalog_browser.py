@@ -13,10 +13,12 @@ import ipywidgets
 from omnilearn_lab.catalog import CatalogView, catalog, citation, fetch, load
 from omnilearn_lab.errors import OmniLearnLabError
 from omnilearn_lab.widgets.controls import button
+from omnilearn_lab.widgets.tables import html_table
 
 __all__ = ["CatalogBrowser"]
 
 _TICK = 0.5
+_COLUMNS = ("title", "kind", "published jets", "GB", "stand-in")
 _COPY = "navigator.clipboard.writeText(this.parentElement.querySelector('pre').textContent)"
 
 
@@ -24,7 +26,7 @@ class CatalogBrowser:
     """The catalogue as a list to search.
 
     Simulating and fetching run beside the notebook: the line below the buttons counts the seconds, and the
-    result is kept in :attr:`jets`.
+    result is kept in `jets`.
 
     Parameters
     ----------
@@ -123,15 +125,10 @@ class CatalogBrowser:
         self.text.value = self._description(name) if name else "<p>nothing fits</p>"
 
     def _description(self, name: str) -> str:
-        item, row = (
-            self.view[name],
-            dict(
-                zip(("", "title", "kind", "published jets", "GB", "stand-in"), self._row(name), strict=True)
-            ),
-        )
-        rows = "".join(f"<tr><td>{k}</td><td>{html.escape(v)}</td></tr>" for k, v in row.items() if k)
+        item = self.view[name]
+        rows = list(zip(_COLUMNS, self._row(name)[1:], strict=True))
         return (
-            f"<h4>{html.escape(name)}</h4><p>{html.escape(item.physics)}</p><table>{rows}</table>"
+            f"<h4>{html.escape(name)}</h4><p>{html.escape(item.physics)}</p>{html_table(rows, head=False)}"
             f"<div><button onclick=\"{_COPY}\" title='to the clipboard'>copy citation</button>"
             f"<pre style='white-space: pre-wrap'>{html.escape(citation(name))}</pre></div>"
         )

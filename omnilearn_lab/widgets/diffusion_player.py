@@ -30,7 +30,7 @@ class DiffusionPlayer(FigureView):
         Diffusion time of each step, usually from 1 to 0.
     particles : mapping of name to array, shape (S, N, 2) or (S, N, 3)
         deta, dphi and, if given, pt [GeV] at each step, one entry per jet;
-        :meth:`omnilearn_lab.tasks.Trajectory.particles` gives them.
+        `omnilearn_lab.tasks.Trajectory.particles` gives them.
     radius
         Of the jet algorithm, for the circle.
     source

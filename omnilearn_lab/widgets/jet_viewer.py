@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables import OBSERVABLES, observables
 from omnilearn_lab.plotting import PaperFigure, jet_display
 from omnilearn_lab.widgets.controls import button, dropdown, slider
+from omnilearn_lab.widgets.tables import html_table
 from omnilearn_lab.widgets.view import FigureView
 
 __all__ = ["JetViewer"]
@@ -92,8 +92,7 @@ class JetViewer(FigureView):
         values = observables(jet, _NAMES, jet_radius=self.jet_radius)
         rows = [(name, f"{values[name][0]:.4g} {OBSERVABLES[name].unit or ''}".strip()) for name in _NAMES]
         rows += self._classes(index)
-        cells = (f"<tr><td>{html.escape(a)}</td><td>{html.escape(b)}</td></tr>" for a, b in rows)
-        return f"<table>{''.join(cells)}</table>"
+        return html_table(rows, head=False)
 
     def _classes(self, index: int) -> list[tuple[str, str]]:
         names, rows = self.jets.class_names, []

@@ -23,7 +23,7 @@ class LossComparison(FigureView):
     Parameters
     ----------
     histories : mapping of str to sequence of History
-        One history per seed for each kind of training; :meth:`omnilearn_lab.tasks.Comparison.histories`
+        One history per seed for each kind of training; `omnilearn_lab.tasks.Comparison.histories`
         gives them.
     baseline
         The kind whose best loss is the mark to reach.

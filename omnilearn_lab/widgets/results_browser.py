@@ -20,6 +20,7 @@ from omnilearn_lab.tasks.records import ResultsRecord
 from omnilearn_lab.tasks.report import collect_results, comparison_rows
 from omnilearn_lab.tasks.results import results_root
 from omnilearn_lab.widgets.controls import button, dropdown
+from omnilearn_lab.widgets.tables import html_table
 
 __all__ = ["ResultsBrowser"]
 
@@ -139,15 +140,7 @@ def _summary(record: ResultsRecord) -> str:
     head = f"{record.source} jets, seeds {seeds}, {took:.0f} s{memory}, {record.date}"
     tables = (
         f"<h4>{html.escape(title)} ({comparison.n_train:,} training jets)</h4>"
-        + _table(comparison_rows(comparison))
+        + html_table(comparison_rows(comparison))
         for title, comparison in record.comparisons.items()
     )
     return f"<p>{html.escape(head)}</p>" + "".join(tables)
-
-
-def _table(rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:]
-    )
-    return f"<table><tr>{head}</tr>{body}</table>"

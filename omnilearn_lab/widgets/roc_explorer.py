@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from typing import Any
 
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.plotting import PaperFigure, working_point, working_point_figure
 from omnilearn_lab.widgets.controls import dropdown, slider
+from omnilearn_lab.widgets.tables import html_table
 from omnilearn_lab.widgets.view import FigureView
 
 __all__ = ["RocExplorer"]
@@ -20,8 +20,8 @@ class RocExplorer(FigureView):
     Parameters
     ----------
     scores : mapping of str to sequence of (scores, labels)
-        One pair per seed for each classifier, as for :func:`omnilearn_lab.plotting.roc_curves`;
-        :meth:`omnilearn_lab.tasks.Comparison.scores` gives such a sequence.
+        One pair per seed for each classifier, as for `omnilearn_lab.plotting.roc_curves`;
+        `omnilearn_lab.tasks.Comparison.scores` gives such a sequence.
     names
         Of the classes 0 and 1.
     source
@@ -74,13 +74,13 @@ class RocExplorer(FigureView):
     def details(self) -> str:
         """Return the numbers of jets that pass and fail, as a table."""
         point = working_point(*self._chosen(), self.value("efficiency"))
-        background, signal = (html.escape(name) for name in self.names)
-        return (
-            "<table><tr><th></th><th>passes</th><th>fails</th></tr>"
-            f"<tr><td>{signal}</td><td>{point.n_signal_passed:,}</td><td>{point.n_signal_failed:,}</td></tr>"
-            f"<tr><td>{background}</td><td>{point.n_background_passed:,}</td>"
-            f"<td>{point.n_background_failed:,}</td></tr></table>"
-        )
+        background, signal = self.names
+        rows = [
+            ("", "passes", "fails"),
+            (signal, f"{point.n_signal_passed:,}", f"{point.n_signal_failed:,}"),
+            (background, f"{point.n_background_passed:,}", f"{point.n_background_failed:,}"),
+        ]
+        return html_table(rows)
 
     def _chosen(self) -> tuple[Any, Any]:
         runs = self.scores[self.value("classifier")]

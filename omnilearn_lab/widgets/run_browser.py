@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.plotting import PaperFigure, loss_curves
 from omnilearn_lab.training import History
 from omnilearn_lab.widgets.controls import button, dropdown, toggle
+from omnilearn_lab.widgets.tables import html_table
 from omnilearn_lab.widgets.view import FigureView
 
 __all__ = ["RunBrowser", "find_runs"]
@@ -107,14 +107,8 @@ class RunBrowser(FigureView):
         columns = [key for key in next(iter(rows.values())) if _differs(key, rows) or key == "best loss"]
         columns += [k for row in rows.values() for k in row if k not in columns and _differs(k, rows)]
         columns = list(dict.fromkeys(columns))
-        head = "".join(f"<th>{html.escape(key)}</th>" for key in ("run", *columns))
-        body = "".join(
-            f"<tr><td>{html.escape(name)}</td>"
-            + "".join(f"<td>{html.escape(str(row.get(key, '')))}</td>" for key in columns)
-            + "</tr>"
-            for name, row in rows.items()
-        )
-        return f"<table><tr>{head}</tr>{body}</table>"
+        body = [(name, *(row.get(key, "") for key in columns)) for name, row in rows.items()]
+        return html_table([("run", *columns), *body])
 
     def _chosen(self) -> tuple[str, ...]:
         return self.value("runs") or tuple(self.runs)[:1]

@@ -83,7 +83,7 @@ class TrainingMonitor(FigureView):
 
     @property
     def status(self) -> str:
-        """What the training does, see :attr:`omnilearn_lab.training.launch.LaunchedRun.status`."""
+        """What the training does, see `omnilearn_lab.training.launch.LaunchedRun.status`."""
         status = self.launched.status
         is_asked = status == "not launched" and (self.launched.directory / "stop").exists()
         return f"{status}, asked to stop" if is_asked else status

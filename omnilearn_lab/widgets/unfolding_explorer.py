@@ -22,7 +22,7 @@ _ALL = "all"
 class UnfoldingExplorer(FigureView):
     """Truth, simulation and unfolded results: choose observable, iteration, method and scale.
 
-    :meth:`omnilearn_lab.tasks.UnfoldingComparison.explorer` gives the arguments.
+    `omnilearn_lab.tasks.UnfoldingComparison.explorer` gives the arguments.
 
     Parameters
     ----------

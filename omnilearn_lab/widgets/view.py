@@ -19,7 +19,7 @@ _DPI = 110
 class FigureView:
     """A figure that is drawn again whenever one of its controls changes.
 
-    Subclasses pass their controls and implement :meth:`figure`, which reads the controls' values. The
+    Subclasses pass their controls and implement `figure`, which reads the controls' values. The
     figure's alternative text stands below the picture, and a sign beside the controls while it is drawn.
 
     Parameters

@@ -117,6 +117,7 @@ def trace(directory):
 def assert_close(ours, theirs):
     assert len(ours) == len(theirs) > 2
     for a, b in zip(ours, theirs, strict=True):
+        assert a.pop("kind") == b.pop("kind")
         assert a == pytest.approx(b, rel=1e-4)
 
 

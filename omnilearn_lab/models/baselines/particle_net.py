@@ -26,7 +26,7 @@ __all__ = ["EdgeBlock", "ParticleNet", "ParticleNetConfig"]
 
 @dataclass(frozen=True)
 class ParticleNetConfig(NamedSizes):
-    """Sizes of a :class:`ParticleNet`; the defaults are the paper's.
+    """Sizes of a `ParticleNet`; the defaults are the paper's.
 
     Parameters
     ----------

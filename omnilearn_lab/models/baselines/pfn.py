@@ -22,7 +22,7 @@ __all__ = ["PFN", "PFNConfig"]
 
 @dataclass(frozen=True)
 class PFNConfig(NamedSizes):
-    """Sizes of a :class:`PFN`; the defaults are the paper's.
+    """Sizes of a `PFN`; the defaults are the paper's.
 
     Parameters
     ----------

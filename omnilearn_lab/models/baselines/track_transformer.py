@@ -29,7 +29,7 @@ _LARGEST = 30.0  # of the numbers that are exponentiated
 
 @dataclass(frozen=True)
 class TrackTransformerConfig(NamedSizes):
-    """Sizes of a :class:`TrackTransformer`.
+    """Sizes of a `TrackTransformer`.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class TrackTransformerConfig(NamedSizes):
     n_classes, n_particle_classes
         Classes of jets C, and of tracks; 0 leaves the auxiliary head out.
     width, n_layers, n_heads, dropout
-        As in :class:`PlainTransformerConfig`.
+        As in `PlainTransformerConfig`.
     n_features
         Columns of the particles F.
 

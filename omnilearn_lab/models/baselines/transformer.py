@@ -24,7 +24,7 @@ __all__ = ["PlainTransformer", "TransformerBlock", "PlainTransformerConfig"]
 
 @dataclass(frozen=True)
 class PlainTransformerConfig(NamedSizes):
-    """Sizes of a :class:`PlainTransformer`; the defaults are those of the plain Particle Transformer.
+    """Sizes of a `PlainTransformer`; the defaults are those of the plain Particle Transformer.
 
     Parameters
     ----------

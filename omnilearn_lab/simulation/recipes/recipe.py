@@ -75,7 +75,7 @@ class Profile:
     min_pt : float
         Smallest pt of a constituent before clustering [GeV].
     soft_efficiency : bool
-        Thin out soft constituents with :func:`omnilearn_lab.simulation.soft_efficiency`.
+        Thin out soft constituents with `omnilearn_lab.simulation.soft_efficiency`.
     """
 
     settings: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class Recipe:
     settings : tuple of str
         Pythia strings shared by all samples.
     selector : str
-        The way from events to jets, see :mod:`omnilearn_lab.simulation.selection`.
+        The way from events to jets, see `omnilearn_lab.simulation.selection`.
     detector : str
         Name of a detector card; empty for particle level.
     match_radius : float
