@@ -39,7 +39,7 @@ def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
     --------
     >>> load_trained("no/such/run")
     Traceback (most recent call last):
-    omnilearn_lab.errors.CheckpointError: 'no/such/run' holds no trained classifier: config.yaml is missing; ...
+    omnilearn_lab.errors.CheckpointError: 'no/such/run' holds no trained classifier: ...
     """
     folder = Path(directory)
     for name in ("config.yaml", "best.safetensors"):
