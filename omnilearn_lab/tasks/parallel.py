@@ -11,8 +11,12 @@ import torch
 from tqdm.auto import tqdm
 
 from omnilearn_lab.simulation import usable_cores
+from omnilearn_lab.tasks.machine import memory_limit
 
-__all__ = ["run_jobs"]
+__all__ = ["run_jobs", "usable_workers"]
+
+_PER_WORKER = 1.3e9  # bytes: PET tiny in training, batches of 100 jets of 45 particles (measured)
+_BESIDE = 0.5e9  # the notebook itself
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
@@ -37,7 +41,7 @@ def run_jobs(
         Of a module (not a lambda): other processes import it.
     jobs : mapping of name to arguments
     workers
-        Processes; all usable cores by default.
+        Processes; by default as many as `usable_workers` says.
     progress
         Show a progress bar over jobs.
     title
@@ -53,7 +57,7 @@ def run_jobs(
     >>> run_jobs(max, {"a": (1, 2), "b": (5, 4)}, workers=1, progress=False)
     {'a': 2, 'b': 5}
     """
-    n_workers = min(workers or usable_cores(), len(jobs))
+    n_workers = min(workers or usable_workers(), len(jobs))
     bar = {"total": len(jobs), "desc": title, "disable": not progress}
     if torch.cuda.is_available() or n_workers <= 1:
         return {key: function(*arguments) for key, arguments in tqdm(jobs.items(), **bar)}
@@ -67,6 +71,23 @@ def run_jobs(
                     other.cancel()
             results[futures[done]] = done.result()
     return {key: results[key] for key in jobs}
+
+
+def usable_workers(memory: float | None = None) -> int:
+    """Return how many trainings fit side by side: one per core, and room for each beside the notebook.
+
+    Parameters
+    ----------
+    memory
+        Bytes this process and its workers may use; what the machine allows by default.
+
+    Examples
+    --------
+    >>> usable_workers(memory=2e9)
+    1
+    """
+    memory = memory_limit() if memory is None else memory
+    return max(1, min(usable_cores(), int((memory - _BESIDE) / _PER_WORKER)))
 
 
 def _one_thread() -> None:
