@@ -23,7 +23,7 @@ __all__ = ["STREAMING", "JetSource", "PretrainingData", "fits_in_memory", "load_
 STREAMING = ("auto", "always", "never")
 """When training jets are streamed from files: when they do not fit into memory, or always, or never."""
 
-_BYTES_PER_JET = 8_000  # measured on JetClass jets of 40 particles, while inputs are computed
+_BYTES_PER_JET = 16_000  # measured: 5.2 GB for 325,000 JetClass jets of 40 particles and their inputs
 _SHARE_OF_MEMORY = 0.5
 
 
