@@ -271,14 +271,15 @@ def _finish(
 
 
 def _legend_text(label: str, filled: FilledHistogram, reference: FilledHistogram | None) -> str:
+    """Say what lies outside the axis, or, as there is no room for both, how far the reference is."""
+    if reference is not None and reference is not filled:
+        value, floor = triangular(filled, reference)
+        return rf"{label} ($10^3\,\Delta$ = {_per_mille(value)}, floor {_per_mille(floor)})"
     notes = []
     if filled.outside > _OUTSIDE_SHOWN:
         notes.append(f"{100 * filled.outside:.1f}% outside")
     if filled.n_undefined:
         notes.append(f"{100 * filled.n_undefined / filled.n_entries:.1f}% undefined")
-    if reference is not None and reference is not filled:
-        value, floor = triangular(filled, reference)
-        notes.append(rf"$10^3\,\Delta$ = {_per_mille(value)}, floor {_per_mille(floor)}")
     return f"{label} ({', '.join(notes)})" if notes else label
 
 

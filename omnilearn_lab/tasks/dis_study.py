@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["BREIT_EDGES", "DISUnfolding", "unfold_dis"]
 
 BREIT_EDGES: Mapping[str, np.ndarray] = {
-    "Breit-frame jets": np.arange(-0.5, 5.0),
-    "Leading Breit-frame jet pT [GeV]": np.linspace(5.0, 35.0, 11),
-    "Current-hemisphere thrust": np.linspace(0.0, 1.0, 11),
+    "Breit jets": np.arange(-0.5, 5.0),
+    "Breit jet pT [GeV]": np.linspace(5.0, 35.0, 11),
+    "Breit thrust": np.linspace(0.0, 1.0, 11),
 }
 """Bins of what `BreitObservables` holds, in its order, by a title for tables and figures."""
 _SIMULATION, _DATA = "rapgap_like", "djangoh_like"
