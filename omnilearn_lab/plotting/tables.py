@@ -201,12 +201,18 @@ def metric_bars(
     ax.set(
         xlabel=x_label, ylabel=y_label, yscale="log" if log_y else "linear", xlim=(-0.6, len(groups) - 0.4)
     )
-    ax.margins(y=0.18)
+    _make_room(ax, 0.06 * len(items), log_y=log_y)
     ax.legend()
     experiment_label(ax, source)
     texts = [f"{label}, " + ", ".join(f"{k} {m.value:.4g}" for k, m in row.items()) for label, row in items]
     describe(figure, f"Bars of {y_label}: {'; '.join(texts)}.")
     return figure
+
+
+def _make_room(ax: Axes, share: float, *, log_y: bool) -> None:
+    """Raise the upper end of the axis, for a legend above the highest bar and its error."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(top=high * (high / low) ** share if log_y else high + share * (high - low))
 
 
 def _panels(table: Any, ours: set[str]) -> tuple[dict[str, list[Row]], dict[str, str]]:
