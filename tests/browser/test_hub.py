@@ -61,7 +61,15 @@ def hub(tmp_path):
     command = [sys.executable, "-m", "jupyterhub", "-f", "jupyterhub_config.py"]
     address = f"http://127.0.0.1:{ports['port']}"
     with running(command, f"{address}/hub/health", log=tmp_path / "hub.log", env={}):
+        wait_until(lambda: requests.get(f"{address}/hub/health", timeout=10).ok, "the hub did not start")
         yield address
+
+
+def wait_until(is_true, message, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, message
+        time.sleep(1)
 
 
 def ask(method, url, *, expected=(200, 201, 202, 204), **data):
@@ -75,10 +83,9 @@ def start_server(hub, user):
     """Ask the hub for a user's server and wait until it answers."""
     ask("POST", f"{hub}/hub/api/users/{user}")
     ask("POST", f"{hub}/hub/api/users/{user}/server")
-    deadline = time.monotonic() + 120
-    while not ask("GET", f"{hub}/hub/api/users/{user}").json()["servers"].get("", {}).get("ready"):
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(1)
+    about = f"{hub}/hub/api/users/{user}"
+    is_ready = lambda: ask("GET", about).json()["servers"].get("", {}).get("ready")  # noqa: E731
+    wait_until(is_ready, "the server did not start")
     return f"{hub}/user/{user}"
 
 
@@ -102,7 +109,10 @@ def run_cell(socket, code):
     message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
     socket.send(json.dumps(message))
     while True:
-        reply = json.loads(socket.recv())
+        received = socket.recv()
+        if not isinstance(received, str):
+            continue  # a widget's picture
+        reply = json.loads(received)
         if reply["header"]["msg_type"] == "execute_reply" and reply["parent_header"]["msg_id"] == number:
             return reply["content"]
 
