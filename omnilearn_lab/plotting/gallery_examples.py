@@ -22,13 +22,16 @@ from omnilearn_lab.plotting.gallery_models import (
     smear,
     unfold_iteratively,
 )
+from omnilearn_lab.plotting.gallery_searches import fit_sidebands, injection_curve
 from omnilearn_lab.plotting.histograms import HistogramAxis
 from omnilearn_lab.plotting.jets import jet_display, jet_image_average
 from omnilearn_lab.plotting.scores import calibration, confusion_matrix, score_histograms
+from omnilearn_lab.plotting.searches import mass_spectrum, sic_against_injection
 from omnilearn_lab.plotting.style import source_label
 from omnilearn_lab.plotting.tables import metric_bars, published_vs_ours
 from omnilearn_lab.plotting.training import loss_curves, scaling_curve
 from omnilearn_lab.plotting.unfolding import COMPARISON, reweighting_comparison, unfolding_comparison
+from omnilearn_lab.plotting.working_point import working_point_figure
 from omnilearn_lab.published import published_results
 
 __all__ = [
@@ -122,6 +125,7 @@ def gallery_examples(n_jets: int, seed: int) -> tuple[str, list[Example]]:
         _jet_pictures,
         _distributions,
         _efficiencies,
+        _searches,
         _score_figures,
         _trainings,
         _reweighting,
@@ -182,6 +186,26 @@ def _efficiencies(sample: GallerySample) -> list[Example]:
         Example("roc_curves", "roc_curves", "AUC with its spread.", roc_curves(scores, source=sample.source)),
         Example("rejection_vs_efficiency", "rejection_vs_efficiency", caption, rejection),
         Example("sic_curves", "sic_curves", caption, sic_curves(scores, source=sample.source)),
+    ]
+
+
+def _searches(sample: GallerySample) -> list[Example]:
+    edges, region = np.linspace(100, 260, 17), (150.0, 200.0)
+    tops, everything = sample.of_class(1), sample.values["mass"]
+    few = np.append(sample.of_class(0), tops[: len(tops) // 20])
+    hunts = {"5% of the tops": few, "all tops": everything}
+    fits = {label: fit_sidebands(masses, edges, region) for label, masses in hunts.items()}
+    spectrum = mass_spectrum(fits, x_label="Jet mass [GeV]", source=sample.source)
+    n_signal = int(np.sum(sample.jets.label == 1))
+    injections = (0, n_signal // 20, n_signal // 5)
+    values = injection_curve(sample.features, sample.jets.label, injections, n_seeds=_SEEDS)
+    scan = sic_against_injection({"logistic regression": (injections, values)}, source=sample.source)
+    scores, truth = sample.scores("six observables")[0]
+    point = working_point_figure(scores, truth, 0.5, names=("QCD", "top"), source=sample.source)
+    return [
+        Example("mass_spectrum", "mass_spectrum", "An exponential fitted to the sidebands.", spectrum),
+        Example("sic_against_injection", "sic_against_injection", "Weak supervision without labels.", scan),
+        Example("working_point_figure", "working_point_figure", "One cut on the score.", point),
     ]
 
 

@@ -155,7 +155,7 @@ def fits_in_memory(n_jets: int, *, available: int | None = None) -> bool:
 
     Examples
     --------
-    >>> fits_in_memory(100_000, available=2_000_000_000), fits_in_memory(10**6, available=2_000_000_000)
+    >>> fits_in_memory(50_000, available=2_000_000_000), fits_in_memory(10**6, available=2_000_000_000)
     (True, False)
     """
     bytes_here = psutil.virtual_memory().available if available is None else available

@@ -8,7 +8,7 @@ import pytest
 from .servers import chromium
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, asyncio.run fails in all tests of this process
 def browser():
     path = chromium()
     if path is None:
