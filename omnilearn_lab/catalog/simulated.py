@@ -96,18 +96,24 @@ def load_simulated(wanted: SimulatedSet, store: Store, arguments: Mapping[str, A
     Jets
         As read back from disk, so that the first and every later call give the same numbers.
     """
-    for place in filter(None, (store.find(wanted.file_name),)):
-        if (jets := _read(place, wanted)) is not None:
-            return jets
+    if (jets := _kept(wanted, store)) is not None:
+        return jets
     path = store.target(wanted.file_name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
-        if path.exists() and (jets := _read(path, wanted)) is not None:
+        if (jets := _kept(wanted, store)) is not None:
             return jets
         made = _simulate(wanted, path.parent, arguments or {})
         write_jets(made, path, max_particles=int(made.counts.max(initial=1)))
-        _sidecar(path).write_text(json.dumps(asdict(wanted) | {"checksum": checksum(path)}, indent=1))
+        _note(wanted, path)
         return read_jets(path)
+
+
+def _note(wanted: SimulatedSet, path: Path) -> None:
+    """Write beside a finished file what it is, in one atomic step."""
+    partial = path.with_name(path.name + ".json.part")
+    partial.write_text(json.dumps(asdict(wanted) | {"checksum": checksum(path)}, indent=1))
+    partial.replace(_sidecar(path))
 
 
 def _simulate(wanted: SimulatedSet, folder: Path, arguments: Mapping[str, Any]) -> Jets:
@@ -120,6 +126,12 @@ def _simulate(wanted: SimulatedSet, folder: Path, arguments: Mapping[str, Any]) 
         return simulation.simulate(recipe, wanted.n_jets, seed=seed, cache=folder / "parts", **arguments)
     pairs = simulation.simulate_pairs(recipe, wanted.n_jets, seed=seed, cache=folder / "parts", **arguments)
     return getattr(pairs, wanted.level)
+
+
+def _kept(wanted: SimulatedSet, store: Store) -> Jets | None:
+    """Return the jets of a finished file; its note is written last, so a file without one is not finished."""
+    note = store.find(f"{wanted.file_name}.json")
+    return None if note is None else _read(note.with_suffix(""), wanted)
 
 
 def _read(path: Path, wanted: SimulatedSet) -> Jets | None:

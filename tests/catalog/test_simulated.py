@@ -87,6 +87,15 @@ def test_a_damaged_file_is_noticed_and_made_again(calls, tmp_path, damage, caplo
     assert len(calls) == 2
 
 
+def test_a_file_without_its_note_is_unfinished_not_damaged(calls, tmp_path, caplog):
+    store = Store(tmp_path)
+    first = load_simulated(WANTED, store)
+    Path(f"{store.target(WANTED.file_name)}.json").unlink()
+    with caplog.at_level(logging.WARNING):
+        assert same(first, load_simulated(WANTED, store))
+    assert len(calls) == 2 and not caplog.text
+
+
 def test_a_failed_simulation_leaves_no_file(tmp_path, monkeypatch):
     def fails(*args, **kwargs):
         raise RuntimeError("stopped")
