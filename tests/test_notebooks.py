@@ -54,6 +54,12 @@ def test_smoke(name, tmp_path, monkeypatch):
     assert results.peak_memory_gb > 0
     assert list(done.directory.glob("*.png"))
     assert (done.directory / f"{name}.html").is_file()
+    assert not [path.name for path in done.directory.glob(f"{name}.*") if tells_a_place(path, tmp_path)]
+
+
+def tells_a_place(path, *places):
+    """Whether a file tells where on this machine it was made."""
+    return any(str(place) in path.read_text() for place in (*places, FOLDER))
 
 
 def test_failing_cell_is_named(tmp_path, monkeypatch):

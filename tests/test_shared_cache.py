@@ -16,6 +16,7 @@ from omnilearn_lab.tasks import read_results
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = "00_start_here"
 N_USERS = 4
+SECRET = "not-for-strangers"
 RUN = (sys.executable, "-m", "omnilearn_lab.cli", "run", NOTEBOOK, "--profile", "smoke")
 
 pytestmark = [pytest.mark.slow, pytest.mark.nb]
@@ -25,7 +26,7 @@ def start(user: Path, data: Path, prefix: tuple[str, ...] = (), command: tuple[s
     """Start a command as one user: with results and a cache of their own, and the data folder of all."""
     folders = {"OMNILEARN_LAB_RESULTS": user / "results", "XDG_CACHE_HOME": user / "cache"}
     env = os.environ | {name: str(path) for name, path in folders.items()}
-    env |= {"OMNILEARN_LAB_DATA": str(data), "OMP_NUM_THREADS": "1"}
+    env |= {"OMNILEARN_LAB_DATA": str(data), "OMP_NUM_THREADS": "1", "JUPYTERHUB_API_TOKEN": SECRET}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen([*prefix, *command], cwd=ROOT, env=env, **pipes)
 
@@ -54,6 +55,12 @@ def alone(tmp_path_factory):
     user = tmp_path_factory.mktemp("alone")
     finish(start(user, user / "data"))
     return user
+
+
+def test_what_a_notebook_leaves_holds_no_token(alone):
+    left = contents(alone)
+    assert {Path(name).suffix for name in left} >= {".ipynb", ".html", ".json", ".png"}
+    assert not [name for name, content in left.items() if SECRET.encode() in content]
 
 
 def test_four_users_at_once_share_one_cache(alone, tmp_path):

@@ -128,6 +128,7 @@ def execute_notebook(
             ) from error
     done = ExecutedNotebook(name, profile, directory, time.perf_counter() - start, watch.peak_gb)
     _complete_results(done)
+    _forget_places(target)
     _write_html(target)
     return done
 
@@ -138,6 +139,16 @@ def _complete_results(done: ExecutedNotebook) -> None:
     if path.is_file():
         outside = {"total_seconds": round(done.seconds, 1), "peak_memory_gb": round(done.peak_memory_gb, 3)}
         write_json(read_results(path).model_copy(update=outside), path)
+
+
+def _forget_places(notebook: Path) -> None:
+    """Remove the paths of this machine that papermill notes in an executed copy: copies are passed on."""
+    import nbformat
+
+    content = nbformat.read(notebook, as_version=4)
+    for name in ("input_path", "output_path"):
+        content.metadata.papermill.pop(name, None)
+    nbformat.write(content, notebook)
 
 
 def _write_html(notebook: Path) -> None:
