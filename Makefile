@@ -47,7 +47,7 @@ gallery: $(STAMP)  ## build a page with every figure function, results/gallery/i
 
 docs: $(STAMP)  ## build the documentation site, build/site/index.html
 	$(BIN)/python -m pip install --quiet -e ".[docs]"
-	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build
 
 dashboard: $(STAMP)  ## serve the dashboard (Voila): choose a task, see scratch against pretrained
 	$(BIN)/python -m pip install --quiet -e ".[dashboard]"

@@ -76,8 +76,7 @@ def title(notebook: str) -> str:
 def start_page() -> str:
     """Return the README with links that work from inside the site."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    text = text.replace("docs/images/", "images/")
-    return re.sub(r"\]\((notebooks/[^)]+)\)", r"](\1)", text)
+    return text.replace("docs/images/", "images/").replace("binder/jupyterhub/README.md", "jupyterhub.md")
 
 
 def pages() -> dict[str, str]:

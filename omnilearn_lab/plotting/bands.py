@@ -28,7 +28,7 @@ _BAND_ALPHA, _SEED_ALPHA = 0.22, 0.35
 class Band(NamedTuple):
     """Mean curve and its spread over repeated trainings.
 
-    Parameters
+    Attributes
     ----------
     x, mean, spread : array, shape (K,)
         ``spread`` is the standard deviation over the repetitions (n - 1 in the denominator),

@@ -20,7 +20,7 @@ __all__ = ["WorkingPoint", "working_point", "working_point_figure"]
 class WorkingPoint(NamedTuple):
     """What a cut on a score keeps.
 
-    Parameters
+    Attributes
     ----------
     threshold
         Jets with a score at or above it pass.
