@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import json
 import pkgutil
@@ -66,6 +67,33 @@ def notebook_pages() -> dict[str, str]:
     return pages
 
 
+def with_formulas(notebook: str) -> str:
+    """Return a notebook with the formulas of its text cells as MathML: browsers draw it without a script."""
+    content = json.loads(notebook)
+    for cell in content["cells"]:
+        if cell["cell_type"] == "markdown":
+            text = "".join(cell["source"])
+            cell["source"] = re.sub(
+                r"(\$\$?)(.+?)\1", lambda m: formula(m[2], m[1] == "$$"), text, flags=re.DOTALL
+            )
+    return json.dumps(content)
+
+
+def formula(latex: str, is_block: bool = False) -> str:
+    """Return a formula as MathML."""
+    from latex2mathml.converter import convert
+
+    return convert(latex, display="block" if is_block else "inline")
+
+
+def on_page_content(text: str, /, **_: object) -> str:
+    """Draw the formulas of docstrings; MkDocs calls this for every page."""
+    text = re.sub(
+        r"<p>\.\. math:: (.+?)</p>", lambda m: formula(html.unescape(m[1]), True), text, flags=re.DOTALL
+    )
+    return re.sub(r":math:<code>(.+?)</code>", lambda m: formula(html.unescape(m[1])), text, flags=re.DOTALL)
+
+
 def title(notebook: str) -> str:
     """Return a notebook's title: the first heading of its first text cell."""
     cells = json.loads(notebook)["cells"]
@@ -99,7 +127,7 @@ def write() -> None:
 
     for path, text in pages().items():
         with mkdocs_gen_files.open(path, "w") as file:
-            file.write(text)
+            file.write(with_formulas(text) if path.endswith(".ipynb") else text)
 
 
 if __name__ in ("__main__", "<run_path>"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -58,3 +59,15 @@ def test_site_builds(tmp_path):
     warnings = [line for line in done.stderr.splitlines() if line.startswith(("WARNING", "ERROR"))]
     assert done.returncode == 0, warnings or done.stderr[-3000:]  # with --quiet, warnings would not count
     assert (tmp_path / "reference" / "models.html").is_file()
+    assert "<math " in (tmp_path / "reference" / "models.html").read_text()
+
+
+def test_formulas_need_no_script(generate):
+    pytest.importorskip("latex2mathml", reason="pip install -e '.[docs]'")
+    found = generate.on_page_content("<p>.. math:: a &lt; b</p><p>with :math:<code>x^2</code></p>", page=None)
+    assert found.count("<math ") == 2
+    assert ":math:" not in found
+    cell = {"cell_type": "markdown", "source": ["jets of $R=0.8$ or ", "$$S/\\sqrt{B}$$"]}
+    done = json.loads(generate.with_formulas(json.dumps({"cells": [cell]})))["cells"][0]["source"]
+    assert done.count("<math ") == 2
+    assert "$" not in done
