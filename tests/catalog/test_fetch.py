@@ -15,6 +15,7 @@ from collections import namedtuple
 
 import numpy as np
 import pytest
+import requests
 from omnilearn_lab.catalog import FetchOptions, Store, download, fetch, verify
 from omnilearn_lab.catalog.download import DownloadSettings, ResumingDownloader
 from omnilearn_lab.catalog.fetch import fetch_files
@@ -288,6 +289,15 @@ def test_an_archive_is_unpacked_and_not_fetched_again(web, tmp_path):
     assert len(web[1].requests) == 1 and left_over(tmp_path) == ["b"]
 
 
+def test_an_https_address_that_leads_to_an_insecure_one_is_refused(tmp_path, monkeypatch):
+    elsewhere = requests.Response()
+    elsewhere.status_code, elsewhere.url = 200, "http://elsewhere.org/a.h5"
+    monkeypatch.setattr(requests, "get", lambda url, **_: elsewhere)
+    with pytest.raises(DownloadError, match="insecure address http://elsewhere"):
+        ResumingDownloader(tmp_path / "a.h5")("https://example.org/a.h5", str(tmp_path / "a.h5"))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil"])
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_an_archive_cannot_write_elsewhere(tmp_path, name, kind):
@@ -304,6 +314,22 @@ def test_an_archive_cannot_write_elsewhere(tmp_path, name, kind):
         assert str(archive) in str(error) or "leaves the data folder" in str(error)
     written = [p for p in tmp_path.rglob("evil") if not p.is_relative_to(tmp_path / "in" / "b")]
     assert written == [] and not os.path.exists("/evil")
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_in_an_archive_cannot_lead_elsewhere(tmp_path, kind):
+    archive = tmp_path / "b.tar"
+    with tarfile.open(archive, "w") as file:
+        link = tarfile.TarInfo("door")
+        link.type, link.linkname = kind, "../.."
+        file.addfile(link)
+        through = tarfile.TarInfo("door/evil")
+        through.size = 4
+        file.addfile(through, io.BytesIO(b"evil"))
+    with pytest.raises(DataFileError, match="cannot be unpacked"):
+        unpack(archive, tmp_path / "in" / "b")
+    assert not list(tmp_path.rglob("evil"))
+    assert not (tmp_path / "in" / "b").exists()
 
 
 def test_a_truncated_archive_leaves_no_folder(tmp_path):
