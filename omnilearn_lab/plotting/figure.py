@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -26,6 +27,7 @@ __all__ = [
 
 _RATIO_HEIGHTS = (3, 1)
 _N_COLORS = 255
+_FORMULA, _MARK_UP = re.compile(r"\$(.*?)\$"), re.compile(r"\\mathrm|[\\{}]")
 
 
 class PaperFigure(Figure):
@@ -125,8 +127,17 @@ def root_figure(ax: Axes) -> Figure:
 
 
 def describe(figure: Figure, text: str) -> None:
-    """Set the text for those who cannot see the figure; it grows when several plots share a figure."""
+    """Set the text for those who cannot see the figure; it grows when several plots share a figure.
+
+    Formulas lose their mark-up.
+
+    >>> figure = PaperFigure()
+    >>> describe(figure, r"Distribution of $\\tau_{21}$.")
+    >>> figure
+    <figure: Distribution of tau_21.>
+    """
     earlier = getattr(figure, "alt_text", "figure")
+    text = _FORMULA.sub(lambda found: _MARK_UP.sub("", found[1]), text)
     figure.alt_text = text if earlier == "figure" else f"{earlier} {text}"  # type: ignore[attr-defined]
 
 

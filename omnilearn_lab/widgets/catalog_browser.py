@@ -12,7 +12,7 @@ import ipywidgets
 
 from omnilearn_lab.catalog import CatalogView, catalog, citation, fetch, load
 from omnilearn_lab.errors import OmniLearnLabError
-from omnilearn_lab.widgets.controls import button
+from omnilearn_lab.widgets.controls import button, framed, row
 from omnilearn_lab.widgets.tables import html_table
 
 __all__ = ["CatalogBrowser"]
@@ -52,7 +52,7 @@ class CatalogBrowser:
             "simulate", f"simulate {n_jets:,} jets of the stand-in, or take them from the cache"
         )
         self.fetch = button("fetch", "download the published files; a stopped download goes on")
-        self.state, self.text = ipywidgets.HTML(), ipywidgets.HTML()
+        self.state, self.text = ipywidgets.HTML(), ipywidgets.HTML(layout={"flex": "1 1 24em"})
         self.search.observe(self._filter, names="value")
         self.choice.observe(self._show, names="value")
         self.simulate.on_click(lambda _: self.start(self._simulate))
@@ -60,8 +60,7 @@ class CatalogBrowser:
         left = ipywidgets.VBox(
             [self.search, self.choice, ipywidgets.HBox([self.simulate, self.fetch]), self.state]
         )
-        self.widget = ipywidgets.Box([left, self.text], layout={"display": "flex", "flex_flow": "row wrap"})
-        self.widget.add_class("omnilearn-CatalogBrowser")
+        self.widget = framed([row([left, self.text])], "CatalogBrowser")
         self._thread: threading.Thread | None = None
         self._show()
 
@@ -129,7 +128,8 @@ class CatalogBrowser:
         rows = list(zip(_COLUMNS, self._row(name)[1:], strict=True))
         return (
             f"<h4>{html.escape(name)}</h4><p>{html.escape(item.physics)}</p>{html_table(rows, head=False)}"
-            f"<div><button onclick=\"{_COPY}\" title='to the clipboard'>copy citation</button>"
+            f"<div><button class='jupyter-button' onclick=\"{_COPY}\" title='to the clipboard'>"
+            "copy citation</button>"
             f"<pre style='white-space: pre-wrap'>{html.escape(citation(name))}</pre></div>"
         )
 

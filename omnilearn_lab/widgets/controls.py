@@ -7,7 +7,27 @@ from typing import Any
 
 import ipywidgets
 
-__all__ = ["button", "dropdown", "slider", "toggle"]
+__all__ = ["button", "dropdown", "framed", "row", "slider", "toggle"]
+
+# JupyterLab takes plain keys for its cells (arrows go to the next cell, "x" cuts one) even when a list or a
+# button has the focus. Its own mark for "keys belong to this element" is set while no Ctrl is held.
+_STYLE = """<style onload="for (const kind of ['focusin', 'keydown', 'keyup'])
+this.closest('.omnilearn-view').addEventListener(kind, event =>
+event.target.toggleAttribute('data-lm-suppress-shortcuts', !(event.ctrlKey || event.metaKey)))">
+.omnilearn-view .widget-html-content {line-height: 1.4}</style>"""
+
+
+def row(children: Sequence[ipywidgets.Widget]) -> ipywidgets.Box:
+    """Return widgets side by side, on several lines where the page is narrow."""
+    return ipywidgets.Box(list(children), layout={"display": "flex", "flex_flow": "row wrap"})
+
+
+def framed(children: Sequence[ipywidgets.Widget], name: str) -> ipywidgets.VBox:
+    """Return a view's parts below each other; keys pressed in it are not taken by the notebook around it."""
+    view = ipywidgets.VBox([*children, ipywidgets.HTML(_STYLE, layout={"display": "none"})])
+    for style in ("omnilearn-view", f"omnilearn-{name}"):
+        view.add_class(style)
+    return view
 
 
 def dropdown(name: str, options: Sequence[Any], tooltip: str) -> ipywidgets.Dropdown:

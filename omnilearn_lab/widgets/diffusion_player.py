@@ -69,6 +69,7 @@ class DiffusionPlayer(FigureView):
             diffusion_trajectory(self.times, steps, n_panels=1)  # names what does not fit
         last = len(self.times) - 1
         self.play = ipywidgets.Play(value=0, max=last, interval=_MILLISECONDS, description="play")
+        self.play.tooltip = "watch the jet form; stop goes back to noise"
         step = slider("step", 0, (0, last, 1), "from noise (left) to particles (right)")
         super().__init__({"jet": dropdown("jet", list(self.particles), "which jet to play"), "step": step})
         self.link = ipywidgets.jslink((self.play, "value"), (step, "value"))

@@ -19,7 +19,7 @@ from omnilearn_lab.tasks.notebooks import find_notebooks
 from omnilearn_lab.tasks.records import ResultsRecord
 from omnilearn_lab.tasks.report import collect_results, comparison_rows
 from omnilearn_lab.tasks.results import results_root
-from omnilearn_lab.widgets.controls import button, dropdown
+from omnilearn_lab.widgets.controls import button, dropdown, framed, row
 from omnilearn_lab.widgets.tables import html_table
 
 __all__ = ["ResultsBrowser"]
@@ -58,11 +58,9 @@ class ResultsBrowser:
         self.pictures.observe(self._draw, names="value")
         self.run.on_click(lambda _: self.start())
         self.run.disabled = not self.to_run.options
-        wrap = {"display": "flex", "flex_flow": "row wrap"}
-        first = ipywidgets.Box([self.choice, self.pictures], layout=wrap)
-        second = ipywidgets.Box([self.to_run, self.run, self.state], layout=wrap)
-        self.widget = ipywidgets.VBox([first, self.text, self.image, second])
-        self.widget.add_class("omnilearn-ResultsBrowser")
+        first, second = row([self.choice, self.pictures]), row([self.to_run, self.run, self.state])
+        second.layout.display = "flex" if self.to_run.options else "none"
+        self.widget = framed([first, self.text, self.image, second], "ResultsBrowser")
         self.look_again()
 
     def look_again(self, chosen: tuple[str, str] | None = None) -> None:

@@ -89,10 +89,11 @@ class RunBrowser(FigureView):
 
     def look_again(self) -> None:
         """Search the folder again; the choice stays."""
-        chosen = self.value("runs")
+        chosen, self._sign.value = self.value("runs"), "looking ..."
         self.runs = find_runs(self.folder)
         self.controls["runs"].options = list(self.runs)
         self.set(runs=tuple(name for name in chosen if name in self.runs) or tuple(self.runs)[:1])
+        self._sign.value = ""
 
     def figure(self) -> PaperFigure:
         """Return the losses of the chosen runs; of the first one when none is chosen."""

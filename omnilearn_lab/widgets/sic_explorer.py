@@ -96,7 +96,10 @@ class SicExplorer(FigureView):
                     tooltip="share of events with the highest scores",
                 ),
                 "show": ipywidgets.ToggleButtons(
-                    options=["spectrum", "SIC curve"], description="show", tooltip="what to draw"
+                    options=["spectrum", "SIC curve"],
+                    description="show",
+                    tooltip="what to draw",
+                    style={"button_width": "auto"},
                 ),
             }
         )

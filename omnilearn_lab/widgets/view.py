@@ -10,10 +10,12 @@ from typing import Any
 import ipywidgets
 
 from omnilearn_lab.plotting import PaperFigure
+from omnilearn_lab.widgets.controls import framed, row
 
 __all__ = ["FigureView"]
 
 _DPI = 110
+_SMALLEST = 0.5  # of the picture's own size: on a narrower page it scrolls and stays readable
 
 
 class FigureView:
@@ -35,11 +37,8 @@ class FigureView:
         self._text = ipywidgets.HTML()
         for control in self.controls.values():
             control.observe(self._redraw, names="value")
-        bar = ipywidgets.Box(
-            [*self.controls.values(), self._sign], layout={"display": "flex", "flex_flow": "row wrap"}
-        )
-        self.widget = ipywidgets.VBox([bar, self._image, self._text])
-        self.widget.add_class(f"omnilearn-{type(self).__name__}")
+        bar = row([*self.controls.values(), self._sign])
+        self.widget = framed([bar, self._image, self._text], type(self).__name__)
         self._redraw()
 
     def figure(self) -> PaperFigure:
@@ -63,6 +62,7 @@ class FigureView:
         self._sign.value = "drawing ..."
         figure = self.figure()
         self._image.value = figure.to_png(dpi=_DPI)
+        self._image.layout.min_width = f"{_SMALLEST * _DPI * figure.get_figwidth():.0f}px"
         self.summary = figure.alt_text
         self._text.value = f"<p>{html.escape(self.summary)}</p>{self.details()}"
         self._sign.value = ""

@@ -1,0 +1,49 @@
+"""What a user does in JupyterLab: open a notebook, run it, wait for a picture."""
+
+from __future__ import annotations
+
+from .servers import TOKEN
+
+
+def open_and_run(page, address, name, *, seconds=180):
+    """Open a notebook in Lab, run all its cells from the menu, and wait for the last one."""
+    page.goto(f"{address}/lab/tree/{name}?token={TOKEN}", timeout=180_000)
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
+    page.wait_for_selector("[data-status='idle'].jp-Notebook-ExecutionIndicator", timeout=120_000)
+    start_running(page)
+    wait_for_prompt(page, page.locator(".jp-CodeCell").last, r"\[\d+\]", seconds)
+    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr'] :text('Traceback')").count() == 0
+
+
+def start_running(page, tries=5):
+    """Choose "Run all cells"; a page still arranging itself may lose a click, so look and try again."""
+    from playwright.sync_api import TimeoutError as Missed
+
+    for attempt in range(tries):
+        try:
+            page.click("#jp-MainMenu >> text=Run", timeout=15_000)
+            page.click("li[data-command='runmenu:run-all']", timeout=15_000)
+            wait_for_prompt(page, page.locator(".jp-CodeCell").first, r"\[(\d+|\*)\]", 20)
+        except Missed:
+            page.keyboard.press("Escape")
+            if attempt == tries - 1:
+                raise
+        else:
+            return
+
+
+def wait_for_prompt(page, cell, pattern, seconds):
+    prompt = cell.locator(".jp-InputPrompt").element_handle()
+    check = "([prompt, pattern]) => new RegExp(pattern).test(prompt.textContent)"
+    page.wait_for_function(check, arg=[prompt, pattern], timeout=seconds * 1000)
+
+
+def picture(page, widget):
+    return page.locator(f".omnilearn-{widget} img").first.get_attribute("src")
+
+
+def wait_for_another_picture(page, widget, before):
+    page.wait_for_function(
+        "([widget, before]) => document.querySelector(`.omnilearn-${widget} img`).src !== before",
+        arg=[widget, before],
+    )

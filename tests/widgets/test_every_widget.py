@@ -1,0 +1,54 @@
+"""What every widget owes its reader, whatever it shows."""
+
+import ipywidgets
+import nbformat
+import omnilearn_lab.widgets
+import pytest
+from omnilearn_lab.tasks.notebooks import _write_html
+from omnilearn_lab.widgets.view import FigureView
+
+from .samples import BUILDERS
+
+WITHOUT_INPUT = ipywidgets.HTML | ipywidgets.Image | ipywidgets.FloatProgress
+FIGURES = [name for name in BUILDERS if issubclass(getattr(omnilearn_lab.widgets, name), FigureView)]
+
+
+@pytest.fixture(scope="module", params=BUILDERS)
+def view(request, tmp_path_factory):
+    return BUILDERS[request.param](tmp_path_factory.mktemp(request.param))
+
+
+def inputs(widget):
+    """All parts of a widget that take input."""
+    if isinstance(widget, ipywidgets.Box):
+        return [one for child in widget.children for one in inputs(child)]
+    return [] if isinstance(widget, WITHOUT_INPUT) else [widget]
+
+
+def test_none_is_forgotten():
+    assert set(BUILDERS) == set(omnilearn_lab.widgets.__all__) - {"ScoredEvents"}
+
+
+def test_controls_are_described(view):
+    assert inputs(view.widget)
+    for control in inputs(view.widget):
+        assert control.description and control.tooltip, control
+
+
+def test_a_page_without_a_kernel_shows_figure_or_table(view, tmp_path):
+    output = nbformat.v4.new_output("display_data", view._repr_mimebundle_())
+    cell = nbformat.v4.new_code_cell("view", outputs=[output])
+    path = tmp_path / "page.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    _write_html(path)
+    page = path.with_suffix(".html").read_text().split("<body", 1)[1]
+    assert "data:image/png;base64,iVBOR" in page or "<table" in page
+    assert "widget-view+json" not in page
+
+
+@pytest.mark.parametrize("view", FIGURES, indirect=True)
+def test_a_sign_stands_beside_the_controls_while_a_figure_is_drawn(view, monkeypatch):
+    seen, draw = [], view.figure
+    monkeypatch.setattr(view, "figure", lambda: seen.append(view._sign.value) or draw())
+    view._redraw()
+    assert seen == ["drawing ..."] and view._sign.value == ""
