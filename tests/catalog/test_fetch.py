@@ -291,7 +291,7 @@ def test_an_archive_is_unpacked_and_not_fetched_again(web, tmp_path):
 
 def test_an_https_address_that_leads_to_an_insecure_one_is_refused(tmp_path, monkeypatch):
     elsewhere = requests.Response()
-    elsewhere.status_code, elsewhere.url = 200, "http://elsewhere.org/a.h5"
+    elsewhere.status_code, elsewhere.url, elsewhere.raw = 200, "http://elsewhere.org/a.h5", io.BytesIO()
     monkeypatch.setattr(requests, "get", lambda url, **_: elsewhere)
     with pytest.raises(DownloadError, match="insecure address http://elsewhere"):
         ResumingDownloader(tmp_path / "a.h5")("https://example.org/a.h5", str(tmp_path / "a.h5"))
