@@ -17,7 +17,8 @@ class MemoryWatch:
     """Sample the memory of this process's children, and of theirs, while a block runs.
 
     On Linux a page that several processes share counts once (the proportional set size, which is also
-    what a container's limit counts); elsewhere it counts for each of them (resident set size).
+    what a container's limit counts); elsewhere it counts for each of them (resident set size). Processes
+    that were detached to outlive this one (`omnilearn_lab.training.launch`) are not looked at.
 
     Parameters
     ----------
