@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.packing import Group, Packing
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LayerScale",
     "TimeEmbedding",
     "attend",
+    "check_heads",
     "modulate",
     "split_heads",
 ]
@@ -188,6 +190,19 @@ class Attention(nn.Module):
     def _split(self, columns: Tensor) -> tuple[Tensor, ...]:
         """(G, m, k d) to k tensors (G, H, m, d / H)."""
         return split_heads(columns, self.n_heads, self.out.in_features // self.n_heads).unbind(0)
+
+
+def check_heads(width: int, n_heads: int) -> None:
+    """Refuse a number of heads that does not divide the width with a `ConfigError`.
+
+    Examples
+    --------
+    >>> check_heads(128, 5)
+    Traceback (most recent call last):
+    omnilearn_lab.errors.ConfigError: width 128 is not a multiple of n_heads 5: change one
+    """
+    if width % n_heads:
+        raise ConfigError(f"width {width} is not a multiple of n_heads {n_heads}: change one")
 
 
 def split_heads(columns: Tensor, n_heads: int, head: int) -> Tensor:

@@ -22,7 +22,15 @@ from torch.nn import functional
 
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.models.edges import EdgeConvolution, Neighbors, nearest_neighbors
-from omnilearn_lab.models.layers import Attention, FeedForward, JetNorm, LayerScale, TimeEmbedding, modulate
+from omnilearn_lab.models.layers import (
+    Attention,
+    FeedForward,
+    JetNorm,
+    LayerScale,
+    TimeEmbedding,
+    check_heads,
+    modulate,
+)
 from omnilearn_lab.models.packing import Batch, Packing
 
 __all__ = [
@@ -109,8 +117,7 @@ class PETConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.width % self.n_heads:
-            raise ConfigError(f"width {self.width} is not a multiple of n_heads {self.n_heads}: change one")
+        check_heads(self.width, self.n_heads)
         if self.class_token not in CLASS_TOKENS:
             raise ConfigError(f"class_token '{self.class_token}'; {nearest(self.class_token, CLASS_TOKENS)}")
         if not 1 <= self.n_diffused <= self.n_features:

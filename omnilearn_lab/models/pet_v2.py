@@ -24,6 +24,7 @@ from torch.nn import functional
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.models.edges import nearest_neighbors
 from omnilearn_lab.models.kernels import at_least_float32
+from omnilearn_lab.models.layers import check_heads
 from omnilearn_lab.models.layers_v2 import MLP, Block, DynamicTanh, TimeWaves, TokenBlock
 from omnilearn_lab.models.neighborhood import NeighborhoodBlock
 from omnilearn_lab.models.packing import Batch, Packing
@@ -104,8 +105,7 @@ class PETv2Config:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigError(f"PETv2 has no mode '{self.mode}'; {nearest(self.mode, MODES)}")
-        if self.width % self.n_heads:
-            raise ConfigError(f"width {self.width} is not a multiple of n_heads {self.n_heads}: change one")
+        check_heads(self.width, self.n_heads)
         if self.tags_particles != (self.n_particle_classes > 0):
             raise ConfigError(
                 f"n_particle_classes is {self.n_particle_classes} in mode '{self.mode}': it must be positive "

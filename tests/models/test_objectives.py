@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from omnilearn_lab.models.objectives import (
+from omnilearn_lab.models.packing import Packing
+from tests.models.published_losses import (
     balance_weights,
     contrastive_loss,
     grouped_class_loss,
     particle_class_loss,
     velocity_loss,
 )
-from omnilearn_lab.models.packing import Packing
 from tests.models.test_pet_v2 import body_padded, load_case, make_batch, needs_fixtures
 
 

@@ -6,12 +6,6 @@ from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.features import pet_v2_batch
 from omnilearn_lab.models import perturb_flow
 from omnilearn_lab.models.diffusion import Perturbed
-from omnilearn_lab.models.objectives import (
-    balance_weights,
-    contrastive_loss,
-    grouped_class_loss,
-    velocity_loss,
-)
 from omnilearn_lab.training import (
     Classification,
     FlavourTagging,
@@ -25,6 +19,12 @@ from omnilearn_lab.training import (
 from omnilearn_lab.training.batches import select
 
 from tests.conftest import random_jets
+from tests.models.published_losses import (
+    balance_weights,
+    contrastive_loss,
+    grouped_class_loss,
+    velocity_loss,
+)
 from tests.models.test_pet_v2 import load_case, make_batch, needs_fixtures
 from tests.training.helpers import small_v2
 

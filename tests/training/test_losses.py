@@ -3,7 +3,6 @@ import pytest
 import torch
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.models import perturb
-from omnilearn_lab.models.objectives import balance_weights, grouped_class_loss
 from omnilearn_lab.training import (
     Classification,
     Generation,
@@ -17,6 +16,7 @@ from omnilearn_lab.training.batches import select
 from omnilearn_lab.training.losses import is_correct, part_terms
 from torch.nn import functional
 
+from tests.models.published_losses import balance_weights, grouped_class_loss
 from tests.training.helpers import packed, small_model
 
 OBJECTIVES = (

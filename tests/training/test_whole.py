@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from omnilearn_lab.models.objectives import balance_weights
 from omnilearn_lab.training import Whole
 from omnilearn_lab.training.batches import select
 from omnilearn_lab.training.whole import jet_weights
 
+from tests.models.published_losses import balance_weights
 from tests.training.helpers import packed
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.baselines.common import Baseline, NamedSizes
 from omnilearn_lab.models.baselines.transformer import PlainTransformerConfig, TransformerBlock
-from omnilearn_lab.models.layers import FeedForward
+from omnilearn_lab.models.layers import FeedForward, check_heads
 from omnilearn_lab.models.packing import Batch
 from omnilearn_lab.models.pet import ClassifierOutput
 
@@ -69,8 +69,7 @@ class TrackTransformerConfig(NamedSizes):
     n_features: int = 4
 
     def __post_init__(self) -> None:
-        if self.width % self.n_heads:
-            raise ConfigError(f"width {self.width} is not a multiple of n_heads {self.n_heads}: change one")
+        check_heads(self.width, self.n_heads)
 
 
 class TrackTransformer(Baseline):

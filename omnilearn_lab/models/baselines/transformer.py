@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.baselines.common import Baseline, NamedSizes
-from omnilearn_lab.models.layers import Attention, FeedForward
+from omnilearn_lab.models.layers import Attention, FeedForward, check_heads
 from omnilearn_lab.models.packing import Batch, Packing
 
 __all__ = ["PlainTransformer", "TransformerBlock", "PlainTransformerConfig"]
@@ -62,8 +62,7 @@ class PlainTransformerConfig(NamedSizes):
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.width % self.n_heads:
-            raise ConfigError(f"width {self.width} is not a multiple of n_heads {self.n_heads}: change one")
+        check_heads(self.width, self.n_heads)
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout {self.dropout} is not a probability below one")
 
