@@ -110,7 +110,7 @@ def jet_display(
     if not radius > 0:
         raise FigureError(f"radius is {radius}; a positive number is needed")
     jet = jets[[index % len(jets)]]
-    figure, ax = new_axes(ax, width=7.2, height=5.2)
+    figure, ax = new_axes(ax, width=7.6, height=5.2)
     codes = (
         reduce_pid(jet.particles["pid"]) if "pid" in jet.particles else np.zeros(jet.n_particles, dtype=int)
     )
@@ -234,7 +234,8 @@ def _frame(ax: Axes, radius: float, farthest: float) -> None:
         fontsize=9,
         color="0.3",
     )
-    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=DETA, ylabel=DPHI, aspect="equal")
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=DETA, ylabel=DPHI)
+    ax.set(aspect="equal", anchor="W")  # beside the legend, not in the middle
 
 
 def _caption(jet: Jets) -> str:

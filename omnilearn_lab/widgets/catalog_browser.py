@@ -130,7 +130,8 @@ class CatalogBrowser:
             f"<h4>{html.escape(name)}</h4><p>{html.escape(item.physics)}</p>{html_table(rows, head=False)}"
             f"<div><button class='jupyter-button' onclick=\"{_COPY}\" title='to the clipboard'>"
             "copy citation</button>"
-            f"<pre style='white-space: pre-wrap'>{html.escape(citation(name))}</pre></div>"
+            f"<pre style='white-space: pre-wrap; word-break: normal'>{html.escape(citation(name))}</pre>"
+            "</div>"
         )
 
     def _row(self, name: str) -> tuple[str, ...]:

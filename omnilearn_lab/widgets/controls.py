@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets
 
-__all__ = ["button", "dropdown", "framed", "row", "slider", "toggle"]
+__all__ = ["button", "dropdown", "framed", "picture", "row", "slider", "toggle"]
 
 # JupyterLab takes plain keys for its cells (arrows go to the next cell, "x" cuts one) even when a list or a
 # button has the focus. Its own mark for "keys belong to this element" is set while no Ctrl is held.
@@ -20,6 +20,11 @@ event.target.toggleAttribute('data-lm-suppress-shortcuts', !(event.ctrlKey || ev
 def row(children: Sequence[ipywidgets.Widget]) -> ipywidgets.Box:
     """Return widgets side by side, on several lines where the page is narrow."""
     return ipywidgets.Box(list(children), layout={"display": "flex", "flex_flow": "row wrap"})
+
+
+def picture() -> ipywidgets.Image:
+    """Return a place for a PNG image: in its own size, smaller where the page is narrow."""
+    return ipywidgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
 
 
 def framed(children: Sequence[ipywidgets.Widget], name: str) -> ipywidgets.VBox:

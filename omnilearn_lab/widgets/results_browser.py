@@ -19,7 +19,7 @@ from omnilearn_lab.tasks.notebooks import find_notebooks
 from omnilearn_lab.tasks.records import ResultsRecord
 from omnilearn_lab.tasks.report import collect_results, comparison_rows
 from omnilearn_lab.tasks.results import results_root
-from omnilearn_lab.widgets.controls import button, dropdown, framed, row
+from omnilearn_lab.widgets.controls import button, dropdown, framed, picture, row
 from omnilearn_lab.widgets.tables import html_table
 
 __all__ = ["ResultsBrowser"]
@@ -53,7 +53,7 @@ class ResultsBrowser:
         self.to_run = dropdown("notebook", list(_notebooks()), "which notebook to run")
         self.run = button("run (smoke)", "execute this notebook in profile smoke: under a minute each")
         self.state, self.text = ipywidgets.HTML(), ipywidgets.HTML()
-        self.image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        self.image = picture()
         self.choice.observe(self._show, names="value")
         self.pictures.observe(self._draw, names="value")
         self.run.on_click(lambda _: self.start())

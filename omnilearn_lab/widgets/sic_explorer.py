@@ -12,6 +12,7 @@ from omnilearn_lab.errors import ConfigError, MetricError
 from omnilearn_lab.metrics import RocCurve, SicCurve, sic_curve
 from omnilearn_lab.plotting import PaperFigure, mass_spectrum, sic_curves
 from omnilearn_lab.tasks import BumpHunt, MassFit, bump_hunt
+from omnilearn_lab.widgets.controls import dropdown
 from omnilearn_lab.widgets.view import FigureView
 
 __all__ = ["ScoredEvents", "SicExplorer"]
@@ -95,12 +96,7 @@ class SicExplorer(FigureView):
                     description="keep",
                     tooltip="share of events with the highest scores",
                 ),
-                "show": ipywidgets.ToggleButtons(
-                    options=["spectrum", "SIC curve"],
-                    description="show",
-                    tooltip="what to draw",
-                    style={"button_width": "auto"},
-                ),
+                "show": dropdown("show", ["spectrum", "SIC curve"], "what to draw"),
             }
         )
 

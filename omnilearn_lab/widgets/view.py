@@ -10,12 +10,12 @@ from typing import Any
 import ipywidgets
 
 from omnilearn_lab.plotting import PaperFigure
-from omnilearn_lab.widgets.controls import framed, row
+from omnilearn_lab.widgets.controls import framed, picture, row
 
 __all__ = ["FigureView"]
 
 _DPI = 110
-_SMALLEST = 0.5  # of the picture's own size: on a narrower page it scrolls and stays readable
+_SMALLEST = 0.45  # of the picture's own size: on a narrower page it scrolls and stays readable
 
 
 class FigureView:
@@ -32,7 +32,7 @@ class FigureView:
 
     def __init__(self, controls: Mapping[str, ipywidgets.Widget]) -> None:
         self.controls = dict(controls)
-        self._image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        self._image = picture()
         self._sign = ipywidgets.HTML("", layout={"min_width": "5em"})
         self._text = ipywidgets.HTML()
         for control in self.controls.values():

@@ -36,9 +36,11 @@ ACTS = {
     "DiffusionPlayer": Act(SLIDER, ("ArrowRight",)),
     "ReweightingExplorer": Act("select", ("ArrowDown",)),
     "UnfoldingExplorer": Act(SLIDER, ("ArrowLeft",)),
-    "SicExplorer": Act("button:text-is('SIC curve')", ("Enter",)),
+    "SicExplorer": Act("select", ("ArrowDown",)),
 }
 FOCUSABLE = "select, input, button, [tabindex='0'], [contenteditable='true']"
+BEYOND_REACH = """view => { view.scrollLeft = 9999; const seen = view.scrollLeft + view.clientWidth;
+                 view.scrollLeft = 0; return view.scrollWidth - seen }"""
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +119,7 @@ def test_a_key_changes_what_is_shown(lab_page, view, name, screenshots):
         lab_page.set_viewport_size({"width": width, "height": 1000})
         box, cell = view.bounding_box(), view.locator("xpath=..").bounding_box()
         assert box["width"] <= cell["width"] + 1
+        assert view.evaluate(BEYOND_REACH) == 0
         view.screenshot(path=screenshots / f"{name}-{width}.png")
 
 
@@ -134,6 +137,13 @@ def test_a_citation_goes_to_the_clipboard(lab_page, view, name):
     tab_to(lab_page, view, "button:text-is('copy citation')")
     press(lab_page, "Enter")
     wait_until(lab_page, lambda: clipboard(lab_page) == shown(view, "pre"), "not copied")
+
+
+@pytest.mark.parametrize("name", ["CatalogBrowser"])
+def test_jets_are_simulated(lab_page, view, name):
+    tab_to(lab_page, view, "button:text-is('simulate')")
+    press(lab_page, "Enter")
+    wait_until(lab_page, lambda: "20 simulated jets" in view.inner_text(), "not simulated")
 
 
 def clipboard(page):

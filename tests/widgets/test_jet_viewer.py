@@ -1,24 +1,14 @@
-import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.jets import Jets
 from omnilearn_lab.widgets import JetViewer
+
+from . import samples
+from .samples import PROBABILITIES
 
 
 @pytest.fixture(scope="module")
 def jets():
-    rng = np.random.default_rng(1)
-    n = 5
-    cloud = {name: rng.normal(0, 0.2, 4 * n) for name in ("deta", "dphi")}
-    cloud |= {"pt": rng.uniform(10, 100, 4 * n)}
-    cloud["energy"] = 1.2 * cloud["pt"]
-    jet = {"pt": np.full(n, 250.0), "eta": np.zeros(n), "phi": np.zeros(n), "mass": np.full(n, 60.0)}
-    return Jets.build(
-        cloud, 4 * np.arange(n + 1), jet | {"label": [0, 1, 0, 1, 0]}, class_names=("QCD", "top")
-    )
-
-
-PROBABILITIES = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.1, 0.9]])
+    return samples.jets()
 
 
 def test_next_misclassified_goes_round(jets):

@@ -1,22 +1,14 @@
 import pytest
-from matplotlib.figure import Figure
 from omnilearn_lab.tasks import Results
 from omnilearn_lab.widgets import ResultsBrowser
+
+from .samples import write_results
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path))
-    for name, tuned in (("03_finetune_top", [0.98, 0.99]), ("06_transfer_to_dis", [0.6, 0.61])):
-        results = Results(name, "smoke")
-        for figure in ("roc", "loss_curves"):
-            results.figure(figure, Figure())
-        record = {
-            "seeds": [1, 2],
-            "n_train": 100,
-            "metrics": {"auc": {"scratch": [0.9, 0.91], "finetuned": tuned}},
-        }
-        results.write(source="simulated", seeds=[1, 2], comparisons={"PET <tiny>": record})
+    write_results(tmp_path)
     return tmp_path
 
 

@@ -1,17 +1,13 @@
-import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.widgets import RocExplorer
 
+from . import samples
+
 
 @pytest.fixture(scope="module")
 def scores():
-    rng = np.random.default_rng(1)
-    labels = np.repeat([0, 1], 500)
-    return {
-        name: [(rng.normal(separation * labels), labels) for _ in range(2)]
-        for name, separation in (("weak", 0.5), ("strong", 2.0))
-    }
+    return samples.scores()
 
 
 def test_counts_add_up_and_follow_the_slider(scores):

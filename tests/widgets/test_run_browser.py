@@ -1,27 +1,8 @@
-import json
-
 import pytest
-import yaml
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.widgets import RunBrowser
 
-
-def write_run(folder, learning_rate, losses):
-    folder.mkdir(parents=True)
-    rows = [
-        {
-            "kind": "validation",
-            "step": i,
-            "epoch": float(i),
-            "jets": 10 * i,
-            "seconds": float(i),
-            "loss": loss,
-        }
-        for i, loss in enumerate(losses)
-    ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings = {"size": "tiny", "training": {"learning_rate": learning_rate, "epochs": 2}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+from .samples import write_run
 
 
 @pytest.fixture

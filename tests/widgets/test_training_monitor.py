@@ -5,43 +5,15 @@ import os
 import threading
 import time
 
-import psutil
 import pytest
-from omnilearn_lab.training import History
-from omnilearn_lab.training.progress import Heartbeat
 from omnilearn_lab.widgets import TrainingMonitor
 
-
-def record(kind, step, loss):
-    return {
-        "kind": kind,
-        "step": step,
-        "epoch": step / 10,
-        "jets": 16 * step,
-        "seconds": step / 2,
-        "loss": loss,
-    }
+from .samples import append, beat, record, run_here
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A run directory whose training "runs" in this very process."""
-    mine = {"pid": os.getpid(), "created": psutil.Process().create_time()}
-    (tmp_path / "process.json").write_text(json.dumps(mine))
-    return tmp_path
-
-
-def write(run, *records):
-    history = History(path=run / "metrics.jsonl")
-    for one in records:
-        history.append(one)
-
-
-def beat(run, step, n_steps=100):
-    seconds = iter([0.0, 2.0, 4.0])
-    heart = Heartbeat(run, clock=lambda: next(seconds))
-    heart.beat(step - 1, n_steps, jets=16 * (step - 1))
-    heart.beat(step, n_steps, jets=16 * step)
+    return run_here(tmp_path)
 
 
 def end(run, status=0):
@@ -52,7 +24,7 @@ def end(run, status=0):
 def test_curves_progress_and_time_left(run):
     monitor = TrainingMonitor(run)
     assert "reading jets" in monitor.line.value and "No record yet" in monitor.summary
-    write(run, record("validation", 0, 2.5), record("train", 5, 2.0), record("validation", 5, 1.5))
+    append(run, record("validation", 0, 2.5), record("train", 5, 2.0), record("validation", 5, 1.5))
     beat(run, 25)
     assert monitor.has_news
     monitor.refresh()
@@ -72,7 +44,7 @@ def test_stop_button_writes_the_stop_file(run):
 
 
 def test_a_new_view_shows_the_same(run):
-    write(run, record("validation", 0, 2.5), record("validation", 5, 1.5))
+    append(run, record("validation", 0, 2.5), record("validation", 5, 1.5))
     first = TrainingMonitor(run)
     again = TrainingMonitor(run)
     assert first._image.value == again._image.value
@@ -82,7 +54,7 @@ def test_a_new_view_shows_the_same(run):
 
 
 def test_a_half_written_record_is_left_out(run):
-    write(run, record("validation", 0, 2.5))
+    append(run, record("validation", 0, 2.5))
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"kind": "validation", "st')
     assert "validation 2.5" in TrainingMonitor(run).summary
@@ -107,7 +79,7 @@ def test_the_view_follows_by_itself_also_while_the_kernel_is_busy(run):
         while len(lines) < 3 and time.monotonic() < deadline:  # the kernel is busy: nothing is awaited
             lines.add(monitor.line.value)
             time.sleep(0.01)
-        write(run, record("validation", 0, 2.5))
+        append(run, record("validation", 0, 2.5))
         while "validation 2.5" not in monitor.summary and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         end(run)
