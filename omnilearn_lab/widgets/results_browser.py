@@ -54,6 +54,7 @@ class ResultsBrowser:
         self.run = button("run (smoke)", "execute this notebook in profile smoke: under a minute each")
         self.state, self.text = ipywidgets.HTML(), ipywidgets.HTML()
         self.image = picture()
+        self.image.layout.max_width = "min(100%, 60em)"  # saved figures are finer than a screen
         self.choice.observe(self._show, names="value")
         self.pictures.observe(self._draw, names="value")
         self.run.on_click(lambda _: self.start())

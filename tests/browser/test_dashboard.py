@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
-from omnilearn_lab.tasks import Results
+
+from tests.widgets import samples
 
 from .servers import voila
 
@@ -17,11 +17,7 @@ pytestmark = pytest.mark.browser
 def test_dashboard_shows_results_and_hides_code(page, tmp_path, monkeypatch, screenshots):
     pytest.importorskip("voila", reason="pip install -e '.[dashboard]'")
     monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path / "results"))
-    results = Results("03_finetune_top", "smoke")
-    results.figure("loss_curves", Figure())
-    metrics = {"auc": {"scratch": [0.90, 0.91], "finetuned": [0.98, 0.99]}}
-    record = {"seeds": [1, 2], "n_train": 100, "metrics": metrics}
-    results.write(source="simulated", seeds=[1, 2], comparisons={"PET": record})
+    samples.write_results(tmp_path / "results")
     with voila(NOTEBOOK, tmp_path) as address:
         page.goto(address, timeout=180_000)
         page.wait_for_selector(".omnilearn-ResultsBrowser table", timeout=90_000)
