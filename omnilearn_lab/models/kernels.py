@@ -7,6 +7,7 @@ several times faster, elsewhere (and in float64) as written. All are differentia
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ __all__ = [
     "FORBIDDEN",
     "attend",
     "at_least_float32",
+    "forget_kernels",
     "gelu_scaled_tanh",
     "linear",
     "reuse_memory",
@@ -27,6 +29,7 @@ __all__ = [
 FORBIDDEN = -1e9  # minus infinity would make fully masked rows not-a-number
 MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD = -1, -3  # numbers of glibc's malloc.h
 SHORT = 32  # rows below this length are faster without the library's softmax
+LARGE_MATRIX = 1 << 14  # weights from which on oneDNN pays
 
 
 def at_least_float32(values: Tensor) -> Tensor:
@@ -66,11 +69,26 @@ def reuse_memory() -> bool:
     )
 
 
+def forget_kernels(keep: int = 32) -> None:
+    """Let oneDNN keep compiled code of the few shapes it met last, instead of the last thousand.
+
+    Every batch of packed jets has shapes of its own, so that old code is hardly used again, and it can take
+    half a gigabyte. Call it before the first network runs; afterwards, and where the environment already
+    says how much to keep (``ONEDNN_PRIMITIVE_CACHE_CAPACITY``), nothing changes.
+
+    Examples
+    --------
+    >>> forget_kernels()
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(keep))
+
+
 def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``rows @ weight.T + bias``, shapes (..., n_in) to (..., n_out).
 
     PyTorch sends float32 products on CPU to MKL, which leaves out the wide vector units of some processors;
     oneDNN uses them (2.4 times faster on an AMD EPYC of 2025, same result). bfloat16 goes there anyway.
+    oneDNN keeps code for every shape it has met, which small matrices do not pay back: these stay with MKL.
 
     Examples
     --------
@@ -78,7 +96,7 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> linear(torch.ones(1, 2), torch.tensor([[1.0, 2.0]]), torch.tensor([0.5])).tolist()
     [[3.5]]
     """
-    if _has_fast_linear(rows):
+    if weight.numel() >= LARGE_MATRIX and _has_fast_linear(rows):
         return _Linear.apply(rows, weight, bias)
     return functional.linear(rows, weight, bias)
 

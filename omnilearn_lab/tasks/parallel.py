@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 import torch
 from tqdm.auto import tqdm
 
+from omnilearn_lab.models.kernels import forget_kernels
 from omnilearn_lab.simulation import usable_cores
 from omnilearn_lab.tasks.machine import memory_limit
 
 __all__ = ["run_jobs", "usable_workers"]
 
-_PER_WORKER = 1.3e9  # bytes: PET tiny in training, batches of 100 jets of 45 particles (measured)
-_BESIDE = 0.5e9  # the notebook itself
+_PER_WORKER = 0.6e9  # bytes: PET tiny in training, float32, parts of 50 jets of 45 particles (measured)
+_BESIDE = 0.6e9  # the notebook itself
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")
@@ -60,6 +61,7 @@ def run_jobs(
     n_workers = min(workers or usable_workers(), len(jobs))
     bar = {"total": len(jobs), "desc": title, "disable": not progress}
     if torch.cuda.is_available() or n_workers <= 1:
+        forget_kernels()
         return {key: function(*arguments) for key, arguments in tqdm(jobs.items(), **bar)}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_workers, context, _one_thread) as pool:
@@ -83,7 +85,7 @@ def usable_workers(memory: float | None = None) -> int:
 
     Examples
     --------
-    >>> usable_workers(memory=2e9)
+    >>> usable_workers(memory=1.5e9)
     1
     """
     memory = memory_limit() if memory is None else memory
@@ -91,4 +93,5 @@ def usable_workers(memory: float | None = None) -> int:
 
 
 def _one_thread() -> None:
+    forget_kernels()
     torch.set_num_threads(1)

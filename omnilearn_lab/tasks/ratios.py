@@ -43,7 +43,7 @@ __all__ = [
 Sample = Jets | np.ndarray
 """Jets, or a table of observables with shape (N, K) or (N,)."""
 _OF_TABLES = ("mlp", "logistic")
-_EVALUATION_BATCH = 1024
+_EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True)

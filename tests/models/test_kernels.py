@@ -5,6 +5,7 @@ import torch
 from omnilearn_lab.models import kernels
 from omnilearn_lab.models.kernels import (
     FORBIDDEN,
+    LARGE_MATRIX,
     attend,
     gelu_scaled_tanh,
     linear,
@@ -33,6 +34,14 @@ def test_linear(shape):
     torch.manual_seed(0)
     compare(linear, functional.linear, torch.randn(shape), torch.randn(6, 5), torch.randn(6))
     compare(linear, functional.linear, torch.randn(shape), torch.randn(6, 5))
+
+
+def test_linear_with_a_large_matrix():
+    torch.manual_seed(0)
+    weight = torch.randn(128, 128) / 128**0.5
+    assert weight.numel() >= LARGE_MATRIX
+    compare(linear, functional.linear, torch.randn(7, 128), weight, torch.randn(128))
+    compare(linear, functional.linear, torch.randn(3, 4, 128), weight)
 
 
 def test_linear_without_rows():
