@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
@@ -95,3 +97,10 @@ def usable_workers(memory: float | None = None) -> int:
 def _one_thread() -> None:
     forget_kernels()
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A notebook's kernel that is killed tells nobody; what works for it must not stay behind."""
+    multiprocessing.parent_process().join()
+    os._exit(1)

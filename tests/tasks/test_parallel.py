@@ -1,3 +1,11 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
 import pytest
 from omnilearn_lab.simulation import usable_cores
 from omnilearn_lab.tasks.parallel import run_jobs, usable_workers
@@ -22,9 +30,34 @@ def test_the_first_failure_is_raised():
         run_jobs(fail, {1: (1,), 2: (2,)}, workers=2, progress=False)
 
 
-@pytest.mark.parametrize("memory", [0.5e9, 1e9, 2e9, 2.9e9])
+@pytest.mark.parametrize("memory", [0.5e9, 1e9, 1.7e9])
 def test_little_memory_means_one_training_at_a_time(memory):
     assert usable_workers(memory) == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_workers_end_with_a_killed_parent(tmp_path):
+    here = f"import sys; sys.path[:0] = {[str(Path(__file__).parents[2])]!r}\n"
+    code = here + "from tests.tasks.test_parallel import leave_pid, run_jobs\n"
+    code += f"run_jobs(leave_pid, {{i: ({str(tmp_path)!r},) for i in range(2)}}, workers=2, progress=False)"
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    workers = wait_for(lambda: [psutil.Process(int(path.name)) for path in tmp_path.iterdir()], 2)
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: [worker for worker in workers if not worker.is_running()], 2)
+
+
+def leave_pid(folder):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def wait_for(look, n, seconds=60):
+    end = time.monotonic() + seconds
+    while len(found := look()) < n:
+        assert time.monotonic() < end, f"{len(found)} of {n} after {seconds} s"
+        time.sleep(0.1)
+    return found
 
 
 def test_much_memory_leaves_the_choice_to_the_cores():
