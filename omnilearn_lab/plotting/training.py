@@ -261,8 +261,11 @@ def _record_speedup(
             f"where the best mean loss of {best.label}, {target:.6g}, is reached",
         ),
     )
-    texts = [f"by {c.label} at {c.x:.3g}" if np.isfinite(c.x) else f"never by {c.label}" for c in crossings]
-    describe(figure, f"The best loss of {best.label}, {target:.4g}, is reached {', '.join(texts)}.")
+    texts = [
+        f"{c.label} reaches it at {c.x:.3g}" if np.isfinite(c.x) else f"{c.label} never reaches it"
+        for c in crossings
+    ]
+    describe(figure, f"The best loss of {best.label} is {target:.4g}; {', '.join(texts)}.")
 
 
 def _describe_losses(figure: Figure, bands: Mapping[str, Band], title: str) -> None:
