@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _NAMES = {"scratch": "scratch", "finetuned": "fine-tuned"}
-_LARGER_IS_BETTER = ("effective_fraction",)
+_NO_MERIT = "effective_fraction"  # stronger weights leave fewer effective jets: neither good nor bad
 
 
 @dataclass(frozen=True)
@@ -171,13 +171,13 @@ class ReweightingComparison:
 
     def record(self, published: PublishedTable | None = None) -> ComparisonRecord:
         """Return what a results file holds about this comparison."""
-        names = [*self.scratch[0].values(), "best_val_loss"]
+        names = [name for name in self.scratch[0].values() if name != _NO_MERIT] + ["best_val_loss"]
         return ComparisonRecord(
             seeds=list(self.config.seeds),
             n_train=self.n_train,
             n_test=len(self.scratch[0].weights),
             metrics={name: {kind: self.values(kind, name) for kind in KINDS} for name in names},
-            smaller_is_better=[name for name in names if name not in _LARGER_IS_BETTER],
+            smaller_is_better=names,
             published={} if published is None else published_numbers(published),
         )
 
