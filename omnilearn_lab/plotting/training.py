@@ -39,6 +39,7 @@ _X_LABELS = {
 }
 _LOSS = "val_loss"
 _LEGEND_ROOM = 0.2
+_FAR = 3  # ranges of all later losses
 _HISTORY_COLUMNS = {"epochs": "epoch", "steps": "step"}
 
 
@@ -63,7 +64,7 @@ def loss_curves(
 
     The line is the mean over seeds, the band one standard deviation to either side, and the thin
     lines are the seeds themselves. With a baseline, its best mean loss is marked, and where every
-    other curve first reaches it.
+    other curve first reaches it. Losses before the first update that would flatten all others are cut.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def loss_curves(
     >>> scratch, tuned = ([1, 2, 3], [0.5, 0.4, 0.35]), ([1, 2, 3], [0.4, 0.3, 0.28])
     >>> loss_curves({"scratch": scratch, "fine-tuned": tuned}, baseline="scratch")
     <figure: Validation loss against epoch: scratch ends at 0.35, fine-tuned ends at 0.28.
-    The best loss of scratch, 0.35, is reached by fine-tuned at 2.>
+    The best loss of scratch is 0.35; fine-tuned reaches it at 2.>
     """
     series = {label: _pairs(value, x) for label, value in named(histories, "histories")}
     if baseline is not None and baseline not in series:
@@ -116,6 +117,8 @@ def loss_curves(
     if baseline is not None:
         _mark_speedup(ax, bands, baseline, title)
     ax.set(xlabel=title, ylabel="Validation loss", yscale="log" if log_y else "linear")
+    if not log_y:
+        _cut_start(ax, list(bands.values()))
     ax.legend()
     experiment_label(ax, source)
     return figure
@@ -208,6 +211,15 @@ def _pair(item: Any, x: str) -> tuple[Any, Any]:
         have = [name for name in _X_LABELS if hasattr(item, name)]
         raise FigureError(f"a history has no '{x}'; {nearest(x, have)}")
     return getattr(item, x), getattr(item, _LOSS)
+
+
+def _cut_start(ax: Axes, bands: Sequence[Band]) -> None:
+    """End the axis above what follows the first update where the start is many times farther away."""
+    start = max((b.mean + b.spread)[b.x <= 0].max(initial=-np.inf) for b in bands)
+    later = np.concatenate([[b.mean - b.spread, b.mean + b.spread] for b in bands], axis=1)
+    later = later[:, np.concatenate([b.x > 0 for b in bands])]
+    if later.size and start > later.max() + _FAR * np.ptp(later):
+        ax.set_ylim(later.min() - 0.2 * np.ptp(later), later.max() + np.ptp(later))
 
 
 def _mark_speedup(ax: Axes, bands: Mapping[str, Band], baseline: str, title: str) -> None:

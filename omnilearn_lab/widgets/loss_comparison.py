@@ -43,7 +43,7 @@ class LossComparison(FigureView):
     ...     return History(rows)
     >>> view = LossComparison({"scratch": [curve(0.7, 0.5, 0.4)], "fine-tuned": [curve(0.7, 0.3, 0.2)]})
     >>> view.summary
-    'Validation loss against epoch: ... The best loss of scratch, 0.4, is reached by fine-tuned at 1.'
+    'Validation loss against epoch: ... The best loss of scratch is 0.4; fine-tuned reaches it at 1.'
     """
 
     def __init__(

@@ -44,14 +44,25 @@ def test_speedup_is_where_the_other_curve_first_reaches_the_best_baseline_loss()
     table = figure_data(figure)["speed-up"]
     assert table.independent[0].values.tolist() == ["scratch", "tuned"]
     np.testing.assert_allclose(table.dependent[0].values, [4, 3])
-    assert "reached by tuned at 3" in figure.alt_text
+    assert "tuned reaches it at 3" in figure.alt_text
 
 
 def test_a_curve_that_never_reaches_the_baseline_is_said_so():
     worse = (EPOCHS, np.full(5, 0.6))
     figure = loss_curves({"scratch": SEEDS[0], "tuned": worse}, baseline="scratch")
     assert np.isnan(figure_data(figure)["speed-up"].dependent[0].values[1])
-    assert "never by tuned" in figure.alt_text
+    assert "tuned never reaches it" in figure.alt_text
+
+
+@pytest.mark.parametrize(("start", "is_cut"), [(0.70, False), (2.0, True)])
+def test_a_far_start_does_not_flatten_the_rest(start, is_cut):
+    figure = loss_curves(
+        {"scratch": ([0, 1, 2], [start, 0.69, 0.68]), "tuned": ([0, 1, 2], [0.7, 0.69, 0.69])}
+    )
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0.68
+    assert 0.69 < high < 0.8
+    assert (high < start) == is_cut
 
 
 def test_histories_with_attributes():

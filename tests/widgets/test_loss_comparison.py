@@ -17,9 +17,9 @@ def test_every_control_changes_the_picture():
 def test_summary_says_when_the_target_is_reached():
     one = loss_comparison()
     one.set(seed=0)
-    assert "reached by fine-tuned at 0.5" in one.summary
+    assert "fine-tuned reaches it at 0.5" in one.summary
     one.set(x="step")
-    assert "reached by fine-tuned at 5" in one.summary
+    assert "fine-tuned reaches it at 5" in one.summary
 
 
 def test_missing_baseline_is_named():
