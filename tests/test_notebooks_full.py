@@ -13,7 +13,9 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from omnilearn_lab.tasks.notebooks import execute_notebook
+from omnilearn_lab import tasks
+from omnilearn_lab.tasks.notebooks import execute_notebook, find_notebooks
+from omnilearn_lab.tasks.overview import notebook_map
 from omnilearn_lab.tasks.records import read_results
 
 from tests.readers.samples import gzipped, truth, write_energyflow, write_jetclass, write_jetnet, write_top
@@ -26,6 +28,7 @@ from tests.tasks.search_files import write_aspen_jets, write_cms_qcd, write_lhco
 from tests.tasks.small_clouds import write_zjets
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
+PROFILES = Path(tasks.__file__).parent / "notebook_profiles"
 TRAINING = {"epochs": 1, "batch_size": 16, "warmup_epochs": 0, "validations_per_epoch": 1}
 _CMS_NAMES = {"SIM": "Jet300_pT375-infGeV", "GEN": "pT375-infGeV"}
 SMALL = {"seeds": [1, 2], "scratch": TRAINING, "finetuned": TRAINING}
@@ -48,6 +51,27 @@ def observables(data: Path, weights: Path) -> dict:
     """JetClass validation jets of all classes."""
     write_jetclass_split(data, "val_5M", 200)
     return {"n_jets": 200, "n_pairs": 60, "n_bins": 10}
+
+
+def pretrain(data: Path, weights: Path) -> dict:
+    """JetClass and top-tagging files; the published network's layout with random weights."""
+    for name, n_jets in {"train_100M_part0": 60, "val_5M": 20, "test_20M": 80}.items():
+        write_jetclass_split(data, name, n_jets)
+    finetune_top(data, weights)
+    sizes = {"size": "tiny", "n_validation": 20, "n_test": 60, "training": TRAINING}
+    return {
+        "pretraining": sizes, "sizes": [30, 60], "checkpoint": str(weights / "pet_v1_keras_small.weights.h5"),
+        "n_generated": 40, "n_steps": 2, "n_train": 32, "n_validation": 16, "n_test": 40,
+    } | SMALL  # fmt: skip
+
+
+def own_jets(data: Path, weights: Path) -> dict:
+    """The training file of top tagging, from which the notebook writes a file of the reader's own."""
+    folder = data / "top_tagging"
+    folder.mkdir(parents=True)
+    write_top(folder / "train.h5", truth(120, seed=1), np.arange(120) % 2)
+    checkpoint = {"checkpoint": str(weights / "pet_v1_keras_small.weights.h5")}
+    return {"n_train": 32, "n_validation": 16, "n_test": 72, "compare": checkpoint | SMALL}
 
 
 def omnilearned(data: Path, weights: Path) -> dict:
@@ -215,8 +239,26 @@ FULL |= {"05_transfer_to_full_simulation": full_simulation, "06_transfer_to_dis"
 FULL |= {"01_jets_and_observables": observables, "11_omnilearned": omnilearned, "12_flavour_tagging": flavour}
 FULL |= {"07_generate_jets": generate_jets}
 FULL |= {"08_reweight": reweight, "09_unfold": unfold}
+FULL |= {"02_pretrain": pretrain, "14_your_own_jets": own_jets}
 FULL |= {"10_anomaly_weak_supervision": dijet_anomaly, "13_anomaly_open_data": open_data_anomaly}
 PARTLY_SIMULATED = {"01_jets_and_observables"}  # jets at two levels are simulated in every profile
+
+NOT_RUN = {"00_start_here": "looks at simulated jets in every profile, so smoke runs the same path"}
+
+
+def test_every_full_profile_is_run():
+    """A notebook whose ``full`` may read something published is in ``FULL``."""
+    files = {path.stem: path for path in PROFILES.glob("*.yaml")}
+    profiles = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in files.items()}
+    assert profiles.keys() == find_notebooks(FOLDER).keys()
+    with_full = {name for name, table in profiles.items() if "full" in table}
+    assert sorted(with_full) == sorted([*FULL, *NOT_RUN])
+    for name in NOT_RUN:
+        full, smoke = profiles[name]["full"], profiles[name]["smoke"]
+        assert full.keys() == smoke.keys(), f"{name}: full has settings that smoke does not try"
+        assert not {"source", "checkpoint"} & full.keys(), f"{name}: full reads something published"
+    reads = {name for name, entry in notebook_map().entries.items() if entry.datasets}
+    assert sorted(reads) == sorted(FULL), "the map of notebooks says otherwise"
 
 
 @pytest.mark.nb

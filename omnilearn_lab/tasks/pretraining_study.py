@@ -17,6 +17,7 @@ from omnilearn_lab.models import perturb
 from omnilearn_lab.tasks.networks import ClassifierSettings
 from omnilearn_lab.tasks.parallel import run_jobs
 from omnilearn_lab.tasks.pretraining import PretrainConfig, pretrain
+from omnilearn_lab.tasks.pretraining_data import fits_in_memory
 from omnilearn_lab.training import TrainConfig
 
 __all__ = ["PretrainingProfile", "noised_particles", "pretrain_sizes"]
@@ -88,6 +89,8 @@ def pretrain_sizes(
 ) -> dict[int, Path]:
     """Pretrain the same network on several numbers of jets, everything else equal.
 
+    Published jets are kept in memory: a stream would take all jets of their files, whatever the size.
+
     Parameters
     ----------
     config : PretrainConfig
@@ -106,10 +109,14 @@ def pretrain_sizes(
     Raises
     ------
     ConfigError
-        For repeated sizes.
+        For repeated sizes, and for published jets that do not fit into memory.
     """
     if len(set(sizes)) < len(sizes):
         raise ConfigError(f"sizes are {sizes}; each only once")
+    if config.source == "published":
+        if not fits_in_memory(max(sizes)):
+            raise ConfigError(f"{max(sizes):,} jets do not fit into memory; choose smaller sizes")
+        config = replace(config, streaming="never")
     largest_first = sorted(sizes, reverse=True)
     jobs = {n: (replace(config, n_train=n), Path(directory) / f"{n}-jets") for n in largest_first}
     paths = run_jobs(pretrain, jobs, workers=workers, progress=progress, title="pretrainings")

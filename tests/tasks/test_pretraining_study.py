@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.tasks import PretrainConfig, PretrainingProfile, noised_particles, pretrain_sizes
+from omnilearn_lab.tasks import pretraining_study as module
 
 
 def test_time_zero_is_the_jet_and_time_one_forgets_it(jets):
@@ -28,6 +29,16 @@ def test_noise_of_several_jets_is_refused(jets):
 def test_sizes_must_differ(tmp_path):
     with pytest.raises(ConfigError, match="only once"):
         pretrain_sizes(PretrainConfig(), (100, 100), tmp_path)
+
+
+def test_published_sizes_are_never_a_stream_of_all_jets(tmp_path, monkeypatch):
+    config = PretrainConfig(source="published", streaming="always")
+    monkeypatch.setattr(module, "fits_in_memory", lambda n: n <= 200)
+    monkeypatch.setattr(module, "run_jobs", lambda function, jobs, **how: jobs)
+    for n, (found, directory) in pretrain_sizes(config, (100, 200), tmp_path).items():
+        assert (found.n_train, found.streaming, directory) == (n, "never", tmp_path / f"{n}-jets")
+    with pytest.raises(ConfigError, match="201 jets do not fit into memory"):
+        pretrain_sizes(config, (100, 201), tmp_path)
 
 
 def test_no_size_is_refused():
