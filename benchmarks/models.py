@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, perturb, perturb_flow
-from omnilearn_lab.models.kernels import reuse_memory
+from omnilearn_lab.models.process_memory import reuse_memory
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from omnilearn_lab.models import Batch
-from omnilearn_lab.models.kernels import reuse_memory
+from omnilearn_lab.models.process_memory import reuse_memory
 from omnilearn_lab.training import (
     Batches,
     Classification,

@@ -6,8 +6,6 @@ several times faster, elsewhere (and in float64) as written. All are differentia
 
 from __future__ import annotations
 
-import ctypes
-import os
 from typing import Any
 
 import torch
@@ -19,15 +17,12 @@ __all__ = [
     "FORBIDDEN",
     "attend",
     "at_least_float32",
-    "forget_kernels",
     "gelu_scaled_tanh",
     "linear",
-    "reuse_memory",
     "scaled_tanh",
 ]
 
 FORBIDDEN = -1e9  # minus infinity would make fully masked rows not-a-number
-MALLOC_TRIM_THRESHOLD, MALLOC_MMAP_THRESHOLD = -1, -3  # numbers of glibc's malloc.h
 SHORT = 32  # rows below this length are faster without the library's softmax
 LARGE_MATRIX = 1 << 14  # weights from which on oneDNN pays
 
@@ -42,45 +37,6 @@ def at_least_float32(values: Tensor) -> Tensor:
     torch.float32
     """
     return values if values.dtype in (torch.float32, torch.float64) else values.float()
-
-
-def reuse_memory() -> bool:
-    """Ask the C library to keep freed memory for the next step instead of handing it back to the system.
-
-    A training step frees and asks for the same large arrays again and again; fetching fresh pages each time
-    costs 10 to 30 percent of a step on CPU. Call it once at the start of a long run.
-
-    Returns
-    -------
-    bool
-        False where the C library has no such setting (macOS, Windows, musl); nothing changes there.
-
-    Examples
-    --------
-    >>> reuse_memory() in (True, False)
-    True
-    """
-    try:
-        set_option = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return False
-    return bool(
-        set_option(MALLOC_MMAP_THRESHOLD, 1 << 30) and set_option(MALLOC_TRIM_THRESHOLD, (1 << 31) - 1)
-    )
-
-
-def forget_kernels(keep: int = 32) -> None:
-    """Let oneDNN keep compiled code of the few shapes it met last, instead of the last thousand.
-
-    Every batch of packed jets has shapes of its own, so that old code is hardly used again, and it can take
-    half a gigabyte. Call it before the first network runs; afterwards, and where the environment already
-    says how much to keep (``ONEDNN_PRIMITIVE_CACHE_CAPACITY``), nothing changes.
-
-    Examples
-    --------
-    >>> forget_kernels()
-    """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(keep))
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

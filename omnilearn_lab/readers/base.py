@@ -92,6 +92,7 @@ class Reader(ABC):
     name: ClassVar[str] = ""
     suffixes: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
     class_names: ClassVar[tuple[str, ...]] = ()
+    origin: ClassVar[str] = "published"  # what the provenance of the jets says
 
     def __post_init__(self) -> None:
         for option, accepted in (("empty_jets", ("drop", "error")), ("bad_jets", ("error", "drop"))):
@@ -157,7 +158,7 @@ class Reader(ABC):
         raw = file.rows(*rows)
         names = raw.class_names or self.class_names
         raw = self._without_bad(raw, path, (rows[0], len(names)))
-        provenance = {"source": "published", "reader": self.name, "file": path.name, "rows": list(rows)}
+        provenance = {"source": self.origin, "reader": self.name, "file": path.name, "rows": list(rows)}
         jets = _build(raw, {"class_names": names, "provenance": provenance})
         return jets if max_particles is None else jets.truncate(max_particles)
 

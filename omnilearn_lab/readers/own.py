@@ -46,6 +46,7 @@ class OwnFormat(Reader):
     columns: ColumnMap = field(default_factory=lambda: column_map("nanoaod"))
 
     name: ClassVar[str] = "own"
+    origin: ClassVar[str] = "own file"
     suffixes: ClassVar[tuple[str, ...]] = (".root", ".h5", ".hdf5")
 
     @property

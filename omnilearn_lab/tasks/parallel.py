@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from tqdm.auto import tqdm
 
-from omnilearn_lab.models.kernels import forget_kernels
+from omnilearn_lab.models.process_memory import forget_kernels, release_memory
 from omnilearn_lab.simulation import usable_cores
 from omnilearn_lab.tasks.machine import memory_limit
 
@@ -65,6 +65,7 @@ def run_jobs(
     if torch.cuda.is_available() or n_workers <= 1:
         forget_kernels()
         return {key: function(*arguments) for key, arguments in tqdm(jobs.items(), **bar)}
+    release_memory()  # the workers need it
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_workers, context, _one_thread) as pool:
         futures = {pool.submit(function, *arguments): key for key, arguments in jobs.items()}

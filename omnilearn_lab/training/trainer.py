@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.models import Batch
 from omnilearn_lab.models.adapters import merged
-from omnilearn_lab.models.kernels import reuse_memory
+from omnilearn_lab.models.process_memory import reuse_memory
 from omnilearn_lab.training.averaging import MovingAverage
 from omnilearn_lab.training.batches import Batches, select
 from omnilearn_lab.training.compilation import compile_layers
@@ -132,7 +132,7 @@ class Trainer:
         """Train to the end (or until stopped) and leave the best weights in the model.
 
         On a CPU the process is asked to keep freed memory for the next update
-        (`omnilearn_lab.models.kernels.reuse_memory`).
+        (`omnilearn_lab.models.process_memory.reuse_memory`).
 
         Parameters
         ----------

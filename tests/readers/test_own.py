@@ -37,6 +37,7 @@ def test_a_row_per_jet(jagged):
     order = check_particles(jets, truth())
     check_jet(jets, truth())
     assert jets.label.tolist() == [0, 1] * 6 and jets.class_names == ("a", "b")
+    assert jets.provenance["source"] == "own file"
     assert np.array_equal(jets.particles["pid"], truth().pid[order])
 
 
