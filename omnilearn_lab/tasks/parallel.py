@@ -68,7 +68,7 @@ def run_jobs(
     release_memory()  # the workers need it
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_workers, context, _one_thread) as pool:
-        futures = {pool.submit(function, *arguments): key for key, arguments in jobs.items()}
+        futures = {pool.submit(_run, function, arguments): key for key, arguments in jobs.items()}
         results = {}
         for done in tqdm(as_completed(futures), **bar):
             if done.exception() is not None:
@@ -93,6 +93,13 @@ def usable_workers(memory: float | None = None) -> int:
     """
     memory = memory_limit() if memory is None else memory
     return max(1, min(usable_cores(), int((memory - _BESIDE) / _PER_WORKER)))
+
+
+def _run(function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
+    try:
+        return function(*arguments)
+    finally:
+        release_memory()
 
 
 def _one_thread() -> None:

@@ -116,10 +116,23 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimizer that ``config`` names, over `parameter_groups`."""
+    if not config.compile:
+        _leave_compiler_out()
     groups = parameter_groups(model, config)
     if config.optimizer == "lion":
         return Lion(groups, lr=config.learning_rate, betas=config.betas)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas)
+
+
+def _leave_compiler_out() -> None:
+    """Keep optimizers from loading ``torch.compile`` (70 MB and a second) only to switch it off.
+
+    PyTorch wraps their methods in a function that does so at its first call unless this mark is there.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        plain = getattr(method, "__wrapped__", None)
+        if plain is not None:
+            plain.__dynamo_disable = plain
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -121,3 +124,24 @@ def test_schedule_rises_then_falls_to_its_end():
     assert np.all(np.diff(values[:10]) > 0)
     assert np.all(np.diff(values[10:]) < 0)
     assert values[-1] == pytest.approx(0.05)
+
+
+WITHOUT_COMPILER = """
+import sys
+import torch
+from omnilearn_lab.training import TrainConfig, make_optimizer
+model = torch.nn.Linear(2, 1)
+for name in ("lion", "adamw"):
+    optimizer = make_optimizer(model, TrainConfig(optimizer=name))
+    assert "torch._dynamo" not in sys.modules
+    optimizer.zero_grad()
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.load_state_dict(optimizer.state_dict())
+    if name == "lion":
+        optimizer.step()
+        assert "torch._dynamo" not in sys.modules
+"""
+
+
+def test_optimizers_do_not_load_the_compiler():
+    subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], check=True)
