@@ -218,8 +218,9 @@ def _cut_start(ax: Axes, bands: Sequence[Band]) -> None:
     start = max((b.mean + b.spread)[b.x <= 0].max(initial=-np.inf) for b in bands)
     later = np.concatenate([[b.mean - b.spread, b.mean + b.spread] for b in bands], axis=1)
     later = later[:, np.concatenate([b.x > 0 for b in bands])]
-    if later.size and start > later.max() + _FAR * np.ptp(later):
-        ax.set_ylim(later.min() - 0.2 * np.ptp(later), later.max() + np.ptp(later))
+    span = np.ptp(later) if later.size else 0.0
+    if span > 0 and start > later.max() + _FAR * span:
+        ax.set_ylim(later.min() - 0.2 * span, later.max() + span)
 
 
 def _mark_speedup(ax: Axes, bands: Mapping[str, Band], baseline: str, title: str) -> None:

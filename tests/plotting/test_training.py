@@ -65,6 +65,11 @@ def test_a_far_start_does_not_flatten_the_rest(start, is_cut):
     assert (high < start) == is_cut
 
 
+def test_a_single_loss_after_the_start_leaves_the_axis_alone():
+    low, high = loss_curves({"scratch": ([0, 1], [2.0, 0.7])}).axes[0].get_ylim()
+    assert low < 0.7 < 2.0 < high
+
+
 def test_histories_with_attributes():
     history = SimpleNamespace(epochs=[1, 2], seconds=[3.0, 7.0], val_loss=[0.5, 0.4])
     figure = loss_curves({"scratch": [history, history]}, x="seconds")
