@@ -104,7 +104,7 @@ class ResultsRecord(_Record):
     seconds: dict[str, float]
     total_seconds: float | None = None
     peak_memory_gb: float | None = None
-    source: Literal["simulated", "published"]
+    source: Literal["simulated", "published", "own file"]
     seeds: list[int] = Field(min_length=1)
     comparisons: dict[str, ComparisonRecord] = {}
     numbers: dict[str, Any] = {}

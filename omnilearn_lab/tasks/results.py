@@ -98,7 +98,7 @@ class Results:
 
         Parameters
         ----------
-        source : {"simulated", "published"}
+        source : {"simulated", "published", "own file"}
             Where the jets came from.
         seeds
             Of all trainings, or the one seed of a notebook that trains nothing.
