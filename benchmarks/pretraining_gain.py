@@ -17,9 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from omnilearn_lab.catalog import LoadOptions, load
-from omnilearn_lab.metrics import gain, spread
-from omnilearn_lab.tasks import ClassifierData, CompareConfig, network_of, train_classifier
+from omnilearn_lab.models import update_card
+from omnilearn_lab.tasks import (
+    ClassifierData,
+    CompareConfig,
+    DownstreamRecord,
+    downstream_table,
+    network_of,
+    train_classifier,
+)
 from omnilearn_lab.tasks.parallel import run_jobs
+from omnilearn_lab.tasks.records import KINDS
 from omnilearn_lab.training import TrainConfig
 
 USES_PID = {"top_tagging": False, "quark_gluon": True}  # whether the published jets carry species
@@ -44,6 +52,7 @@ def arguments() -> argparse.Namespace:
     add("--data-dir", help="data folder of the catalogue")
     add("--results", type=Path, default=Path("results/pretraining_gain"))
     add("--table", action="store_true", help="only print what has finished")
+    add("--card", action="store_true", help="keep the rows with all seeds in the checkpoints' cards")
     chosen = parser.parse_args()
     if chosen.epochs is None:
         unknown = [n for n in chosen.sizes if n not in EPOCHS]
@@ -134,24 +143,32 @@ def one_training(path: Path, settings, run: Path, about: dict) -> dict:
     return line
 
 
-def table(results: Path) -> str:
-    """Mean and spread over seeds of all that has finished, scratch beside fine-tuned."""
-    groups = defaultdict(lambda: defaultdict(dict))
-    for path in sorted(results.glob("runs/**/result.json")):
+def finished(chosen: argparse.Namespace) -> list[DownstreamRecord]:
+    """One record per checkpoint, task, size and budget, of the seeds for which both kinds have finished."""
+    groups = defaultdict(lambda: {kind: {} for kind in KINDS})
+    for path in sorted(chosen.results.glob("runs/**/result.json")):
         line = json.loads(path.read_text())
-        key = (line["checkpoint"], line["task"], line["n_train"], line["epochs"])
+        key = tuple(line[name] for name in ("checkpoint", "task", "n_train", "epochs"))
         groups[key][line["kind"]][line["seed"]] = line
-    head = ("checkpoint", "task", "jets", "epochs", "seeds", "metric", "scratch", "fine-tuned", "gain")
-    rows = [head]
-    for key, kinds in sorted(groups.items()):
-        both = sorted(set(kinds["scratch"]) & set(kinds["finetuned"]))
-        for metric in METRICS if both else ():
-            a, b = ([kinds[kind][seed][metric] for seed in both] for kind in ("scratch", "finetuned"))
-            limits = {k: any(metric in kinds[k][s]["is_limit"] for s in both) for k in kinds}
-            cells = (">= " * limits["scratch"] + str(spread(a)), ">= " * limits["finetuned"] + str(spread(b)))
-            rows.append((*map(str, key), str(len(both)), metric, *cells, str(gain(b, a, paired=True))))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
+    return [found for key, kinds in groups.items() if (found := record(key, kinds, chosen.n_test))]
+
+
+def record(key: tuple, kinds: dict[str, dict[int, dict]], n_test: int) -> DownstreamRecord | None:
+    seeds = sorted(set.intersection(*(set(kinds[kind]) for kind in KINDS)))
+    if not seeds:
+        return None
+    lines = {kind: [kinds[kind][seed] for seed in seeds] for kind in KINDS}
+    limits = {
+        kind: {m: n for m in METRICS if (n := sum(m in line["is_limit"] for line in lines[kind]))}
+        for kind in KINDS
+    }
+    return DownstreamRecord(
+        **dict(zip(("checkpoint", "task", "n_train", "epochs"), key, strict=True)),
+        seeds=seeds,
+        n_test=n_test,
+        metrics={m: {kind: [line[m] for line in lines[kind]] for kind in KINDS} for m in METRICS},
+        n_lower_limits=limits,
+    )
 
 
 def main() -> None:
@@ -160,7 +177,12 @@ def main() -> None:
         jobs = all_jobs(chosen)
         print(f"{len(jobs)} trainings to do, in {chosen.results}", flush=True)
         run_jobs(one_training, jobs, workers=chosen.workers)
-    print(table(chosen.results))
+    records = finished(chosen)
+    print(downstream_table(records).to_string())
+    for checkpoint in chosen.checkpoint if chosen.card else ():
+        ours = (one for one in records if one.checkpoint == Path(checkpoint).stem)
+        about = [one.model_dump() for one in ours if one.seeds == sorted(chosen.seeds)]
+        update_card(checkpoint, downstream=about)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ _NAMES = {
     "load_checkpoint": "checkpoints",
     "load_published": "checkpoints",
     "read_card": "checkpoints",
+    "update_card": "checkpoints",
     "save_checkpoint": "checkpoints",
     "shipped_checkpoints": "checkpoints",
     "cosine_level": "diffusion",
@@ -92,6 +93,7 @@ __all__ = [
     "sample_jets",
     "save_checkpoint",
     "shipped_checkpoints",
+    "update_card",
 ]
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "read_card",
     "save_checkpoint",
     "shipped_checkpoints",
+    "update_card",
 ]
 
 logger = logging.getLogger(__name__)
@@ -183,6 +184,19 @@ def read_card(source: str | Path) -> dict[str, Any]:
     if not isinstance(card, dict) or not {"model", "config", "sha256"} <= set(card):
         raise CheckpointError(f"{path}: the card lacks one of 'model', 'config', 'sha256'")
     return card
+
+
+def update_card(source: str | Path, **entries: Any) -> None:
+    """Add entries to a checkpoint's card, or replace them, in one atomic step.
+
+    Parameters
+    ----------
+    source
+        A file, or the name of a shipped checkpoint.
+    **entries
+        What JSON can hold.
+    """
+    _write(_card_path(_resolve(source)), json.dumps({**read_card(source), **entries}, indent=1).encode())
 
 
 def shipped_checkpoints() -> list[str]:

@@ -7,6 +7,9 @@ from typing import Any
 
 _NAMES = {
     "gain_table": "differences",
+    "DownstreamRecord": "downstream",
+    "downstream_records": "downstream",
+    "downstream_table": "downstream",
     "seed_table": "differences",
     "ClassStudySettings": "class_study",
     "OmniLearnedProfile": "class_study",

@@ -22,11 +22,11 @@ def test_unknown_profile_names_the_nearest():
 
 def test_own_file_changes_single_settings(tmp_path, monkeypatch):
     packaged = notebook_profile("03_finetune_top", "quick", ClassificationProfile)
-    (tmp_path / "03_finetune_top.yaml").write_text("quick: {n_train: 7, compare: {scratch: {epochs: 2}}}")
+    (tmp_path / "03_finetune_top.yaml").write_text("quick: {n_train: 7, compare: {scratch: {epochs: 9}}}")
     monkeypatch.setenv("OMNILEARN_LAB_PROFILES", str(tmp_path))
-    with pytest.raises(ConfigError, match="epochs is 2"):  # equal budgets also for own settings
+    with pytest.raises(ConfigError, match="epochs is 9"):  # equal budgets also for own settings
         notebook_profile("03_finetune_top", "quick", ClassificationProfile)
-    changes = "quick: {n_train: 7, compare: {scratch: {epochs: 2}, finetuned: {epochs: 2}}, curve: {5: 1}}"
+    changes = "quick: {n_train: 7, compare: {scratch: {epochs: 9}, finetuned: {epochs: 2}}, curve: {5: 1}}"
     (tmp_path / "03_finetune_top.yaml").write_text(changes)
     changed = notebook_profile("03_finetune_top", "quick", ClassificationProfile)
     assert (changed.n_train, changed.compare.scratch.epochs) == (7, 2)

@@ -1,0 +1,75 @@
+"""Which peak learning rate suits each kind of training of a tagging notebook, on jets it does not use.
+
+    python benchmarks/learning_rates.py 04_finetune_quark_gluon --rates 3e-4 1e-3 3e-3
+
+The notebook's own sizes and settings, but another simulation seed and other training seeds; one JSON line per
+rate: the best validation losses of scratch and of fine-tuned training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+
+from omnilearn_lab.metrics import spread
+from omnilearn_lab.tasks import (
+    ClassifierData,
+    TaggingProfile,
+    TransferProfile,
+    compare,
+    load_splits,
+    notebook_profile,
+)
+
+STUDIES = {  # notebook: study -> dataset, standardisation
+    "03_finetune_top": {"": ("top_tagging", "jetclass")},
+    "04_finetune_quark_gluon": {"": ("quark_gluon", "jetclass")},
+    "05_transfer_to_full_simulation": {"cms": ("cms_open_data", "jetclass"), "atlas": ("atlas_top", "atlas")},
+    "06_transfer_to_dis": {"": ("h1_dis", "h1")},
+}
+SIMULATION_SEED = 101
+WITHOUT_SPECIES = ("03_finetune_top",)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebook", choices=STUDIES)
+    parser.add_argument("--profile", default="quick")
+    parser.add_argument("--rates", nargs="+", type=float, default=[3e-4, 1e-3, 3e-3])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[101, 102])
+    return parser.parse_args()
+
+
+def profiles(notebook: str, profile: str) -> dict[str, TaggingProfile]:
+    """The studies of a notebook, with hardly any test jets: only the losses are looked at."""
+    names = STUDIES[notebook]
+    if set(names) == {""}:
+        found = {"": notebook_profile(notebook, profile, TaggingProfile)}
+    else:
+        both = notebook_profile(notebook, profile, TransferProfile)
+        found = {name: getattr(both, name) for name in names}
+    return {name: replace(study, n_test=100, others=()) for name, study in found.items()}
+
+
+def main() -> None:
+    chosen = arguments()
+    for name, study in profiles(chosen.notebook, chosen.profile).items():
+        dataset, constants = STUDIES[chosen.notebook][name]
+        jets = load_splits(dataset, study, seed=SIMULATION_SEED)
+        use_pid = chosen.notebook not in WITHOUT_SPECIES
+        data = ClassifierData.from_jets(jets, standardization=constants, use_pid=use_pid)
+        for rate in chosen.rates:
+            trainings = {
+                kind: replace(getattr(study.compare, kind), learning_rate=rate)
+                for kind in ("scratch", "finetuned")
+            }
+            found = compare(data, replace(study.compare, seeds=tuple(chosen.seeds), **trainings))
+            losses = {kind: found.values(kind, "best_val_loss") for kind in trainings}
+            line = {"study": name or chosen.notebook, "learning_rate": rate}
+            line |= {kind: str(spread(values)) for kind, values in losses.items()}
+            print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
