@@ -26,10 +26,10 @@ def test_own_file_changes_single_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("OMNILEARN_LAB_PROFILES", str(tmp_path))
     with pytest.raises(ConfigError, match="epochs is 9"):  # equal budgets also for own settings
         notebook_profile("03_finetune_top", "quick", ClassificationProfile)
-    changes = "quick: {n_train: 7, compare: {scratch: {epochs: 9}, finetuned: {epochs: 2}}, curve: {5: 1}}"
+    changes = "quick: {n_train: 7, compare: {scratch: {epochs: 9}, finetuned: {epochs: 9}}, curve: {5: 1}}"
     (tmp_path / "03_finetune_top.yaml").write_text(changes)
     changed = notebook_profile("03_finetune_top", "quick", ClassificationProfile)
-    assert (changed.n_train, changed.compare.scratch.epochs) == (7, 2)
+    assert (changed.n_train, changed.compare.scratch.epochs) == (7, 9)
     assert changed.n_test == packaged.n_test
     assert changed.curve == {5: 1}  # a table of sizes is replaced, not merged
     assert changed.compare.scratch.learning_rate == packaged.compare.scratch.learning_rate
