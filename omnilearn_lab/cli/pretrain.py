@@ -12,7 +12,7 @@ import typer
 
 from omnilearn_lab.cli.display import say
 from omnilearn_lab.cli.settings import read_settings
-from omnilearn_lab.errors import TrainingError
+from omnilearn_lab.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from omnilearn_lab.tasks import PretrainConfig
@@ -24,6 +24,9 @@ __all__ = ["pretrain"]
 def pretrain(
     config: Annotated[
         Path | None, typer.Argument(help="YAML file with the settings of PretrainConfig")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(help="settings of a shipped checkpoint, or of a file; options change them")
     ] = None,
     network: Annotated[str | None, typer.Option(help="pet or pet_v2")] = None,
     size: Annotated[str | None, typer.Option(help="named size of the network")] = None,
@@ -59,7 +62,9 @@ def pretrain(
     from omnilearn_lab.training.launch import attach
 
     asked = {"network": network, "size": size, "n_train": n_train}
-    settings = _settings(config, {k: v for k, v in asked.items() if v is not None}, epochs)
+    settings = _settings(config, like, {k: v for k, v in asked.items() if v is not None})
+    if epochs is not None:
+        settings = replace(settings, training=replace(settings.training, epochs=epochs))
     if processes > 1:
         _run_elsewhere(settings, directory, processes)
         return
@@ -71,14 +76,15 @@ def pretrain(
         say(f"wrote {path} and its card")
 
 
-def _settings(path: Path | None, asked: dict[str, Any], epochs: float | None) -> PretrainConfig:
+def _settings(path: Path | None, like: str | None, asked: dict[str, Any]) -> PretrainConfig:
     from omnilearn_lab.config import from_mapping
+    from omnilearn_lab.models import read_card
     from omnilearn_lab.tasks.pretraining import PretrainConfig
 
-    settings = from_mapping(PretrainConfig, (read_settings(path) if path else {}) | asked)
-    if epochs is None:
-        return settings
-    return replace(settings, training=replace(settings.training, epochs=epochs))
+    if path and like:
+        raise ConfigError(f"settings are asked of '{path}' and of the checkpoint '{like}'; give one of them")
+    given = read_settings(path) if path else read_card(like)["settings"] if like else {}
+    return from_mapping(PretrainConfig, given | asked)
 
 
 def _run_elsewhere(settings: PretrainConfig, directory: Path, processes: int) -> None:

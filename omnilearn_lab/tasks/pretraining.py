@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,19 @@ class PretrainConfig:
     def file_name(self) -> str:
         """Name of the checkpoint in the run directory."""
         return f"{self.network}_{self.size}.safetensors"
+
+    @property
+    def command(self) -> str:
+        """The command that trains so; ``config.yaml`` of the run directory says what no option can."""
+        usual = _TRAINING[self.network]
+        training = replace(usual, epochs=self.training.epochs)
+        plain = PretrainConfig(self.size, n_train=self.n_train, training=training, network=self.network)
+        if plain != self:
+            return "omnilearn-lab pretrain config.yaml"
+        options = {"network": self.network, "size": self.size}
+        options |= {"n-train": self.n_train} if self.n_train != PretrainConfig.n_train else {}
+        options |= {"epochs": f"{training.epochs:g}"} if training != usual else {}
+        return " ".join(["omnilearn-lab pretrain", *(f"--{k} {v}" for k, v in options.items())])
 
     def model(self, n_classes: int) -> nn.Module:
         """Return a new network; its weights come from the seed of the training."""
@@ -276,7 +289,7 @@ def _card(config: PretrainConfig, data: PretrainingData, trainer: Trainer) -> di
     return {
         "task": "joint pretraining: classification, generation, classification of noised jets",
         "paper": _PAPERS[config.network],
-        "made_with": f"omnilearn-lab pretrain --network {config.network} --size {config.size}",
+        "made_with": config.command,
         "date": date.today().isoformat(),
         "settings": to_mapping(config),
         "data": {

@@ -31,6 +31,12 @@ def test_options_go_before_the_file(invoke, started, tmp_path):
     assert directory == tmp_path and "loss 1.2500 (50 jets/s)" in done.output and "wrote" in done.output
 
 
+def test_settings_of_a_shipped_checkpoint(invoke, started, tmp_path):
+    invoke("pretrain", "--like", "small", "--epochs", 0.5, "--directory", tmp_path)
+    ((settings, _),) = started
+    assert (settings.size, settings.training.learning_rate, settings.training.epochs) == ("small", 3e-4, 0.5)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("n_trein: 5", "did you mean 'n_train'"), ("- 5", "holds a list"), ("a: [", "not a readable YAML file")],

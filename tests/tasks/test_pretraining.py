@@ -10,10 +10,10 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
-from omnilearn_lab.config import to_mapping
+from omnilearn_lab.config import from_mapping, to_mapping
 from omnilearn_lab.errors import CheckpointError, ConfigError, TrainingError
 from omnilearn_lab.jets import Jets, write_jets
-from omnilearn_lab.models import load_checkpoint, read_card
+from omnilearn_lab.models import load_checkpoint, read_card, shipped_checkpoints
 from omnilearn_lab.tasks import PretrainConfig, launch_pretraining, pretrain
 from omnilearn_lab.tasks import pretraining_data as module
 from omnilearn_lab.tasks.networks import load_classifier
@@ -72,6 +72,22 @@ def test_defaults_of_the_shipped_checkpoint_stay():
     now = to_mapping(PretrainConfig())
     assert {k: v for k, v in made_with.items() if k != "training"}.items() <= now.items()
     assert made_with["training"].items() <= now["training"].items()
+
+
+@pytest.mark.parametrize("name", shipped_checkpoints())
+def test_card_names_a_command_with_the_settings_of_the_checkpoint(name):
+    card = read_card(name)
+    settings = from_mapping(PretrainConfig, card["settings"])
+    assert card["made_with"] in (settings.command, f"omnilearn-lab pretrain --like {name}")
+
+
+def test_command_holds_what_is_not_usual_or_points_to_the_file():
+    assert PretrainConfig(network="pet_v2").command == "omnilearn-lab pretrain --network pet_v2 --size tiny"
+    usual = PretrainConfig().training
+    fewer = PretrainConfig(n_train=500, training=replace(usual, epochs=0.5))
+    assert fewer.command == "omnilearn-lab pretrain --network pet --size tiny --n-train 500 --epochs 0.5"
+    other = PretrainConfig(training=replace(usual, learning_rate=0.1))
+    assert other.command == "omnilearn-lab pretrain config.yaml"
 
 
 def test_half_precision_only_where_it_loses_nothing():
