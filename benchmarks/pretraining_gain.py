@@ -16,6 +16,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
 from omnilearn_lab.catalog import LoadOptions, load
 from omnilearn_lab.models import update_card
 from omnilearn_lab.tasks import (
@@ -34,6 +35,7 @@ USES_PID = {"top_tagging": False, "quark_gluon": True}  # whether the published 
 EPOCHS = {1_000: 20.0, 10_000: 8.0, 50_000: 4.0}
 SPLIT_SEED = 1
 METRICS = ("auc", "rejection_at_0.5")
+ABOUT = ("checkpoint", "task", "n_train", "epochs")
 
 
 def arguments() -> argparse.Namespace:
@@ -129,6 +131,7 @@ def one_training(path: Path, settings, run: Path, about: dict) -> dict:
     best = result.history.best()
     line = about | result.metrics.to_dict()
     line |= {
+        "n_test": result.metrics.n_jets,
         "is_limit": list(result.metrics.limits()),
         "best_val_loss": best["loss"],
         "best_epoch": best["epoch"],
@@ -148,7 +151,8 @@ def finished(chosen: argparse.Namespace) -> list[DownstreamRecord]:
     groups = defaultdict(lambda: {kind: {} for kind in KINDS})
     for path in sorted(chosen.results.glob("runs/**/result.json")):
         line = json.loads(path.read_text())
-        key = tuple(line[name] for name in ("checkpoint", "task", "n_train", "epochs"))
+        training = yaml.safe_load((path.parent / "config.yaml").read_text())["training"]
+        key = (*(line[name] for name in ABOUT), training["batch_size"], training["learning_rate"])
         groups[key][line["kind"]][line["seed"]] = line
     return [found for key, kinds in groups.items() if (found := record(key, kinds, chosen.n_test))]
 
@@ -163,9 +167,9 @@ def record(key: tuple, kinds: dict[str, dict[int, dict]], n_test: int) -> Downst
         for kind in KINDS
     }
     return DownstreamRecord(
-        **dict(zip(("checkpoint", "task", "n_train", "epochs"), key, strict=True)),
+        **dict(zip((*ABOUT, "batch_size", "learning_rate"), key, strict=True)),
         seeds=seeds,
-        n_test=n_test,
+        n_test=lines["scratch"][0].get("n_test", n_test),
         metrics={m: {kind: [line[m] for line in lines[kind]] for kind in KINDS} for m in METRICS},
         n_lower_limits=limits,
     )

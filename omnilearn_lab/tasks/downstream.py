@@ -25,6 +25,8 @@ class DownstreamRecord(ComparisonRecord):
     checkpoint: str
     task: str
     epochs: float
+    batch_size: int
+    learning_rate: float
 
 
 def downstream_records(checkpoint: str | Path) -> list[DownstreamRecord]:
@@ -55,7 +57,8 @@ def downstream_table(records: Iterable[DownstreamRecord]) -> pd.DataFrame:
     -------
     DataFrame
         One row per checkpoint, task, number of training jets and metric. A rejection for which fewer than
-        ten background jets passed, in any seed, is a lower limit and marked so.
+        ten background jets passed, in any seed, is a lower limit and marked so. Networks may have had
+        different budgets: compare within a row.
     """
     import pandas as pd
 
@@ -65,7 +68,11 @@ def downstream_table(records: Iterable[DownstreamRecord]) -> pd.DataFrame:
             cells = {name: _cell(record, metric, kind) for kind, name in zip(KINDS, _NAMES, strict=True)}
             gain = record.gains[metric]
             cells |= {"gain": f"{gain.difference:+.3g} ± {gain.std or 0:.2g}", "verdict": gain.verdict}
-            about = {"epochs": f"{record.epochs:g}", "seeds": len(record.seeds)}
+            about = {
+                "epochs": f"{record.epochs:g}",
+                "peak rate": record.learning_rate,
+                "seeds": len(record.seeds),
+            }
             rows[record.checkpoint, record.task, record.n_train, metric] = about | cells
     names = ["checkpoint", "task", "training jets", "metric"]
     return pd.DataFrame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from omnilearn_lab.config import to_mapping
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.models import PETv2, PETv2Config, shipped_checkpoints
 from omnilearn_lab.models.baselines import TrackTransformer, TrackTransformerConfig
@@ -22,6 +24,7 @@ from omnilearn_lab.training import (
     Classification,
     FlavourTagging,
     History,
+    Run,
     TrainConfig,
     Trainer,
     default_device,
@@ -184,8 +187,17 @@ def _take(model: nn.Module, trained: nn.Module) -> int:
     return sum(name.startswith("body.") for name in fitting)
 
 
-def train_tagger(data: FlavourData, settings: FlavourSettings) -> FlavourResult:
+def train_tagger(
+    data: FlavourData, settings: FlavourSettings, run_directory: str | None = None
+) -> FlavourResult:
     """Train one tagger and apply it to the test jets.
+
+    Parameters
+    ----------
+    data : FlavourData
+    settings : FlavourSettings
+    run_directory
+        Keep metrics and checkpoints there, and go on from them when they exist.
 
     Raises
     ------
@@ -196,7 +208,9 @@ def train_tagger(data: FlavourData, settings: FlavourSettings) -> FlavourResult:
         raise ConfigError("these tracks have no 'origin': set origins=0, or load jets with track origins")
     model, n_loaded = make_tagger(settings, data.train.extra.shape[1])
     objective = FlavourTagging(tracks=settings.origins) if settings.origins else Classification(balance=True)
-    trainer = Trainer(model.to(default_device()), objective, data.train, data.validation, settings.training)
+    run = Run(run_directory, to_mapping(settings)) if run_directory else None
+    model = model.to(default_device())
+    trainer = Trainer(model, objective, data.train, data.validation, settings.training, run)
     start = time.perf_counter()
     history = trainer.fit()
     seconds = time.perf_counter() - start
@@ -209,16 +223,29 @@ def compare_taggers(
     seeds: Sequence[int],
     *,
     workers: int | None = None,
+    directory: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> dict[str, tuple[FlavourResult, ...]]:
     """Train every tagger with every seed, side by side on a CPU.
+
+    Parameters
+    ----------
+    data : FlavourData
+    taggers : mapping of name to FlavourSettings
+    seeds
+    workers, directory, progress
+        See `omnilearn_lab.tasks.train_many`.
 
     Returns
     -------
     dict of name to FlavourResult per seed
     """
     jobs = {
-        (name, seed): (data, replace(settings, training=replace(settings.training, seed=seed)))
+        (name, seed): (
+            data,
+            replace(settings, training=replace(settings.training, seed=seed)),
+            None if directory is None else str(Path(directory) / f"{name}-seed{seed}"),
+        )
         for seed in seeds
         for name, settings in taggers.items()
     }

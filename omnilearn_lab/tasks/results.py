@@ -80,6 +80,19 @@ class Results:
         yield
         self.seconds[step] = round(self.seconds.get(step, 0.0) + time.perf_counter() - start, 2)
 
+    def runs(self, name: str) -> Path | None:
+        """Return where trainings are to keep their runs: in ``full`` a folder, nowhere in the short profiles.
+
+        A kernel that ends after hours then loses nothing: run the notebook again, and finished trainings
+        are read, interrupted ones go on.
+
+        Parameters
+        ----------
+        name
+            Of the trainings and of the jets they see; other jets need another name.
+        """
+        return self.directory / "runs" / name if self.profile == "full" else None
+
     def figure(self, name: str, figure: Figure) -> Figure:
         """Save a figure as PNG and PDF under a name, and return it for display."""
         for ending in ("png", "pdf"):

@@ -12,6 +12,8 @@ def record(**changes):
         "task": "top_tagging",
         "n_train": 1000,
         "epochs": 10,
+        "batch_size": 100,
+        "learning_rate": 1e-3,
         "seeds": [1, 2],
         "metrics": {
             "auc": {"scratch": [0.90, 0.92], "finetuned": [0.95, 0.96]},
