@@ -70,7 +70,7 @@ def downstream_table(records: Iterable[DownstreamRecord]) -> pd.DataFrame:
             cells |= {"gain": f"{gain.difference:+.3g} ± {gain.std or 0:.2g}", "verdict": gain.verdict}
             about = {
                 "epochs": f"{record.epochs:g}",
-                "peak rate": record.learning_rate,
+                "peak rate": f"{record.learning_rate:g}",
                 "seeds": len(record.seeds),
             }
             rows[record.checkpoint, record.task, record.n_train, metric] = about | cells
