@@ -57,7 +57,7 @@ class TrainConfig:
         faster on a GPU. Rounding differs.
     accumulate
         Micro-batches per update: same result, less memory. Where a GPU's memory is exhausted, the number
-        doubles by itself.
+        doubles by itself; of several processes, the launcher starts all anew from the last checkpoint.
     validations_per_epoch
         How often the validation loss is measured; 0.5 means after every second epoch.
     records_per_validation

@@ -182,6 +182,9 @@ def _first_host(hosts: str) -> str:
 def process_group(environment: Mapping[str, str] | None = None) -> Iterator[Shard]:
     """Join the other processes of this job, and leave them at the end; a process on its own does nothing.
 
+    After an error the group is left as it is: this process is expected to end, and its starter to end the
+    others.
+
     On a machine with GPUs each process takes the one of its local rank.
 
     Parameters
@@ -207,10 +210,8 @@ def process_group(environment: Mapping[str, str] | None = None) -> Iterator[Shar
         rank=place.rank,
         world_size=place.n_ranks,
     )
-    try:
-        yield this_shard()
-    finally:
-        dist.destroy_process_group()
+    yield this_shard()
+    dist.destroy_process_group()  # not after an error: the others may never come to this line
 
 
 def this_shard() -> Shard:

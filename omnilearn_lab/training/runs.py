@@ -6,6 +6,7 @@ metrics.jsonl          one record per line, flushed at once
 last.safetensors       everything needed to go on: weights, optimizer, moving average, step
 best.safetensors       weights with the lowest validation loss
 environment.json       versions, device, git revision
+memory.json            only after memory ran out in one of several processes: parts per update from then on
 ====================== ==============================================================================
 """
 
@@ -105,6 +106,18 @@ class Run:
     def wants_stop(self) -> bool:
         """Whether somebody asked this run to end, by making a file named ``stop``."""
         return (self.directory / "stop").exists()
+
+    @property
+    def n_parts_asked(self) -> int:
+        """Parts in which an update must be done since memory ran out; 0 when it never did."""
+        path = self.directory / "memory.json"
+        return int(json.loads(path.read_text())["n_parts"]) if path.is_file() else 0
+
+    def ask_for_parts(self, n_parts: int) -> None:
+        """Leave word for the next start, from any process: memory does not suffice for fewer parts."""
+        partial = self.directory / f"memory.{os.getpid()}.part"
+        partial.write_text(json.dumps({"n_parts": n_parts}))
+        partial.replace(self.directory / "memory.json")
 
     def save(self, parts: Mapping[str, Mapping[str, Tensor]], state: TrainingState) -> None:
         """Write ``last.safetensors`` in one atomic step."""

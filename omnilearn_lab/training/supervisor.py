@@ -4,7 +4,8 @@ This file is run by its path and imports nothing of the package, so it starts in
 
     python supervisor.py DIRECTORY COMMAND [ARGUMENT ...]
 
-It returns at once; a copy of it, in a session of its own, waits for the command.
+It returns at once; a copy of it, in a session of its own, waits for the command. A command that failed
+and left new word in memory.json (`omnilearn_lab.training.runs`) is started again.
 
 ============= =============================================================================
 process.json  pid of the copy, and when it was started
@@ -57,13 +58,27 @@ def supervise(directory: str, command: list[str]) -> int:
     (0, 'hi\\n')
     """
     folder = Path(directory)
+    while True:
+        word = _word(folder)
+        status = _run(folder, command)
+        if status == 0 or _word(folder) == word:
+            break
+    _write(folder / "exit.json", {"status": status, "time": time.time()})
+    return status
+
+
+def _run(folder: Path, command: list[str]) -> int:
     with (folder / "launch.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     status = process.wait()
     signal.signal(signal.SIGTERM, before)
-    _write(folder / "exit.json", {"status": status, "time": time.time()})
     return status
+
+
+def _word(folder: Path) -> str | None:
+    path = folder / "memory.json"
+    return path.read_text() if path.is_file() else None
 
 
 def _detach(log: Path) -> None:

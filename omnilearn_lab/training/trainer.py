@@ -122,6 +122,8 @@ class Trainer:
         self.steps_between_validations = max(1, round(per_epoch / config.validations_per_epoch))
         if run and run.is_started:
             self._restore()
+        if run and run.n_parts_asked:
+            self._obey(run.n_parts_asked)
         self._share_out()
         folder = run.directory if run and run.is_writer else None
         self.heart = Heartbeat(folder)
@@ -235,21 +237,37 @@ class Trainer:
 
     def _use_smaller_parts(self, n_events: int, reason: str) -> None:
         n_parts = 2 * self.state.n_parts
-        if self.shard.n_ranks > 1:
-            raise TrainingError(
-                f"memory does not suffice for {n_events} jets per process ({reason}); set accumulate to "
-                f"{n_parts}: one of several processes cannot change it in the middle of an update"
-            )
         if n_parts > n_events:
             raise TrainingError(
                 f"memory does not suffice for {n_events} jets in {self.state.n_parts} parts ({reason}); use "
                 "a smaller network, shorter jets, or another device"
             )
+        if self.shard.n_ranks > 1:
+            self._ask_for_parts(n_parts, reason)
         log.warning("out of memory at step %d: %d parts per update now", self.state.step, n_parts)
         self.state = replace(self.state, n_parts=n_parts)
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def _ask_for_parts(self, n_parts: int, reason: str) -> None:
+        """End one of several processes: the others wait for it, and can only follow by starting anew."""
+        advice = f"set accumulate to {n_parts}"
+        if self.run:
+            self.run.ask_for_parts(n_parts)
+            advice = f"start the run again: it goes on from its last checkpoint in {n_parts} parts per update"
+        raise TrainingError(
+            f"memory does not suffice in process {self.shard.rank} of {self.shard.n_ranks} at step "
+            f"{self.state.step} ({reason}); {advice}"
+        )
+
+    def _obey(self, n_parts: int) -> None:
+        """Do less at once, as a process of an earlier start asked for."""
+        if self.shard.is_main:
+            log.warning("memory did not suffice: %d parts per update now", n_parts)
+        self.state = replace(self.state, n_parts=max(n_parts, self.state.n_parts))
+        n_events = 4 * self.config.batch_size * self.config.accumulate // n_parts // self._jets_per_event
+        self.validation = Batches(self.validation.jets, max(1, n_events) * self._jets_per_event)
 
     def _set_learning_rate(self, step: int) -> None:
         scale = cosine_schedule(step, self.n_steps, self.n_warmup, self.config.final_lr_fraction)
@@ -291,11 +309,12 @@ class Trainer:
                 with self._precision():
                     return evaluate(losses, _forward, self.validation, shard=self.shard)
             except torch.OutOfMemoryError as error:
-                size = self.validation.batch_size // 2 // self._jets_per_event * self._jets_per_event
-                if not size:
-                    raise TrainingError(
-                        f"memory does not suffice for one validation jet ({error})"
-                    ) from error
+                reason = str(error).split(". ")[0]
+            size = self.validation.batch_size // 2 // self._jets_per_event * self._jets_per_event
+            if not size:
+                raise TrainingError(f"memory does not suffice for one validation jet ({reason})")
+            if self.shard.n_ranks > 1:
+                self._ask_for_parts(2 * self.state.n_parts, reason)
             log.warning("out of memory in validation: %d jets at a time now", size)
             self.validation = Batches(self.validation.jets, size)
 
