@@ -23,6 +23,7 @@ from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics,
 from omnilearn_lab.models import Batch
 from omnilearn_lab.tasks.networks import ClassifierSettings, complete_batch, make_model, network_batch
 from omnilearn_lab.training import Batches, Classification, History, Run, Trainer, default_device
+from omnilearn_lab.training.batches import fingerprint
 
 __all__ = [
     "ClassifierData",
@@ -186,10 +187,12 @@ def train_classifier(
     """
     _check_labels(data, settings.n_classes)
     model = make_model(settings).to(default_device())
-    run = Run(run_directory, to_mapping(settings)) if run_directory else None
-    train, validation = (complete_batch(part, model) for part in (data.train, data.validation))
-    train = _first(train, settings.n_train)
-    trainer = Trainer(model, Classification(), train, validation, settings.training, run)
+    train = _first(data.train, settings.n_train)
+    run = None
+    if run_directory:
+        run = Run(run_directory, to_mapping(settings) | {"data": fingerprint(train)})
+    parts = (complete_batch(part, model) for part in (train, data.validation))
+    trainer = Trainer(model, Classification(), *parts, settings.training, run)
     history = trainer.fit(on_record)
     start = time.perf_counter()
     precision = settings.training.precision

@@ -29,6 +29,7 @@ from omnilearn_lab.training import (
     Trainer,
     default_device,
 )
+from omnilearn_lab.training.batches import fingerprint
 
 __all__ = [
     "FlavourProfile",
@@ -117,11 +118,11 @@ class FlavourProfile:
         gn2 = FlavourSettings("track_transformer", self.baseline_size, 1.0, "scratch", self.scratch)
         tuned = replace(ours, init=self.checkpoint, training=self.finetuned)
         return {
-            "PETv2": replace(ours, origins=0.0),
-            "PETv2 + origins": ours,
+            "PET v2": replace(ours, origins=0.0),
+            "PET v2 + origins": ours,
             "GN2-like": replace(gn2, origins=0.0),
             "GN2-like + origins": gn2,
-        } | ({"PETv2 fine-tuned + origins": tuned} if has_checkpoint else {})
+        } | ({"PET v2 fine-tuned + origins": tuned} if has_checkpoint else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +209,9 @@ def train_tagger(
         raise ConfigError("these tracks have no 'origin': set origins=0, or load jets with track origins")
     model, n_loaded = make_tagger(settings, data.train.extra.shape[1])
     objective = FlavourTagging(tracks=settings.origins) if settings.origins else Classification(balance=True)
-    run = Run(run_directory, to_mapping(settings)) if run_directory else None
+    run = None
+    if run_directory:
+        run = Run(run_directory, to_mapping(settings) | {"data": fingerprint(data.train)})
     model = model.to(default_device())
     trainer = Trainer(model, objective, data.train, data.validation, settings.training, run)
     start = time.perf_counter()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from omnilearn_lab.tasks.networks import (
 )
 from omnilearn_lab.tasks.polynomial_ratio import LogisticRatio
 from omnilearn_lab.training import Batches, Classification, History, Run, TrainConfig, Trainer, default_device
-from omnilearn_lab.training.batches import select
+from omnilearn_lab.training.batches import fingerprint, select
 
 __all__ = [
     "NetworkRatio",
@@ -265,7 +264,7 @@ def fit_ratio(
     batch = _labelled(samples, weights, config)
     network = _network(samples, config) if start is None else copy.deepcopy(start.estimator.network)
     train, validation = _split(complete_batch(batch, network), config)
-    run = Run(run_directory, to_mapping(config) | {"data": _fingerprint(batch)}) if run_directory else None
+    run = Run(run_directory, to_mapping(config) | {"data": fingerprint(batch)}) if run_directory else None
     parts = (Classification(), train, validation, config.training, run)
     history = Trainer(network.to(default_device()), *parts).fit(on_record)
     return RatioModel(NetworkRatio(network, config), config, history)
@@ -341,10 +340,3 @@ def _network(samples: Sequence[Sample], config: RatioConfig) -> nn.Module:
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
     return network
-
-
-def _fingerprint(batch: Batch) -> str:
-    """Eight bytes of the inputs and weights, so that a run directory is not used for other data."""
-    digest = hashlib.sha256(batch.features.numpy().tobytes())
-    digest.update(batch.weight.numpy().round(4).tobytes())
-    return digest.hexdigest()[:16]

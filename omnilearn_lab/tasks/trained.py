@@ -47,8 +47,9 @@ def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
             raise CheckpointError(
                 f"'{directory}' holds no trained classifier: {name} is missing; name a run directory"
             )
-    settings = from_mapping(ClassifierSettings, yaml.safe_load((folder / "config.yaml").read_text()))
-    model = make_model(settings)
+    about = yaml.safe_load((folder / "config.yaml").read_text())
+    about.pop("data", None)  # of which jets it was made
+    model = make_model(from_mapping(ClassifierSettings, about))
     try:
         model.load_state_dict(load_file(folder / "best.safetensors"))
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import fields
@@ -13,7 +14,7 @@ from torch import Tensor
 from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.models import Batch
 
-__all__ = ["Batches", "select"]
+__all__ = ["Batches", "fingerprint", "select"]
 
 _PER_PARTICLE = frozenset({"features", "points", "pid", "extra", "particle_label"})
 
@@ -48,6 +49,26 @@ def select(jets: Batch, rows: Tensor) -> Batch:
         if value is not None
     }
     return Batch(offsets=offsets, **chosen)
+
+
+def fingerprint(jets: Batch) -> str:
+    """Return 16 hexadecimal digits of what is in a packed batch, so that no run goes on with other jets.
+
+    Weights count to four decimals: those of an iteration are the result of a fit.
+
+    Examples
+    --------
+    >>> jets = Batch(torch.zeros(3, 1), torch.zeros(3, 2), torch.tensor([0, 1, 3]), torch.eye(2))
+    >>> fingerprint(jets) == fingerprint(jets.replace(offsets=torch.tensor([0, 2, 3])))
+    False
+    """
+    digest = hashlib.sha256()
+    for field in fields(jets):
+        values = getattr(jets, field.name)
+        if values is not None:
+            values = values.round(decimals=4) if field.name == "weight" else values
+            digest.update(field.name.encode() + values.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 class Batches:

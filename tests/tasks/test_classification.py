@@ -1,7 +1,9 @@
 """One classifier: what is measured, and where."""
 
+from dataclasses import replace
+
 import pytest
-from omnilearn_lab.errors import CheckpointError
+from omnilearn_lab.errors import CheckpointError, ConfigError
 from omnilearn_lab.models import save_checkpoint
 from omnilearn_lab.tasks import ClassifierData, ClassifierSettings, make_model, train_classifier, train_many
 from omnilearn_lab.training import TrainConfig
@@ -23,6 +25,16 @@ def test_baselines_train_like_pet(data, network):
     result = train_classifier(data, settings)
     assert result.history.column("step")[-1] == 3
     assert result.probabilities.shape == (48, 2) and 0 <= result.metrics.auc <= 1
+
+
+def test_a_run_does_not_go_on_with_other_jets(data, tmp_path):
+    settings = ClassifierSettings(2, network="pfn", training=BUDGET)
+    first = train_classifier(data, settings, run_directory=str(tmp_path))
+    again = train_classifier(data, settings, run_directory=str(tmp_path))
+    assert again.metrics.auc == first.metrics.auc
+    jets = data.train.replace(points=data.train.points + 1e-3)
+    with pytest.raises(ConfigError, match="other settings.*data"):
+        train_classifier(replace(data, train=jets), settings, run_directory=str(tmp_path))
 
 
 def test_rejections_are_measured_where_asked(data):
