@@ -3,7 +3,7 @@
     python benchmarks/learning_rates.py 04_finetune_quark_gluon --rates 3e-4 1e-3 3e-3
 
 The notebook's own sizes and settings, but another simulation seed and other training seeds; one JSON line per
-rate: the best validation losses of scratch and of fine-tuned training.
+rate: the best validation losses of scratch and of fine-tuned training. ``--batch-size`` tries another one.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("notebook", choices=STUDIES)
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--rates", nargs="+", type=float, default=[3e-4, 1e-3, 3e-3])
+    parser.add_argument("--batch-size", type=int)
     parser.add_argument("--seeds", nargs="+", type=int, default=[101, 102])
     return parser.parse_args()
 
@@ -60,13 +61,14 @@ def main() -> None:
         use_pid = chosen.notebook not in WITHOUT_SPECIES
         data = ClassifierData.from_jets(jets, standardization=constants, use_pid=use_pid)
         for rate in chosen.rates:
+            changes = {"learning_rate": rate}
+            changes |= {"batch_size": chosen.batch_size, "accumulate": 1} if chosen.batch_size else {}
             trainings = {
-                kind: replace(getattr(study.compare, kind), learning_rate=rate)
-                for kind in ("scratch", "finetuned")
+                kind: replace(getattr(study.compare, kind), **changes) for kind in ("scratch", "finetuned")
             }
             found = compare(data, replace(study.compare, seeds=tuple(chosen.seeds), **trainings))
             losses = {kind: found.values(kind, "best_val_loss") for kind in trainings}
-            line = {"study": name or chosen.notebook, "learning_rate": rate}
+            line = {"study": name or chosen.notebook, **changes}
             line |= {kind: str(spread(values)) for kind, values in losses.items()}
             print(json.dumps(line, ensure_ascii=False), flush=True)
 
