@@ -55,7 +55,9 @@ def pretrain(
 
         srun omnilearn-lab pretrain config.yaml --directory $SCRATCH/run
 
-    The batch size is that of all processes together.
+    The batch size is that of all processes together. Where a GPU's memory does not suffice, an update is
+    done in more and smaller parts. Several processes have to start anew for that: --processes does so by
+    itself, and under torchrun or srun the same command, given again, goes on with smaller parts.
     """
     from omnilearn_lab.tasks.pretraining import pretrain as run_pretraining
     from omnilearn_lab.training.distributed import find_place

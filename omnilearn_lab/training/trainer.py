@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +123,7 @@ class Trainer:
         if run and run.is_started:
             self._restore()
         if run and run.n_parts_asked:
-            self._obey(run.n_parts_asked)
+            self._do_less_at_once(run.n_parts_asked)
         self._share_out()
         folder = run.directory if run and run.is_writer else None
         self.heart = Heartbeat(folder)
@@ -250,7 +250,7 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _ask_for_parts(self, n_parts: int, reason: str) -> None:
+    def _ask_for_parts(self, n_parts: int, reason: str) -> NoReturn:
         """End one of several processes: the others wait for it, and can only follow by starting anew."""
         advice = f"set accumulate to {n_parts}"
         if self.run:
@@ -261,8 +261,8 @@ class Trainer:
             f"{self.state.step} ({reason}); {advice}"
         )
 
-    def _obey(self, n_parts: int) -> None:
-        """Do less at once, as a process of an earlier start asked for."""
+    def _do_less_at_once(self, n_parts: int) -> None:
+        """Take more and smaller parts, as a process of an earlier start asked for."""
         if self.shard.is_main:
             log.warning("memory did not suffice: %d parts per update now", n_parts)
         self.state = replace(self.state, n_parts=max(n_parts, self.state.n_parts))
