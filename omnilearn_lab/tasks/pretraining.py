@@ -21,7 +21,12 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, save_checkpoint
 from omnilearn_lab.tasks.networks import network_batch
 from omnilearn_lab.tasks.pretraining_card import held_out, tried_half
-from omnilearn_lab.tasks.pretraining_data import JetSource, PretrainingData, load_pretraining_data
+from omnilearn_lab.tasks.pretraining_data import (
+    JetSource,
+    PretrainingData,
+    load_pretraining_data,
+    settled,
+)
 from omnilearn_lab.training import (
     FlowPretraining,
     JointPretraining,
@@ -88,7 +93,7 @@ class PretrainConfig:
         rate), as it has fewer jets to learn to do without.
     streaming : {"auto", "always", "never"}
         Stream the training jets from ML-ready files (then all jets of the files count, whatever
-        ``n_train``): when they do not fit into memory, always, or never.
+        ``n_train``): when they do not fit into memory as the run starts for the first time, always, or never.
 
     Raises
     ------
@@ -193,7 +198,8 @@ def pretrain(
     OmniLearn, arXiv:2404.16091, section III; OmniLearned, arXiv:2510.24066.
     """
     path = Path(directory) / config.file_name
-    data = load_pretraining_data(config.jets())  # before the processes meet: a simulation may take an hour
+    source = settled(config.jets(), directory)
+    data = load_pretraining_data(source)  # before the processes meet: a simulation may take an hour
     with process_group() as shard, _only_writer(Path(directory), shard):
         trainer = _trainer(config, data, directory)
         trainer.fit(on_record)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ from omnilearn_lab.jets import Jets, read_jets
 from omnilearn_lab.models import Batch
 from omnilearn_lab.training import Shard, StreamConfig, StreamingBatches
 
-__all__ = ["STREAMING", "JetSource", "PretrainingData", "fits_in_memory", "load_pretraining_data"]
+__all__ = [
+    "STREAMING",
+    "JetSource",
+    "PretrainingData",
+    "fits_in_memory",
+    "load_pretraining_data",
+    "settled",
+]
 
 STREAMING = ("auto", "always", "never")
 """When training jets are streamed from files: when they do not fit into memory, or always, or never."""
@@ -121,6 +129,30 @@ class PretrainingData:
         return StreamingBatches(self.train, own.stop - own.start, config, transform=transform)
 
 
+def settled(source: JetSource, directory: str | os.PathLike[str]) -> JetSource:
+    """Return the source with "auto" decided once for a run, so that all its processes and starts agree.
+
+    Free memory differs between processes and from day to day, and streamed jets come in another order. The
+    first process to ask leaves its answer in ``streaming.txt`` of the run directory.
+
+    Raises
+    ------
+    ConfigError
+        As `load_pretraining_data`; then nothing is decided.
+    """
+    if source.streaming != "auto":
+        return source
+    path = Path(directory) / "streaming.txt"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.part")
+        partial.write_text(_way(source))
+        with suppress(FileExistsError):
+            os.link(partial, path)  # the first one counts
+        partial.unlink()
+    return replace(source, streaming=path.read_text())
+
+
 def load_pretraining_data(source: JetSource) -> PretrainingData:
     """Load validation and test jets, and the training jets or the names of their files.
 
@@ -129,19 +161,30 @@ def load_pretraining_data(source: JetSource) -> PretrainingData:
     ConfigError
         When the training jets fit neither into memory nor lie in files that can be streamed.
     """
-    n_train = source.n_jets["train"]
-    fits = fits_in_memory(n_train)
-    if source.streaming == "never" or (source.streaming == "auto" and fits):
+    way = _way(source) if source.streaming == "auto" else source.streaming
+    if way == "never":
         return PretrainingData(source.load("train"), source.load("val"), source.load("test"))
-    if not source.files() and fits:
+    if not source.files() and fits_in_memory(source.n_jets["train"]):
         source.load("train")  # simulates and leaves a file
+    return PretrainingData(_files(source), source.load("val"), source.load("test"))
+
+
+def _way(source: JetSource) -> str:
+    if fits_in_memory(source.n_jets["train"]):
+        return "never"
+    _files(source)
+    return "always"
+
+
+def _files(source: JetSource) -> list[Path]:
     files = source.files()
     if not files:
         raise ConfigError(
-            f"{n_train:,} jets of '{source.dataset}' do not fit into memory and no ML-ready files hold them; "
-            f"convert the published files (omnilearn-lab data convert {source.dataset}), or use fewer jets"
+            f"{source.n_jets['train']:,} jets of '{source.dataset}' do not fit into memory and no ML-ready "
+            f"files hold them; convert the published files (omnilearn-lab data convert {source.dataset}), or "
+            "use fewer jets"
         )
-    return PretrainingData(files, source.load("val"), source.load("test"))
+    return files
 
 
 def fits_in_memory(n_jets: int, *, available: int | None = None) -> bool:

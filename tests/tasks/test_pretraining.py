@@ -150,6 +150,19 @@ def test_streaming_is_chosen_where_memory_does_not_suffice(published, monkeypatc
         module.load_pretraining_data(replace(source, dataset="top_tagging"))
 
 
+def test_a_run_reads_its_jets_as_at_its_first_start(published, monkeypatch):
+    source, run = replace(CONFIG, source="published").jets(), published / "run"
+    monkeypatch.setattr(module, "fits_in_memory", lambda n: False)
+    with pytest.raises(ConfigError, match="do not fit into memory"):
+        module.settled(replace(source, dataset="top_tagging"), run)
+    assert module.settled(source, run).streaming == "always"
+    monkeypatch.undo()
+    assert module.settled(source, run).streaming == "always"
+    assert module.settled(source, published / "another").streaming == "never"
+    assert module.settled(replace(source, streaming="never"), run).streaming == "never"
+    assert [path.name for path in run.iterdir()] == ["streaming.txt"]
+
+
 def test_pretraining_from_a_stream(published):
     config = replace(CONFIG, source="published", streaming="always")
     path = pretrain(config, published / "run")
