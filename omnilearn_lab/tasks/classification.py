@@ -23,7 +23,6 @@ from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics,
 from omnilearn_lab.models import Batch
 from omnilearn_lab.tasks.networks import ClassifierSettings, complete_batch, make_model, network_batch
 from omnilearn_lab.training import Batches, Classification, History, Run, Trainer, default_device
-from omnilearn_lab.training.batches import fingerprint
 
 __all__ = [
     "ClassifierData",
@@ -188,9 +187,7 @@ def train_classifier(
     _check_labels(data, settings.n_classes)
     model = make_model(settings).to(default_device())
     train = _first(data.train, settings.n_train)
-    run = None
-    if run_directory:
-        run = Run(run_directory, to_mapping(settings) | {"data": fingerprint(train)})
+    run = Run(run_directory, to_mapping(settings)) if run_directory else None
     parts = (complete_batch(part, model) for part in (train, data.validation))
     trainer = Trainer(model, Classification(), *parts, settings.training, run)
     history = trainer.fit(on_record)

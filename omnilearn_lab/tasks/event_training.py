@@ -149,7 +149,7 @@ def train_event_network(path: str, job: EventJob) -> EventTraining:
     )
     model = job.network.build(job.training.seed).to(default_device())
     batches = EventBatches(train, job.training.batch_size, jets_per_event=n, seed=job.training.seed)
-    settings = to_mapping(job.network) | {"training": to_mapping(job.training), "n_train": len(train)}
+    settings = to_mapping(job.network) | {"training": to_mapping(job.training)}
     run = Run(job.run_directory, settings) if job.run_directory else None
     history = Trainer(model, EventClassification(n), batches, validation, job.training, run).fit()
     return EventTraining(predict(model, score)[:, 1], history)

@@ -29,7 +29,6 @@ from omnilearn_lab.training import (
     Trainer,
     default_device,
 )
-from omnilearn_lab.training.batches import fingerprint
 
 __all__ = [
     "FlavourProfile",
@@ -209,9 +208,7 @@ def train_tagger(
         raise ConfigError("these tracks have no 'origin': set origins=0, or load jets with track origins")
     model, n_loaded = make_tagger(settings, data.train.extra.shape[1])
     objective = FlavourTagging(tracks=settings.origins) if settings.origins else Classification(balance=True)
-    run = None
-    if run_directory:
-        run = Run(run_directory, to_mapping(settings) | {"data": fingerprint(data.train)})
+    run = Run(run_directory, to_mapping(settings)) if run_directory else None
     model = model.to(default_device())
     trainer = Trainer(model, objective, data.train, data.validation, settings.training, run)
     start = time.perf_counter()

@@ -27,7 +27,7 @@ from omnilearn_lab.tasks.networks import (
 )
 from omnilearn_lab.tasks.polynomial_ratio import LogisticRatio
 from omnilearn_lab.training import Batches, Classification, History, Run, TrainConfig, Trainer, default_device
-from omnilearn_lab.training.batches import fingerprint, select
+from omnilearn_lab.training.batches import select
 
 __all__ = [
     "NetworkRatio",
@@ -264,7 +264,7 @@ def fit_ratio(
     batch = _labelled(samples, weights, config)
     network = _network(samples, config) if start is None else copy.deepcopy(start.estimator.network)
     train, validation = _split(complete_batch(batch, network), config)
-    run = Run(run_directory, to_mapping(config) | {"data": fingerprint(batch)}) if run_directory else None
+    run = Run(run_directory, to_mapping(config)) if run_directory else None
     parts = (Classification(), train, validation, config.training, run)
     history = Trainer(network.to(default_device()), *parts).fit(on_record)
     return RatioModel(NetworkRatio(network, config), config, history)

@@ -210,8 +210,7 @@ class SidebandGenerator:
         model = DijetGenerator(DijetConfig(pet, n_jet_layers=config.n_jet_layers)).to(default_device())
         run = None
         if self.directory is not None:
-            about = {"training": to_mapping(config.kinematics), "n_events": len(train) // 2}
-            run = Run(self.directory / "kinematics", about)
+            run = Run(self.directory / "kinematics", {"training": to_mapping(config.kinematics)})
         batches = (self._kinematics_batch(part) for part in (train, validation))
         trainer = Trainer(model, KinematicsGeneration(), *batches, config.kinematics, run)
         self.histories["dijets"] = trainer.fit()

@@ -48,7 +48,6 @@ def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
                 f"'{directory}' holds no trained classifier: {name} is missing; name a run directory"
             )
     about = yaml.safe_load((folder / "config.yaml").read_text())
-    about.pop("data", None)  # of which jets it was made
     model = make_model(from_mapping(ClassifierSettings, about))
     try:
         model.load_state_dict(load_file(folder / "best.safetensors"))

@@ -52,7 +52,7 @@ def select(jets: Batch, rows: Tensor) -> Batch:
 
 
 def fingerprint(jets: Batch) -> str:
-    """Return 16 hexadecimal digits of what is in a packed batch, so that no run goes on with other jets.
+    """Return 16 hexadecimal digits of what is in a packed batch, by which a run knows its jets again.
 
     Weights count to four decimals: those of an iteration are the result of a fit.
 
@@ -97,6 +97,10 @@ class Batches:
         self.batch_size = min(batch_size, len(jets))
         self.seed = seed
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits of what is in all jets."""
+        return fingerprint(self.jets)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -52,6 +52,8 @@ class TrainingState:
         Sums of the loss terms since the last training record, and over how many updates.
     n_parts
         Parts in which an update's batch is done.
+    jets
+        Fingerprints of the jets for training and validation.
     """
 
     step: int = 0
@@ -62,6 +64,7 @@ class TrainingState:
     sums: Mapping[str, float] = field(default_factory=dict)
     n_summed: int = 0
     n_parts: int = 1
+    jets: str = ""
 
 
 class Run:

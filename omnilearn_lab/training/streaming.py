@@ -8,6 +8,7 @@ shuffled. So disk reads stay sequential, memory holds two windows, and every bat
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +24,7 @@ from omnilearn_lab.errors import ConfigError, DataFileError, TrainingError
 from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets, read_jets
 from omnilearn_lab.models import Batch
-from omnilearn_lab.training.batches import select
+from omnilearn_lab.training.batches import fingerprint, select
 from omnilearn_lab.training.distributed import Shard
 
 __all__ = ["StreamConfig", "StreamingBatches"]
@@ -134,6 +135,12 @@ class StreamingBatches:
                 f"{len(self._blocks)} blocks of {self.config.block_rows} jets leave one of {shard.n_ranks} "
                 "processes without a batch; set block_rows lower, or start fewer processes"
             )
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits of names and lengths of all files, and of their first jets."""
+        lengths = {self.paths[block.file].name: block.stop for block in self._blocks}
+        first = self._transform(read_jets(self.paths[0], 0, self._blocks[0].stop))
+        return hashlib.sha256(f"{lengths} {fingerprint(first)}".encode()).hexdigest()[:16]
 
     @property
     def steps_per_epoch(self) -> int:

@@ -79,6 +79,11 @@ class Trainer:
         Where metrics and checkpoints go. Without it nothing is written. Of several processes only the
         first one has a run that writes.
 
+    Raises
+    ------
+    TrainingError
+        When the run was made with other jets.
+
     Examples
     --------
     >>> import torch
@@ -113,7 +118,9 @@ class Trainer:
         self.average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
         if config.compile:
             compile_layers(model)
-        self.state, self.meter = TrainingState(n_parts=config.accumulate), LossMeter()
+        parts = (self.batches, self.validation) if run else ()
+        known = "-".join(part.fingerprint() for part in parts)
+        self.state, self.meter = TrainingState(n_parts=config.accumulate, jets=known), LossMeter()
         self.history = run.history() if run else History()
         self.best_weights: dict[str, Tensor] = {}
         per_epoch = self.batches.steps_per_epoch
@@ -367,7 +374,12 @@ class Trainer:
         self.run.save(parts, self.state)
 
     def _restore(self) -> None:
-        parts, self.state = self.run.restore()
+        parts, state = self.run.restore()
+        if state.jets not in ("", self.state.jets):
+            raise TrainingError(
+                f"'{self.run.directory}' holds a run with other jets; use another directory, or delete it"
+            )
+        self.state = replace(state, jets=self.state.jets)
         self.meter = LossMeter(self.state.sums, self.state.n_summed)
         self.model.load_state_dict(parts["model"])
         self.best_weights = parts.get("best", {})

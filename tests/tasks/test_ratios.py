@@ -92,7 +92,7 @@ def test_run_directory_resumes_and_refuses_other_data(tmp_path):
     np.testing.assert_array_equal(first.logits(samples[0]), again.logits(samples[0]))
     assert len(again.history) == len(first.history)
     other = gaussians(300, seed=2)
-    with pytest.raises(ConfigError, match="other settings"):
+    with pytest.raises(TrainingError, match="other jets"):
         fit_ratio(other, ones(other), MLP, run_directory=tmp_path)
 
 

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -112,6 +114,23 @@ def test_training_from_a_stream_resumes_bit_for_bit(files, tmp_path):
     with pytest.raises(Stopped):
         trainer("parts").fit(stop)
     assert trainer("parts", seed=5).fit().val_loss.tolist() == expected.val_loss.tolist()
+
+
+def test_a_run_does_not_go_on_with_other_files(files, tmp_path):
+    config = TrainConfig(epochs=1, batch_size=8)
+
+    def train(paths):
+        run = Run(tmp_path / "run", vars(config))
+        return Trainer(small_model(), Classification(), stream(paths), packed(16), config, run).fit()
+
+    train(files)
+    moved = [shutil.copy(path, tmp_path) for path in files]
+    train(moved)
+    with pytest.raises(TrainingError, match="other jets"):
+        train(moved[1:])
+    write_jets(random_jets(SIZES[-1], seed=99, mean=8), moved[-1])
+    with pytest.raises(TrainingError, match="other jets"):
+        train(moved)
 
 
 def test_damaged_file_is_named(files, tmp_path):
