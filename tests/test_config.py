@@ -38,11 +38,43 @@ def test_missing_field_is_an_error():
         {"precision": "fp8"},
         {"ema_decay": 1.0},
         {"batch_size": 10, "accumulate": 3},
+        {"clip_norm": -1.0},
+        {"weight_decay": -0.1},
+        {"seed": -1},
+        {"learning_rate": float("inf")},
+        {"final_lr_fraction": 7.0},
     ],
 )
 def test_values_outside_their_domain(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         TrainConfig(**bad)
+
+
+def test_numbers_may_be_written_as_yaml_reads_them():
+    made = from_mapping(TrainConfig, {"learning_rate": "5e-4", "epochs": 3, "batch_size": 64.0})
+    assert made == TrainConfig(learning_rate=5e-4, epochs=3.0, batch_size=64)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"batch_size": 64.5}, "TrainConfig.batch_size is 64.5; a whole number is needed"),
+        ({"batch_size": True}, "a whole number"),
+        ({"compile": "no"}, "TrainConfig.compile is 'no'; true or false is needed"),
+        ({"betas": 0.9}, "a list"),
+        ({"betas": ["a", 0.9]}, "TrainConfig.betas is 'a'; a number"),
+        ({"optimizer": 5}, "text"),
+        ({"learning_rate": "abc"}, "TrainConfig.learning_rate is 'abc'; a number"),
+    ],
+)
+def test_values_of_another_type_are_named(bad, message):
+    with pytest.raises(ConfigError, match=message):
+        from_mapping(TrainConfig, bad)
+
+
+def test_settings_must_be_settings():
+    with pytest.raises(ConfigError, match=r"Outer.inner is 5; settings \(TrainConfig\) is needed"):
+        from_mapping(Outer, {"name": "a", "inner": 5})
 
 
 @given(st.floats(0.1, 100), st.integers(1, 500), st.sampled_from(["lion", "adamw"]))

@@ -182,7 +182,7 @@ def _only_name(sources: list[str], out: Path | None) -> str:
 
 
 def _reader(name: str | None, columns: str | None, bad_jets: Any) -> Reader:
-    from omnilearn_lab.cli.settings import read_settings
+    from omnilearn_lab.config import read_settings
     from omnilearn_lab.readers import OwnFormat, column_map, make_reader
 
     if name is not None and columns is not None:

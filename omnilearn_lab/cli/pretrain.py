@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from omnilearn_lab.cli.display import say
-from omnilearn_lab.cli.settings import read_settings
+from omnilearn_lab.config import read_settings
 from omnilearn_lab.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
@@ -70,23 +70,29 @@ def pretrain(
     if processes > 1:
         _run_elsewhere(settings, directory, processes)
         return
-    if not attach(directory).is_running:  # nobody is there whom an old wish to stop could concern
-        (directory / "stop").unlink(missing_ok=True)
+    if not attach(directory).is_running and directory.is_dir():  # nobody is there whom an old word concerns
+        for name in ("stop", "exit.json"):
+            (directory / name).unlink(missing_ok=True)
     path = run_pretraining(settings, directory, on_record=_print_record(settings.training.epochs))
     place = find_place(os.environ)
-    if path.is_file() and (place is None or place.rank == 0):
-        say(f"wrote {path} and its card")
+    if place is None or place.rank == 0:
+        stopped = f"stopped before its end: {directory}; the same command goes on from there"
+        say(f"wrote {path} and its card" if path.is_file() else stopped)
 
 
 def _settings(path: Path | None, like: str | None, asked: dict[str, Any]) -> PretrainConfig:
-    from omnilearn_lab.config import from_mapping
+    from omnilearn_lab.config import from_mapping, to_mapping
     from omnilearn_lab.models import read_card
     from omnilearn_lab.tasks.pretraining import PretrainConfig
 
     if path and like:
         raise ConfigError(f"settings are asked of '{path}' and of the checkpoint '{like}'; give one of them")
     given = read_settings(path) if path else read_card(like)["settings"] if like else {}
-    return from_mapping(PretrainConfig, given | asked)
+    given |= asked
+    if isinstance(given.get("training"), dict):  # what it leaves out is as usual for the network
+        usual = PretrainConfig(network=given.get("network", PretrainConfig.network)).training
+        given["training"] = to_mapping(usual) | given["training"]
+    return from_mapping(PretrainConfig, given)
 
 
 def _run_elsewhere(settings: PretrainConfig, directory: Path, processes: int) -> None:

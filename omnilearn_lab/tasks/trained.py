@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import yaml
 from safetensors.torch import load_file
 from torch import nn
 
-from omnilearn_lab.config import from_mapping
+from omnilearn_lab.config import from_mapping, read_settings
 from omnilearn_lab.errors import CheckpointError
 from omnilearn_lab.tasks.networks import ClassifierSettings, make_model
 
@@ -47,7 +46,7 @@ def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
             raise CheckpointError(
                 f"'{directory}' holds no trained classifier: {name} is missing; name a run directory"
             )
-    about = yaml.safe_load((folder / "config.yaml").read_text())
+    about = read_settings(folder / "config.yaml")
     model = make_model(from_mapping(ClassifierSettings, about))
     try:
         model.load_state_dict(load_file(folder / "best.safetensors"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from omnilearn_lab.errors import ConfigError
 
 __all__ = ["TrainConfig"]
 
+_NOT_NEGATIVE = ("weight_decay", "warmup_epochs", "clip_norm", "patience", "seed")
 _POSITIVE = (
     "epochs",
     "batch_size",
@@ -114,9 +116,15 @@ class TrainConfig:
     parallel: str = "ddp"
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE:
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{name} is {value}; it must be finite")
+            if name in _POSITIVE and not value > 0:
+                raise ConfigError(f"{name} is {value}; it must be positive")
+            if name in _NOT_NEGATIVE and not value >= 0:
+                raise ConfigError(f"{name} is {value}; it must not be negative")
+        if not 0 <= self.final_lr_fraction <= 1:
+            raise ConfigError(f"final_lr_fraction is {self.final_lr_fraction}; it must lie in [0, 1]")
         _check_choice("optimizer", self.optimizer, ("lion", "adamw"))
         _check_choice("precision", self.precision, ("fp32", "bf16"))
         _check_choice("trainable", self.trainable, ("all", "heads", "adapters"))

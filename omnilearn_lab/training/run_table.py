@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from omnilearn_lab.config import flatten, read_settings
 from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.training.history import History
 
@@ -156,14 +155,6 @@ def _read_run(path: Path, name: str) -> RunSummary:
     config = path / "config.yaml"
     if not config.is_file():
         raise TrainingError(f"'{path}' is no run directory: it has no config.yaml")
-    settings = _flat(yaml.safe_load(config.read_text()) or {})
+    settings = flatten(read_settings(config))
     metrics = path / "metrics.jsonl"
     return RunSummary(name, path, settings, History.load(metrics) if metrics.is_file() else History())
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        is_nested = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{key}.") if is_nested else {f"{prefix}{key}": value}
-    return flat

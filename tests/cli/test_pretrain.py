@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from omnilearn_lab.errors import ConfigError, TrainingError
+from omnilearn_lab.tasks import PretrainConfig
 
 
 @pytest.fixture
@@ -29,6 +32,13 @@ def test_options_go_before_the_file(invoke, started, tmp_path):
     ((settings, directory),) = started
     assert (settings.size, settings.n_train, settings.training.epochs) == ("small", 50, 0.5)
     assert directory == tmp_path and "loss 1.2500 (50 jets/s)" in done.output and "wrote" in done.output
+
+
+def test_what_a_file_leaves_out_of_the_training_is_as_usual(invoke, started, tmp_path):
+    (tmp_path / "settings.yaml").write_text("network: pet_v2\ntraining: {epochs: 2}\n")
+    invoke("pretrain", tmp_path / "settings.yaml", "--directory", tmp_path)
+    ((settings, _),) = started
+    assert settings.training == replace(PretrainConfig(network="pet_v2").training, epochs=2.0)
 
 
 def test_settings_of_a_shipped_checkpoint(invoke, started, tmp_path):
@@ -114,9 +124,11 @@ def test_failure_of_processes_is_an_error(invoke, launched, tmp_path):
 
 
 def test_an_old_wish_to_stop_is_forgotten(invoke, started, tmp_path):
-    (tmp_path / "stop").touch()
+    for name in ("stop", "exit.json"):
+        (tmp_path / name).touch()
     invoke("pretrain", "--directory", tmp_path)
     assert not (tmp_path / "stop").exists() and len(started) == 1
+    assert not (tmp_path / "exit.json").exists()
 
 
 def test_other_ranks_stay_silent(invoke, started, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from omnilearn_lab.cli.settings import read_settings
+from omnilearn_lab.config import read_settings
 from omnilearn_lab.errors import ConfigError
 
 
