@@ -121,7 +121,7 @@ def distillation_pair(
     """
     if n_steps < 1:
         raise ConfigError(f"n_steps is {n_steps}: at least 1")
-    time = torch.randint(1, n_steps + 1, (len(batch),), device=batch.features.device) / n_steps
+    time = ((torch.rand(len(batch), device=batch.features.device) * n_steps).floor() + 1) / n_steps
     start = perturb(batch, time, n_diffused=teacher.config.n_diffused)
     rows = batch.packing.to_rows(time[:, None])
     firsts = batch.offsets[:-1]

@@ -6,7 +6,6 @@ import copy
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.features import pet_batch
@@ -15,7 +14,7 @@ from omnilearn_lab.models import PET, Batch, SamplerConfig
 from omnilearn_lab.models.distillation import distillation_pair
 from omnilearn_lab.tasks.jet_generation import JetGeneration
 from omnilearn_lab.tasks.jet_kinematics import labelled
-from omnilearn_lab.training import TrainConfig, Trainer
+from omnilearn_lab.training import TrainConfig, Trainer, Whole
 
 __all__ = ["DistillConfig", "Distillation", "distill"]
 
@@ -78,14 +77,15 @@ class Distillation:
     teacher: PET
     config: DistillConfig
 
-    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss terms of a batch of true jets."""
-        config = self.config
+    def __call__(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> dict[str, Tensor]:
+        """Return the loss terms of a batch of true jets, or a part's share in those of the whole."""
+        config, whole = self.config, whole or Whole.of(batch)
         solver = (config.method, config.n_substeps)
         pair, time = distillation_pair(
             self.teacher, batch, config.n_steps, solver=solver, guidance=config.guidance
         )
-        loss = functional.mse_loss(model.velocity(pair.batch, time, batch.label), pair.target)
+        errors = model.velocity(pair.batch, time, batch.label) - pair.target
+        loss = whole.mean_of_particles(errors.square().mean(dim=1), batch)
         return {"distillation": loss, "loss": loss}
 
 
