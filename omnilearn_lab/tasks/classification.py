@@ -219,7 +219,8 @@ def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.nda
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    batches = Batches(complete_batch(jets, model), _EVALUATION_BATCH).in_order()
+    together = getattr(getattr(model, "config", None), "n_jets", 1)  # the jets of an event
+    batches = Batches(complete_batch(jets, model), _EVALUATION_BATCH // together * together).in_order()
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         logits = torch.cat([model.classify(batch.to(device)).logits.double() for batch in batches])
     model.train(was_training)

@@ -166,7 +166,7 @@ def test_curves_grow_with_the_training_and_the_button_stops_it(lab_page, view, n
     samples.beat(run, 45)
     wait_until(lab_page, lambda: "update 45 of 100" in view.inner_text(), "the progress stands still")
     wait_until(lab_page, lambda: shown(view) != before, "the picture stands still")
-    assert "validation 0.42" in view.inner_text()
+    wait_until(lab_page, lambda: "validation 0.42" in view.inner_text(), "its words stand still")
     tab_to(lab_page, view, "button:text-is('stop')")
     press(lab_page, "Enter")
     wait_until(lab_page, (run / "stop").is_file, "nothing asks the training to end")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from omnilearn_lab.errors import JetsError
-from omnilearn_lab.models import DijetClassifier, DijetConfig, PETConfig
+from omnilearn_lab.models import Batch, DijetClassifier, DijetConfig, PETConfig
+from omnilearn_lab.tasks.classification import predict
 from omnilearn_lab.tasks.dijets import (
     EventBatches,
     EventClassification,
@@ -17,6 +18,7 @@ from omnilearn_lab.tasks.dijets import (
     select_events,
     without_labels,
 )
+from omnilearn_lab.training import TrainConfig, Trainer
 from tests.tasks.dijet_events import dijets
 
 
@@ -69,6 +71,17 @@ def test_loss_is_the_weighted_mean_over_events():
     sign = torch.tensor([1.0, -1, -1, 1, 1, -1])
     by_hand = (torch.nn.functional.softplus(-sign * logit) * weight[::2]).sum() / 7
     torch.testing.assert_close(EventClassification()(model, batch)["loss"], by_hand)
+
+
+def test_events_of_three_jets_stay_together():
+    jets = event_batch(dijets(60)).replace(label=torch.arange(120) // 3 % 2, weight=torch.ones(120))
+    pet = PETConfig(width=8, n_layers=1, n_heads=2, n_jet_features=5, n_classes=1)
+    model = DijetClassifier(DijetConfig(pet, n_jets=3, n_jet_layers=1))
+    config = TrainConfig(epochs=1, batch_size=4, validations_per_epoch=1)
+    batches = EventBatches(jets, 4, jets_per_event=3)
+    assert len(Trainer(model, EventClassification(3), batches, jets, config).fit()) == 3
+    many = Batch.stack([jets] * 3)
+    assert predict(model, many).shape == (120, 2)
 
 
 def test_single_jets_keep_the_four_quantities_of_pet():
