@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 
 from omnilearn_lab.config import to_mapping
-from omnilearn_lab.errors import ConfigError, TrainingError, nearest
+from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, save_checkpoint
 from omnilearn_lab.tasks.networks import network_batch
@@ -32,7 +30,6 @@ from omnilearn_lab.training import (
     JointPretraining,
     Objective,
     Run,
-    Shard,
     TrainConfig,
     Trainer,
     default_device,
@@ -67,6 +64,7 @@ _TRAINING = {
         validations_per_epoch=5,
     ),
 }
+_SIZES = {"pet": PETConfig, "pet_v2": PETv2Config}
 _PAPERS = {"pet": "arXiv:2404.16091", "pet_v2": "arXiv:2510.24066"}
 _V2_INPUTS = {"n_species": 9, "n_extra": 4, "feature_drop": 0.2}
 
@@ -98,7 +96,7 @@ class PretrainConfig:
     Raises
     ------
     ConfigError
-        For an unknown network or way of streaming.
+        For an unknown network, size or way of streaming, and numbers outside their domain.
 
     Examples
     --------
@@ -122,6 +120,12 @@ class PretrainConfig:
             raise ConfigError(f"cannot pretrain a '{self.network}'; {nearest(self.network, _TRAINING)}")
         if self.training is None:
             object.__setattr__(self, "training", _TRAINING[self.network])
+        if self.n_train < 1 or self.n_validation < 1 or self.n_test < 1 or self.seed < 0:
+            raise ConfigError(
+                f"n_train {self.n_train}, n_validation {self.n_validation} and n_test {self.n_test} must be "
+                f"positive, the seed {self.seed} not negative"
+            )
+        _SIZES[self.network].named(self.size)
         self.jets()
 
     @property
@@ -200,11 +204,8 @@ def pretrain(
     path = Path(directory) / config.file_name
     source = settled(config.jets(), directory)
     data = load_pretraining_data(source)  # before the processes meet: a simulation may take an hour
-    with process_group() as shard, _only_writer(Path(directory), shard):
-        trainer = _trainer(config, data, directory)
-        trainer.fit(on_record)
-        if shard.is_main and not trainer.run.wants_stop():
-            _write(config, data, trainer, path)
+    with process_group():
+        _train(config, data, path, on_record)
     return path
 
 
@@ -240,33 +241,27 @@ def launch_pretraining(
     return launch(directory, "omnilearn_lab.cli", arguments, n_processes=processes)
 
 
-@contextmanager
-def _only_writer(directory: Path, shard: Shard) -> Iterator[None]:
-    """Keep a lock while training: the system frees it when this process ends, however that happens."""
-    if not shard.is_main:
-        yield
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / "training.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise TrainingError(
-            f"another process is training in '{directory}'; wait for it, stop it with a file named 'stop' "
-            "there, or use another directory"
-        ) from error
-    with lock:
-        yield
+def _train(
+    config: PretrainConfig,
+    data: PretrainingData,
+    path: Path,
+    on_record: Callable[[dict[str, Any]], None] | None,
+) -> None:
+    """Train, and write the checkpoint in the first process; nothing of it stays in memory."""
+    trainer = _trainer(config, data, path.parent)
+    trainer.fit(on_record)
+    if trainer.shard.is_main and trainer.is_complete:
+        _write(config, data, trainer, path)
 
 
 def _trainer(config: PretrainConfig, data: PretrainingData, directory: str | os.PathLike[str]) -> Trainer:
     shard = this_shard()
-    run = Run(directory, to_mapping(config)) if shard.is_main else None
-    agree(True)  # the others look into the directory after the first one has made it
-    run = run or Run(directory, to_mapping(config), is_writer=False)
     model = config.model(len(data.class_names)).to(default_device())
     size, seed = config.training.batch_size, config.training.seed
     train = data.inputs(config.inputs, size, seed=seed, shard=shard)
+    run = Run(directory, to_mapping(config)) if shard.is_main else None
+    agree(True)  # the others look into the directory after the first one has made it
+    run = run or Run(directory, to_mapping(config), is_writer=False)
     return Trainer(model, config.objective(), train, config.inputs(data.validation), config.training, run)
 
 
@@ -301,7 +296,7 @@ def _card(config: PretrainConfig, data: PretrainingData, trainer: Trainer) -> di
         "data": {
             "provenance": dict(data.provenance),
             "class_names": list(data.class_names),
-            "n_train": config.n_train,
+            "n_train": trainer.batches.n_jets,
             "jets_seen": trainer.history.records[-1]["jets"],
             "processes": this_shard().n_ranks,
         },

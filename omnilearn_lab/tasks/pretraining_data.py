@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock
 
 from omnilearn_lab.catalog import catalog, load, open_store
 from omnilearn_lab.catalog.published import CONVERTED
@@ -17,7 +17,7 @@ from omnilearn_lab.catalog.simulated import SimulatedSet
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.jets import Jets, read_jets
 from omnilearn_lab.models import Batch
-from omnilearn_lab.training import Shard, StreamConfig, StreamingBatches
+from omnilearn_lab.training import Shard, StreamConfig, StreamingBatches, processes_here
 
 __all__ = [
     "STREAMING",
@@ -143,13 +143,10 @@ def settled(source: JetSource, directory: str | os.PathLike[str]) -> JetSource:
     if source.streaming != "auto":
         return source
     path = Path(directory) / "streaming.txt"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.part")
-        partial.write_text(_way(source))
-        with suppress(FileExistsError):
-            os.link(partial, path)  # the first one counts
-        partial.unlink()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            path.write_text(_way(source))
     return replace(source, streaming=path.read_text())
 
 
@@ -202,5 +199,4 @@ def fits_in_memory(n_jets: int, *, available: int | None = None) -> bool:
     (True, False)
     """
     bytes_here = psutil.virtual_memory().available if available is None else available
-    n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return n_jets * _BYTES_PER_JET * n_processes < _SHARE_OF_MEMORY * bytes_here
+    return n_jets * _BYTES_PER_JET * processes_here(os.environ) < _SHARE_OF_MEMORY * bytes_here

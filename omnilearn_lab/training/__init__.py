@@ -2,7 +2,7 @@
 
 from omnilearn_lab.training.batches import Batches
 from omnilearn_lab.training.config import TrainConfig
-from omnilearn_lab.training.distributed import Shard, process_group, this_shard
+from omnilearn_lab.training.distributed import Shard, process_group, processes_here, this_shard
 from omnilearn_lab.training.evaluation import default_device, evaluate
 from omnilearn_lab.training.flow_losses import FlavourTagging, FlowGeneration, FlowPretraining
 from omnilearn_lab.training.history import History
@@ -44,5 +44,6 @@ __all__ = [
     "make_optimizer",
     "parameter_groups",
     "process_group",
+    "processes_here",
     "this_shard",
 ]

@@ -15,6 +15,7 @@ anything else            one process
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -45,6 +46,8 @@ __all__ = [
     "gradients_wait",
     "own_part",
     "process_group",
+    "processes_here",
+    "share_out_again",
     "spread",
     "spread_optimizer",
     "this_shard",
@@ -164,6 +167,18 @@ def find_place(environment: Mapping[str, str]) -> Place | None:
     return Place(rank, n_ranks, local_rank, address, port)
 
 
+def processes_here(environment: Mapping[str, str]) -> int:
+    """Return how many processes of this job share a machine, as torchrun or srun tell it.
+
+    Examples
+    --------
+    >>> processes_here({"SLURM_STEP_TASKS_PER_NODE": "4(x2),2"}), processes_here({})
+    (4, 1)
+    """
+    tasks = re.findall(r"(?:^|,)(\d+)", environment.get("SLURM_STEP_TASKS_PER_NODE", "1"))
+    return int(environment.get("LOCAL_WORLD_SIZE", max(map(int, tasks), default=1)))
+
+
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 _SLURM = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
 
@@ -211,6 +226,7 @@ def process_group(environment: Mapping[str, str] | None = None) -> Iterator[Shar
         world_size=place.n_ranks,
     )
     yield this_shard()
+    gc.collect()  # models that share work hold the group, and its threads must not outlive the interpreter
     dist.destroy_process_group()  # not after an error: the others may never come to this line
 
 
@@ -325,6 +341,12 @@ def gradients_wait(module: nn.Module, wait: bool) -> Iterator[None]:
     if hasattr(module, "set_requires_gradient_sync"):
         module.set_requires_gradient_sync(not wait)
     yield
+
+
+def share_out_again(module: nn.Module) -> None:
+    """Let go of the whole weights that a forward pass without a backward leaves in the outermost shard."""
+    if hasattr(module, "reshard"):
+        module.reshard()
 
 
 def _replicated(module: nn.Module, unused: Collection[str]) -> nn.Module:

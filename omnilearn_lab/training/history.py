@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from omnilearn_lab.errors import TrainingError, nearest
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["History"]
+__all__ = ["History", "writing"]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what may go wrong on a disk into an error of this package.
+
+    Raises
+    ------
+    TrainingError
+        When the disk is full, or the path may not be written.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"'{path}' cannot be written ({error}); make room, or use another directory: a run goes on from "
+            "its last checkpoint"
+        ) from error
 
 
 class History:
@@ -56,27 +76,27 @@ class History:
         Raises
         ------
         TrainingError
-            When there is no such file, or a line before the last one is not JSON.
+            When there is no such file, or a line before the last one is not a record.
         """
         path = Path(path)
         path = path / "metrics.jsonl" if path.is_dir() else path
         if not path.is_file():
             raise TrainingError(f"no history at '{path}'; give a run directory or its metrics.jsonl")
-        lines = path.read_text().splitlines()
+        lines = path.read_text(errors="replace").splitlines()
         records = []
         for number, line in enumerate(lines, start=1):
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError as error:
+                records.append(dict(json.loads(line)))
+            except (ValueError, TypeError) as error:
                 if number < len(lines):
-                    raise TrainingError(f"'{path}' line {number} is not JSON; delete the run") from error
+                    raise TrainingError(f"'{path}' line {number} is no record; delete the run") from error
         return cls(records, path)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a record, and write it to disk when the history has a file."""
         self.records.append(dict(record))
         if self.path is not None:
-            with self.path.open("a") as file:
+            with writing(self.path), self.path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
 
     def rewind(self, step: int) -> None:
@@ -84,8 +104,9 @@ class History:
         self.records = [r for r in self.records if r["step"] <= step]
         if self.path is not None:
             partial = self.path.with_suffix(".part")
-            partial.write_text("".join(json.dumps(r) + "\n" for r in self.records))
-            partial.replace(self.path)
+            with writing(self.path):
+                partial.write_text("".join(json.dumps(r) + "\n" for r in self.records))
+                partial.replace(self.path)
 
     def column(self, name: str, kind: str = "validation") -> np.ndarray:
         """Return one column of the records of a kind, shape (R,).

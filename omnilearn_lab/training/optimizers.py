@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from omnilearn_lab.errors import TrainingError
-from omnilearn_lab.models.adapters import add_adapters
+from omnilearn_lab.models.adapters import adapted_layers, add_adapters
 from omnilearn_lab.training.config import TrainConfig
 
 __all__ = [
@@ -92,13 +92,13 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
 
     The body is the submodule named ``body``; its adapters learn as fast as the heads. With
     ``trainable="heads"`` the body is frozen, with "adapters" it gets adapters where it has none. Vectors
-    and scalars (biases, norms, layer scales, tokens)
-    are never decayed.
+    and scalars (biases, norms, layer scales) are never decayed.
 
     Raises
     ------
     TrainingError
-        When nothing is left to train.
+        When nothing is left to train; when all is to be trained and an earlier training left the body frozen
+        or with adapters.
     """
     if config.trainable == "adapters":
         add_adapters(model, config.adapter_rank, alpha=config.adapter_alpha, seed=config.seed)
@@ -110,8 +110,20 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
         if parameter.requires_grad:
             groups.setdefault((is_body, parameter.ndim > 1), []).append(parameter)
     if not groups:
-        raise TrainingError("no parameter is trainable; set trainable='all', or give the model heads")
+        raise TrainingError(
+            "no parameter is trainable; call model.requires_grad_(True), or give the model heads"
+        )
+    if config.trainable == "all":
+        _check_free(model)
     return [_group(params, is_body, decays, config) for (is_body, decays), params in sorted(groups.items())]
+
+
+def _check_free(model: nn.Module) -> None:
+    frozen = [not parameter.requires_grad for parameter in getattr(model, "body", nn.Module()).parameters()]
+    if adapted_layers(model):
+        raise TrainingError("the body has adapters: set trainable='adapters', or call merge_adapters(model)")
+    if frozen and all(frozen):
+        raise TrainingError("the body is frozen: set trainable='heads', or call model.requires_grad_(True)")
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -24,12 +24,14 @@ from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from omnilearn_lab.config import flatten, read_settings
 from omnilearn_lab.errors import ConfigError, TrainingError
-from omnilearn_lab.training.history import History
+from omnilearn_lab.training.history import History, writing
 
 __all__ = ["Run", "TrainingState", "describe_environment"]
 
@@ -53,7 +55,7 @@ class TrainingState:
     n_parts
         Parts in which an update's batch is done.
     jets
-        Fingerprints of the jets for training and validation.
+        Fingerprint of the jets for training and for validation, see `omnilearn_lab.training.batches`.
     """
 
     step: int = 0
@@ -64,7 +66,7 @@ class TrainingState:
     sums: Mapping[str, float] = field(default_factory=dict)
     n_summed: int = 0
     n_parts: int = 1
-    jets: str = ""
+    jets: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict)
 
 
 class Run:
@@ -83,6 +85,8 @@ class Run:
     ------
     ConfigError
         When the directory holds a run with another configuration.
+    TrainingError
+        When it cannot be written.
     """
 
     def __init__(
@@ -91,14 +95,46 @@ class Run:
         self.directory, self.is_writer = Path(directory), is_writer
         if not is_writer:
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._write_config(json.loads(json.dumps(config)))
-        (self.directory / "environment.json").write_text(json.dumps(describe_environment(), indent=1))
+        with writing(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._write_config(json.loads(json.dumps(config)))
+            (self.directory / "environment.json").write_text(json.dumps(describe_environment(), indent=1))
+        path = self.directory / "training.lock"
+        self._lock = FileLock(path, timeout=0, is_singleton=True, thread_local=False)
 
     @property
     def is_started(self) -> bool:
         """Whether there is a checkpoint to go on from."""
         return (self.directory / "last.safetensors").is_file()
+
+    def claim(self) -> None:
+        """Keep other processes from training here until `release`, or until this process ends.
+
+        A wish to stop that the last training has obeyed is forgotten.
+
+        Raises
+        ------
+        TrainingError
+            When another process is training here.
+        """
+        if not self.is_writer:
+            return
+        stop, last = self.directory / "stop", self.directory / "last.safetensors"
+        with writing(self.directory):
+            try:
+                self._lock.acquire()
+            except Timeout as error:
+                raise TrainingError(
+                    f"another process is training in '{self.directory}'; wait for it, stop it with a file "
+                    "named 'stop' there, or use another directory"
+                ) from error
+        if self.is_started and self.wants_stop() and stop.stat().st_mtime <= last.stat().st_mtime:
+            stop.unlink()
+
+    def release(self) -> None:
+        """Let other processes train here."""
+        if self.is_writer:
+            self._lock.release(force=True)
 
     def history(self) -> History:
         """Return the metrics so far, appending to the file from here on."""
@@ -118,9 +154,7 @@ class Run:
 
     def ask_for_parts(self, n_parts: int) -> None:
         """Leave word for the next start, from any process: memory does not suffice for fewer parts."""
-        partial = self.directory / f"memory.{os.getpid()}.part"
-        partial.write_text(json.dumps({"n_parts": n_parts}))
-        partial.replace(self.directory / "memory.json")
+        _write_atomically(json.dumps({"n_parts": n_parts}), self.directory / "memory.json")
 
     def save(self, parts: Mapping[str, Mapping[str, Tensor]], state: TrainingState) -> None:
         """Write ``last.safetensors`` in one atomic step."""
@@ -160,10 +194,11 @@ class Run:
 
     def _write_config(self, config: dict[str, Any]) -> None:
         path = self.directory / "config.yaml"
-        if not path.is_file():
-            path.write_text(yaml.safe_dump(config, sort_keys=False))
+        found = flatten(read_settings(path)) if path.is_file() else {}
+        if not found:  # none, or a start that was killed before files were written in one step
+            _write_atomically(yaml.safe_dump(config, sort_keys=False), path)
             return
-        found = yaml.safe_load(path.read_text())
+        config = flatten(config)
         changed = sorted(k for k in found.keys() | config.keys() if found.get(k) != config.get(k))
         if changed:
             was = {k: found.get(k) for k in changed}
@@ -213,7 +248,14 @@ def _git_revision() -> str:
     return answer.stdout.strip()
 
 
+def _write_atomically(text: str, path: Path) -> None:
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    partial.write_text(text)
+    partial.replace(path)
+
+
 def _save_atomically(tensors: dict[str, Tensor], path: Path, about: dict[str, str]) -> None:
     partial = path.with_suffix(".part")
-    save_file(tensors, partial, metadata=about)
-    partial.replace(path)
+    with writing(path):
+        save_file(tensors, partial, metadata=about)
+        partial.replace(path)

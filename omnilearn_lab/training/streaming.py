@@ -1,16 +1,16 @@
 """Batches from ML-ready HDF5 files of any size: shuffled through a bounded window, sharded, resumable.
 
-An epoch goes through all jets once. Files are cut into blocks of neighbouring rows; the blocks are put in
-a random order, dealt out to the ranks, and read a window of blocks at a time; within a window all jets are
-shuffled. So disk reads stay sequential, memory holds two windows, and every batch is a function of
-(seed, step) alone: a training resumes in the middle of an epoch by asking for its next step.
+An epoch goes through all jets once. Files are cut into blocks of neighbouring rows; the blocks are laid end
+to end in a random order, each rank gets a stretch of equal length and reads a window of blocks at a time;
+within a window all jets are shuffled. So disk reads stay sequential, memory holds two windows, and every
+batch is a function of (seed, step) alone: a training resumes in the middle of an epoch by asking for its next
+step. With another number of ranks the jets come in another order.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,12 @@ from omnilearn_lab.errors import ConfigError, DataFileError, TrainingError
 from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets, read_jets
 from omnilearn_lab.models import Batch
-from omnilearn_lab.training.batches import fingerprint, select
+from omnilearn_lab.training.batches import Fingerprint, fingerprint, project, select
 from omnilearn_lab.training.distributed import Shard
 
 __all__ = ["StreamConfig", "StreamingBatches"]
+
+_HEAD = 64  # jets of a file by which it is known again
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ class _Block(NamedTuple):
     file: int
     start: int
     stop: int
+
+
+class _Plan(NamedTuple):
+    windows: list[list[_Block]]
+    ends: np.ndarray  # (W,): jets up to the end of each window
 
 
 class _Window(NamedTuple):
@@ -121,77 +128,77 @@ class StreamingBatches:
         self.config = config or StreamConfig()
         self._transform = transform
         self._blocks = _cut(self.paths, self.config.block_rows)
-        self._plans: dict[int, list[list[_Block]]] = {}
+        self._plans: dict[int, _Plan] = {}
         self._windows: dict[tuple[int, int], Future[_Window]] = {}
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="jets")
-        shard = self.config.shard
-        smallest = sum(b.stop - b.start for b in self._blocks) // shard.n_ranks
-        if smallest < batch_size:
+        self._n_own = self.n_jets // self.config.shard.n_ranks
+        if self._n_own < batch_size:
             raise TrainingError(
-                f"{len(self.paths)} files hold {smallest} jets per rank; one batch needs {batch_size}"
-            )
-        if not all(self._n_batches(self._plan(0, rank)) for rank in range(shard.n_ranks)):
-            raise TrainingError(
-                f"{len(self._blocks)} blocks of {self.config.block_rows} jets leave one of {shard.n_ranks} "
-                "processes without a batch; set block_rows lower, or start fewer processes"
+                f"{len(self.paths)} files hold {self._n_own} jets per rank; one batch needs {batch_size}"
             )
 
-    def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits of names and lengths of all files, and of their first jets."""
-        lengths = {self.paths[block.file].name: block.stop for block in self._blocks}
-        first = self._transform(read_jets(self.paths[0], 0, self._blocks[0].stop))
-        return hashlib.sha256(f"{lengths} {fingerprint(first)}".encode()).hexdigest()[:16]
+    @property
+    def n_jets(self) -> int:
+        """Jets of all files."""
+        return _n_jets(self._blocks)
+
+    def fingerprint(self) -> Fingerprint:
+        """Return what tells these files from others: how many jets each holds, and its first ones."""
+        lengths = [0] * len(self.paths)
+        for block in self._blocks:
+            lengths[block.file] = block.stop
+        heads = (read_jets(path, 0, _HEAD) for path, n in zip(self.paths, lengths, strict=True) if n)
+        first = Batch.stack([self._transform(jets) for jets in heads])
+        return fingerprint(first) | {"files": project(torch.tensor(lengths))}
 
     @property
     def steps_per_epoch(self) -> int:
-        """Complete batches per epoch, the same on every rank."""
-        return min(self._n_batches(self._plan(0, rank)) for rank in range(self.config.shard.n_ranks))
+        """Complete batches per epoch, the same on every rank and in every epoch."""
+        return self._n_own // self.batch_size
 
     def batch(self, step: int) -> Batch:
         """Return the jets of update ``step`` (from 0)."""
-        window, rows = self._locate(step)
-        return select(window.jets, torch.from_numpy(rows))
+        parts = [select(window.jets, torch.from_numpy(rows)) for window, rows in self._locate(step)]
+        return parts[0] if len(parts) == 1 else Batch.stack(parts)
 
     def rows(self, step: int) -> np.ndarray:
         """Return (file number, row) of the jets of update ``step``, shape (batch_size, 2)."""
-        window, rows = self._locate(step)
-        return window.rows[rows]
+        return np.concatenate([window.rows[rows] for window, rows in self._locate(step)])
 
-    def _locate(self, step: int) -> tuple[_Window, np.ndarray]:
+    def _locate(self, step: int) -> list[tuple[_Window, np.ndarray]]:
+        """Return the windows that hold a batch, mostly one, and which of their jets it takes."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        n_batches = [_n_jets(w) // self.batch_size for w in self._plan(epoch, self.config.shard.rank)]
-        ends = np.cumsum(n_batches)
-        number = int(np.searchsorted(ends, position, side="right"))
-        position -= int(ends[number]) - n_batches[number]
-        window = self._window(epoch, number)
-        return window, window.order[position * self.batch_size : (position + 1) * self.batch_size]
+        start = position * self.batch_size
+        stop = start + self.batch_size
+        ends = self._plan(epoch).ends
+        first, last = np.searchsorted(ends, [start, stop - 1], side="right")
+        windows = self._fetch(epoch, range(first, last + 1))
+        begins = [end - len(window.order) for end, window in zip(ends[first:], windows, strict=False)]
+        return [
+            (window, window.order[max(start - begin, 0) : stop - begin])
+            for window, begin in zip(windows, begins, strict=True)
+        ]
 
-    def _plan(self, epoch: int, rank: int) -> list[list[_Block]]:
-        """Return the windows of an epoch on one rank; the last, short window joins the one before."""
+    def _plan(self, epoch: int) -> _Plan:
+        """Return this rank's windows of an epoch."""
         if epoch not in self._plans:
-            self._plans = {epoch: [self._deal(epoch, r) for r in range(self.config.shard.n_ranks)]}
-        return self._plans[epoch][rank]
+            order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self._blocks))
+            start = self.config.shard.rank * self._n_own
+            own = list(_stretch((self._blocks[i] for i in order), start, start + self._n_own))
+            size = self.config.window_blocks
+            windows = [own[i : i + size] for i in range(0, len(own), size)]
+            self._plans = {epoch: _Plan(windows, np.cumsum([_n_jets(blocks) for blocks in windows]))}
+        return self._plans[epoch]
 
-    def _deal(self, epoch: int, rank: int) -> list[list[_Block]]:
-        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self._blocks))
-        mine = [self._blocks[i] for i in order[rank :: self.config.shard.n_ranks]]
-        size = self.config.window_blocks
-        windows = [mine[i : i + size] for i in range(0, len(mine), size)]
-        if len(windows) > 1 and _n_jets(windows[-1]) < self.batch_size:
-            windows[-2:] = [windows[-2] + windows[-1]]
-        return windows
-
-    def _n_batches(self, plan: list[list[_Block]]) -> int:
-        return sum(_n_jets(blocks) // self.batch_size for blocks in plan)
-
-    def _window(self, epoch: int, number: int) -> _Window:
-        """Return a window, and start reading the one after it."""
-        plan = self._plan(epoch, self.config.shard.rank)
-        wanted = {(epoch, n) for n in (number, number + 1) if n < len(plan)}
+    def _fetch(self, epoch: int, numbers: range) -> list[_Window]:
+        """Return windows of an epoch; where it is one, the next is read meanwhile."""
+        plan = self._plan(epoch).windows
+        ahead = numbers.stop if len(numbers) == 1 else numbers.start
+        wanted = {(epoch, n) for n in (*numbers, ahead) if n < len(plan)}
         self._windows = {key: window for key, window in self._windows.items() if key in wanted}
         for key in sorted(wanted - self._windows.keys()):
             self._windows[key] = self._reader.submit(self._read, plan[key[1]], key)
-        return self._windows[epoch, number].result()
+        return [self._windows[epoch, n].result() for n in numbers]
 
     def _read(self, blocks: list[_Block], key: tuple[int, int]) -> _Window:
         parts, rows = [], []
@@ -227,3 +234,12 @@ def _cut(paths: Sequence[Path], block_rows: int) -> list[_Block]:
 
 def _n_jets(blocks: Sequence[_Block]) -> int:
     return sum(block.stop - block.start for block in blocks)
+
+
+def _stretch(blocks: Iterable[_Block], start: int, stop: int) -> Iterator[_Block]:
+    """Yield the blocks, whole or in part, that hold the jets [start, stop) of blocks laid end to end."""
+    for file, first, last in blocks:
+        low, high = first + max(start, 0), min(first + stop, last)
+        if low < high:
+            yield _Block(file, low, high)
+        start, stop = start - (last - first), stop - (last - first)

@@ -18,7 +18,7 @@ from omnilearn_lab.models import Batch
 from omnilearn_lab.models.adapters import merged
 from omnilearn_lab.models.process_memory import reuse_memory
 from omnilearn_lab.training.averaging import MovingAverage
-from omnilearn_lab.training.batches import Batches, select
+from omnilearn_lab.training.batches import Batches, is_same, select
 from omnilearn_lab.training.compilation import compile_layers
 from omnilearn_lab.training.config import TrainConfig
 from omnilearn_lab.training.distributed import (
@@ -27,6 +27,7 @@ from omnilearn_lab.training.distributed import (
     agree,
     gather,
     gradients_wait,
+    share_out_again,
     spread,
     spread_optimizer,
     this_shard,
@@ -62,7 +63,8 @@ class Trainer:
     All randomness of update s comes from (seed, s), so a training that was stopped goes on exactly as if
     it had not been. Inside a process group (`omnilearn_lab.training.process_group`) every process
     makes a trainer of its own, with the same arguments; they share the jets of each update, and the result
-    is that of one process up to rounding.
+    is that of one process up to rounding (but where a network or loss looks at the jets of a part together:
+    BatchNorm, ``alpha="batch"``).
 
     Parameters
     ----------
@@ -82,7 +84,7 @@ class Trainer:
     Raises
     ------
     TrainingError
-        When the run was made with other jets.
+        When the run was made with other jets, or another process is training in its directory.
 
     Examples
     --------
@@ -108,27 +110,33 @@ class Trainer:
         config: TrainConfig,
         run: Run | None = None,
     ) -> None:
+        if run:
+            run.claim()
         self.model, self.objective, self.config, self.run = model, objective, config, run
         self.device, self.shard = next(model.parameters()).device, this_shard()
         in_memory = isinstance(train, Batch)
         self.batches = Batches(train, config.batch_size, seed=config.seed) if in_memory else train
         self._jets_per_event = getattr(self.batches, "jets_per_event", 1)  # these stay together
-        self.validation = Batches(validation, 4 * config.batch_size)
+        together = 4 * config.batch_size // self._jets_per_event * self._jets_per_event
+        self.validation = Batches(validation, max(together, self._jets_per_event))
         self.optimizer = make_optimizer(model, config)
         self.average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
         if config.compile:
             compile_layers(model)
-        parts = (self.batches, self.validation) if run else ()
-        known = "-".join(part.fingerprint() for part in parts)
-        self.state, self.meter = TrainingState(n_parts=config.accumulate, jets=known), LossMeter()
+        sets = {"train": self.batches, "validation": self.validation} if run else {}
+        jets = {name: one.fingerprint() for name, one in sets.items()}
+        self.state, self.meter = TrainingState(n_parts=config.accumulate, jets=jets), LossMeter()
         self.history = run.history() if run else History()
         self.best_weights: dict[str, Tensor] = {}
         per_epoch = self.batches.steps_per_epoch
         self.n_steps = max(1, round(config.epochs * per_epoch))
         self.n_warmup = round(config.warmup_epochs * per_epoch)
         self.steps_between_validations = max(1, round(per_epoch / config.validations_per_epoch))
+        self._has_trained = False
         if run and run.is_started:
             self._restore()
+        else:
+            self.history.rewind(-1)  # of a start that was killed before its first checkpoint
         if run and run.n_parts_asked:
             self._do_less_at_once(run.n_parts_asked)
         self._share_out()
@@ -139,6 +147,9 @@ class Trainer:
 
     def fit(self, on_record: OnRecord | None = None) -> History:
         """Train to the end (or until stopped) and leave the best weights in the model.
+
+        Weights that are shared out (``parallel="fsdp"``) stay the last ones; the first process has the best
+        in ``best_weights``.
 
         On a CPU the process is asked to keep freed memory for the next update
         (`omnilearn_lab.models.process_memory.reuse_memory`).
@@ -155,15 +166,28 @@ class Trainer:
         Raises
         ------
         TrainingError
-            When the loss is not a number; the message names the step and the jets.
+            When the loss is not a number; the message names the step and the jets. When it was called
+            before: the model has its best weights now, not those to go on from.
         """
+        if self._has_trained:
+            raise TrainingError("this trainer is done; make a new one, which goes on from its run directory")
+        if self.run:
+            self.run.claim()
+        try:
+            self._fit(on_record)
+        finally:
+            if self.run:
+                self.run.release()
+        return self.history
+
+    def _fit(self, on_record: OnRecord | None) -> None:
         if self.device.type == "cpu":
             reuse_memory()
         on_record = on_record if self.shard.is_main else None
         if self.state.step == 0 and len(self.history) == 0:
             self._validate(on_record)
         clock = saved = time.perf_counter()
-        while self.state.step < self.n_steps and not self._should_stop():
+        while not self._should_stop():
             self.update(self.state.step)
             now = time.perf_counter()
             self.state = replace(
@@ -180,7 +204,6 @@ class Trainer:
                 self._save()
                 saved = now
         self._finish()
-        return self.history
 
     def update(self, step: int) -> dict[str, Tensor]:
         """Do one update of the weights and return its loss terms, on the device."""
@@ -314,7 +337,9 @@ class Trainer:
         while True:
             try:
                 with self._precision():
-                    return evaluate(losses, _forward, self.validation, shard=self.shard)
+                    terms = evaluate(losses, _forward, self.validation, shard=self.shard)
+                share_out_again(losses)
+                return terms
             except torch.OutOfMemoryError as error:
                 reason = str(error).split(". ")[0]
             size = self.validation.batch_size // 2 // self._jets_per_event * self._jets_per_event
@@ -341,12 +366,17 @@ class Trainer:
         if on_record is not None:
             on_record(record)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all updates are done, or no more are worth it (``patience``)."""
+        is_stale = self.config.patience > 0 and self.state.n_worse >= self.config.patience
+        return is_stale or self.state.step >= self.n_steps
+
     def _should_stop(self) -> bool:
-        patience = self.config.patience
-        is_stale = patience > 0 and self.state.n_worse >= patience
-        return is_stale or agree(self.run is not None and self.run.wants_stop())[0]
+        return self.is_complete or agree(self.run is not None and self.run.wants_stop())[0]
 
     def _finish(self) -> None:
+        self._has_trained = True
         if self.run:
             self._save()
         if self.tensorboard is not None:
@@ -375,11 +405,12 @@ class Trainer:
 
     def _restore(self) -> None:
         parts, state = self.run.restore()
-        if state.jets not in ("", self.state.jets):
+        known = self.state.jets
+        if state.jets and not all(is_same(state.jets[name], known[name]) for name in known):
             raise TrainingError(
                 f"'{self.run.directory}' holds a run with other jets; use another directory, or delete it"
             )
-        self.state = replace(state, jets=self.state.jets)
+        self.state = replace(state, jets=known)
         self.meter = LossMeter(self.state.sums, self.state.n_summed)
         self.model.load_state_dict(parts["model"])
         self.best_weights = parts.get("best", {})

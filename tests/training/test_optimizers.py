@@ -118,6 +118,14 @@ def test_nothing_to_train_is_an_error():
         parameter_groups(model, TrainConfig())
 
 
+@pytest.mark.parametrize(("trainable", "message"), [("heads", "body is frozen"), ("adapters", "adapters")])
+def test_all_cannot_be_trained_where_an_earlier_training_froze_the_body(trainable, message):
+    model = small_model()
+    parameter_groups(model, TrainConfig(trainable=trainable, adapter_rank=2))
+    with pytest.raises(TrainingError, match=message):
+        parameter_groups(model, TrainConfig())
+
+
 def test_schedule_rises_then_falls_to_its_end():
     values = [cosine_schedule(s, 100, 10, 0.05) for s in range(101)]
     assert values[9] == max(values) == 1.0

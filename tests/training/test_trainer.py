@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from omnilearn_lab.training import (
     TrainConfig,
     Trainer,
     evaluate,
+    runs,
 )
 from safetensors.torch import load_file
 
@@ -159,8 +163,75 @@ def test_stop_file_ends_cleanly(tmp_path):
     run = Run(tmp_path, vars(CONFIG))
     (tmp_path / "stop").touch()
     assert trainer(run=run).fit().column("step").tolist() == [0]
-    (tmp_path / "stop").unlink()
-    assert trainer(run=Run(tmp_path, vars(CONFIG))).fit().column("step")[-1] == 8
+    assert trainer(run=Run(tmp_path, vars(CONFIG))).fit().column("step")[-1] == 8  # obeyed, so forgotten
+    assert not (tmp_path / "stop").exists()
+
+
+ANOTHER = """
+import sys
+from omnilearn_lab.training import Run
+run = Run(sys.argv[1], {})
+run.claim()
+print("mine", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_processes_cannot_train_in_one_directory(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", ANOTHER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout.readline() == b"mine\n"
+        with pytest.raises(TrainingError, match="another process is training"):
+            trainer(run=Run(tmp_path, {}))
+        other.communicate()
+    assert len(trainer(run=Run(tmp_path, {})).fit()) > 2
+
+
+def test_a_disk_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match=r"file'? cannot be written"):
+        Run(tmp_path / "file", {})
+    one = trainer(run=Run(tmp_path / "run", {}))
+    monkeypatch.setattr(runs, "save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(TrainingError, match="safetensors' cannot be written .no space left.; make room"):
+        one.fit()
+
+
+def test_killed_in_the_first_validation_the_start_still_counts(tmp_path, monkeypatch):
+    config = TrainConfig(epochs=1, batch_size=16, learning_rate=3.0, optimizer="adamw")  # only gets worse
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Run, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        trainer(config, run=Run(tmp_path, {})).fit()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "valid')
+    again = trainer(config, run=Run(tmp_path, {}))
+    assert losses(again.fit()) == losses(trainer(config).fit())
+    assert again.state.best_step == 0
+    assert losses(trainer(config, run=Run(tmp_path, {})).fit()) == losses(again.history)
+
+
+def test_a_trainer_trains_once(tmp_path):
+    one = trainer(run=Run(tmp_path, {}))
+    one.fit()
+    with pytest.raises(TrainingError, match="make a new one"):
+        one.fit()
+
+
+def test_the_same_jets_made_by_another_processor_are_known(tmp_path):
+    run = Run(tmp_path, {})
+    jets, noise = packed(), 1 + 2e-7 * torch.randn(packed().features.shape)
+
+    def train(jets):
+        Trainer(small_model(), Classification(), jets, packed(32, seed=9), CONFIG, run).fit()
+
+    train(jets)
+    train(jets.replace(features=jets.features * noise))
+    one_other = jets.label.clone()
+    one_other[5] = 1 - one_other[5]
+    for other in (jets.replace(label=one_other), jets.replace(features=jets.features.flip(0))):
+        with pytest.raises(TrainingError, match="other jets"):
+            train(other)
 
 
 def test_nan_loss_names_step_jets_and_checkpoint(tmp_path):
@@ -193,9 +264,13 @@ def test_nan_in_validation_is_found():
 
 
 def test_run_with_other_settings_is_refused(tmp_path):
+    (tmp_path / "config.yaml").touch()  # a start that was killed while writing
     Run(tmp_path, {"epochs": 1})
     with pytest.raises(ConfigError, match="other settings.*epochs"):
         Run(tmp_path, {"epochs": 2})
+    (tmp_path / "config.yaml").write_text("- 1")
+    with pytest.raises(ConfigError, match="holds a list"):
+        Run(tmp_path, {"epochs": 1})
 
 
 def test_damaged_checkpoint_is_named(tmp_path):

@@ -89,6 +89,10 @@ def main(folder: Path) -> None:
             made[f"{name}, interrupted"] = records(
                 interrupted(name, SCENARIOS[name], folder / f"{name}, interrupted")
             )
+        worse = replace(SCENARIOS["flow, shared out"], learning_rate=0.3)  # so no weights are kept on the way
+        unsaved = trainer("flow", worse)
+        unsaved.fit()
+        made["shared out, unsaved"] = records(unsaved)
         (folder / f"rank-{shard.rank}.json").write_text(json.dumps(made))
 
 
