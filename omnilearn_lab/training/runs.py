@@ -7,6 +7,8 @@ last.safetensors       everything needed to go on: weights, optimizer, moving av
 best.safetensors       weights with the lowest validation loss
 environment.json       versions, device, git revision
 memory.json            only after memory ran out in one of several processes: parts per update from then on
+stop                   made by whoever wants the training to end after the present update
+training.lock          held by the process that trains here
 ====================== ==============================================================================
 """
 
