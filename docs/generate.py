@@ -2,56 +2,70 @@
 
 from __future__ import annotations
 
+import ast
 import html
 import importlib
 import json
-import pkgutil
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ROOMS = (
-    "jets",
-    "features",
-    "observables",
+PACKAGE = ROOT / "omnilearn_lab"
+ORDER = (
+    "estimators",
     "catalog",
+    "jets",
     "readers",
     "simulation",
+    "features",
+    "observables",
     "models",
     "training",
-    "tasks",
-    "metrics",
-    "published",
-    "plotting",
-    "widgets",
-    "config",
-    "errors",
 )
+ORDER += ("tasks", "metrics", "published", "plotting", "widgets", "notebook")  # the rest follows by name
 
 
-def public_modules(room: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield each module of a room with those of its names that the room exports."""
-    package = importlib.import_module(f"omnilearn_lab.{room}")
-    if not hasattr(package, "__path__"):
-        yield package.__name__, list(package.__all__)
-        return
-    left = list(package.__all__)
-    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        names = getattr(importlib.import_module(found.name), "__all__", ())
-        public = [name for name in names if name in left]
-        left = [name for name in left if name not in public]
-        if public:
-            yield found.name, public
-    if left:
-        yield package.__name__, left
+def rooms() -> list[str]:
+    """Return the dotted names of all rooms with public names: packages, and modules on the ground floor."""
+    doors = {path.parent for path in PACKAGE.rglob("__init__.py")} - {PACKAGE}
+    modules = {path.with_suffix("") for path in PACKAGE.glob("[a-z]*.py")}
+    names = [".".join(path.relative_to(PACKAGE).parts) for path in doors | modules]
+    kept = [name for name in names if name != "cli" and public_names(name)]
+    place = {name: i for i, name in enumerate(ORDER)}
+    return sorted(kept, key=lambda name: (place.get(name.split(".")[0], len(ORDER)), name))
+
+
+def public_names(room: str) -> dict[str, list[str]]:
+    """Return the public names of a room by the module that each is imported from."""
+    folder = PACKAGE.joinpath(*room.split("."))
+    is_package = folder.is_dir()
+    tree = ast.parse((folder / "__init__.py" if is_package else folder.with_suffix(".py")).read_text())
+    package = f"omnilearn_lab.{room}"
+    listed = getattr(importlib.import_module(package), "__all__", None) or _defined(tree)
+    origin = {
+        alias.asname or alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    modules: dict[str, list[str]] = {}
+    for name in listed:
+        module = origin.get(name, package) if is_package else package
+        modules.setdefault(module if module.startswith(f"{package}.") else package, []).append(name)
+    return modules
+
+
+def _defined(tree: ast.Module) -> list[str]:
+    """Return the classes and functions that a module without a list defines for others."""
+    kinds = ast.FunctionDef | ast.ClassDef
+    return [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
 
 
 def reference_page(room: str) -> str:
     """Return one room's page: for each module its docstring and its public names."""
     package = importlib.import_module(f"omnilearn_lab.{room}")
     parts = [f"# omnilearn_lab.{room}", package.__doc__ or ""]
-    for module, names in public_modules(room):
+    for module, names in public_names(room).items():
         short = module.removeprefix("omnilearn_lab.")
         listed = ", ".join(names)
         parts.append(f"## {short}\n\n::: {module}\n    options:\n      members: [{listed}]\n")
@@ -112,10 +126,10 @@ def pages() -> dict[str, str]:
     made = {"index.md": start_page(), "contributing.md": (ROOT / "CONTRIBUTING.md").read_text()}
     notebooks = notebook_pages()
     made |= {f"notebooks/{name}.ipynb": text for name, text in notebooks.items()}
-    made |= {f"reference/{room}.md": reference_page(room) for room in ROOMS}
+    made |= {f"reference/{room}.md": reference_page(room) for room in rooms()}
     lines = ["* [Start](index.md)", "* Notebooks"]
     lines += [f"    * [{title(text)}](notebooks/{name}.ipynb)" for name, text in notebooks.items()]
-    lines += ["* Reference", *(f"    * [{room}](reference/{room}.md)" for room in ROOMS)]
+    lines += ["* Reference", *(f"    * [{room}](reference/{room}.md)" for room in rooms())]
     lines += ["* [On a JupyterHub](jupyterhub.md)", "* [Contributing](contributing.md)"]
     made["jupyterhub.md"] = (ROOT / "binder" / "jupyterhub" / "README.md").read_text(encoding="utf-8")
     return made | {"SUMMARY.md": "\n".join(lines) + "\n"}

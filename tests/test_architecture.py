@@ -13,6 +13,7 @@ import pytest
 PACKAGE = Path(omnilearn_lab.__file__).parent
 FLOORS = {
     "errors": 0,
+    "display": 0,
     "config": 0.5,  # stands on errors, below everything else
     "jets": 1,
     "models": 1,

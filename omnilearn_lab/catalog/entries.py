@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from omnilearn_lab.catalog.schema import Catalogue, Citation, DataFile, DatasetEntry, read_catalogue
+from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import CatalogError, nearest
 
 __all__ = ["CATALOG_VARIABLE", "CatalogView", "catalog", "citation", "entry", "files"]
@@ -64,11 +64,7 @@ class CatalogView:
         return "\n".join(line.rstrip() for line in lines)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows()
-        )
-        return f"<table><tr>{head}</tr>{body}</table>"
+        return html_table([_COLUMNS, *self.rows()])
 
 
 def _row(name: str, item: DatasetEntry) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import JetsError, nearest
 
 if TYPE_CHECKING:
@@ -309,17 +310,10 @@ class Jets:
 
     def _repr_html_(self) -> str:
         names = [n for n in ("label", "pt", "eta", "phi", "mass", "multiplicity", "weight") if n in self.jet]
-        head = "".join(f"<th>{n}</th>" for n in names)
-        rows = "".join(self._html_row(i, names) for i in range(min(len(self), _PREVIEW_ROWS)))
-        return f"<p>{html.escape(self.summary())}</p><table><tr>{head}</tr>{rows}</table>"
-
-    def _html_row(self, i: int, names: Sequence[str]) -> str:
-        cells = [self.jet[n][i] for n in names]
+        columns = [self.jet[n][:_PREVIEW_ROWS] for n in names]
         if "label" in names and self.class_names:
-            cells[names.index("label")] = html.escape(self.class_names[self.jet["label"][i]])
-        return (
-            "<tr>" + "".join(f"<td>{c if isinstance(c, str) else f'{c:.4g}'}</td>" for c in cells) + "</tr>"
-        )
+            columns[names.index("label")] = [self.class_names[i] for i in columns[names.index("label")]]
+        return f"<p>{html.escape(self.summary())}</p>{html_table([names, *zip(*columns, strict=True)])}"
 
     def _like(self, particles: dict[str, np.ndarray], offsets: np.ndarray, rows: Any) -> Jets:
         jet = {k: v[rows] for k, v in self.jet.items()}

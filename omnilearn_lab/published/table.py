@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from omnilearn_lab.display import html_table, number
 from omnilearn_lab.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ class PublishedTable:
             for metric, scale in scales.items():
                 result = results.get(metric, math.nan)
                 value, error = (x / scale for x in _own(result))
-                text = ("> " if getattr(result, "is_limit", False) else "") + _print(value, error)
+                text = ("> " if getattr(result, "is_limit", False) else "") + number(value, error)
                 rows.append(
                     PublishedNumber(algorithm, metric, value, error, text, subset, scale, source, OWN)
                 )
@@ -229,27 +230,23 @@ class PublishedTable:
         return f"PublishedTable('{self.key}': {len(self.algorithms)} algorithms x {', '.join(self.metrics)})"
 
     def _repr_html_(self) -> str:
-        front = [""] if self.subsets else []
-        head = _cells("th", [*front, "algorithm", *self.labels.values()])
-        body = []
-        for first, cells in self._grid():
-            mark = " *" if first.is_unverified else ""
-            values = ["–" if n.printed == "-" else n.printed for n in cells]
-            subset = [first.subset] if self.subsets else []
-            own = ' style="font-weight:bold"' if first.evidence == OWN else ""
-            row = _cells("td", [*subset, first.algorithm + mark, *values])
-            body.append(f'<tr title="{html.escape(first.source)}"{own}>{row}</tr>')
+        front = ["subset"] if self.subsets else []
+        rows = list(self._grid())
+        body = [
+            [*[first.subset] * len(front), first.algorithm + " *" * first.is_unverified]
+            + ["–" if n.printed == "-" else n.printed for n in cells]
+            for first, cells in rows
+        ]
+        table = html_table(
+            [[*front, "algorithm", *self.labels.values()], *body],
+            caption=self.title,
+            titles=[first.source for first, _ in rows],
+            bold=[i for i, (first, _) in enumerate(rows) if first.evidence == OWN],
+        )
         remarks = list(dict.fromkeys(n.source for n in self.numbers))
         remarks += ["* not verified against the source"] * any(n.is_unverified for n in self)
         remarks += [self.note] if self.note else []
-        return (
-            f"<table><caption>{html.escape(self.title)}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{''.join(body)}</tbody></table><small>{html.escape('; '.join(remarks))}</small>"
-        )
-
-
-def _cells(tag: str, texts: list[str]) -> str:
-    return "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts)
+        return f"{table}<small>{html.escape('; '.join(remarks))}</small>"
 
 
 def _own(result: Any) -> tuple[float, float]:
@@ -260,13 +257,3 @@ def _own(result: Any) -> tuple[float, float]:
     if isinstance(result, tuple | list):
         return float(result[0]), float(result[1])
     return float(result), math.nan
-
-
-def _print(value: float, error: float) -> str:
-    """Value with as many digits as its error deserves."""
-    if math.isnan(value):
-        return "-"
-    if not error > 0:
-        return f"{value:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(error))) if error < 10 else 0
-    return f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import os
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.simulation import usable_cores
 from omnilearn_lab.training import TrainConfig
@@ -95,8 +95,7 @@ class Machine:
         )
 
     def _repr_html_(self) -> str:
-        cells = (f"<tr><th>{what}</th><td>{html.escape(value)}</td></tr>" for what, value in self.rows())
-        return f"<table>{''.join(cells)}</table>"
+        return html_table(self.rows(), head=False)
 
 
 def this_machine() -> Machine:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, field
 from importlib import resources
 
@@ -10,6 +9,7 @@ import yaml
 
 from omnilearn_lab.catalog import catalog
 from omnilearn_lab.config import from_mapping
+from omnilearn_lab.display import Link, html_table
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.tasks.machine import Machine
 from omnilearn_lab.tasks.records import read_results
@@ -148,15 +148,8 @@ class NotebookMap:
         return "\n".join(" | ".join(row) for row in (_HEAD, *self.rows()))
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in _HEAD)
-        body = "".join(
-            "<tr>"
-            + f'<td><a href="{name}.ipynb">{name}</a></td>'
-            + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in cells)
-            + "</tr>"
-            for name, *cells in self.rows()
-        )
-        return f"<table><tr>{head}</tr>{body}</table>"
+        rows = [(Link(name, f"{name}.ipynb"), *cells) for name, *cells in self.rows()]
+        return html_table([_HEAD, *rows])
 
 
 def notebook_map(machine: Machine) -> NotebookMap:

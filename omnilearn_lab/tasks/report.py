@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.metrics import spread
 from omnilearn_lab.tasks.records import (
@@ -109,7 +110,10 @@ class Report:
 
     def to_html(self) -> str:
         """Return the page as HTML that needs nothing else."""
-        parts = [f"<h2>{html.escape(title)}</h2>{_html_table(rows)}" for title, rows in self.sections()]
+        parts = [
+            f"<h2>{html.escape(title)}</h2>{html_table(rows, classes=_CLASSES)}"
+            for title, rows in self.sections()
+        ]
         return _PAGE.format(legend=html.escape(_LEGEND), body="\n".join(parts))
 
 
@@ -189,17 +193,3 @@ def _number(value: float | None) -> str:
 def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
-
-
-def _html_table(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = rows
-    return f"<table>{_html_row('th', head)}{''.join(_html_row('td', row) for row in body)}</table>"
-
-
-def _html_row(tag: str, cells: Sequence[str], classes: Mapping[str, str] = _CLASSES) -> str:
-    marks = (f' class="{classes[cell]}"' if cell in classes else "" for cell in cells)
-    return (
-        "<tr>"
-        + "".join(f"<{tag}{m}>{html.escape(c)}</{tag}>" for c, m in zip(cells, marks, strict=True))
-        + "</tr>"
-    )

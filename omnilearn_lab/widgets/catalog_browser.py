@@ -11,9 +11,9 @@ from typing import Any
 import ipywidgets
 
 from omnilearn_lab.catalog import CatalogView, catalog, citation, fetch, load
+from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import OmniLearnLabError
 from omnilearn_lab.widgets.controls import button, framed, row
-from omnilearn_lab.widgets.tables import html_table
 
 __all__ = ["CatalogBrowser"]
 

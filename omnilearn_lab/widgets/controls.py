@@ -14,7 +14,8 @@ __all__ = ["button", "dropdown", "framed", "picture", "row", "slider", "toggle"]
 _STYLE = """<style onload="for (const kind of ['focusin', 'keydown', 'keyup'])
 this.closest('.omnilearn-view').addEventListener(kind, event =>
 event.target.toggleAttribute('data-lm-suppress-shortcuts', !(event.ctrlKey || event.metaKey)))">
-.omnilearn-view .widget-html-content {line-height: 1.4}</style>"""
+.omnilearn-view .widget-html-content {line-height: 1.4}
+.omnilearn-view table {border-spacing: 1em 0.1em}</style>"""
 
 
 def row(children: Sequence[ipywidgets.Widget]) -> ipywidgets.Box:

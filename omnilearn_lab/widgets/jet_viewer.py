@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables import OBSERVABLES, observables
 from omnilearn_lab.plotting import PaperFigure, jet_display
 from omnilearn_lab.widgets.controls import button, dropdown, slider
-from omnilearn_lab.widgets.tables import html_table
 from omnilearn_lab.widgets.view import FigureView
 
 __all__ = ["JetViewer"]

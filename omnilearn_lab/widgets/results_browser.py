@@ -14,13 +14,13 @@ from typing import Any
 
 import ipywidgets
 
+from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.tasks.notebooks import find_notebooks
 from omnilearn_lab.tasks.records import ResultsRecord
 from omnilearn_lab.tasks.report import collect_results, comparison_rows
 from omnilearn_lab.tasks.results import results_root
 from omnilearn_lab.widgets.controls import button, dropdown, framed, picture, row
-from omnilearn_lab.widgets.tables import html_table
 
 __all__ = ["ResultsBrowser"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.plotting import PaperFigure, working_point, working_point_figure
 from omnilearn_lab.widgets.controls import dropdown, slider
-from omnilearn_lab.widgets.tables import html_table
 from omnilearn_lab.widgets.view import FigureView
 
 __all__ = ["RocExplorer"]

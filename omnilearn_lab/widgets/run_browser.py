@@ -8,11 +8,11 @@ from typing import Any
 
 import ipywidgets
 
+from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.plotting import PaperFigure, loss_curves
 from omnilearn_lab.training import History
 from omnilearn_lab.widgets.controls import button, dropdown, toggle
-from omnilearn_lab.widgets.tables import html_table
 from omnilearn_lab.widgets.view import FigureView
 
 __all__ = ["RunBrowser", "find_runs"]

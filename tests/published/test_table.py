@@ -45,7 +45,7 @@ def test_own_results_in_every_form():
     assert table.number("fine-tuned", "auc").printed == "0.9850 ± 0.0071"
     assert table.number("fine-tuned", "accuracy").printed == "0.931"
     assert table.number("fine-tuned", "rejection_at_0.5").value == rejection.value
-    assert table.number("fine-tuned", "rejection_at_0.3").printed == "-"
+    assert table.number("fine-tuned", "rejection_at_0.3").printed == "–"
     assert {n.evidence for n in table if n.algorithm == "fine-tuned"} == {"this work"}
     assert len(top()) == 96  # the shipped table is untouched
 
@@ -96,12 +96,12 @@ def test_frame_keeps_source_and_mark():
 
 def test_html_shows_own_rows_marks_and_sources():
     text = top().join({"<mine>": {"auc": 0.9}})._repr_html_()
-    assert "&lt;mine&gt;" in text and "<mine>" not in text and "font-weight:bold" in text
+    assert "&lt;mine&gt;" in text and "<mine>" not in text and "<b>&lt;mine&gt;</b>" in text
     assert "OmniLearn, arXiv:2404.16091, Table I" in html.unescape(text)
     marked = published_results("jetclass")._repr_html_()
     assert marked.count(" *</td>") == 5 and "not verified" in marked
     assert "not verified" not in top()._repr_html_()
-    assert "<th></th>" in published_results("jetnet30")._repr_html_()
+    assert "<th>subset</th>" in published_results("jetnet30")._repr_html_()
 
 
 def test_repr_and_str():
