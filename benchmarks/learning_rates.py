@@ -13,14 +13,8 @@ import json
 from dataclasses import replace
 
 from omnilearn_lab.metrics import spread
-from omnilearn_lab.tasks import (
-    ClassifierData,
-    TaggingProfile,
-    TransferProfile,
-    compare,
-    load_splits,
-    notebook_profile,
-)
+from omnilearn_lab.notebook import TaggingProfile, TransferProfile, load_splits, notebook_profile
+from omnilearn_lab.tasks.common import ClassifierData, compare
 
 STUDIES = {  # notebook: study -> dataset, standardisation
     "03_finetune_top": {"": ("top_tagging", "jetclass")},

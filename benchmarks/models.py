@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from omnilearn_lab.machine import reuse_memory
 from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, perturb, perturb_flow
-from omnilearn_lab.models.process_memory import reuse_memory
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 

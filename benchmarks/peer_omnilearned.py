@@ -182,8 +182,8 @@ def compare(
 
 def prepare(folder: Path, jets: dict[str, np.ndarray], size: str, n_threads: int) -> torch.nn.Module:
     """Make our model and hand its weights, the jets and the settings over to the other program."""
+    from omnilearn_lab.machine import reuse_memory
     from omnilearn_lab.models.pet_v2 import PETv2, PETv2Config
-    from omnilearn_lab.models.process_memory import reuse_memory
     from omnilearn_lab.models.published_v2 import write_published_v2
 
     reuse_memory()  # as our trainings do

@@ -18,17 +18,11 @@ from pathlib import Path
 
 import yaml
 from omnilearn_lab.catalog import LoadOptions, load
+from omnilearn_lab.machine import run_jobs
 from omnilearn_lab.models import update_card
-from omnilearn_lab.tasks import (
-    ClassifierData,
-    CompareConfig,
-    DownstreamRecord,
-    downstream_table,
-    network_of,
-    train_classifier,
-)
-from omnilearn_lab.tasks.parallel import run_jobs
-from omnilearn_lab.tasks.records import KINDS
+from omnilearn_lab.tasks.common import ClassifierData, CompareConfig, network_of, train_classifier
+from omnilearn_lab.tasks.common.records import KINDS
+from omnilearn_lab.tasks.pretraining import DownstreamRecord, downstream_table
 from omnilearn_lab.training import TrainConfig
 
 USES_PID = {"top_tagging": False, "quark_gluon": True}  # whether the published jets carry species

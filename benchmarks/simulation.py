@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-from omnilearn_lab.simulation import RECIPES, chunks, recipe, selection, selectors, simulate, usable_cores
+from omnilearn_lab.machine import usable_cores
+from omnilearn_lab.simulation import RECIPES, chunks, recipe, selection, selectors, simulate
 
 GOALS = {"detector_share": 0.20, "efficiency": 0.90}
 STAGES = {

@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from omnilearn_lab.machine import reuse_memory
 from omnilearn_lab.models import Batch
-from omnilearn_lab.models.process_memory import reuse_memory
 from omnilearn_lab.training import (
     Batches,
     Classification,

@@ -1,7 +1,8 @@
 """Jupyter-first tutorials and analysis toolkit for the OmniLearn and OmniLearned jet foundation models.
 
-Rooms, from the ground up: ``jets``, ``models``, ``metrics``, ``published``; ``features``, ``observables``,
-``simulation``, ``readers``; ``catalog``, ``training``; ``tasks``, ``plotting``; ``widgets``, ``cli``.
+Rooms, from the ground up: ``errors``, ``settings``, ``machine``; ``jets``, ``models``, ``metrics``, ``published``;
+``features``, ``observables``, ``simulation``, ``readers``; ``catalog``, ``training``; ``tasks``, ``plotting``;
+``widgets``; ``notebook``; ``cli``.
 Importing the package loads neither torch nor Pythia: each room is loaded when it is first used.
 """
 
@@ -18,17 +19,19 @@ __all__ = [
     "Jets",
     "__version__",
     "catalog",
-    "config",
     "errors",
     "features",
     "jets",
     "load",
+    "machine",
     "metrics",
     "models",
+    "notebook",
     "observables",
     "plotting",
     "published",
     "readers",
+    "settings",
     "simulation",
     "tasks",
     "training",

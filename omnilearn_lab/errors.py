@@ -22,6 +22,7 @@ __all__ = [
     "OmniLearnLabError",
     "SimulationError",
     "TrainingError",
+    "WorkerError",
     "nearest",
 ]
 
@@ -68,6 +69,10 @@ class CheckpointError(OmniLearnLabError, ValueError):
 
 class TrainingError(OmniLearnLabError, RuntimeError):
     """A training cannot go on (not-a-number loss, empty data, ...)."""
+
+
+class WorkerError(OmniLearnLabError, RuntimeError):
+    """A worker process ended before its work was done (out of memory, killed)."""
 
 
 class MissingDependencyError(OmniLearnLabError, ImportError):

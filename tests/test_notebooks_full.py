@@ -13,11 +13,11 @@ import h5py
 import numpy as np
 import pytest
 import yaml
-from omnilearn_lab import tasks
-from omnilearn_lab.tasks.machine import Machine
-from omnilearn_lab.tasks.notebooks import execute_notebook, find_notebooks
-from omnilearn_lab.tasks.overview import notebook_map
-from omnilearn_lab.tasks.records import read_results
+from omnilearn_lab import notebook
+from omnilearn_lab.notebook.execute import execute_notebook, find_notebooks
+from omnilearn_lab.notebook.hardware import Machine
+from omnilearn_lab.notebook.overview import notebook_map
+from omnilearn_lab.tasks.common.records import read_results
 
 from tests.readers.samples import gzipped, truth, write_energyflow, write_jetclass, write_jetnet, write_top
 from tests.readers.test_aspen import write as write_aspen
@@ -29,7 +29,7 @@ from tests.tasks.search_files import write_aspen_jets, write_cms_qcd, write_lhco
 from tests.tasks.small_clouds import write_zjets
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-PROFILES = Path(tasks.__file__).parent / "notebook_profiles"
+PROFILES = Path(notebook.__file__).parent / "profiles"
 TRAINING = {"epochs": 1, "batch_size": 16, "warmup_epochs": 0, "validations_per_epoch": 1}
 _CMS_NAMES = {"SIM": "Jet300_pT375-infGeV", "GEN": "pT375-infGeV"}
 SMALL = {"seeds": [1, 2], "scratch": TRAINING, "finetuned": TRAINING}

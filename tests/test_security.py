@@ -15,7 +15,7 @@ from pathlib import Path
 import omnilearn_lab
 import pytest
 from omnilearn_lab.catalog import catalog, files
-from omnilearn_lab.tasks import Results
+from omnilearn_lab.notebook import Results
 from omnilearn_lab.training import Run, describe_environment
 
 PACKAGE = Path(omnilearn_lab.__file__).parent

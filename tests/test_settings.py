@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from omnilearn_lab.config import read_settings
 from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.settings import read_settings
 
 
 def test_a_file_of_settings_and_an_empty_one(tmp_path):

@@ -123,7 +123,7 @@ def simulate(
     """Simulate jets of a dataset and write them in the ML-ready layout; an interrupted run goes on."""
     from omnilearn_lab.catalog import LoadOptions, load
     from omnilearn_lab.jets import write_jets
-    from omnilearn_lab.tasks import open_executor
+    from omnilearn_lab.machine import open_executor
 
     with open_executor(workers, dask=dask) as executor:
         options = LoadOptions(profile=profile, variant=variant, simulation={"workers": executor})
@@ -156,8 +156,9 @@ def convert(
 
     A dataset's copy goes to its place in the data folder, where it is found from then on.
     """
+    from omnilearn_lab.catalog import DatasetConversion, convert_dataset
+    from omnilearn_lab.machine import open_executor
     from omnilearn_lab.readers import ConvertOptions
-    from omnilearn_lab.tasks import DatasetConversion, convert_dataset, open_executor
 
     options = ConvertOptions(max_particles=max_particles, max_jets=max_jets)
     if reader is None and columns is None:
@@ -182,8 +183,8 @@ def _only_name(sources: list[str], out: Path | None) -> str:
 
 
 def _reader(name: str | None, columns: str | None, bad_jets: Any) -> Reader:
-    from omnilearn_lab.config import read_settings
     from omnilearn_lab.readers import OwnFormat, column_map, make_reader
+    from omnilearn_lab.settings import read_settings
 
     if name is not None and columns is not None:
         raise ConfigError("--reader and --columns exclude each other; give one of them")
@@ -208,7 +209,7 @@ def _convert_files(
     sources: list[str], out: Path | None, reader: Reader, options: ConvertOptions, *, executor: Any
 ) -> list[Path]:
     from omnilearn_lab import readers
-    from omnilearn_lab.tasks import convert_files, evenly
+    from omnilearn_lab.catalog import convert_files, evenly
 
     if out is None:
         raise ConfigError("give the target: --out FILE.h5 for one file, or --out FOLDER for one per input")

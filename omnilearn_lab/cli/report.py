@@ -17,7 +17,7 @@ def report(
     profile: Annotated[str | None, typer.Option(help="smoke, quick or full; all by default")] = None,
 ) -> None:
     """Collect all results.json into one page (Markdown and HTML) and print it."""
-    from omnilearn_lab.tasks.report import Report, collect_results, write_report
+    from omnilearn_lab.notebook.report import Report, collect_results, write_report
 
     for title, (head, *rows) in Report(collect_results(folder, profile=profile)).sections():
         show(make_table(title, head, rows, numbers=len(head) - 1))

@@ -11,8 +11,8 @@ from omnilearn_lab.cli.display import make_table, say, shorten, show
 from omnilearn_lab.errors import OmniLearnLabError
 
 if TYPE_CHECKING:
-    from omnilearn_lab.tasks.notebooks import ExecutedNotebook
-    from omnilearn_lab.tasks.records import ComparisonRecord
+    from omnilearn_lab.notebook.execute import ExecutedNotebook
+    from omnilearn_lab.tasks.common.records import ComparisonRecord
 
 __all__ = ["comparison_table", "run"]
 
@@ -22,7 +22,7 @@ def run(
     profile: Annotated[str, typer.Option(help="smoke, quick or full")] = "quick",
 ) -> None:
     """Execute a notebook and print a summary of its results; 'all' goes on after a failing one."""
-    from omnilearn_lab.tasks.notebooks import execute_notebook, find_notebooks
+    from omnilearn_lab.notebook.execute import execute_notebook, find_notebooks
 
     if notebook != "all":
         _show_results(execute_notebook(notebook, profile))
@@ -42,7 +42,7 @@ def run(
 
 
 def _show_results(done: ExecutedNotebook) -> None:
-    from omnilearn_lab.tasks.records import read_results
+    from omnilearn_lab.tasks.common.records import read_results
 
     if (done.directory / "results.json").is_file():
         found = read_results(done.directory)
@@ -57,7 +57,7 @@ def _show_results(done: ExecutedNotebook) -> None:
 
 def comparison_table(title: str, comparison: ComparisonRecord) -> Table:
     """Return scratch, fine-tuned, gain and published numbers of a comparison side by side."""
-    from omnilearn_lab.tasks.report import comparison_rows
+    from omnilearn_lab.notebook.report import comparison_rows
 
     head, *rows = comparison_rows(comparison)
     return make_table(title, head, rows, numbers=len(head) - 1)

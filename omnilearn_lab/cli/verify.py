@@ -14,7 +14,7 @@ from omnilearn_lab.cli.display import make_table, show, show_json
 from omnilearn_lab.errors import ConfigError
 
 if TYPE_CHECKING:
-    from omnilearn_lab.tasks import MeanCheck, StandInCheck
+    from omnilearn_lab.catalog import MeanCheck, StandInCheck
 
 __all__ = ["verify"]
 
@@ -61,7 +61,7 @@ def _verify_files(
 
 
 def _verify_stand_ins(n_jets: int, seed: int, profile: str, *, as_json: bool) -> bool:
-    from omnilearn_lab.tasks import check_stand_ins
+    from omnilearn_lab.catalog import check_stand_ins
 
     found = list(check_stand_ins(None, n_jets, seed=seed, profile=profile))
     if as_json:

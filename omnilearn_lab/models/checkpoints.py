@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omnilearn_lab.config import from_mapping, to_mapping
 from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
 from omnilearn_lab.models.adapters import merged
+from omnilearn_lab.settings import from_mapping, to_mapping
 
 __all__ = [
     "assign",

@@ -6,7 +6,7 @@ Jets of an event follow each other in the batch: with two jets per event, jets 2
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.models.layers import Attention, FeedForward, JetNorm, LayerScale, TimeEmbedding, modulate
 from omnilearn_lab.models.packing import Batch, Packing
 from omnilearn_lab.models.pet import PET, Body, ClassifierHead, ClassifierOutput, PETConfig
+from omnilearn_lab.settings import settings
 
 __all__ = ["DijetClassifier", "DijetConfig", "DijetGenerator", "JetBlock", "JetTransformer", "events"]
 
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 CONDITIONS = ("jets", "mass")
 
 
-@dataclass(frozen=True)
+@settings
 class DijetConfig:
     """Sizes and choices of the event networks.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from omnilearn_lab.models.packing import Batch
 from omnilearn_lab.models.pet_v2 import PETv2
 from omnilearn_lab.models.samplers import Samples
 from omnilearn_lab.models.solvers import SOLVERS, integrate
+from omnilearn_lab.settings import settings
 
 __all__ = [
     "FlowSampleConfig",
@@ -31,7 +31,7 @@ ROUNDINGS = ("nearest", "published")
 PARTICLES_PER_UNIT = 100  # the last number of a condition is the multiplicity over this
 
 
-@dataclass(frozen=True)
+@settings
 class NoiseConfig:
     """Normal distribution of the noise, per feature: deta, dphi, ln(pt / GeV), ln(energy / GeV).
 
@@ -131,7 +131,7 @@ def counts_from_condition(condition: Tensor, *, rounding: str = "nearest") -> Te
     return (counts.round() if rounding == "nearest" else counts).long()
 
 
-@dataclass(frozen=True)
+@settings
 class FlowSampleConfig:
     """How to sample. The defaults are the published ones: midpoint rule, 127 steps, 254 evaluations.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -13,11 +12,12 @@ from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.diffusion import cosine_level
 from omnilearn_lab.models.layers import TimeEmbedding
 from omnilearn_lab.models.samplers import SamplerConfig, denoise
+from omnilearn_lab.settings import settings
 
 __all__ = ["JetGenerator", "JetGeneratorConfig", "PerturbedJets", "Stage", "perturb_jets", "sample_jets"]
 
 
-@dataclass(frozen=True)
+@settings
 class JetGeneratorConfig:
     """Sizes of a `JetGenerator`.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -32,6 +31,7 @@ from omnilearn_lab.models.layers import (
     modulate,
 )
 from omnilearn_lab.models.packing import Batch, Packing
+from omnilearn_lab.settings import settings
 
 __all__ = [
     "PET",
@@ -55,7 +55,7 @@ SIZES: dict[str, dict[str, int]] = {
 CLASS_TOKENS = ("trained", "zero")
 
 
-@dataclass(frozen=True)
+@settings
 class PETConfig:
     """Sizes and choices of a `PET`.
 

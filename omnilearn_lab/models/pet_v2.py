@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,6 +29,7 @@ from omnilearn_lab.models.neighborhood import NeighborhoodBlock
 from omnilearn_lab.models.packing import Batch, Packing
 from omnilearn_lab.models.pairs import PairBias, key_bias, with_leads
 from omnilearn_lab.models.pet import ClassifierOutput, JointOutput
+from omnilearn_lab.settings import settings
 
 __all__ = ["BodyV2", "ClassifierHeadV2", "Encoded", "GeneratorHeadV2", "PETv2", "PETv2Config"]
 
@@ -46,7 +46,7 @@ SIZES: dict[str, dict[str, int]] = {
 }
 
 
-@dataclass(frozen=True)
+@settings
 class PETv2Config:
     """Sizes and choices of a `PETv2`.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +15,7 @@ from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.models.diffusion import cosine_angle, cosine_level, cosine_time
 from omnilearn_lab.models.packing import Batch
 from omnilearn_lab.models.solvers import SOLVERS, integrate
+from omnilearn_lab.settings import settings
 
 __all__ = [
     "DDIM",
@@ -35,7 +35,7 @@ PUBLISHED, DDIM = "published", "ddim"
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
-@dataclass(frozen=True)
+@settings
 class SamplerConfig:
     """How to sample.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.settings import settings
 
 __all__ = ["FASTJET_AXES", "UNGROOMED", "ObservableConfig", "SoftDrop", "known_radius"]
 
@@ -64,7 +65,7 @@ class SoftDrop:
             raise ConfigError(f"r0 is {self.r0}; a positive radius is needed")
 
 
-@dataclass(frozen=True)
+@settings
 class ObservableConfig:
     """Choices behind the observables; the defaults are those of the papers.
 

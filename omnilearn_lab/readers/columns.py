@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from omnilearn_lab.config import from_mapping
 from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.settings import from_mapping
 
 __all__ = ["PRESETS", "ColumnMap", "column_map"]
 

@@ -4,7 +4,6 @@ from omnilearn_lab.simulation.cards import ATLAS_LIKE, CARDS, CMS_LIKE, FULL_LIK
 from omnilearn_lab.simulation.detector import reconstruct, soft_efficiency
 from omnilearn_lab.simulation.recipes import RECIPES, JetWindow, Profile, Recipe, Sample, recipe
 from omnilearn_lab.simulation.run import PairedJets, simulate, simulate_pairs
-from omnilearn_lab.simulation.workers import usable_cores
 
 __all__ = [
     "ATLAS_LIKE",
@@ -24,5 +23,4 @@ __all__ = [
     "simulate",
     "simulate_pairs",
     "soft_efficiency",
-    "usable_cores",
 ]

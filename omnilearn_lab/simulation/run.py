@@ -13,11 +13,11 @@ import numpy as np
 
 from omnilearn_lab.errors import SimulationError
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import WorkerPool, usable_cores
 from omnilearn_lab.simulation.cache import cache_directory, cached
 from omnilearn_lab.simulation.chunks import Chunk, events_used, make_chunk, write_chunk
 from omnilearn_lab.simulation.recipes import Recipe, recipe
 from omnilearn_lab.simulation.selection import Selected
-from omnilearn_lab.simulation.workers import WorkerPool, usable_cores
 
 __all__ = ["PairedJets", "simulate", "simulate_pairs"]
 

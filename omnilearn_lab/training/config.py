@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.settings import settings
 
 __all__ = ["TrainConfig"]
 
@@ -24,7 +25,7 @@ _POSITIVE = (
 )
 
 
-@dataclass(frozen=True)
+@settings
 class TrainConfig:
     """Settings of one training.
 

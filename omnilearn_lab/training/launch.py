@@ -20,7 +20,7 @@ import psutil
 from filelock import FileLock
 
 from omnilearn_lab.errors import ConfigError, TrainingError
-from omnilearn_lab.simulation import usable_cores
+from omnilearn_lab.machine import usable_cores
 
 __all__ = ["LaunchedRun", "attach", "clean_environment", "launch"]
 

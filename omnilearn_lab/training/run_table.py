@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omnilearn_lab.config import flatten, read_settings
 from omnilearn_lab.errors import TrainingError
+from omnilearn_lab.settings import flatten, read_settings
 from omnilearn_lab.training.history import History
 
 if TYPE_CHECKING:

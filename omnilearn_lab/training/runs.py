@@ -31,8 +31,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from omnilearn_lab.config import flatten, read_settings
 from omnilearn_lab.errors import ConfigError, TrainingError
+from omnilearn_lab.settings import flatten, read_settings
 from omnilearn_lab.training.history import History, writing
 
 __all__ = ["Run", "TrainingState", "describe_environment"]

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from omnilearn_lab.errors import TrainingError
+from omnilearn_lab.machine import reuse_memory
 from omnilearn_lab.models import Batch
 from omnilearn_lab.models.adapters import merged
-from omnilearn_lab.models.process_memory import reuse_memory
 from omnilearn_lab.training.averaging import MovingAverage
 from omnilearn_lab.training.batches import Batches, is_same, select
 from omnilearn_lab.training.compilation import compile_layers
@@ -152,7 +152,7 @@ class Trainer:
         in ``best_weights``.
 
         On a CPU the process is asked to keep freed memory for the next update
-        (`omnilearn_lab.models.process_memory.reuse_memory`).
+        (`omnilearn_lab.machine.memory.reuse_memory`).
 
         Parameters
         ----------

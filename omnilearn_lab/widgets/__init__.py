@@ -4,7 +4,6 @@ from omnilearn_lab.widgets.catalog_browser import CatalogBrowser
 from omnilearn_lab.widgets.diffusion_player import DiffusionPlayer
 from omnilearn_lab.widgets.jet_viewer import JetViewer
 from omnilearn_lab.widgets.loss_comparison import LossComparison
-from omnilearn_lab.widgets.results_browser import ResultsBrowser
 from omnilearn_lab.widgets.reweighting_explorer import ReweightingExplorer
 from omnilearn_lab.widgets.roc_explorer import RocExplorer
 from omnilearn_lab.widgets.run_browser import RunBrowser
@@ -17,7 +16,6 @@ __all__ = [
     "DiffusionPlayer",
     "JetViewer",
     "LossComparison",
-    "ResultsBrowser",
     "ReweightingExplorer",
     "RocExplorer",
     "RunBrowser",

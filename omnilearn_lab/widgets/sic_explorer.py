@@ -11,7 +11,7 @@ import numpy as np
 from omnilearn_lab.errors import ConfigError, MetricError
 from omnilearn_lab.metrics import RocCurve, SicCurve, sic_curve
 from omnilearn_lab.plotting import PaperFigure, mass_spectrum, sic_curves
-from omnilearn_lab.tasks import BumpHunt, MassFit, bump_hunt
+from omnilearn_lab.tasks.search import BumpHunt, MassFit, bump_hunt
 from omnilearn_lab.widgets.controls import dropdown
 from omnilearn_lab.widgets.view import FigureView
 

@@ -1,8 +1,8 @@
 """``omnilearn-lab report``."""
 
-from omnilearn_lab.tasks.records import write_json
+from omnilearn_lab.tasks.common.records import write_json
 
-from tests.tasks.test_report import record
+from tests.notebook.test_report import record
 
 
 def test_report_is_printed_and_written(invoke, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import nbformat
 from omnilearn_lab.cli.display import show
 from omnilearn_lab.cli.run import comparison_table
-from omnilearn_lab.tasks.records import ComparisonRecord
+from omnilearn_lab.tasks.common.records import ComparisonRecord
 
 VALUES = {
     "seeds": [1, 2],

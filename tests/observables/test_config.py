@@ -1,9 +1,9 @@
 """Choices behind the observables."""
 
 import pytest
-from omnilearn_lab.config import from_mapping, to_mapping
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.observables import ObservableConfig, SoftDrop
+from omnilearn_lab.settings import from_mapping, to_mapping
 
 
 def test_there_and_back_through_a_mapping():

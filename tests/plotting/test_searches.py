@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.plotting import mass_spectrum, sic_against_injection
-from omnilearn_lab.tasks import MassFit, bump_hunt
+from omnilearn_lab.tasks.search import MassFit, bump_hunt
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 import pytest
-from omnilearn_lab.config import from_mapping, to_mapping
 from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.settings import from_mapping, to_mapping
 from omnilearn_lab.training import TrainConfig
 
 

@@ -16,8 +16,9 @@ import psutil
 import yaml
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import roc
+from omnilearn_lab.notebook import Results, ResultsBrowser
 from omnilearn_lab.plotting import PaperFigure
-from omnilearn_lab.tasks import MassFit, Results
+from omnilearn_lab.tasks.search import MassFit
 from omnilearn_lab.training import History
 from omnilearn_lab.training.progress import Heartbeat
 from omnilearn_lab.widgets import (
@@ -25,7 +26,6 @@ from omnilearn_lab.widgets import (
     DiffusionPlayer,
     JetViewer,
     LossComparison,
-    ResultsBrowser,
     ReweightingExplorer,
     RocExplorer,
     RunBrowser,

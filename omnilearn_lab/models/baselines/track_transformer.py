@@ -9,7 +9,6 @@ task on the origin of tracks. Sizes here are smaller and the third task on verti
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -21,13 +20,14 @@ from omnilearn_lab.models.baselines.transformer import PlainTransformerConfig, T
 from omnilearn_lab.models.layers import FeedForward, check_heads
 from omnilearn_lab.models.packing import Batch
 from omnilearn_lab.models.pet import ClassifierOutput
+from omnilearn_lab.settings import settings
 
 __all__ = ["TrackTransformer", "TrackTransformerConfig"]
 
 _LARGEST = 30.0  # of the numbers that are exponentiated
 
 
-@dataclass(frozen=True)
+@settings
 class TrackTransformerConfig(NamedSizes):
     """Sizes of a `TrackTransformer`.
 

@@ -1,0 +1,209 @@
+"""Published files to the ML-ready layout: one output per input, by several processes or a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from omnilearn_lab.catalog import catalog, open_store
+from omnilearn_lab.catalog.published import CONVERTED, find_published, where_to_put
+from omnilearn_lab.errors import CatalogError, DataFileError, nearest
+from omnilearn_lab.machine import usable_cores
+from omnilearn_lab.machine.pool import WorkerPool
+from omnilearn_lab.readers import ConvertOptions, Reader, convert
+
+__all__ = ["DatasetConversion", "convert_dataset", "convert_files", "evenly"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DatasetConversion:
+    """How `convert_dataset` works.
+
+    Attributes
+    ----------
+    data_dir
+        Data folder; see `omnilearn_lab.catalog.open_store`.
+    catalog_file
+        A catalogue file of the user's own.
+    drop_bad_jets
+        Leave out jets that are not valid, with a logged count, instead of stopping at the first.
+    options : ConvertOptions
+        With ``max_jets``, everything goes into one file.
+
+    Examples
+    --------
+    >>> DatasetConversion(options=ConvertOptions(max_jets=1000)).options.max_particles
+    150
+    """
+
+    data_dir: str | os.PathLike[str] | None = None
+    catalog_file: str | os.PathLike[str] | None = None
+    drop_bad_jets: bool = False
+    options: ConvertOptions = field(default_factory=ConvertOptions)
+
+
+def convert_dataset(
+    name: str, split: str = "train", *, config: DatasetConversion | None = None, workers: Any = None
+) -> Path:
+    """Convert the published files of a dataset that are on this machine.
+
+    The copy lies in ``<data>/<name>/ml_ready/<split>/``, where `omnilearn_lab.catalog.load`
+    looks first; of a dataset with variants it is the default one. The folder appears under its name
+    only when all files are there; an interrupted conversion goes on with the files that are missing.
+
+    Parameters
+    ----------
+    name, split
+        A dataset of the catalogue.
+    config
+    workers
+        As for `convert_files`.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    CatalogError
+        For an unknown dataset or split.
+    DataFileError
+        When the published files are not here, or are damaged, or were converted before.
+    """
+    config = config or DatasetConversion()
+    item = catalog(config.catalog_file)[name]
+    if split not in item.splits:
+        raise CatalogError(f"dataset '{name}' has no split '{split}'; {nearest(split, item.splits)}")
+    store = open_store(config.data_dir)
+    if done := store.find(f"{name}/{CONVERTED}/{split}"):
+        raise DataFileError(f"'{name}/{split}' was converted before; delete '{done}' to do it again")
+    found = find_published(name, item, split, store)
+    if found is None:
+        raise DataFileError(where_to_put(name, item, split, store))
+    folder = store.target(f"{name}/{CONVERTED}/{split}")
+    unfinished = folder.with_name(f"{split}.unfinished")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    reader = replace(found.reader, bad_jets="drop") if config.drop_bad_jets else found.reader
+    options = replace(config.options, fraction=found.fraction)
+    if options.max_jets is None:
+        convert_files(found.paths, unfinished, reader, options=options, workers=workers)
+    else:
+        convert(found.paths, unfinished / "jets.h5", reader, options=evenly(options, len(found.paths)))
+    unfinished.replace(folder)
+    return folder
+
+
+def evenly(options: ConvertOptions, n_files: int) -> ConvertOptions:
+    """Return options with which a limited number of jets comes from all files in equal parts.
+
+    Examples
+    --------
+    >>> evenly(ConvertOptions(max_jets=1000), 10).chunk
+    100
+    """
+    if options.max_jets is None:
+        return options
+    return replace(options, chunk=min(options.chunk, -(-options.max_jets // n_files)))
+
+
+def convert_files(
+    paths: Sequence[str | os.PathLike[str]],
+    folder: str | os.PathLike[str],
+    reader: Reader,
+    *,
+    options: ConvertOptions | None = None,
+    workers: int | Any | None = None,
+) -> list[Path]:
+    """Convert files one by one into a folder; those that are there already stay as they are.
+
+    Parameters
+    ----------
+    paths
+        Files, read with ``reader``; equal names in several folders are told apart by a number.
+    folder
+        Target.
+    reader
+        See `omnilearn_lab.readers.make_reader`.
+    options : ConvertOptions
+        They hold for every single file.
+    workers : int or executor, optional
+        Number of processes; all usable cores by default, 1 to stay in this process. Anything with
+        ``submit`` also works, such as a Dask client whose workers see the same folders.
+
+    Returns
+    -------
+    list of Path
+        In the order of ``paths``.
+
+    Raises
+    ------
+    DataFileError
+        When a file is damaged or the folder cannot be written. Files converted until then stay.
+    """
+    if not paths:
+        raise DataFileError(f"nothing to convert to '{folder}': the list of files is empty")
+    sources = [Path(path).absolute() for path in paths]
+    targets = [Path(folder).absolute() / name for name in _target_names(sources)]
+    jobs = [(s, t, reader, options) for s, t in zip(sources, targets, strict=True) if not t.exists()]
+    log.info("converting %d of %d files", len(jobs), len(sources))
+    _run_all(jobs, usable_cores() if workers is None else workers)
+    return targets
+
+
+def _convert_one(job: tuple[Path, Path, Reader, ConvertOptions | None]) -> Path:
+    source, target, reader, options = job
+    return convert(source, target, reader, options=options)
+
+
+def _run_all(jobs: Sequence[tuple], workers: Any) -> None:
+    if not jobs:
+        return
+    if not hasattr(workers, "submit") and min(workers, len(jobs)) <= 1:
+        for job in jobs:
+            log.info("converted '%s'", _convert_one(job).name)
+        return
+    with _pool(workers, len(jobs)) as pool:
+        futures = [pool.submit(_convert_one, job) for job in jobs]
+        try:
+            for future in _finished(futures):
+                log.info("converted '%s'", future.result().name)
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+@contextmanager
+def _pool(workers: Any, n_jobs: int) -> Iterator[Any]:
+    if hasattr(workers, "submit"):
+        yield workers
+        return
+    with WorkerPool(min(workers, n_jobs)) as pool:
+        yield pool
+
+
+def _finished(futures: list[Any]) -> Iterator[Any]:
+    """Yield futures as they finish; those of other libraries in their order."""
+    yield from as_completed(futures) if isinstance(futures[0], Future) else futures
+
+
+def _target_names(sources: Sequence[Path]) -> list[str]:
+    """Return names ending in .h5, unique, and independent of which targets exist.
+
+    >>> _target_names([Path("a/x.root"), Path("b/x.root"), Path("b/y.h5")])
+    ['x.h5', 'x-1.h5', 'y.h5']
+    """
+    names: list[str] = []
+    stem: Callable[[Path], str] = lambda path: path.name.split(".")[0]  # noqa: E731
+    for path in sources:
+        number = sum(stem(other) == stem(path) for other in sources[: len(names)])
+        names.append(f"{stem(path)}-{number}.h5" if number else f"{stem(path)}.h5")
+    return names

@@ -1,0 +1,282 @@
+"""One pool of worker processes, single-threaded, that import nothing but what a task needs.
+
+``multiprocessing`` with the spawn method runs the user's script again in every worker (which would load
+torch, and asks for an ``if __name__ == "__main__"`` guard in every script), and forking a notebook kernel
+is unsafe. Here a worker is a fresh interpreter that receives tasks and sends answers through a pipe.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from tqdm.auto import tqdm
+
+from omnilearn_lab.errors import ConfigError, MissingDependencyError, OmniLearnLabError, WorkerError
+from omnilearn_lab.machine.cores import memory_limit, usable_cores
+from omnilearn_lab.machine.memory import forget_kernels, release_memory
+
+_PER_WORKER = 0.6e9  # bytes: PET tiny in training, float32, parts of 50 jets of 45 particles (measured)
+_BESIDE = 0.6e9  # the notebook itself
+_PATIENCE = "15s"  # for a Dask scheduler
+
+Key = TypeVar("Key")
+Result = TypeVar("Result")
+
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_START = "import sys; from omnilearn_lab.machine.pool import serve; serve(int(sys.argv[1]))"
+
+
+class WorkerPool:
+    """Single-threaded worker processes with the ``submit`` of an executor.
+
+    Leaving the ``with`` block stops the workers at once, also after an exception or Ctrl-C. A worker
+    whose parent dies ends within a second or two.
+
+    Parameters
+    ----------
+    n_workers : int
+
+    Examples
+    --------
+    >>> with WorkerPool(1) as pool:
+    ...     pool.submit(max, 3, 5).result()
+    5
+    """
+
+    def __init__(self, n_workers: int) -> None:
+        self._workers = [_start() for _ in range(n_workers)]
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(n_workers)
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
+        """Run ``function(*arguments)`` in a worker; both must be picklable."""
+        return self._threads.submit(self._run, function, arguments)
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers:
+            worker.process.kill()
+            worker.process.wait()
+        self._threads.shutdown(wait=True)
+        for worker in self._workers:
+            worker.connection.close()
+
+    def _run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        worker = self._idle.get()
+        try:
+            worker.connection.send((function, arguments))
+            succeeded, value = worker.connection.recv()
+        except (OSError, EOFError) as error:
+            raise WorkerError(
+                f"a worker process ended (exit status {worker.process.poll()}); "
+                "it may have run out of memory: use fewer workers, or workers=1 to see the error itself"
+            ) from error
+        finally:
+            self._idle.put(worker)
+        if succeeded:
+            return value
+        raise value
+
+
+class _Worker(NamedTuple):
+    process: subprocess.Popen
+    connection: Connection
+
+
+def serve(descriptor: int) -> None:
+    """Answer tasks from a connection until it closes: the main function of a worker.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the open connection to the parent.
+    """
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    with Connection(descriptor) as parent:
+        while True:
+            try:
+                function, arguments = parent.recv()
+            except EOFError:
+                return
+            try:
+                answer = (True, function(*arguments))
+            except Exception as error:
+                answer = (False, error)
+            try:
+                answer[0] or copy.copy(
+                    answer[1]
+                )  # an error that cannot be built again would end the parent's thread
+                parent.send(answer)
+            except Exception as error:
+                reason = error if answer[0] else answer[1]
+                parent.send((False, OmniLearnLabError(f"{type(reason).__name__}: {reason}")))
+
+
+def _end_with(parent: int) -> None:
+    """A process that is killed tells nobody; what works for it must not stay behind."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _start() -> _Worker:
+    ours, theirs = Pipe()
+    package_home = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [package_home, os.environ.get("PYTHONPATH")]))
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,  # banners of the libraries
+            pass_fds=[theirs.fileno()],
+            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops the workers
+        )
+    return _Worker(process, ours)
+
+
+def run_jobs(
+    function: Callable[..., Result],
+    jobs: Mapping[Key, tuple[Any, ...]],
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+    title: str = "trainings",
+) -> dict[Key, Result]:
+    """Call a function once per job and return the results by the jobs' names.
+
+    Small trainings run faster side by side with one thread each than one after the other with all threads.
+    On a GPU, or with one worker, everything runs in this process.
+
+    Parameters
+    ----------
+    function
+        Of a module (not a lambda): other processes import it.
+    jobs : mapping of name to arguments
+    workers
+        Processes; by default as many as `usable_workers` says.
+    progress
+        Show a progress bar over jobs.
+    title
+        Its text.
+
+    Returns
+    -------
+    dict
+        In the order of ``jobs``.
+
+    Examples
+    --------
+    >>> run_jobs(max, {"a": (1, 2), "b": (5, 4)}, workers=1, progress=False)
+    {'a': 2, 'b': 5}
+    """
+    n_workers = min(workers or usable_workers(), len(jobs))
+    bar = {"total": len(jobs), "desc": title, "disable": not progress}
+    forget_kernels()
+    if n_workers <= 1 or _has_gpu():
+        return {key: function(*arguments) for key, arguments in tqdm(jobs.items(), **bar)}
+    release_memory()  # the workers need it
+    with WorkerPool(n_workers) as pool:
+        futures = {pool.submit(_run, function, arguments): key for key, arguments in jobs.items()}
+        results = {futures[done]: done.result() for done in tqdm(as_completed(futures), **bar)}
+    return {key: results[key] for key in jobs}
+
+
+def usable_workers(memory: float | None = None) -> int:
+    """Return how many trainings fit side by side: one per core, and room for each beside the notebook.
+
+    Parameters
+    ----------
+    memory
+        Bytes this process and its workers may use; what the machine allows by default.
+
+    Examples
+    --------
+    >>> usable_workers(memory=1.5e9)
+    1
+    """
+    memory = memory_limit() if memory is None else memory
+    return max(1, min(usable_cores(), int((memory - _BESIDE) / _PER_WORKER)))
+
+
+def _has_gpu() -> bool:
+    torch = sys.modules.get("torch")  # a process that has not loaded it trains nothing
+    return torch is not None and torch.cuda.is_available()
+
+
+def _run(function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
+    try:
+        return function(*arguments)
+    finally:
+        release_memory()
+
+
+@contextmanager
+def open_executor(workers: int | None = None, *, dask: str | None = None) -> Iterator[Any]:
+    """Yield what `omnilearn_lab.simulation.simulate` takes as ``workers``.
+
+    Parameters
+    ----------
+    workers
+        Processes of this machine; none means all usable cores.
+    dask
+        Address of a Dask scheduler, such as ``tcp://node17:8786``, used instead of processes here.
+        Its workers need this package, in the same version.
+
+    Yields
+    ------
+    int, None, or a connected ``distributed.Client``
+
+    Raises
+    ------
+    ConfigError
+        When both are given, or no scheduler answers.
+    MissingDependencyError
+        When ``distributed`` is not installed.
+
+    Examples
+    --------
+    >>> with open_executor(2) as workers:
+    ...     workers
+    2
+    """
+    if dask is None:
+        yield workers
+        return
+    if workers is not None:
+        raise ConfigError(f"workers={workers} and dask='{dask}' exclude each other; give one of them")
+    with _connect(dask) as client:
+        yield client
+
+
+def _connect(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingDependencyError(
+            "a Dask cluster needs the library 'distributed'; pip install omnilearn_lab[dask]"
+        ) from error
+    try:
+        return Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"no Dask scheduler answers at '{address}' ({error}); start one with 'dask scheduler', "
+            "and give the address that it prints, such as tcp://node17:8786"
+        ) from error

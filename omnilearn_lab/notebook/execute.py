@@ -1,0 +1,187 @@
+"""Run a notebook from its first cell to its last, in any profile, and keep the executed copy."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest
+from omnilearn_lab.notebook.memory import MemoryWatch
+from omnilearn_lab.notebook.results import results_directory
+from omnilearn_lab.tasks.common.records import read_results, write_json
+
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_STATIC_FORMATS = ("text/html", "image/svg+xml", "image/png", "text/markdown", "text/latex", "text/plain")
+
+__all__ = ["ExecutedNotebook", "NotebookError", "execute_notebook", "find_notebooks"]
+
+
+class NotebookError(OmniLearnLabError, RuntimeError):
+    """A cell of a notebook failed."""
+
+
+@dataclass(frozen=True)
+class ExecutedNotebook:
+    """What running a notebook gave.
+
+    Parameters
+    ----------
+    name, profile
+    directory
+        Folder with the executed notebook, its HTML, its figures and ``results.json``.
+    seconds
+        Wall time.
+    peak_memory_gb
+        Largest memory of the kernel and its processes together; see `MemoryWatch`.
+    """
+
+    name: str
+    profile: str
+    directory: Path
+    seconds: float
+    peak_memory_gb: float
+
+
+def find_notebooks(folder: str | os.PathLike[str] | None = None) -> dict[str, Path]:
+    """Return the project's notebooks by name, in order.
+
+    Parameters
+    ----------
+    folder
+        Where to look; by default ``notebooks`` in the current folder or above it.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such folder.
+    """
+    here = Path.cwd()
+    places = [Path(folder)] if folder else [p / "notebooks" for p in (here, *here.parents)]
+    for place in places:
+        found = sorted(place.glob("[0-9][0-9]_*.ipynb"))
+        if found:
+            return {path.stem: path for path in found}
+    raise ConfigError(f"no notebooks in '{places[0]}'; run this in the project's folder, or name the folder")
+
+
+def execute_notebook(
+    name: str,
+    profile: str = "quick",
+    *,
+    parameters: dict[str, Any] | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> ExecutedNotebook:
+    """Execute a notebook headless.
+
+    Parameters
+    ----------
+    name
+        Such as "03_finetune_top".
+    profile : {"smoke", "quick", "full"}
+    parameters
+        Further values for the cell tagged ``parameters``.
+    folder
+        Where the notebooks are.
+    progress
+        Show a progress bar over cells.
+
+    Returns
+    -------
+    ExecutedNotebook
+
+    Raises
+    ------
+    ConfigError
+        For an unknown notebook or profile.
+    NotebookError
+        When a cell fails; the executed copy up to there is kept.
+    """
+    import papermill
+
+    notebooks = find_notebooks(folder)
+    if name not in notebooks:
+        raise ConfigError(f"there is no notebook '{name}'; {nearest(name, notebooks)}")
+    directory = results_directory(name, profile).resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    target = directory / f"{name}.ipynb"
+    start = time.perf_counter()
+    with _results_root(directory.parents[1]), MemoryWatch() as watch:
+        try:
+            papermill.execute_notebook(
+                notebooks[name],
+                target,
+                parameters={"profile": profile, **(parameters or {})},
+                kernel_name="python3",
+                progress_bar=progress,
+            )
+        except papermill.PapermillExecutionError as error:
+            raise NotebookError(
+                f"'{name}' failed in cell {error.exec_count} ({error.ename}: {error.evalue}); "
+                f"open '{target}' to see it"
+            ) from error
+    done = ExecutedNotebook(name, profile, directory, time.perf_counter() - start, watch.peak_gb)
+    _complete_results(done)
+    _forget_places(target)
+    _write_html(target)
+    return done
+
+
+def _complete_results(done: ExecutedNotebook) -> None:
+    """Add what only the outside knows to the notebook's results: total time and memory."""
+    path = done.directory / "results.json"
+    if path.is_file():
+        outside = {"total_seconds": round(done.seconds, 1), "peak_memory_gb": round(done.peak_memory_gb, 3)}
+        write_json(read_results(path).model_copy(update=outside), path)
+
+
+def _forget_places(notebook: Path) -> None:
+    """Remove the paths of this machine that papermill notes in an executed copy: copies are passed on."""
+    import nbformat
+
+    content = nbformat.read(notebook, as_version=4)
+    for name in ("input_path", "output_path"):
+        content.metadata.papermill.pop(name, None)
+    nbformat.write(content, notebook)
+
+
+def _write_html(notebook: Path) -> None:
+    """Write a page that needs no kernel: widgets appear as the pictures they offer beside themselves."""
+    import nbformat
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    config = Config({"NbConvertBase": {"display_data_priority": list(_STATIC_FORMATS)}})
+    exporter = HTMLExporter(config=config)
+    exporter.log.setLevel(logging.ERROR)  # its page template drops the alternative texts we give, and warns
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        cell["outputs"] = [output for output in cell.get("outputs", []) if not _is_bare_widget(output)]
+    body, _ = exporter.from_notebook_node(content)
+    notebook.with_suffix(".html").write_text(body)
+
+
+def _is_bare_widget(output: Mapping[str, Any]) -> bool:
+    """Whether an output is a widget without a picture of itself, such as a progress bar."""
+    data = output.get("data", {})
+    return _WIDGET in data and not any(name in data for name in _STATIC_FORMATS if name != "text/plain")
+
+
+@contextmanager
+def _results_root(root: Path) -> Iterator[None]:
+    """Tell the kernel, which inherits our environment, where results go."""
+    before = os.environ.get("OMNILEARN_LAB_RESULTS")
+    os.environ["OMNILEARN_LAB_RESULTS"] = str(root)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMNILEARN_LAB_RESULTS"]
+        else:
+            os.environ["OMNILEARN_LAB_RESULTS"] = before

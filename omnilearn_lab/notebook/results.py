@@ -1,0 +1,146 @@
+"""Where a notebook leaves what it found: ``results/<notebook>/<profile>/``."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.tasks.common.records import ComparisonRecord, check_results, write_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["PROFILES", "Results", "results_directory", "results_root"]
+
+PROFILES = ("smoke", "quick", "full")
+_VERSIONS = ("omnilearn_lab", "torch", "numpy", "pythia8mc", "fastjet")
+_ROOT_VARIABLE = "OMNILEARN_LAB_RESULTS"
+
+
+def results_root() -> Path:
+    """Return the folder that all notebooks write below.
+
+    It is the variable ``OMNILEARN_LAB_RESULTS`` when set; else ``results`` beside the folder
+    ``notebooks`` when the current folder is that one, and below the current folder otherwise.
+    """
+    here = Path.cwd()
+    default = (here.parent if here.name == "notebooks" else here) / "results"
+    return Path(os.environ.get(_ROOT_VARIABLE, default))
+
+
+def results_directory(notebook: str, profile: str) -> Path:
+    """Return the folder for a notebook's results in a profile, below `results_root`.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown profile.
+    """
+    if profile not in PROFILES:
+        raise ConfigError(f"there is no profile '{profile}'; {nearest(profile, PROFILES)}")
+    return results_root() / notebook / profile
+
+
+class Results:
+    """Collects a notebook's numbers and figures.
+
+    Parameters
+    ----------
+    notebook
+        Name without ending, such as "03_finetune_top".
+    profile : {"smoke", "quick", "full"}
+
+    Examples
+    --------
+    >>> import tempfile, os
+    >>> os.environ["OMNILEARN_LAB_RESULTS"] = tempfile.mkdtemp()
+    >>> path = Results("03_finetune_top", "smoke").write(source="simulated", seeds=[1])
+    >>> path.name
+    'results.json'
+    >>> del os.environ["OMNILEARN_LAB_RESULTS"]
+    """
+
+    def __init__(self, notebook: str, profile: str) -> None:
+        self.notebook, self.profile = notebook, profile
+        self.directory = results_directory(notebook, profile)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Measure the wall time of a step; it ends up in ``results.json`` under ``seconds``."""
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = round(self.seconds.get(step, 0.0) + time.perf_counter() - start, 2)
+
+    def runs(self, name: str) -> Path | None:
+        """Return where trainings are to keep their runs: in ``full`` a folder, nowhere in the short profiles.
+
+        A kernel that ends after hours then loses nothing: run the notebook again, and finished trainings
+        are read, interrupted ones go on.
+
+        Parameters
+        ----------
+        name
+            Of the trainings and of the jets they see; other jets need another name.
+        """
+        return self.directory / "runs" / name if self.profile == "full" else None
+
+    def figure(self, name: str, figure: Figure) -> Figure:
+        """Save a figure as PNG and PDF under a name, and return it for display."""
+        for ending in ("png", "pdf"):
+            figure.savefig(self.directory / f"{name}.{ending}", dpi=200)
+        return figure
+
+    def write(
+        self,
+        *,
+        source: str,
+        seeds: Sequence[int],
+        comparisons: Mapping[str, ComparisonRecord | Mapping[str, Any]] | None = None,
+        numbers: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write ``results.json`` in one step, with notebook, profile, date, versions and times added.
+
+        Parameters
+        ----------
+        source : {"simulated", "published", "own file"}
+            Where the jets came from.
+        seeds
+            Of all trainings, or the one seed of a notebook that trains nothing.
+        comparisons
+            Scratch against fine-tuned by title: what `Comparison.record` returns, or a mapping with
+            the fields of `ComparisonRecord`. Gains are computed here.
+        numbers
+            Everything else; numbers that are not finite become null.
+
+        Raises
+        ------
+        ConfigError
+            Naming the field that does not fit the schema.
+        """
+        kept = {
+            title: item.model_dump() if hasattr(item, "model_dump") else item
+            for title, item in (comparisons or {}).items()
+        }
+        record = check_results(
+            {
+                "notebook": self.notebook,
+                "profile": self.profile,
+                "date": datetime.now(UTC).date().isoformat(),
+                "versions": {name: metadata.version(name) for name in _VERSIONS},
+                "seconds": self.seconds,
+                "source": source,
+                "seeds": list(seeds),
+                "comparisons": kept,
+                "numbers": numbers or {},
+            }
+        )
+        return write_json(record, self.directory / "results.json")

@@ -1,0 +1,259 @@
+"""Settings: frozen dataclasses that check themselves, and the way from YAML or JSON to them and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import pydantic
+import pydantic.dataclasses
+import yaml
+from pydantic_core import PydanticCustomError
+
+from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest
+
+T = TypeVar("T")
+
+_WORDS = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "string": "text",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping",
+    "mapping": "a mapping",
+}
+_RULES = ("greater_than", "less_than", "finite", "too_short", "too_long", "multiple_of")
+
+
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def settings(cls: type[T]) -> type[T]:
+    """Make a frozen dataclass whose values are checked by pydantic when it is built.
+
+    Ranges stand in the annotations, as ``Annotated[int, Field(gt=0)]``. Rules that tie several fields
+    together stay in ``__post_init__``. Numbers may be written as text (YAML takes 5e-4 for text) and whole
+    ones with a decimal point; lists become tuples, and mappings become nested settings.
+
+    Parameters
+    ----------
+    cls
+        A class with annotated fields.
+
+    Returns
+    -------
+    type
+        Building it raises `ConfigError` with the class, the field, the value, and what is accepted.
+
+    Examples
+    --------
+    >>> from typing import Annotated
+    >>> from pydantic import Field
+    >>> @settings
+    ... class Sample:
+    ...     n_jets: Annotated[int, Field(gt=0)] = 100
+    >>> Sample(5)
+    Sample(n_jets=5)
+    >>> Sample(n_jets=0)
+    Traceback (most recent call last):
+    omnilearn_lab.errors.ConfigError: Sample.n_jets is 0; it must be greater than 0
+    >>> Sample(njets=5)
+    Traceback (most recent call last):
+    omnilearn_lab.errors.ConfigError: Sample has no setting 'njets'; known: n_jets; did you mean 'n_jets'?
+    """
+    hints = typing.get_type_hints(cls, include_extras=True)
+    cls.__annotations__ = {name: _careful(hints[name]) for name in cls.__dict__.get("__annotations__", {})}
+    options = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
+    made = pydantic.dataclasses.dataclass(cls, frozen=True, config=options)
+    build = made.__init__
+
+    @functools.wraps(build)
+    def checked(self: Any, *values: Any, **named: Any) -> None:
+        try:
+            build(self, *values, **named)
+        except pydantic.ValidationError as error:
+            raise _explain(made, error) from None
+
+    made.__init__ = checked
+    return made
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Build settings from a mapping; unknown keys are errors.
+
+    Parameters
+    ----------
+    cls
+        A class made by `settings`.
+    values
+        Field names and values.
+
+    Returns
+    -------
+    instance of ``cls``
+
+    Raises
+    ------
+    ConfigError
+        For a key that is not a field (the message names the nearest one), a value of
+        another type or outside its range, or a field without default that is missing.
+
+    Examples
+    --------
+    >>> @settings
+    ... class Sample:
+    ...     n_jets: int = 100
+    >>> from_mapping(Sample, {"n_jets": "5"})
+    Sample(n_jets=5)
+    """
+    odd = [key for key in values if not isinstance(key, str)]
+    if odd:
+        raise ConfigError(f"{cls.__name__} has no setting {odd[0]!r}; names are text")
+    return cls(**values)
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """Return a dataclass as plain dictionaries and lists, ready for JSON or YAML.
+
+    Examples
+    --------
+    >>> @settings
+    ... class Sample:
+    ...     betas: tuple[float, float] = (0.95, 0.99)
+    >>> to_mapping(Sample())
+    {'betas': [0.95, 0.99]}
+    """
+    return _plain(dataclasses.asdict(config))
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, with dotted keys.
+
+    Examples
+    --------
+    >>> flatten({"size": "tiny", "training": {"epochs": 2}})
+    {'size': 'tiny', 'training.epochs': 2}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        is_nested = isinstance(value, Mapping)
+        flat |= flatten(value, f"{prefix}{key}.") if is_nested else {f"{prefix}{key}": value}
+    return flat
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing, is no YAML, or holds something else than settings.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, RecursionError, MemoryError, yaml.YAMLError) as error:
+        raise ConfigError(f"'{path}' is not a readable YAML file: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"'{path}' holds a {type(values).__name__}; lines like 'name: value' are expected")
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _careful(hint: Any) -> Any:
+    """The same type, where true is no number, a number is no truth, and numpy's numbers are numbers."""
+    if hint is bool:
+        return Annotated[bool, pydantic.Strict()]
+    if hint in (int, float):
+        return Annotated[hint, pydantic.BeforeValidator(_number)]
+    if typing.get_origin(hint) is typing.Annotated:
+        return Annotated[(_careful(hint.__origin__), *hint.__metadata__)]
+    arguments = typing.get_args(hint)
+    if not arguments or typing.get_origin(hint) in (typing.Literal, Callable, typing.ClassVar):
+        return hint
+    origin = typing.get_origin(hint)
+    inner = tuple(argument if argument is ... else _careful(argument) for argument in arguments)
+    return typing.Union[inner] if origin in (typing.Union, types.UnionType) else origin[inner]  # noqa: UP007
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "a whole number")
+    is_index = hasattr(value, "__index__") and not isinstance(value, int)
+    return operator.index(value) if is_index else value
+
+
+def _explain(cls: type, error: pydantic.ValidationError) -> OmniLearnLabError:
+    """The first thing that is wrong, in our words."""
+    first = error.errors(include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, OmniLearnLabError):
+        return cause
+    place = first["loc"]
+    if first["type"] == "unexpected_keyword_argument":
+        owner = _inner(*_owner(cls, place[:-1]))
+        key = str(place[-1])
+        return ConfigError(f"{owner.__name__} has no setting '{key}'; {nearest(key, _fields(owner))}")
+    owner, field = _owner(cls, place)
+    if first["type"] in ("missing", "missing_argument"):
+        lacks = "has too few values" if isinstance(place[-1], int) else "is missing; it has no default"
+        return ConfigError(f"{owner.__name__}.{field} {lacks}")
+    if not field or first["type"] == "unexpected_positional_argument":
+        return ConfigError(f"{owner.__name__} takes at most these settings: {', '.join(_fields(owner))}")
+    return ConfigError(f"{owner.__name__}.{field} is {first['input']!r}; {_wanted(first, owner, field)}")
+
+
+def _fields(cls: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(cls) if field.init]
+
+
+def _owner(cls: type, place: tuple[int | str, ...]) -> tuple[type, str]:
+    """The settings class that a path of names and positions ends in, and the last field of it."""
+    field = ""
+    for part in place:
+        if not field and isinstance(part, int) and part < len(_fields(cls)):
+            part = _fields(cls)[part]
+        inner = _inner(cls, field)
+        if part in _fields(inner):
+            cls, field = inner, str(part)
+    return cls, field
+
+
+def _inner(cls: type, field: str) -> type:
+    """The settings class that a field holds; ``cls`` itself where it holds none."""
+    return (_settings_in(typing.get_type_hints(cls)[field]) if field else None) or cls
+
+
+def _settings_in(hint: Any) -> type | None:
+    if dataclasses.is_dataclass(hint):
+        return hint  # type: ignore[return-value]
+    inner = (_settings_in(argument) for argument in typing.get_args(hint))
+    return next((cls for cls in inner if cls is not None), None)
+
+
+def _wanted(first: Any, owner: type, field: str) -> str:
+    kind, context = first["type"], first.get("ctx", {})
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        return nearest(str(first["input"]), choices) if choices else f"{context['expected']} is needed"
+    if kind.startswith("dataclass"):
+        return f"settings ({_inner(owner, field).__name__}) is needed"
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if kind.startswith(_RULES):
+        return f"it must be {message}"
+    word = next((text for name, text in _WORDS.items() if kind.startswith(name)), message)
+    return f"{word} is needed"

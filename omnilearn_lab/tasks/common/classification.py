@@ -1,0 +1,260 @@
+"""Train one jet classifier, from scratch or from a pretrained checkpoint, and apply it to held-out jets."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from omnilearn_lab.errors import ConfigError, DataFileError
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics, pair_score
+from omnilearn_lab.models import Batch
+from omnilearn_lab.settings import to_mapping
+from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model, network_batch
+from omnilearn_lab.training import Batches, Classification, History, Run, Trainer, default_device
+
+__all__ = [
+    "ClassifierData",
+    "ClassifierResult",
+    "predict",
+    "train_classifier",
+]
+
+_EVALUATION_BATCH = 256  # larger ones are not faster and need more memory
+
+
+@dataclass(frozen=True)
+class ClassifierData:
+    """Packed jets for training, early stopping and the final measurement.
+
+    Parameters
+    ----------
+    train, validation, test : Batch
+        Disjoint; all with labels. Weights of jets count in losses and metrics.
+    class_names
+        Names of the classes, for the metrics of more than two classes.
+    others : mapping of str to Batch
+        Further jets to measure the trained network on, by name: another generator, another detector.
+    """
+
+    train: Batch
+    validation: Batch
+    test: Batch
+    class_names: tuple[str, ...] = ()
+    others: Mapping[str, Batch] = field(default_factory=dict)
+
+    @classmethod
+    def from_jets(cls, jets: Mapping[str, Jets], **options: Any) -> ClassifierData:
+        """Turn the splits "train", "val" and "test" into network inputs; what else there is into ``others``.
+
+        Parameters
+        ----------
+        jets : mapping of split to Jets
+        **options
+            For `omnilearn_lab.tasks.common.network_batch`: ``inputs``, ``use_pid``, ``use_extra``,
+            ``standardization``.
+
+        Raises
+        ------
+        ConfigError
+            When a split is missing.
+        """
+        missing = {"train", "val", "test"} - set(jets)
+        if missing:
+            raise ConfigError(f"no jets for {sorted(missing)}; given: {sorted(jets)}")
+        batches = {name: network_batch(part, **options) for name, part in jets.items()}
+        splits = (batches.pop(split) for split in ("train", "val", "test"))
+        return cls(*splits, class_names=tuple(jets["test"].class_names), others=batches)
+
+    @property
+    def parts(self) -> dict[str, Batch]:
+        """All batches by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test, **self.others}
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write everything to one safetensors file, in one atomic step."""
+        tensors = {
+            f"{part}/{name}": value.contiguous()
+            for part, batch in self.parts.items()
+            for name, value in vars(batch).items()
+            if isinstance(value, torch.Tensor)
+        }
+        partial = Path(path).with_suffix(".part")
+        save_file(tensors, partial, metadata={"class_names": json.dumps(self.class_names)})
+        return partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ClassifierData:
+        """Map such a file into memory: processes that do so share its pages.
+
+        Raises
+        ------
+        DataFileError
+            When the file is missing or damaged.
+        """
+        parts: dict[str, dict[str, torch.Tensor]] = {}
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = tuple(json.loads(file.metadata()["class_names"]))
+            for key, value in load_file(path).items():
+                part, name = key.rsplit("/", 1)
+                parts.setdefault(part, {})[name] = value
+            batches = {part: Batch(**tensors) for part, tensors in parts.items()}
+            splits = {part: batches.pop(part) for part in ("train", "validation", "test")}
+            return cls(**splits, class_names=names, others=batches)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise DataFileError(
+                f"'{path}' does not hold jets for a classifier ({error}): make it again"
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifierResult:
+    """What a training gave.
+
+    Parameters
+    ----------
+    history : History
+    probabilities : array, shape (N, C)
+        Class probabilities of the test jets.
+    metrics : ClassificationMetrics
+        On the test jets.
+    seconds_training, seconds_evaluation
+    n_train
+        Training jets used.
+    others : mapping of str to ClassificationMetrics
+        On the further jets of `ClassifierData`.
+    """
+
+    history: History
+    probabilities: np.ndarray
+    metrics: ClassificationMetrics
+    seconds_training: float
+    seconds_evaluation: float
+    n_train: int
+    others: Mapping[str, ClassificationMetrics] = field(default_factory=dict)
+
+    def scores(self, test: Batch, *, signal: int = 1, background: int = 0) -> tuple[np.ndarray, ...]:
+        """Return (score, is signal) of the test jets of two classes, and their weights if they have any.
+
+        The score is p_signal / (p_signal + p_background), the plain probability for two classes.
+        """
+        label = test.label.numpy()
+        used = (label == signal) | (label == background)
+        weight = () if test.weight is None else (test.weight.numpy()[used],)
+        score = pair_score(self.probabilities, signal, background)[used]
+        return (score, (label[used] == signal).astype(np.int64), *weight)
+
+
+def train_classifier(
+    data: ClassifierData,
+    settings: ClassifierSettings,
+    *,
+    run_directory: str | None = None,
+    on_record: Callable[[dict[str, Any]], None] | None = None,
+) -> ClassifierResult:
+    """Train a classifier and measure it on the test jets.
+
+    Parameters
+    ----------
+    data : ClassifierData
+    settings : ClassifierSettings
+    run_directory
+        Keep metrics and checkpoints there, and go on from them when they exist.
+    on_record
+        Called with every new record of the history.
+
+    Returns
+    -------
+    ClassifierResult
+
+    Raises
+    ------
+    ConfigError
+        When labels do not fit the number of classes.
+    """
+    _check_labels(data, settings.n_classes)
+    model = make_model(settings).to(default_device())
+    train = _first(data.train, settings.n_train)
+    run = Run(run_directory, to_mapping(settings)) if run_directory else None
+    parts = (complete_batch(part, model) for part in (train, data.validation))
+    trainer = Trainer(model, Classification(), *parts, settings.training, run)
+    history = trainer.fit(on_record)
+    start = time.perf_counter()
+    precision = settings.training.precision
+    probabilities = predict(model, data.test, precision=precision)
+    metrics = _measure(probabilities, data.test, data, settings)
+    others = {
+        name: _measure(predict(model, jets, precision=precision), jets, data, settings)
+        for name, jets in data.others.items()
+    }
+    seconds = time.perf_counter() - start
+    return ClassifierResult(
+        history, probabilities, metrics, trainer.state.seconds, seconds, len(train), others
+    )
+
+
+@torch.no_grad()
+def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.ndarray:
+    """Return class probabilities, float64, shape (N, C); a single output gives two columns.
+
+    Parameters
+    ----------
+    model
+    jets : Batch
+    precision : {"fp32", "bf16"}
+        As in `omnilearn_lab.training.TrainConfig`.
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    together = getattr(getattr(model, "config", None), "n_jets", 1)  # the jets of an event
+    batches = Batches(complete_batch(jets, model), _EVALUATION_BATCH // together * together).in_order()
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        logits = torch.cat([model.classify(batch.to(device)).logits.double() for batch in batches])
+    model.train(was_training)
+    if logits.shape[1] == 1:
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    return logits.softmax(dim=1).cpu().numpy()
+
+
+def _measure(
+    probabilities: np.ndarray, jets: Batch, data: ClassifierData, settings: ClassifierSettings
+) -> ClassificationMetrics:
+    return classification_metrics(
+        probabilities,
+        jets.label.numpy(),
+        weights=None if jets.weight is None else jets.weight.numpy(),
+        signal_efficiencies=settings.signal_efficiencies,
+        class_names=data.class_names,
+    )
+
+
+def _check_labels(data: ClassifierData, n_classes: int) -> None:
+    for name, part in data.parts.items():
+        if part.label is None:
+            raise ConfigError(f"the {name} jets have no labels; a classifier cannot be trained on them")
+        top = int(part.label.max())
+        if top >= max(n_classes, 2):
+            raise ConfigError(f"the {name} jets have label {top}; n_classes is {n_classes}")
+
+
+def _first(jets: Batch, n_jets: int | None) -> Batch:
+    """The first jets of a batch, as views."""
+    if n_jets is None:
+        return jets
+    if n_jets > len(jets):
+        raise ConfigError(f"n_train is {n_jets} and there are {len(jets)} training jets; load more")
+    ends = {len(jets.features): int(jets.offsets[n_jets]), len(jets): n_jets, len(jets) + 1: n_jets + 1}
+    return Batch(**{k: v[: ends[len(v)]] for k, v in vars(jets).items() if isinstance(v, torch.Tensor)})

@@ -1,0 +1,250 @@
+"""How far generated jets are from true ones, in JetNet's metrics, and true jets from true jets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from omnilearn_lab.errors import JetsError
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.metrics import (
+    CoverageMmd,
+    FpdConfig,
+    GenerationScore,
+    KpdConfig,
+    Sampling,
+    coverage_mmd,
+    fpd,
+    kpd,
+    w1_efp,
+    w1_mass,
+    w1_particles,
+)
+from omnilearn_lab.observables import energy_flow_polynomials
+from omnilearn_lab.settings import settings
+
+if TYPE_CHECKING:
+    from omnilearn_lab.published import PublishedTable
+
+__all__ = [
+    "beside_published",
+    "GenerationScores",
+    "ScoresConfig",
+    "generation_scores",
+    "metric_label",
+    "relative_cloud",
+    "relative_mass",
+    "scores_by_class",
+]
+
+
+@settings
+class ScoresConfig:
+    """Which metrics to compute, and with how many jets; the defaults are JetNet's.
+
+    Parameters
+    ----------
+    sampling : Sampling
+        Of W1-M, W1-P and W1-EFP.
+    use_physics_distances
+        Also FPD and KPD, from 36 polynomials per jet (about 1 ms a jet).
+    fpd, kpd : FpdConfig, KpdConfig
+    coverage : Sampling, optional
+        Also coverage and minimum matching distance; OmniLearn's tables draw 1000 jets ten times (ten million
+        distances).
+    """
+
+    sampling: Sampling = Sampling()
+    use_physics_distances: bool = False
+    fpd: FpdConfig = FpdConfig()
+    kpd: KpdConfig = KpdConfig()
+    coverage: Sampling | None = None
+
+
+@dataclass(frozen=True)
+class GenerationScores:
+    """Distances between generated and true jets; smaller is better, except for coverage.
+
+    Parameters
+    ----------
+    w1_mass, w1_particles, w1_efp : GenerationScore
+        Plain numbers: the papers quote 1e3, 1e3 and 1e5 times these.
+    fpd, kpd : GenerationScore, optional
+    coverage : CoverageMmd, optional
+    n_jets
+        Generated jets.
+    """
+
+    w1_mass: GenerationScore
+    w1_particles: GenerationScore
+    w1_efp: GenerationScore
+    fpd: GenerationScore | None
+    kpd: GenerationScore | None
+    coverage: CoverageMmd | None
+    n_jets: int
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the values by the names of the published tables.
+
+        Examples
+        --------
+        >>> one = GenerationScore(0.1, 0.01, (0.1,), (0.01,), 9, 9, False)
+        >>> GenerationScores(one, one, one, None, None, None, 9).to_dict()
+        {'w1_mass': 0.1, 'w1_particles': 0.1, 'w1_efp': 0.1}
+        """
+        return {name: value for name, (value, _) in self.results().items()}
+
+    def results(self) -> dict[str, Any]:
+        """Return (value, uncertainty) by the names of the published tables, for ``PublishedTable.join``."""
+        scores = {n: getattr(self, n) for n in ("w1_mass", "w1_particles", "w1_efp", "fpd", "kpd")}
+        found = {n: (score.value, score.uncertainty) for n, score in scores.items() if score is not None}
+        if self.coverage is not None:
+            found["coverage"] = (self.coverage.coverage, self.coverage.coverage_uncertainty)
+            found["mmd"] = (self.coverage.mmd, self.coverage.mmd_uncertainty)
+        return found
+
+
+def generation_scores(
+    reference: Jets, generated: Jets, *, config: ScoresConfig | None = None
+) -> GenerationScores:
+    """Compare generated jets with true ones.
+
+    The same call on two disjoint sets of true jets, of the same sizes, gives the floor that statistics set.
+
+    Parameters
+    ----------
+    reference, generated : Jets
+        Particles relative to the jet axis and jet pt, as in JetNet's files and from
+        `omnilearn_lab.tasks.JetGeneration.sample`. The distributions are compared, not jet by jet.
+    config : ScoresConfig, optional
+
+    Returns
+    -------
+    GenerationScores
+
+    Raises
+    ------
+    JetsError
+        When one of the two has no jets.
+    MissingDependencyError
+        Without EnergyFlow.
+
+    References
+    ----------
+    Kansal et al., arXiv:2106.11535, section 4; arXiv:2211.10295; OmniLearn, arXiv:2404.16091, Table V.
+
+    Examples
+    --------
+    >>> from omnilearn_lab.jets import Jets
+    >>> jet = {"pt": [500.0], "eta": [0.0], "phi": [0.0], "mass": [50.0]}
+    >>> cloud = {"deta": [0.1, -0.2], "dphi": [0.0, 0.1], "pt": [300.0, 200.0], "energy": [300.0, 204.0]}
+    >>> jets = Jets.build(cloud, [0, 2], jet)
+    >>> generation_scores(jets, jets).w1_mass.value
+    0.0
+    """
+    config = config or ScoresConfig()
+    for name, jets in (("reference", reference), ("generated", generated)):
+        if len(jets) == 0:
+            raise JetsError(f"there are no {name} jets to compare; check the selection")
+    both = (reference, generated)
+    polynomials = partial(energy_flow_polynomials, graphs="up_to_4")
+    wide = _pair(polynomials, *both) if config.use_physics_distances else ()
+    clouds = _pair(relative_cloud, *both)
+    return GenerationScores(
+        w1_mass(*_pair(relative_mass, *both), sampling=config.sampling),
+        w1_particles(*clouds, sampling=config.sampling),
+        w1_efp(*_pair(energy_flow_polynomials, *both), sampling=config.sampling),
+        fpd(*wide, config=config.fpd) if wide else None,
+        kpd(*wide, config=config.kpd) if wide else None,
+        coverage_mmd(*clouds, sampling=config.coverage) if config.coverage else None,
+        len(generated),
+    )
+
+
+def scores_by_class(
+    reference: Jets, generated: Jets, *, config: ScoresConfig | None = None
+) -> dict[str, GenerationScores]:
+    """Return `generation_scores` of each class on its own, by class name.
+
+    Raises
+    ------
+    JetsError
+        When a class has no jets on one of the two sides.
+    """
+    names = reference.class_names or tuple(f"class {i}" for i in np.unique(reference.label))
+    found = {}
+    for number, name in enumerate(names):
+        parts = [jets[jets.label == number] for jets in (reference, generated)]
+        if not all(len(part) for part in parts):
+            raise JetsError(f"class '{name}' has {len(parts[0])} true and {len(parts[1])} generated jets")
+        found[name] = generation_scores(*parts, config=config)
+    return found
+
+
+def beside_published(
+    table: PublishedTable, own: Mapping[str, Mapping[str, GenerationScores]]
+) -> PublishedTable:
+    """Put scores of each class under a published table of generated jets.
+
+    Parameters
+    ----------
+    table : PublishedTable
+        ``published_results("jetnet30")`` or ``"jetnet150"``, or some rows of it.
+    own : mapping of name to scores by class
+        As `scores_by_class` returns them; classes in the order of the table's subsets.
+
+    Returns
+    -------
+    PublishedTable
+    """
+    for name, scores in own.items():
+        for subset, found in zip(table.subsets, scores.values(), strict=True):
+            table = table.join({name: found.results()}, subset=subset)
+    return table
+
+
+def metric_label(name: str) -> str:
+    """Return how the papers write a metric, for figures.
+
+    Examples
+    --------
+    >>> metric_label("w1_particles"), metric_label("fpd")
+    ('W1-P', 'FPD')
+    """
+    return {"w1_mass": "W1-M", "w1_particles": "W1-P", "w1_efp": "W1-EFP"}.get(name, name.upper())
+
+
+def relative_cloud(jets: Jets) -> np.ndarray:
+    """Return deta, dphi and pt / jet pt of all particles, zero-padded, shape (N, P, 3): JetNet's layout."""
+    cloud, _ = jets.to_padded(fields=("deta", "dphi", "pt"))
+    cloud[..., 2] /= jets.jet["pt"][:, None]
+    return cloud
+
+
+def relative_mass(jets: Jets) -> np.ndarray:
+    """Return the mass of the sum of massless particles, over the jet pt, shape (N,).
+
+    Examples
+    --------
+    >>> from omnilearn_lab.jets import Jets
+    >>> jet = {"pt": [2.0], "eta": [0.0], "phi": [0.0], "mass": [0.0]}
+    >>> cloud = {"deta": [0.0, 0.0], "dphi": [0.0, np.pi / 2], "pt": [1.0, 1.0], "energy": [1.0, 1.0]}
+    >>> relative_mass(Jets.build(cloud, [0, 2], jet)).round(3)
+    array([0.707])
+    """
+    columns = [jets.particles[name].astype(np.float64) for name in ("deta", "dphi", "pt")]
+    eta, phi, pt = columns
+    momenta = np.stack([pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], axis=1)
+    energy, *momentum = np.add.reduceat(momenta, jets.offsets[:-1], axis=0).T
+    square = energy**2 - sum(part**2 for part in momentum)
+    return np.sqrt(np.maximum(square, 0)) / jets.jet["pt"]
+
+
+def _pair(
+    quantity: Callable[[Jets], np.ndarray], reference: Jets, generated: Jets
+) -> tuple[np.ndarray, np.ndarray]:
+    return quantity(reference), quantity(generated)

@@ -1,0 +1,92 @@
+"""What a pretrained checkpoint's card says: how well it classifies held-out jets, and what made it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.metrics import classification_metrics
+from omnilearn_lab.tasks.common.classification import predict
+from omnilearn_lab.tasks.common.networks import complete_batch, network_batch
+
+__all__ = ["held_out", "rounding_loss", "tried_half"]
+
+_SHARE_OF_ERROR = 0.25  # a change below this share of the statistical error is nothing
+
+
+def held_out(model: nn.Module, test: Jets, *, inputs: str = "pet", hidden: bool = False) -> dict[str, Any]:
+    """Classify jets never seen, without noise.
+
+    Parameters
+    ----------
+    model
+    test : Jets
+        With labels.
+    inputs : {"pet", "pet_v2"}
+        What the network reads.
+    hidden
+        Hide the particle species, and for PET v2 the impact parameters: momenta only.
+
+    Returns
+    -------
+    dict
+        Number of jets, accuracy, area under the ROC curve one class against another (mean over pairs),
+        and by class against the rest.
+    """
+    use_extra = inputs == "pet_v2" and not hidden and "d0" in test.particles
+    jets = network_batch(test, inputs=inputs, use_pid=not hidden, use_extra=use_extra)
+    scores = predict(model, complete_batch(jets, model))
+    metrics = classification_metrics(scores, test.label, class_names=test.class_names)
+    return {
+        "n_jets": metrics.n_jets,
+        "accuracy": metrics.accuracy,
+        "auc_one_vs_one": metrics.auc,
+        "auc_by_class": dict(metrics.auc_by_class),
+    }
+
+
+def tried_half(
+    model: nn.Module, test: Jets, exact: Mapping[str, Any], *, inputs: str = "pet"
+) -> dict[str, Any]:
+    """Measure what rounding the weights to float16 does to the held-out classification.
+
+    Parameters
+    ----------
+    model, test, inputs
+        As for `held_out`.
+    exact
+        What `held_out` says of the weights as they are.
+
+    Returns
+    -------
+    dict
+        Accuracy and AUC of the rounded weights, and ``is_lossless``; see `rounding_loss`.
+    """
+    rounded = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in rounded.parameters():
+            weight.copy_(weight.half())
+    found = held_out(rounded, test, inputs=inputs)
+    numbers = {name: found[name] for name in ("accuracy", "auc_one_vs_one")}
+    return {"dtype": "float16", **numbers, "is_lossless": rounding_loss(exact, numbers) < _SHARE_OF_ERROR}
+
+
+def rounding_loss(exact: Mapping[str, Any], rounded: Mapping[str, Any]) -> float:
+    """Return the largest change of accuracy and AUC in units of the accuracy's statistical error.
+
+    The error of an accuracy p measured on n jets is sqrt(p (1 - p) / n).
+
+    Examples
+    --------
+    >>> exact = {"n_jets": 10_000, "accuracy": 0.5, "auc_one_vs_one": 0.9}
+    >>> round(rounding_loss(exact, {"accuracy": 0.499, "auc_one_vs_one": 0.9}), 2)
+    0.2
+    """
+    p = exact["accuracy"]
+    error = max((p * (1 - p) / exact["n_jets"]) ** 0.5, 1 / exact["n_jets"])
+    return max(abs(exact[name] - rounded[name]) for name in ("accuracy", "auc_one_vs_one")) / error

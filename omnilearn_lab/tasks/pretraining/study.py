@@ -1,0 +1,165 @@
+"""What pretraining does, on a small scale: noised jets, pretrainings of several sizes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.features import jets_from_features, pet_batch
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import run_jobs
+from omnilearn_lab.models import perturb
+from omnilearn_lab.settings import settings
+from omnilearn_lab.tasks.common.networks import ClassifierSettings
+from omnilearn_lab.tasks.pretraining.data import fits_in_memory
+from omnilearn_lab.tasks.pretraining.pretrain import PretrainConfig, pretrain
+from omnilearn_lab.training import TrainConfig
+
+__all__ = ["PretrainingProfile", "noised_particles", "pretrain_sizes"]
+
+
+@settings
+class PretrainingProfile:
+    """Sizes and settings of the pretraining notebook in one profile.
+
+    Parameters
+    ----------
+    pretraining : PretrainConfig
+        Of every pretraining; ``n_train`` is replaced by each of ``sizes``.
+    sizes
+        Pretraining jets.
+    checkpoint
+        The checkpoint to look at and to compare with.
+    n_generated
+        Jets to generate.
+    n_steps
+        Steps of the sampler.
+    n_train, n_validation, n_test
+        Jets of the downstream task.
+    seeds
+        One downstream training of each kind per seed.
+    scratch, finetuned : TrainConfig
+        Of the downstream trainings, at equal budgets.
+
+    Raises
+    ------
+    ConfigError
+        When a size is not positive.
+    """
+
+    pretraining: PretrainConfig = field(default_factory=PretrainConfig)
+    sizes: tuple[int, ...] = (1000, 10_000)
+    checkpoint: str = "tiny"
+    n_generated: int = 500
+    n_steps: int = 16
+    n_train: int = 1000
+    n_validation: int = 500
+    n_test: int = 2000
+    seeds: tuple[int, ...] = (1, 2, 3)
+    scratch: TrainConfig = field(default_factory=TrainConfig)
+    finetuned: TrainConfig = field(default_factory=lambda: TrainConfig(body_lr_factor=0.1))
+
+    def __post_init__(self) -> None:
+        if not self.sizes or min(self.sizes) < 1:
+            raise ConfigError(f"sizes are {self.sizes}; each pretraining needs at least one jet")
+
+    def classifiers(self, pretrained: Mapping[str, str | os.PathLike[str]]) -> dict[str, ClassifierSettings]:
+        """Return what to train downstream: from scratch, and from each pretrained network by name."""
+        like = next(iter(pretrained.values()))
+        scratch = ClassifierSettings(2, like=str(like), training=self.scratch)
+        tuned = {
+            name: ClassifierSettings(2, init=str(source), training=self.finetuned)
+            for name, source in pretrained.items()
+        }
+        return {"scratch": scratch} | tuned
+
+
+def pretrain_sizes(
+    config: PretrainConfig,
+    sizes: Sequence[int],
+    directory: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+) -> dict[int, Path]:
+    """Pretrain the same network on several numbers of jets, everything else equal.
+
+    Published jets are kept in memory: a stream would take all jets of their files, whatever the size.
+
+    Parameters
+    ----------
+    config : PretrainConfig
+    sizes
+        Pretraining jets; the smaller sets are parts of the largest when they are simulated.
+    directory
+        Each run in a folder of its own; runs that were interrupted go on.
+    workers, progress
+        As for `omnilearn_lab.tasks.common.train_many`.
+
+    Returns
+    -------
+    dict of int to Path
+        Checkpoint by size.
+
+    Raises
+    ------
+    ConfigError
+        For repeated sizes, and for published jets that do not fit into memory.
+    """
+    if len(set(sizes)) < len(sizes):
+        raise ConfigError(f"sizes are {sizes}; each only once")
+    if config.source == "published":
+        if not fits_in_memory(max(sizes)):
+            raise ConfigError(f"{max(sizes):,} jets do not fit into memory; choose smaller sizes")
+        config = replace(config, streaming="never")
+    largest_first = sorted(sizes, reverse=True)
+    jobs = {n: (replace(config, n_train=n), Path(directory) / f"{n}-jets") for n in largest_first}
+    paths = run_jobs(pretrain, jobs, workers=workers, progress=progress, title="pretrainings")
+    return {n: paths[n] for n in sizes}
+
+
+def noised_particles(jet: Jets, times: Sequence[float], *, seed: int = 1) -> np.ndarray:
+    r"""One jet at several diffusion times, with the same noise at each.
+
+    :math:`x_t = \alpha(t) x + \sigma(t) \epsilon` in the network's standardised features, given back in
+    physical units.
+
+    Parameters
+    ----------
+    jet : Jets
+        One jet of N particles.
+    times
+        S times between 0 (the jet itself) and 1 (noise).
+    seed
+        Of the noise.
+
+    Returns
+    -------
+    array, shape (S, N, 3)
+        deta, dphi and pt [GeV] of the particles.
+
+    Raises
+    ------
+    ConfigError
+        For another number of jets than one.
+
+    References
+    ----------
+    OmniLearn, arXiv:2404.16091, eq. 2.
+    """
+    if len(jet) != 1:
+        raise ConfigError(f"{len(jet)} jets were given; this shows one")
+    batch = pet_batch(jet)
+    noise = torch.randn(len(batch.features), 3, generator=torch.Generator().manual_seed(seed))
+    clouds = []
+    for time in times:
+        mixed = perturb(batch, torch.tensor([float(time)]), noise).batch.features[:, :3]
+        seen = jets_from_features(mixed.numpy(), jet, keep_jet=True).particles
+        clouds.append(np.stack([seen["deta"], seen["dphi"], seen["pt"]], axis=1))
+    return np.stack(clouds)

@@ -1,0 +1,342 @@
+"""Learn the ratio of two densities: weighted samples in, a logit per jet out, for clouds and for tables."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import nn
+
+from omnilearn_lab.errors import ConfigError, JetsError, TrainingError, nearest
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.models import Batch
+from omnilearn_lab.models.rows import RowClassifier, rows_batch
+from omnilearn_lab.settings import settings, to_mapping
+from omnilearn_lab.tasks.common.networks import (
+    NETWORKS,
+    ClassifierSettings,
+    complete_batch,
+    make_model,
+    network_batch,
+)
+from omnilearn_lab.tasks.reweighting.polynomial import LogisticRatio
+from omnilearn_lab.training import Batches, Classification, History, Run, TrainConfig, Trainer, default_device
+from omnilearn_lab.training.batches import select
+
+__all__ = [
+    "NetworkRatio",
+    "RatioConfig",
+    "RatioModel",
+    "Sample",
+    "check_sample",
+    "check_weights",
+    "fit_ratio",
+]
+
+Sample = Jets | np.ndarray
+"""Jets, or a table of observables with shape (N, K) or (N,)."""
+_OF_TABLES = ("mlp", "logistic")
+_EVALUATION_BATCH = 256
+
+
+@settings
+class RatioConfig:
+    """How a density ratio is learnt.
+
+    Parameters
+    ----------
+    network
+        A key of `omnilearn_lab.tasks.common.networks.NETWORKS`, such as "pet", sees the whole particle
+        cloud of `Jets`. "mlp" and "logistic" see tables of observables; "logistic" is exact where
+        the log ratio is a polynomial, and needs no training settings.
+    init
+        For clouds: "scratch", or the name or path of a checkpoint whose body to start from.
+    size
+        For clouds, from scratch: named size.
+    like
+        For clouds, from scratch: take network and sizes of this checkpoint instead.
+    use_pid
+        For clouds: show the network the particle species.
+    hidden
+        For "mlp": widths of the hidden layers.
+    degree
+        For "logistic": highest power of the observables in the logit, products included.
+    validation_fraction
+        Share of the jets that is kept for early stopping; the same jets whenever seed and sizes agree.
+    clip
+        Logits are limited to plus or minus this value: no ratio leaves [exp(-clip), exp(clip)].
+    training : TrainConfig
+        Its ``seed`` also fixes initial weights and the jets kept for early stopping.
+
+    Raises
+    ------
+    ConfigError
+        For a value outside its domain.
+    """
+
+    network: str = "pet"
+    init: str = "scratch"
+    size: str = "tiny"
+    like: str = ""
+    use_pid: bool = True
+    hidden: tuple[int, ...] = (64, 64)
+    degree: int = 2
+    validation_fraction: float = 0.2
+    clip: float = 10.0
+    training: TrainConfig = TrainConfig(epochs=4, batch_size=128, learning_rate=1e-3)
+
+    def __post_init__(self) -> None:
+        known = (*NETWORKS, *_OF_TABLES)
+        if self.network not in known:
+            raise ConfigError(f"no network '{self.network}'; {nearest(self.network, known)}")
+        if not 0 < self.validation_fraction < 1:
+            raise ConfigError(f"validation_fraction is {self.validation_fraction}; it must lie in (0, 1)")
+        if not self.clip > 0 or self.degree < 1 or min(self.hidden, default=1) < 1:
+            raise ConfigError(
+                f"clip {self.clip}, degree {self.degree} and hidden {self.hidden} must be positive"
+            )
+
+    @property
+    def reads_tables(self) -> bool:
+        """Whether the samples are tables of observables, not jets."""
+        return self.network in _OF_TABLES
+
+    @property
+    def classifier(self) -> ClassifierSettings:
+        """The network for clouds."""
+        return ClassifierSettings(1, self.init, self.size, self.training, self.network, self.like)
+
+    def with_seed(self, seed: int) -> RatioConfig:
+        """Return the same settings with another seed."""
+        return replace(self, training=replace(self.training, seed=seed))
+
+
+class RatioModel(NamedTuple):
+    """A fitted ratio, how it was fitted, and the history of its training (empty for "logistic")."""
+
+    estimator: NetworkRatio | LogisticRatio
+    config: RatioConfig
+    history: History
+
+    def logits(self, sample: Sample) -> np.ndarray:
+        """Return ln(p_target / p_source) of every jet, shape (N,); both densities have the same integral."""
+        checked = check_sample("sample", sample)
+        _check_kind("sample", checked, self.config)
+        return self.estimator.logits(checked)
+
+
+def check_sample(name: str, sample: Sample) -> Sample:
+    """Return jets as they are and tables as float64 of shape (N, K); both must hold something finite.
+
+    Raises
+    ------
+    JetsError
+        For an empty sample, another shape, or not-a-number.
+
+    Examples
+    --------
+    >>> check_sample("source", np.array([1.0, np.nan]))
+    Traceback (most recent call last):
+    omnilearn_lab.errors.JetsError: source: 1 of 2 rows hold infinities or not-a-number, ...
+    """
+    if isinstance(sample, Jets):
+        if not len(sample):
+            raise JetsError(f"{name} holds no jets; loosen the selection")
+        return sample
+    table = np.asarray(sample, dtype=np.float64)
+    table = table[:, None] if table.ndim == 1 else table
+    if table.ndim != 2 or not table.size:
+        raise JetsError(
+            f"{name} has shape {np.shape(sample)}; Jets or a table (N, K) with N, K > 0 is needed"
+        )
+    bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
+    if len(bad):
+        raise JetsError(
+            f"{name}: {len(bad)} of {len(table)} rows hold infinities or not-a-number, the first is row "
+            f"{bad[0]}; drop these jets, or give undefined observables a number of their own"
+        )
+    return table
+
+
+def check_weights(name: str, weights: ArrayLike | None, n: int) -> np.ndarray:
+    """Return weights as float64 of shape (n,); ones when none are given.
+
+    Raises
+    ------
+    JetsError
+        For another shape, not-a-number, negative weights, or a sum of zero.
+
+    Examples
+    --------
+    >>> check_weights("source", [1.0, -1.0], 2)
+    Traceback (most recent call last):
+    omnilearn_lab.errors.JetsError: 1 of the 2 weights of source are negative; ...
+    """
+    values = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    if values.shape != (n,):
+        raise JetsError(f"the weights of {name} have shape {values.shape}; one per jet, ({n},), is needed")
+    if not np.isfinite(values).all():
+        raise JetsError(f"{int((~np.isfinite(values)).sum())} of the {n} weights of {name} are not finite")
+    if (values < 0).any():
+        raise JetsError(
+            f"{int((values < 0).sum())} of the {n} weights of {name} are negative; a likelihood ratio needs "
+            "weights >= 0: merge or resample negative weights first"
+        )
+    if not values.sum() > 0:
+        raise JetsError(f"the weights of {name} sum to zero; nothing is left to learn from")
+    return values
+
+
+# ---- networks ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkRatio:
+    """A trained network with one logit."""
+
+    network: nn.Module
+    config: RatioConfig
+
+    @torch.no_grad()
+    def logits(self, sample: Sample) -> np.ndarray:
+        """Return the logit of every jet, float64, shape (N,)."""
+        self.network.eval()
+        device = next(self.network.parameters()).device
+        jets = complete_batch(_pack(sample, self.config), self.network)
+        batches = Batches(jets, _EVALUATION_BATCH)
+        parts = [self.network.classify(b.to(device)).logits[:, 0].double().cpu() for b in batches.in_order()]
+        return torch.cat(parts).numpy()
+
+
+def _pack(sample: Sample, config: RatioConfig) -> Batch:
+    """Return the network's inputs, without labels and weights."""
+    if config.reads_tables:
+        return rows_batch(torch.from_numpy(sample).float())
+    inputs = config.classifier.inputs
+    return network_batch(sample, inputs=inputs, use_pid=config.use_pid).replace(label=None, weight=None)
+
+
+def fit_ratio(
+    samples: tuple[Sample, Sample],
+    weights: tuple[np.ndarray, np.ndarray],
+    config: RatioConfig,
+    *,
+    start: RatioModel | None = None,
+    run_directory: str | os.PathLike[str] | None = None,
+    on_record: Callable[[dict[str, Any]], None] | None = None,
+) -> RatioModel:
+    """Train a classifier of target (1) against source (0), both with the same total weight.
+
+    Parameters
+    ----------
+    samples
+        (source, target), as `check_sample` returns them.
+    weights
+        Of both, as `check_weights` returns them.
+    config : RatioConfig
+    start
+        Go on from this network instead of ``config.init``.
+    run_directory
+        Keep metrics and checkpoints there, and go on from them when they exist.
+    on_record
+        Called with every new record of the history.
+
+    Returns
+    -------
+    RatioModel
+
+    Raises
+    ------
+    ConfigError
+        When the network does not fit the samples.
+    TrainingError
+        When too few jets are left after those without weight.
+    """
+    _check_columns(samples, config)
+    if config.network == "logistic":
+        return RatioModel(LogisticRatio.fit(samples, weights, config.degree), config, History())
+    batch = _labelled(samples, weights, config)
+    network = _network(samples, config) if start is None else copy.deepcopy(start.estimator.network)
+    train, validation = _split(complete_batch(batch, network), config)
+    run = Run(run_directory, to_mapping(config)) if run_directory else None
+    parts = (Classification(), train, validation, config.training, run)
+    history = Trainer(network.to(default_device()), *parts).fit(on_record)
+    return RatioModel(NetworkRatio(network, config), config, history)
+
+
+def _check_columns(samples: Sequence[Sample], config: RatioConfig) -> None:
+    for name, sample in zip(("source", "target"), samples, strict=True):
+        _check_kind(name, sample, config)
+    if config.reads_tables and samples[0].shape[1] != samples[1].shape[1]:
+        raise JetsError(
+            f"source has {samples[0].shape[1]} columns and target {samples[1].shape[1]}; they must agree"
+        )
+
+
+def _check_kind(name: str, sample: Sample, config: RatioConfig) -> None:
+    if isinstance(sample, Jets) == config.reads_tables:
+        raise ConfigError(
+            f"{name}: network '{config.network}' cannot read {type(sample).__name__}; 'mlp' and 'logistic' "
+            "read tables of observables, all others read Jets"
+        )
+
+
+def _labelled(samples: Sequence[Sample], weights: Sequence[np.ndarray], config: RatioConfig) -> Batch:
+    """Both samples in one batch, each class with the same total weight, one per jet on average.
+
+    Where source and target are the same jets with two sets of weights a and b, every jet appears once, with
+    weight a + b and label b / (a + b): the cross-entropy is the same, at half the cost.
+    """
+    shares = [w * (0.5 * sum(map(len, weights)) / w.sum()) for w in weights]
+    if samples[0] is samples[1]:
+        total = shares[0] + shares[1]
+        label = np.divide(shares[1], total, out=np.zeros_like(total), where=total > 0)
+        both = _pack(samples[0], config)
+        return both.replace(label=torch.from_numpy(label).float(), weight=torch.from_numpy(total).float())
+    parts = [
+        _pack(sample, config).replace(
+            label=torch.full((len(share),), float(label)), weight=torch.from_numpy(share).float()
+        )
+        for label, (sample, share) in enumerate(zip(samples, shares, strict=True))
+    ]
+    return Batch.stack(parts)
+
+
+def _split(batch: Batch, config: RatioConfig) -> tuple[Batch, Batch]:
+    """Training and validation jets: a fixed choice of rows, then without those of weight zero."""
+    order = np.random.default_rng(config.training.seed).permutation(len(batch))
+    n_validation = max(1, round(config.validation_fraction * len(batch)))
+    parts = []
+    for rows in (order[n_validation:], order[:n_validation]):
+        kept = torch.from_numpy(rows[batch.weight.numpy()[rows] > 0])
+        part = select(batch, kept)
+        if not len(part) or not 0 < float((part.label * part.weight).sum() / part.weight.sum()) < 1:
+            raise TrainingError(
+                f"{len(part)} of {len(batch)} jets with weight are left to train or validate on, all of one "
+                "sample; more jets are needed"
+            )
+        parts.append(part)
+    return parts[0], parts[1]
+
+
+def _network(samples: Sequence[Sample], config: RatioConfig) -> nn.Module:
+    """The network to train; its last layer starts at zero, so that all weights start at one."""
+    if config.reads_tables:
+        torch.manual_seed(config.training.seed)
+        both = np.concatenate(samples)
+        scale = both.std(axis=0)
+        scale[scale == 0] = 1.0
+        moments = torch.from_numpy(both.mean(axis=0)), torch.from_numpy(scale)
+        network: nn.Module = RowClassifier(*moments, hidden=config.hidden)
+    else:
+        network = make_model(config.classifier)
+    for layer in [m for m in network.modules() if isinstance(m, nn.Linear) and m.out_features == 1][-1:]:
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return network

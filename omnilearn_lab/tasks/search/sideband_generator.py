@@ -1,0 +1,283 @@
+"""Generated background: two-jet events learned beside a mass window, as a function of the mass."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.models import Batch, DijetConfig, DijetGenerator, PETConfig, SamplerConfig
+from omnilearn_lab.models.samplers import denoise
+from omnilearn_lab.settings import settings, to_mapping
+from omnilearn_lab.tasks.generation.kinematics import KinematicsGeneration, bare_jets
+from omnilearn_lab.tasks.generation.two_stage import JetGeneration, JetGenerationConfig
+from omnilearn_lab.tasks.search.dijets import (
+    check_events,
+    dijet_features,
+    event_column,
+    kinematics_from_features,
+    select_events,
+    without_labels,
+)
+from omnilearn_lab.training import History, Run, TrainConfig, Trainer, default_device
+
+__all__ = ["SidebandGenerator", "SidebandGeneratorConfig"]
+
+_N_FEATURES, _PHI = 5, 2
+_PHI_WIDTH = 0.1  # typical angle between jets that are back to back but for radiation
+_MIN_EVENTS = 20
+
+
+@settings
+class SidebandGeneratorConfig:
+    """How to learn and to sample two-jet events.
+
+    Parameters
+    ----------
+    signal_region, limits
+        Dijet masses [GeV]: nothing is learned inside the region nor outside the limits, which the network
+        sees as -1 and 1.
+    width, n_jet_layers
+        Of the `omnilearn_lab.models.DijetGenerator` for the two jets' pt, eta, phi, mass and
+        multiplicity.
+    kinematics : TrainConfig
+        Its training; ``batch_size`` counts events.
+    kinematics_sampler : SamplerConfig
+    particles : JetGenerationConfig
+        The second stage: the particles of each jet, from its kinematics.
+    max_particles
+        Particles generated per jet at most; give the data the same limit.
+    validation_fraction
+        Share of the events on which the best weights are chosen.
+
+    Raises
+    ------
+    ConfigError
+        When the region does not lie inside the limits.
+    """
+
+    signal_region: tuple[float, float] = (3300.0, 3700.0)
+    limits: tuple[float, float] = (2300.0, 5000.0)
+    width: int = 64
+    n_jet_layers: int = 3
+    kinematics: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            30, 128, learning_rate=1e-3, ema_decay=0.999, validations_per_epoch=1
+        )
+    )
+    kinematics_sampler: SamplerConfig = SamplerConfig(n_steps=32)
+    particles: JetGenerationConfig = field(
+        default_factory=lambda: JetGenerationConfig(standardization="lhco")
+    )
+    max_particles: int = 279
+    validation_fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.limits[0] < self.signal_region[0] < self.signal_region[1] < self.limits[1]:
+            raise ConfigError(
+                f"the signal region {self.signal_region} GeV must lie inside {self.limits} GeV, off its ends"
+            )
+
+
+class SidebandGenerator:
+    """Learn two-jet events from the sidebands of a mass window, and generate events inside it.
+
+    Parameters
+    ----------
+    config : SidebandGeneratorConfig, optional
+    directory
+        Keep the trainings there; an interrupted `fit` goes on where it was.
+
+    Attributes
+    ----------
+    kinematics : DijetGenerator
+    particles : JetGeneration
+    histories : dict of History
+
+    References
+    ----------
+    OmniLearn, arXiv:2404.16091, section VIII; CATHODE, arXiv:2109.00546.
+
+    Examples
+    --------
+    >>> SidebandGenerator().sample([3500.0])
+    Traceback (most recent call last):
+    omnilearn_lab.errors.TrainingError: this generator has not learned anything yet; call fit(sideband) first
+    """
+
+    def __init__(
+        self,
+        config: SidebandGeneratorConfig | None = None,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.config = config or SidebandGeneratorConfig()
+        self.directory = None if directory is None else Path(directory)
+        self.kinematics: DijetGenerator | None = None
+        self.particles = JetGeneration(
+            self.config.particles, directory=None if self.directory is None else self.directory / "jets"
+        )
+        self.histories: dict[str, History] = {}
+
+    def fit(self, sideband: Jets) -> SidebandGenerator:
+        """Train both stages.
+
+        Parameters
+        ----------
+        sideband : Jets
+            Two rows per event, with ``dijet_mass`` [GeV]; labels are not looked at.
+
+        Returns
+        -------
+        SidebandGenerator
+            This object.
+
+        Raises
+        ------
+        JetsError
+            For an empty sideband, or events inside the signal region or outside the limits.
+        """
+        n_events = self._check(sideband)
+        order = np.random.default_rng(self.config.kinematics.seed).permutation(n_events)
+        n_validation = max(1, round(self.config.validation_fraction * n_events))
+        bare = without_labels(sideband).truncate(self.config.max_particles)
+        train, validation = (
+            select_events(bare, part) for part in (order[n_validation:], order[:n_validation])
+        )
+        self._fit_kinematics(train, validation)
+        self.particles.fit_particles(train, validation)
+        self.histories |= self.particles.histories
+        return self
+
+    def sample(self, mass: ArrayLike, *, seed: int = 0) -> Jets:
+        """Generate one event for each dijet mass.
+
+        Parameters
+        ----------
+        mass : array, shape (M,)
+            [GeV], inside the limits; see `omnilearn_lab.tasks.search.sample_masses`.
+        seed
+            Of all noise.
+
+        Returns
+        -------
+        Jets
+            2 M rows with ``event``, ``rank`` and the given ``dijet_mass``; jet columns are those of the
+            first stage, particles are relative to them.
+
+        Raises
+        ------
+        TrainingError
+            Before `fit`.
+        JetsError
+            For masses that are not finite or outside the limits.
+        """
+        mass = self._check_masses(mass)
+        jets = self.sample_kinematics(mass, seed=seed)
+        like = jets.truncate(self.config.max_particles)
+        made = self.particles.sample_like(like, seed=seed)
+        event = np.repeat(np.arange(len(mass)), 2)
+        extra = {"event": event, "rank": np.arange(len(event)) % 2, "dijet_mass": np.repeat(mass, 2)}
+        return without_labels(made.with_jet(multiplicity=jets.jet["multiplicity"], **extra))
+
+    def sample_kinematics(self, mass: ArrayLike, *, seed: int = 0) -> Jets:
+        """Generate the first stage only: two jets per mass whose particles are equal parts along the axis."""
+        mass = self._check_masses(mass)
+        model = self._fitted()
+        device = next(model.parameters()).device
+        condition = self._condition(mass).to(device)
+        noise = torch.randn(len(mass), 2 * _N_FEATURES, generator=torch.Generator().manual_seed(seed))
+
+        @torch.no_grad()
+        def velocity(state: torch.Tensor, time: float) -> torch.Tensor:
+            return model.velocity(state, state.new_full((len(state),), time), condition)
+
+        made = denoise(velocity, noise.to(device), self.config.kinematics_sampler)
+        columns = _turned(made.cpu().numpy().reshape(-1, 2, _N_FEATURES), seed)
+        four = np.stack([columns[name] for name in ("pt", "eta", "mass", "multiplicity")], axis=1)
+        return bare_jets(four, np.zeros(len(four), dtype=np.int64), columns["phi"], ())
+
+    def _fit_kinematics(self, train: Jets, validation: Jets) -> None:
+        config = self.config
+        torch.manual_seed(config.kinematics.seed)
+        pet = PETConfig.named("tiny", width=config.width, n_jet_features=_N_FEATURES, n_classes=1)
+        model = DijetGenerator(DijetConfig(pet, n_jet_layers=config.n_jet_layers)).to(default_device())
+        run = None
+        if self.directory is not None:
+            run = Run(self.directory / "kinematics", {"training": to_mapping(config.kinematics)})
+        batches = (self._kinematics_batch(part) for part in (train, validation))
+        trainer = Trainer(model, KinematicsGeneration(), *batches, config.kinematics, run)
+        self.histories["dijets"] = trainer.fit()
+        self.kinematics = model.eval()
+
+    def _kinematics_batch(self, jets: Jets) -> Batch:
+        """One row per event: ten jet quantities, with the multiplicity smeared over its bin."""
+        smear = np.random.default_rng(self.config.kinematics.seed).uniform(-0.5, 0.5, len(jets))
+        smeared = jets.with_jet(multiplicity=jets.jet["multiplicity"] + smear)
+        rows = torch.from_numpy(_aligned(smeared).reshape(-1, 2 * _N_FEATURES))
+        n = len(rows)
+        condition = self._condition(event_column(jets, "dijet_mass"))
+        return Batch(torch.zeros(n, 1), torch.zeros(n, 2), torch.arange(n + 1), rows, label=condition)
+
+    def _condition(self, mass: np.ndarray) -> torch.Tensor:
+        """Scaled mass and a constant one, shape (M, 2)."""
+        low, high = self.config.limits
+        scaled = (2 * mass - low - high) / (high - low)
+        return torch.from_numpy(np.stack([scaled, np.ones_like(scaled)], axis=1).astype(np.float32))
+
+    def _check(self, sideband: Jets) -> int:
+        n_events = check_events(sideband, 2, "sideband") if len(sideband) else 0
+        if n_events < _MIN_EVENTS:
+            raise JetsError(
+                f"the sideband holds {n_events} events; at least {_MIN_EVENTS} are needed: loosen the cuts"
+            )
+        mass, (low, high) = event_column(sideband, "dijet_mass"), self.config.limits
+        left, right = self.config.signal_region
+        wrong = ((mass > left) & (mass < right)) | (mass < low) | (mass > high)
+        if wrong.any():
+            raise JetsError(
+                f"{int(wrong.sum())} of {n_events} sideband events lie inside the signal region "
+                f"{self.config.signal_region} or outside {self.config.limits} GeV; leave them out, else "
+                "signal is learned as background"
+            )
+        return n_events
+
+    def _check_masses(self, mass: ArrayLike) -> np.ndarray:
+        self._fitted()
+        values, (low, high) = np.atleast_1d(np.asarray(mass, dtype=np.float64)), self.config.limits
+        if values.ndim != 1 or not len(values) or not ((values >= low) & (values <= high)).all():
+            raise JetsError(f"masses must be finite and between {low:g} and {high:g} GeV, one per event")
+        return values
+
+    def _fitted(self) -> DijetGenerator:
+        if self.kinematics is None:
+            raise TrainingError("this generator has not learned anything yet; call fit(sideband) first")
+        return self.kinematics
+
+
+def _aligned(jets: Jets) -> np.ndarray:
+    """Features (events, 2, 5) after turning events about the beam: first jet at 0, second measured from pi.
+
+    Collisions have no preferred azimuth. Learning only how far the jets are from back to back keeps the
+    dijet mass, which the two azimuths of the publication leave to the network.
+    """
+    features = dijet_features(jets).reshape(-1, 2, _N_FEATURES)
+    phi = jets.jet["phi"].astype(np.float64).reshape(-1, 2)
+    features[:, 0, _PHI] = 0.0
+    features[:, 1, _PHI] = np.remainder(phi[:, 1] - phi[:, 0], 2 * np.pi) / _PHI_WIDTH - np.pi / _PHI_WIDTH
+    return features
+
+
+def _turned(features: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Kinematics of jets (2 M,) from generated features (M, 2, 5), each event at a random azimuth."""
+    columns = kinematics_from_features(features.reshape(-1, _N_FEATURES))
+    first = np.random.default_rng(seed).uniform(-np.pi, np.pi, len(features))
+    second = first + np.pi + _PHI_WIDTH * features[:, 1, _PHI]
+    phi = np.stack([first, second], axis=1).ravel()
+    return columns | {"phi": np.remainder(phi + np.pi, 2 * np.pi) - np.pi}

@@ -1,0 +1,339 @@
+"""Classification without labels: a network that tells data from background finds what only the data hold."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from omnilearn_lab.errors import ConfigError, DataFileError, JetsError, MetricError
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.metrics import roc
+from omnilearn_lab.settings import from_mapping, settings, to_mapping
+from omnilearn_lab.tasks.reweighting.ratios import check_weights
+from omnilearn_lab.tasks.search.dijets import check_events, without_labels
+from omnilearn_lab.tasks.search.event_training import EventJob, EventNetwork, EventTraining, train_events
+from omnilearn_lab.training import History, TrainConfig
+
+__all__ = [
+    "WeakSupervisionConfig",
+    "WeakSupervisionResult",
+    "weak_supervision",
+    "weak_supervisions",
+]
+
+_MIN_EVENTS_PER_FOLD = 10
+_TRAINING = TrainConfig(epochs=3, batch_size=50, learning_rate=1e-3, body_lr_factor=0.1)
+
+
+@settings
+class WeakSupervisionConfig:
+    """How to look for what data have and background has not.
+
+    Parameters
+    ----------
+    network : EventNetwork
+    n_folds
+        Every event is scored by a network that was trained on the other folds.
+    validation_fraction
+        Share of the training folds on which the best epoch is chosen.
+    training : TrainConfig
+        ``batch_size`` counts events; ``seed`` also fixes folds and initial weights.
+
+    Raises
+    ------
+    ConfigError
+        For fewer than two folds, or a share outside (0, 1).
+    """
+
+    network: EventNetwork = EventNetwork()
+    n_folds: int = 2
+    validation_fraction: float = 0.2
+    training: TrainConfig = _TRAINING
+
+    def __post_init__(self) -> None:
+        if self.n_folds < 2:
+            raise ConfigError(f"n_folds is {self.n_folds}; with fewer than 2 events score themselves")
+        if not 0 < self.validation_fraction < 1:
+            raise ConfigError(f"validation_fraction is {self.validation_fraction}; it must lie in (0, 1)")
+
+
+@dataclass(frozen=True, eq=False)
+class WeakSupervisionResult:
+    """Scores of events by networks that did not see them.
+
+    Parameters
+    ----------
+    config : WeakSupervisionConfig
+    data_scores, background_scores : array, shape (n_data,), (n_background,)
+        Out-of-fold probability of being data; background stands for the reference sample.
+    data_folds, background_folds : int array
+        The fold of each event.
+    test_scores : array, shape (n_folds, n_test)
+        Further events, by each of the networks.
+    background_weights : array, shape (n_background,)
+        Scaled to the number of data events.
+    histories : tuple of History
+        One per fold; empty after `load`.
+    """
+
+    config: WeakSupervisionConfig
+    data_scores: np.ndarray
+    background_scores: np.ndarray
+    data_folds: np.ndarray
+    background_folds: np.ndarray
+    test_scores: np.ndarray
+    background_weights: np.ndarray
+    histories: tuple[History, ...] = ()
+
+    @property
+    def auc(self) -> float:
+        """Area under the ROC curve of data against background, out of fold; 0.5 when nothing differs."""
+        scores = np.concatenate([self.data_scores, self.background_scores])
+        is_data = np.arange(len(scores)) < len(self.data_scores)
+        weights = np.concatenate([np.ones(len(self.data_scores)), self.background_weights])
+        return roc(scores, is_data, weights=weights).auc
+
+    def quantiles(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return, for data and test events, the share of the background with a lower score.
+
+        Each fold's network has its own scale; the background of the fold makes them comparable. Data
+        events are judged by the network of their fold; test events take turns, so that both samples are
+        judged alike.
+        """
+        turn = np.arange(self.test_scores.shape[1]) % self.config.n_folds
+        test = self.test_scores[turn, np.arange(len(turn))]
+        pairs = ((self.data_scores, self.data_folds), (test, turn))
+        data, others = (np.zeros(len(scores)) for scores, _ in pairs)
+        for fold in range(self.config.n_folds):
+            mine = self.background_folds == fold
+            order = np.argsort(self.background_scores[mine])
+            below = np.append(0.0, np.cumsum(self.background_weights[mine][order]))
+            for out, (scores, folds) in zip((data, others), pairs, strict=True):
+                place = np.searchsorted(self.background_scores[mine][order], scores[folds == fold])
+                out[folds == fold] = below[place] / below[-1]
+        return data, others
+
+    def ranks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return, for data and test events, the share of both that its network scores no higher, in (0, 1].
+
+        Cutting here keeps a known share of all events, whether or not the background describes the data.
+        Events are judged as in `quantiles`.
+        """
+        turn = np.arange(self.test_scores.shape[1]) % self.config.n_folds
+        scores = np.concatenate([self.data_scores, self.test_scores[turn, np.arange(len(turn))]])
+        folds = np.concatenate([self.data_folds, turn])
+        found = np.zeros(len(scores))
+        for fold in range(self.config.n_folds):
+            found[folds == fold] = rankdata(scores[folds == fold]) / np.sum(folds == fold)
+        return found[: len(self.data_scores)], found[len(self.data_scores) :]
+
+    def select(self, background_efficiency: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return which data and which test events pass at a background efficiency, two bool arrays.
+
+        Raises
+        ------
+        MetricError
+            When not one background event per fold is left above the cut.
+        """
+        n = min(np.bincount(self.background_folds, minlength=self.config.n_folds))
+        if not 1 / n <= background_efficiency <= 1:
+            raise MetricError(
+                f"background_efficiency is {background_efficiency:g}; with {n} background events in a fold "
+                f"it must lie in [{1 / n:.2g}, 1]: raise it, or add background"
+            )
+        data, test = self.quantiles()
+        return data >= 1 - background_efficiency, test >= 1 - background_efficiency
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write scores, folds and settings to one ``.npz`` file, in one step."""
+        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        path, settings = Path(path), json.dumps(to_mapping(self.config))
+        partial = path.with_suffix(".part.npz")
+        np.savez_compressed(partial, config=np.array(settings), **arrays)
+        return partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> WeakSupervisionResult:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataFileError
+            When the file is missing or another kind of file.
+        """
+        try:
+            with np.load(path) as file:
+                values: dict[str, Any] = dict(file)
+            config = from_mapping(WeakSupervisionConfig, json.loads(str(values.pop("config"))))
+            return cls(config=config, **values)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataFileError(f"'{path}' does not hold scores of weak_supervision ({error})") from error
+
+
+def weak_supervision(
+    data: Jets,
+    background: Jets,
+    config: WeakSupervisionConfig | None = None,
+    *,
+    test: Jets | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+) -> WeakSupervisionResult:
+    r"""Train a network to tell data from background, without knowing which data events are signal.
+
+    With signal fraction f the optimal score is a rising function of :math:`p_S/p_B`, whatever f > 0
+    is; without a signal, data and background are alike and no network can tell them apart. The background
+    must describe the data's background: the idealised study takes further events of the same kind, the
+    realistic one generates them from the sidebands (`omnilearn_lab.tasks.search.SidebandGenerator`).
+
+    Parameters
+    ----------
+    data, background : Jets
+        Events of the signal region; the jets of an event are rows one after the other. A column
+        ``weight`` of the background is used, scaled so that both samples weigh the same.
+    config : WeakSupervisionConfig
+    test : Jets, optional
+        Further events to score, such as sidebands or labelled events; they must be in neither sample.
+    directory
+        Keep each fold's run there, and go on from what is there.
+    workers
+        Processes; all usable cores by default.
+
+    Returns
+    -------
+    WeakSupervisionResult
+
+    Raises
+    ------
+    JetsError
+        For too few events, rows that do not form events, or weights that are negative or sum to zero.
+
+    References
+    ----------
+    Metodiev, Nachman, Thaler, arXiv:1708.02949 (classification without labels); Collins, Howe, Nachman,
+    arXiv:1805.02664 (cross-validation over folds); OmniLearn, arXiv:2404.16091, section VIII.
+    """
+    config = config or WeakSupervisionConfig()
+    found = weak_supervisions(data, background, {"": config}, test=test, directory=directory, workers=workers)
+    return found[""]
+
+
+def weak_supervisions(
+    data: Jets,
+    background: Jets,
+    configs: Mapping[str, WeakSupervisionConfig],
+    *,
+    test: Jets | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+) -> dict[str, WeakSupervisionResult]:
+    """Do `weak_supervision` with several configurations, all trainings side by side.
+
+    Parameters
+    ----------
+    configs : mapping of name to WeakSupervisionConfig
+        Networks that read the same inputs; runs are kept under these names.
+    data, background, test, directory, workers
+        As there.
+
+    Returns
+    -------
+    dict of name to WeakSupervisionResult
+    """
+    samples = {"data": data, "background": background} | ({} if test is None else {"test": test})
+    plans = {name: _plan(samples, config) for name, config in configs.items()}
+    jobs = {}
+    for name, plan in plans.items():
+        folder = None if directory is None else Path(directory) / name
+        jobs |= {(name, k): plan.job(k, folder) for k in range(plan.config.n_folds)}
+    done = train_events(Jets.concatenate(map(without_labels, samples.values())), jobs, workers=workers)
+    return {
+        name: plan.collect([done[name, k] for k in range(plan.config.n_folds)])
+        for name, plan in plans.items()
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Folds and weights of the joined events: data, background, test; test events have fold -1."""
+
+    config: WeakSupervisionConfig
+    fold: np.ndarray
+    weight: np.ndarray
+    n_data: int
+    n_background: int
+
+    def job(self, k: int, directory: Path | None) -> EventJob:
+        """The training whose network scores fold k and the test events."""
+        config, seed = self.config, 1000 * self.config.training.seed + k
+        rows = np.flatnonzero((self.fold >= 0) & (self.fold != k))
+        others = np.random.default_rng(seed).permutation(rows)
+        n_validation = max(1, round(config.validation_fraction * len(others)))
+        return EventJob(
+            train=others[n_validation:],
+            validation=others[:n_validation],
+            score=self._scored(k),
+            is_data=np.arange(len(self.fold)) < self.n_data,
+            weight=self.weight,
+            network=config.network,
+            training=replace(config.training, seed=seed),
+            run_directory=None if directory is None else str(directory / f"fold{k}"),
+        )
+
+    def _scored(self, k: int) -> np.ndarray:
+        return np.flatnonzero((self.fold == k) | (self.fold < 0))
+
+    def collect(self, trainings: list[EventTraining]) -> WeakSupervisionResult:
+        """Put the scores of the folds together."""
+        scores, test = np.zeros(len(self.fold)), []
+        for k, found in enumerate(trainings):
+            is_own = self.fold[self._scored(k)] == k
+            scores[self.fold == k] = found.scores[is_own]
+            test.append(found.scores[~is_own])
+        ends = self.n_data, self.n_data + self.n_background
+        return WeakSupervisionResult(
+            self.config,
+            data_scores=scores[: ends[0]],
+            background_scores=scores[ends[0] : ends[1]],
+            data_folds=self.fold[: ends[0]],
+            background_folds=self.fold[ends[0] : ends[1]],
+            test_scores=np.stack(test),
+            background_weights=self.weight[ends[0] : ends[1]],
+            histories=tuple(found.history for found in trainings),
+        )
+
+
+def _plan(samples: Mapping[str, Jets], config: WeakSupervisionConfig) -> _Plan:
+    counts = _counts(samples, config)
+    n_data, n_background, n_test = (counts.get(name, 0) for name in ("data", "background", "test"))
+    background = samples["background"]
+    given = background.jet["weight"][:: config.network.jets_per_event] if "weight" in background.jet else None
+    weight = check_weights("background", given, n_background)
+    rng = np.random.default_rng(config.training.seed)
+    folds = [rng.permutation(n) % config.n_folds for n in (n_data, n_background)]
+    return _Plan(
+        config,
+        fold=np.concatenate([*folds, np.full(n_test, -1)]),
+        weight=np.concatenate([np.ones(n_data), weight * (n_data / weight.sum()), np.ones(n_test)]),
+        n_data=n_data,
+        n_background=n_background,
+    )
+
+
+def _counts(samples: Mapping[str, Jets], config: WeakSupervisionConfig) -> dict[str, int]:
+    counts = {n: check_events(jets, config.network.jets_per_event, n) for n, jets in samples.items()}
+    needed = _MIN_EVENTS_PER_FOLD * config.n_folds
+    for name in ("data", "background"):
+        if counts[name] < needed:
+            raise JetsError(
+                f"{name} has {counts[name]} events; at least {needed} are needed for {config.n_folds} folds: "
+                "widen the signal region, or load more events"
+            )
+    return counts

@@ -1,0 +1,10 @@
+"""TODO."""
+
+from omnilearn_lab.tasks.tagging.ablation import AblationSettings, ablate, train_network
+from omnilearn_lab.tasks.tagging.boosted_trees import BoostedTrees, BoostedTreesConfig, train_boosted_trees
+from omnilearn_lab.tasks.tagging.jet_classes import by_class, class_table, displaced_particles, wide_axes
+
+__all__ = [
+    "AblationSettings", "BoostedTrees", "BoostedTreesConfig", "ablate", "by_class", "class_table",
+    "displaced_particles", "train_boosted_trees", "train_network", "wide_axes",
+]  # fmt: skip

@@ -1,0 +1,74 @@
+import pytest
+from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.notebook.report import Report, collect_results, comparison_rows, write_report
+from omnilearn_lab.tasks.common.records import check_results, write_json
+
+AUC = {"scratch": [0.90, 0.92, 0.91], "finetuned": [0.95, 0.97, 0.96], "PFN": [0.93, 0.94, 0.95]}
+LOSS = {"scratch": [0.3, 0.2, 0.1], "finetuned": [0.2, 0.3, 0.1]}
+
+
+def record(notebook="03_finetune_top", **changes):
+    comparison = {
+        "seeds": [1, 2, 3],
+        "n_train": 1000,
+        "metrics": {"auc": AUC, "loss": LOSS},
+        "smaller_is_better": ["loss"],
+        "speedup_epochs": [2.0, None, 3.0],
+        "published": {"OmniLearn <b>": {"auc": 0.9872}},
+    }
+    values = {"notebook": notebook, "profile": "quick", "date": "2026-01-01", "versions": {}, "seconds": {}}
+    values |= {"source": "simulated", "seeds": [1, 2, 3], "comparisons": {"top": comparison}}
+    return check_results(values | {"total_seconds": 200.0, "peak_memory_gb": 1.5} | changes)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for notebook in ("03_finetune_top", "04_other"):
+        (tmp_path / notebook / "quick").mkdir(parents=True)
+        write_json(record(notebook), tmp_path / notebook / "quick" / "results.json")
+    return tmp_path
+
+
+def test_rows_show_ours_gain_and_published():
+    head, auc, loss, speedup = comparison_rows(record().comparisons["top"])
+    assert head == ["", "scratch", "fine-tuned", "PFN", "gain", "verdict", "OmniLearn <b>"]
+    assert auc == ["auc", "0.91 ± 0.01", "0.96 ± 0.01", "0.94 ± 0.01", auc[4], "better", "0.9872"]
+    assert auc[4].startswith("+0.05")
+    assert loss[3] == "" and loss[5] == "within spread" and loss[6] == ""
+    assert speedup[2] == "2.5 ± 0.71 (2 of 3 seeds)"
+    assert len({len(row) for row in (head, auc, loss, speedup)}) == 1
+
+
+def test_null_results_are_visible(folder):
+    report = Report(collect_results(folder))
+    null = report.null_results()[1:]
+    assert [(row[0], row[3], row[5]) for row in null] == [
+        ("03_finetune_top", "loss", "within spread"),
+        ("04_other", "loss", "within spread"),
+    ]
+
+
+def test_pages_hold_every_notebook_and_escape_names(folder):
+    markdown, page = write_report(folder)
+    for text in (markdown.read_text(), page.read_text()):
+        assert all(part in text for part in ("03_finetune_top", "04_other", "0.9872", "within spread", "1.5"))
+    assert "<b>" not in page.read_text()
+    assert page.read_text().count("<table>") == 4  # runs, two comparisons, null results
+
+
+def test_profiles_can_be_chosen(folder):
+    (folder / "03_finetune_top" / "smoke").mkdir()
+    write_json(record(profile="smoke"), folder / "03_finetune_top" / "smoke" / "results.json")
+    assert len(collect_results(folder)) == 3
+    assert len(collect_results(folder, profile="smoke")) == 1
+
+
+def test_no_results_is_said(tmp_path):
+    with pytest.raises(DataFileError, match="omnilearn-lab run all"):
+        collect_results(tmp_path)
+
+
+def test_broken_results_are_named(folder):
+    (folder / "04_other" / "quick" / "results.json").write_text("[")
+    with pytest.raises(DataFileError, match="04_other"):
+        collect_results(folder)

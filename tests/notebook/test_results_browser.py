@@ -1,0 +1,47 @@
+import pytest
+from omnilearn_lab.notebook import Results
+from omnilearn_lab.widgets import ResultsBrowser
+
+from .samples import write_results
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path))
+    write_results(tmp_path)
+    return tmp_path
+
+
+def test_numbers_and_figures_of_the_chosen_notebook(folder):
+    browser = ResultsBrowser(folder)
+    assert [name for _, (name, _) in browser.choice.options] == ["03_finetune_top", "06_transfer_to_dis"]
+    assert "better" in browser.text.value
+    assert "PET &lt;tiny&gt;" in browser.text.value
+    browser.choice.value = ("06_transfer_to_dis", "smoke")
+    assert "worse" in browser.text.value
+    assert [text for text, _ in browser.pictures.options] == ["loss curves", "roc"]
+    assert bytes(browser.image.value).startswith(b"\x89PNG")
+
+
+def test_new_results_are_found(folder):
+    browser = ResultsBrowser(folder)
+    Results("04_finetune_quark_gluon", "smoke").write(source="simulated", seeds=[1])
+    browser.look_again(("04_finetune_quark_gluon", "smoke"))
+    assert browser.choice.value == ("04_finetune_quark_gluon", "smoke")
+    assert browser.image.layout.display == "none"
+
+
+def test_static_form_holds_table_and_picture(folder):
+    page = ResultsBrowser(folder)._repr_mimebundle_()["text/html"]
+    assert "<table" in page
+    assert "data:image/png;base64," in page
+
+
+def test_a_failing_run_is_reported(folder, monkeypatch):
+    browser = ResultsBrowser(folder)
+    monkeypatch.setattr(
+        "omnilearn_lab.notebook.results_browser._COMMAND", "raise SystemExit('no such thing')"
+    )
+    browser.start().join()
+    assert "<b>not done:</b> no such thing" in browser.state.value
+    assert not browser.run.disabled

@@ -1,0 +1,175 @@
+"""Comparison of generators, study of samplers and distillation, on small networks and random jets."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.metrics import Sampling
+from omnilearn_lab.models import PET, PETConfig, SamplerConfig, save_checkpoint
+from omnilearn_lab.notebook import notebook_profile
+from omnilearn_lab.notebook.generation_profile import GenerationProfile
+from omnilearn_lab.published import published_results
+from omnilearn_lab.tasks.common import CompareConfig
+from omnilearn_lab.tasks.generation import (
+    DistillConfig,
+    GeneratorData,
+    GeneratorsConfig,
+    JetGenerationConfig,
+    ScoresConfig,
+    StudyConfig,
+    beside_published,
+    compare_generators,
+    distill,
+    generation_scores,
+    generation_trajectory,
+    sampler_study,
+)
+from omnilearn_lab.training import TrainConfig
+from tests.conftest import random_jets
+
+SHORT = TrainConfig(epochs=1, batch_size=16, learning_rate=1e-3, validations_per_epoch=1)
+FEW = ScoresConfig(Sampling(40, 2))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return GeneratorData(*(random_jets(n, seed=s, mean=5) for s, n in enumerate((48, 16, 30, 30))))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
+    sizes = {"width": 16, "n_layers": 1, "n_heads": 2, "n_neighbors": 3, "layer_scale": 0.1}
+    save_checkpoint(PET(PETConfig(**sizes)), path, card={})
+    few = SamplerConfig(n_steps=2)
+    generation = JetGenerationConfig(
+        kinematics=SHORT, kinematics_width=16, sampler=few, kinematics_sampler=few
+    )
+    compare = CompareConfig(str(path), (1, 2), scratch=SHORT, finetuned=SHORT)
+    return GeneratorsConfig(compare, generation, FEW)
+
+
+@pytest.fixture(scope="module")
+def comparison(data, config, tmp_path_factory):
+    return compare_generators(data, config, workers=1, directory=tmp_path_factory.mktemp("runs"))
+
+
+def test_every_seed_and_kind_is_another_training(comparison):
+    losses = [r.generator.histories["particles"].val_loss[-1] for k in ("scratch", "finetuned")
+              for r in comparison.results(k)]  # fmt: skip
+    assert len(set(losses)) == 4
+    kinematics = {r.generator.histories["kinematics"].val_loss[-1] for r in comparison.scratch}
+    assert len(kinematics) == 1
+
+
+def test_variants_differ_in_their_conditions(comparison, data):
+    result = comparison.finetuned[0]
+    np.testing.assert_array_equal(result.jets["ideal"].jet["pt"], data.reference.jet["pt"])
+    assert not np.array_equal(result.jets["two-stage"].jet["pt"], data.reference.jet["pt"])
+    np.testing.assert_array_equal(result.jets["two-stage"].label, data.reference.label)
+
+
+def test_record_has_a_value_per_seed_and_the_published_numbers(comparison):
+    record = comparison.record(published_results("jetnet30").select(("PET",), subset="t"))
+    assert set(record.metrics) == {
+        f"{m}[{v}]" for m in ("w1_mass", "w1_particles", "w1_efp") for v in ("ideal", "two-stage")
+    } | {"best_val_loss"}
+    assert all(len(values) == 2 for kinds in record.metrics.values() for values in kinds.values())
+    assert record.n_train == 48 and "PET" in record.published
+    assert record.gains["w1_mass[ideal]"].difference == pytest.approx(comparison.gain("w1_mass").difference)
+
+
+def test_floor_and_distances_over_it(comparison, data):
+    floor = generation_scores(data.reference, data.floor, config=FEW).to_dict()
+    assert comparison.floor.to_dict() == floor
+    found = comparison.over_floor()["scratch, ideal"]["W1-M"]
+    assert found[0] == pytest.approx(comparison.values("scratch", "w1_mass")[0] / floor["w1_mass"])
+    assert list(comparison.rows())[-1] == "truth against truth"
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_numbers(data, config, comparison):
+    again = compare_generators(data, config, workers=2, progress=False)
+    for kind in ("scratch", "finetuned"):
+        for metric in ("best_val_loss", "w1_mass"):
+            np.testing.assert_allclose(again.values(kind, metric), comparison.values(kind, metric), rtol=1e-3)
+
+
+def test_unknown_variant_is_named():
+    with pytest.raises(ConfigError, match="did you mean 'ideal'"):
+        GeneratorsConfig(variants=("idea",))
+
+
+def test_study_measures_cost_and_deviation(comparison, data):
+    generator = comparison.finetuned[0].generator
+    ways = [SamplerConfig(1), SamplerConfig(4), SamplerConfig(4, "published"), SamplerConfig(2, guidance=1.0)]
+    config = StudyConfig(FEW, floor=data.floor, converged=SamplerConfig(16))
+    study = sampler_study(generator, data.reference, ways, config=config, workers=1)
+    assert [p.n_evaluations for p in study.points] == [3, 12, 8, 12, 48]
+    deviations = [p.deviation for p in study.points]
+    assert deviations[-1] == 0 and deviations[1] < deviations[0]
+    assert all(p.milliseconds > 0 for p in study.points)
+    assert study.curves("w1_mass")["ralston3"][0] == [3, 12, 12, 48]
+    assert set(study.by_guidance()) == {"w = 0", "w = 1"}
+    assert len(study.to_frame()) == 5
+    cheapest = study.cheapest(study.point("published", 8))
+    assert all(p.n_evaluations <= 8 for p in cheapest.values())
+    with pytest.raises(ConfigError, match="known: .*published 8"):
+        study.point("published", 600)
+
+
+def test_students_are_sampled_in_their_own_way(comparison, data):
+    teacher = comparison.finetuned[0].generator
+    before = [p.clone() for p in teacher.particles.parameters()]
+    config = DistillConfig(2, training=replace(SHORT, epochs=4))
+    student = distill(teacher, data.train, data.validation, config=config)
+    assert student.config.sampler == SamplerConfig(2, "euler")
+    assert all(torch.equal(a, b) for a, b in zip(before, teacher.particles.parameters(), strict=True))
+    losses = student.histories["particles"].val_loss
+    assert losses.min() < losses[0]
+    study = sampler_study(
+        {"": teacher, "student": student}, data.reference, [SamplerConfig(2, "euler")],
+        config=StudyConfig(FEW), workers=1,
+    )  # fmt: skip
+    assert study.point("student euler", 2).deviation != study.point("euler", 2).deviation
+
+
+def test_study_needs_a_nameless_generator(comparison, data):
+    with pytest.raises(ConfigError, match="named ''"):
+        sampler_study({"a": comparison.scratch[0].generator}, data.reference, [])
+
+
+def test_steps_below_one_are_refused():
+    with pytest.raises(ConfigError, match="at least 1"):
+        DistillConfig(0)
+
+
+def test_own_rows_stand_below_the_published_ones(comparison, data):
+    table = published_results("jetnet30").select(("PET",))
+    score = generation_scores(data.reference, data.floor, config=FEW)
+    joined = beside_published(table, {"here": dict.fromkeys("gqtwz", score)})
+    found = joined.number("here", "w1_mass", subset="t")
+    assert found.value == pytest.approx(score.w1_mass.value * 1e3, rel=1e-6)
+
+
+def test_trajectory_goes_from_noise_to_the_generated_jets(comparison, data):
+    generator = comparison.finetuned[0].generator
+    few = data.reference[:3]
+    path = generation_trajectory(generator.particles, few, config=SamplerConfig(2))
+    assert path.times == (1.0, 0.5, 0.0)
+    assert path.particles(1).shape == (3, few.counts[1], 3)
+    made = generator.sample_like(few, sampler=SamplerConfig(2))
+    np.testing.assert_allclose(path.jets[-1].particles["pt"], made.particles["pt"], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "full"])
+def test_profiles_of_the_notebook(profile):
+    settings = notebook_profile("07_generate_jets", profile, GenerationProfile)
+    assert settings.source == ("published" if profile == "full" else "simulated")
+    assert len(settings.jetnet30.generators.compare.seeds) >= (2 if profile == "smoke" else 3)
+    assert settings.gpu_hours > 0 or profile != "full"
+    if profile != "smoke":
+        assert settings.published_sampler.n_evaluations == 600

@@ -1,0 +1,223 @@
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+import torch
+import yaml
+from filelock import FileLock
+from omnilearn_lab.errors import CheckpointError, ConfigError, TrainingError
+from omnilearn_lab.jets import Jets, write_jets
+from omnilearn_lab.models import load_checkpoint, read_card, shipped_checkpoints
+from omnilearn_lab.settings import from_mapping, to_mapping
+from omnilearn_lab.tasks.common.networks import load_classifier
+from omnilearn_lab.tasks.pretraining import PretrainConfig, launch_pretraining, pretrain
+from omnilearn_lab.tasks.pretraining import data as module
+from omnilearn_lab.tasks.pretraining.card import rounding_loss
+from omnilearn_lab.training import History, Shard, TrainConfig
+from tests.conftest import random_jets
+
+CONFIG = PretrainConfig(
+    n_train=64,
+    n_validation=20,
+    n_test=40,
+    training=TrainConfig(epochs=1, batch_size=16, ema_decay=0.9, validations_per_epoch=1),
+)
+
+
+@pytest.fixture
+def without_simulation(monkeypatch):
+    def load(dataset, split, *, source, max_jets, seed):
+        return random_jets(max_jets, seed=len(split), mean=8, n_classes=3)
+
+    monkeypatch.setattr(module, "load", load)
+
+
+def test_checkpoint_and_card(without_simulation, tmp_path):
+    path = pretrain(CONFIG, tmp_path)
+    assert load_checkpoint(path).config.n_classes == 3
+    card = read_card(path)
+    assert card["data"]["n_train"] == 64
+    assert card["data"]["jets_seen"] == 64
+    assert 0 <= card["held_out"]["accuracy"] <= 1
+    assert set(card["held_out"]["auc_by_class"]) == {"class 0", "class 1", "class 2"}
+    assert [r["step"] for r in card["history"]] == [0, 4]
+    assert card["environment"]["versions"]["torch"]
+    assert json.dumps(card)
+
+
+def test_pet_v2_goes_the_same_way(without_simulation, tmp_path):
+    path = pretrain(replace(CONFIG, network="pet_v2"), tmp_path)
+    assert path.name == "pet_v2_tiny.safetensors"
+    model = load_checkpoint(path)
+    assert type(model).__name__ == "PETv2" and model.config.mode == "pretrain"
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    card = read_card(path)
+    assert card["held_out_hidden"]["accuracy"] != card["held_out"]["accuracy"]
+    assert {"generation", "classification_noised"} <= set(card["history"][0])
+    assert load_classifier(str(path), n_classes=2).config.mode == "classifier"
+
+
+def test_unknown_network_is_named():
+    with pytest.raises(ConfigError, match="did you mean 'pet_v2'"):
+        PretrainConfig(network="petv2")
+
+
+def test_defaults_of_the_shipped_checkpoint_stay():
+    made_with = read_card("tiny")["settings"]
+    now = to_mapping(PretrainConfig())
+    assert {k: v for k, v in made_with.items() if k != "training"}.items() <= now.items()
+    assert made_with["training"].items() <= now["training"].items()
+
+
+@pytest.mark.parametrize("name", shipped_checkpoints())
+def test_card_names_a_command_with_the_settings_of_the_checkpoint(name):
+    card = read_card(name)
+    settings = from_mapping(PretrainConfig, card["settings"])
+    assert card["made_with"] in (settings.command, f"omnilearn-lab pretrain --like {name}")
+
+
+def test_command_holds_what_is_not_usual_or_points_to_the_file():
+    assert PretrainConfig(network="pet_v2").command == "omnilearn-lab pretrain --network pet_v2 --size tiny"
+    usual = PretrainConfig().training
+    fewer = PretrainConfig(n_train=500, training=replace(usual, epochs=0.5))
+    assert fewer.command == "omnilearn-lab pretrain --network pet --size tiny --n-train 500 --epochs 0.5"
+    other = PretrainConfig(training=replace(usual, learning_rate=0.1))
+    assert other.command == "omnilearn-lab pretrain config.yaml"
+
+
+def test_half_precision_only_where_it_loses_nothing():
+    exact = {"n_jets": 10_000, "accuracy": 0.7, "auc_one_vs_one": 0.9}
+    assert rounding_loss(exact, exact) == 0
+    assert rounding_loss(exact, exact | {"auc_one_vs_one": 0.89}) > 1
+
+
+def test_finished_pretraining_is_not_repeated(without_simulation, tmp_path):
+    first = pretrain(CONFIG, tmp_path).read_bytes()
+    records = []
+    assert pretrain(CONFIG, tmp_path, on_record=records.append).read_bytes() == first
+    assert records == []
+
+
+def test_checkpoint_of_another_size_is_refused(without_simulation, tmp_path):
+    path = pretrain(CONFIG, tmp_path)
+    card_file = path.with_name(path.name + ".json")
+    card = json.loads(card_file.read_text())
+    card["config"]["width"] = 128
+    card_file.write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match="wrong shape"):
+        load_checkpoint(path)
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """A data folder with files in the ML-ready layout, so that child processes need not simulate."""
+    monkeypatch.setenv("OMNILEARN_LAB_DATA", str(tmp_path / "data"))
+    for split, n in {"train": 64, "val": 20, "test": 40}.items():
+        jets = random_jets(n, seed=n, mean=8, n_classes=10)
+        jets = replace(jets, jet={**jets.jet, "label": np.arange(n) % 10})
+        folder = tmp_path / "data" / "jetclass" / "ml_ready" / split
+        folder.mkdir(parents=True)
+        write_jets(jets, folder / "jets.h5")
+    return tmp_path
+
+
+def trace(directory):
+    return [{k: v for k, v in r.items() if k != "seconds"} for r in History.load(directory).records]
+
+
+def assert_close(ours, theirs):
+    assert len(ours) == len(theirs) > 2
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.pop("kind") == b.pop("kind")
+        assert a == pytest.approx(b, rel=1e-4)
+
+
+def test_streaming_is_chosen_where_memory_does_not_suffice(published, monkeypatch):
+    source = replace(CONFIG, source="published").jets()
+    assert isinstance(module.load_pretraining_data(source).train, Jets)
+    monkeypatch.setattr(module, "fits_in_memory", lambda n: False)
+    data = module.load_pretraining_data(source)
+    assert [path.name for path in data.train] == ["jets.h5"]
+    assert len(data.inputs(CONFIG.inputs, 16, seed=1, shard=Shard()).batch(0)) == 16
+    assert len(data.inputs(CONFIG.inputs, 16, seed=1, shard=Shard(1, 2)).batch(0)) == 8
+    with pytest.raises(ConfigError, match="do not fit into memory"):
+        module.load_pretraining_data(replace(source, dataset="top_tagging"))
+
+
+def test_a_run_reads_its_jets_as_at_its_first_start(published, monkeypatch):
+    source, run = replace(CONFIG, source="published").jets(), published / "run"
+    monkeypatch.setattr(module, "fits_in_memory", lambda n: False)
+    with pytest.raises(ConfigError, match="do not fit into memory"):
+        module.settled(replace(source, dataset="top_tagging"), run)
+    assert module.settled(source, run).streaming == "always"
+    monkeypatch.undo()
+    assert module.settled(source, run).streaming == "always"
+    assert module.settled(source, published / "another").streaming == "never"
+    assert module.settled(replace(source, streaming="never"), run).streaming == "never"
+    assert (run / "streaming.txt").read_text() == "always"
+
+
+def test_pretraining_from_a_stream(published):
+    config = replace(CONFIG, source="published", streaming="always")
+    path = pretrain(config, published / "run")
+    assert read_card(path)["data"]["jets_seen"] == 64
+    whole = pretrain(replace(config, n_train=32), published / "all of the file")
+    assert read_card(whole)["data"]["n_train"] == 64
+
+
+def test_asked_to_stop_at_the_very_end_it_is_complete(without_simulation, tmp_path):
+    def stop(record):
+        if record["step"] == 4:
+            (tmp_path / "stop").touch()
+
+    assert pretrain(CONFIG, tmp_path, on_record=stop).is_file()
+
+
+def test_a_second_writer_is_refused(without_simulation, tmp_path):
+    with FileLock(tmp_path / "training.lock"), pytest.raises(TrainingError, match="another process"):
+        pretrain(CONFIG, tmp_path)
+
+
+@pytest.mark.slow
+def test_launched_from_notebook_and_command_line_equal_one_process(published):
+    config = replace(CONFIG, source="published")
+    pretrain(config, published / "one")
+    launched = launch_pretraining(config, published / "two", n_processes=2)
+    assert launched.wait(300) == "finished", launched.tail(40)
+    assert read_card(published / "two" / config.file_name)["data"]["processes"] == 2
+    settings = published / "settings.yaml"
+    settings.write_text(yaml.safe_dump(to_mapping(config)))
+    command = [sys.executable, "-m", "omnilearn_lab.cli", "pretrain", settings, "--processes", "2"]
+    subprocess.run([*map(str, command), "--directory", str(published / "three")], check=True, timeout=300)
+    for name in ("two", "three"):
+        assert_close(trace(published / name), trace(published / "one"))
+
+
+@pytest.mark.slow
+def test_a_launched_run_that_was_killed_goes_on_through_the_command_line(published):
+    training = replace(CONFIG.training, epochs=60, checkpoint_minutes=1e-3, validations_per_epoch=0.2)
+    config = replace(CONFIG, source="published", training=training)
+    whole = launch_pretraining(config, published / "whole", n_processes=1)
+    killed = launch_pretraining(config, published / "killed", n_processes=1)
+    deadline = time.monotonic() + 200
+    while len(trace(published / "killed") if _has_records(published / "killed") else []) < 4:
+        assert time.monotonic() < deadline and killed.is_running, killed.tail(40)
+        time.sleep(0.05)
+    watcher = psutil.Process(killed.pid)
+    for process in [watcher, *watcher.children(recursive=True)]:
+        process.kill()
+    assert killed.wait(60) == "killed"
+    config_file = published / "killed" / "config.yaml"
+    command = [sys.executable, "-m", "omnilearn_lab.cli", "pretrain", str(config_file)]
+    subprocess.run([*command, "--directory", str(published / "killed")], check=True, timeout=300)
+    assert whole.wait(300) == "finished"
+    assert trace(published / "killed") == trace(published / "whole")
+
+
+def _has_records(directory):
+    return (directory / "metrics.jsonl").is_file()

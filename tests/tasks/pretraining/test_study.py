@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.tasks.pretraining import (
+    PretrainConfig,
+    PretrainingProfile,
+    noised_particles,
+    pretrain_sizes,
+)
+from omnilearn_lab.tasks.pretraining import study as module
+
+
+def test_time_zero_is_the_jet_and_time_one_forgets_it(jets):
+    some = jets[jets.counts >= 10][:2].truncate(10)
+    one, other = (noised_particles(some[i : i + 1], (0.0, 0.5, 1.0)) for i in range(2))
+    assert one.shape == (3, 10, 3)
+    assert one[0, :, 0] == pytest.approx(some[:1].particles["deta"], abs=1e-4)
+    assert one[0, :, 1] == pytest.approx(some[:1].particles["dphi"], abs=1e-4)
+    assert np.abs(one[0, :, 0] - other[0, :, 0]).max() > 0.05
+    assert one[2, :, 0] == pytest.approx(other[2, :, 0], abs=1e-3)
+
+
+def test_noise_depends_on_the_seed_only(jets):
+    first, again, another = (noised_particles(jets[:1], (0.5,), seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, another)
+
+
+def test_noise_of_several_jets_is_refused(jets):
+    with pytest.raises(ConfigError, match="2 jets were given"):
+        noised_particles(jets[:2], (0.5,))
+
+
+def test_sizes_must_differ(tmp_path):
+    with pytest.raises(ConfigError, match="only once"):
+        pretrain_sizes(PretrainConfig(), (100, 100), tmp_path)
+
+
+def test_published_sizes_are_never_a_stream_of_all_jets(tmp_path, monkeypatch):
+    config = PretrainConfig(source="published", streaming="always")
+    monkeypatch.setattr(module, "fits_in_memory", lambda n: n <= 200)
+    monkeypatch.setattr(module, "run_jobs", lambda function, jobs, **how: jobs)
+    for n, (found, directory) in pretrain_sizes(config, (100, 200), tmp_path).items():
+        assert (found.n_train, found.streaming, directory) == (n, "never", tmp_path / f"{n}-jets")
+    with pytest.raises(ConfigError, match="201 jets do not fit into memory"):
+        pretrain_sizes(config, (100, 201), tmp_path)
+
+
+def test_no_size_is_refused():
+    with pytest.raises(ConfigError, match="at least one jet"):
+        PretrainingProfile(sizes=())
+
+
+def test_scratch_has_the_sizes_of_the_pretrained_networks():
+    settings = PretrainingProfile().classifiers({"a": "tiny", "finetuned": "tiny"})
+    assert list(settings) == ["scratch", "a", "finetuned"]
+    assert settings["scratch"].like == "tiny"
+    assert settings["scratch"].init == "scratch"
+    assert settings["a"].training.body_lr_factor == 0.1

@@ -1,0 +1,149 @@
+"""Reweighting: a known ratio, closure, what is saved comes back, bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, JetsError
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.tasks.reweighting.distances import distance_changes, observable_edges
+from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
+from omnilearn_lab.tasks.reweighting.reweight import ReweightingResult, reweight
+from omnilearn_lab.tasks.reweighting.reweighter import Reweighter
+from omnilearn_lab.training import TrainConfig
+from tests.tasks.small_clouds import clouds
+
+LOGISTIC = RatioConfig(network="logistic")
+FAST = TrainConfig(epochs=1, batch_size=50, learning_rate=1e-3, validations_per_epoch=1)
+
+
+def gaussian(n=5000, mean=0.0, seed=1):
+    return np.random.default_rng(seed).normal(mean, 1, n)
+
+
+def test_known_ratio_on_other_events():
+    source, target, other = gaussian(20_000), gaussian(20_000, 0.5, seed=2), gaussian(1000, seed=3)
+    weights = Reweighter(LOGISTIC).fit(source, target).predict(other)
+    error = np.log(weights) - (0.5 * other - 0.125)
+    # three parameters from 2 x 20,000 events: errors of about 0.01 at the centre, 0.03 at two sigma
+    assert np.sqrt(np.mean(error**2)) < 0.05
+
+
+def test_closure():
+    """Two samples of one distribution: weights differ from one by statistics only."""
+    weights = Reweighter(LOGISTIC).fit(gaussian(), gaussian(seed=2)).predict(gaussian(seed=3))
+    assert np.sqrt(np.mean((weights - 1) ** 2)) < 0.1  # sqrt(3 parameters x 2 / 5000 events) is 0.035
+
+
+def test_source_weights_and_totals():
+    source, target = gaussian(), gaussian(mean=0.3, seed=2)
+    own = np.random.default_rng(0).uniform(0.5, 1.5, len(source))
+    for total, expected in (("source", own.sum()), ("target", 2.0 * len(target))):
+        reweighter = Reweighter(LOGISTIC, total=total)
+        ratio = reweighter.fit_predict(
+            source, target, source_weights=own, target_weights=np.full(len(target), 2.0)
+        )
+        assert (own * ratio).sum() == pytest.approx(expected)
+        assert np.average(source, weights=own * ratio) == pytest.approx(0.3, abs=0.05)
+
+
+def test_clip_limits_weights():
+    source, target = gaussian(2000), gaussian(2000, mean=4.0, seed=2)
+    result = reweight(source, target, RatioConfig(network="logistic", clip=1.0))
+    assert result.weights.max() / result.weights.min() == pytest.approx(np.exp(2.0))
+    assert result.n_clipped > 1000
+
+
+def test_result_measures_on_other_events_and_is_saved(tmp_path):
+    samples, others = (gaussian(), gaussian(mean=0.5, seed=2)), (gaussian(seed=3), gaussian(mean=0.5, seed=4))
+    result = reweight(*samples, LOGISTIC, evaluate=others)
+    change = result.distances["column 0"]
+    assert change.improves
+    assert change.before.value > 10 * change.before.floor
+    assert change.after.value < 4 * change.after.floor
+    assert result.effective_sample_size < len(result.weights)
+    assert result.calibration.expected_calibration_error < 0.03
+    again = ReweightingResult.load(result.save(tmp_path / "reweighting.npz"))
+    np.testing.assert_array_equal(again.weights, result.weights)
+    assert again.values() == result.values()
+    assert again.distances["column 0"].before.outside == change.before.outside
+    np.testing.assert_array_equal(again.calibration.observed, result.calibration.observed)
+    with pytest.raises(DataFileError, match="no saved reweighting"):
+        ReweightingResult.load(tmp_path / "missing.npz")
+
+
+@pytest.mark.parametrize("network", ["logistic", "mlp", "pet"])
+def test_reweighters_are_saved(network, tmp_path):
+    if network == "pet":
+        source, target = clouds(80, 2.0), clouds(80, 3.0, seed=1)
+    else:
+        source, target = gaussian(200), gaussian(200, 0.5, seed=2)
+    reweighter = Reweighter(RatioConfig(network=network, hidden=(8,), training=FAST), total="target")
+    weights = reweighter.fit(source, target).predict(source)
+    again = Reweighter.load(reweighter.save(tmp_path / network))
+    np.testing.assert_allclose(again.predict(source), weights, rtol=1e-5)
+    assert again.config == reweighter.config
+    assert again.total == "target"
+    probability = again.predict_probability(source)
+    assert ((probability > 0) & (probability < 1)).all()
+
+
+def test_fine_tuning_starts_from_a_checkpoint():
+    source, target = clouds(60, 2.0), clouds(60, 3.0, seed=1)
+    config = RatioConfig(init="tiny", training=FAST)
+    first = Reweighter(config).fit(source, target)
+    second = Reweighter(config, start=first).fit(source, target)
+    assert first.history.column("loss")[0] == pytest.approx(np.log(2), abs=1e-4)  # weights start at one
+    assert second.history.column("loss")[0] == pytest.approx(first.history.best()["loss"], abs=1e-4)
+
+
+def test_jets_bring_their_weights():
+    source, target = clouds(200, 2.0), clouds(200, 2.0, seed=1)
+    heavy = source.with_jet(weight=np.where(np.arange(200) < 100, 3.0, 0.0))
+    result = reweight(heavy, target, RatioConfig(training=FAST), edges=observable_edges(5))
+    assert (result.weights[100:] == 0).all()
+    assert result.weights.sum() == pytest.approx(300, rel=1e-5)
+    assert set(result.distances) == set(observable_edges())
+
+
+def test_a_missing_radius_is_noticed_before_training():
+    source = clouds(20, 2.0)
+    bare = Jets(source.particles, source.offsets, source.jet)
+    with pytest.raises(ConfigError, match="radius"):
+        reweight(bare, bare, RatioConfig(training=FAST))
+    result = reweight(bare, bare, RatioConfig(training=FAST), edges={"mass": np.array([0.0, 20.0, 40.0])})
+    assert list(result.distances) == ["mass"]
+
+
+def test_undefined_observables_count_as_outside():
+    samples = (np.array([[0.5], [0.6]]), np.array([[0.5], [9.0]]))
+    changes = distance_changes(
+        samples, (np.ones(2), np.ones(2)), np.ones(2), edges={"column 0": np.array([0.0, 1.0])}
+    )
+    assert changes["column 0"].before.outside[0] == 0.5
+    with pytest.raises(JetsError, match="edges are given for"):
+        distance_changes(samples, (np.ones(2), np.ones(2)), np.ones(2), edges={"mass": np.array([0.0, 1.0])})
+
+
+def test_bad_input():
+    good = gaussian(50)
+    for source, weights, message in (
+        (np.zeros((0, 1)), None, "source has shape"),
+        (np.where(good > 0, np.nan, good), None, "not-a-number"),
+        (good, -np.ones(50), "50 of the 50 weights of source are negative"),
+        (good, np.zeros(50), "sum to zero"),
+        (good, np.ones(49), "one per jet"),
+    ):
+        with pytest.raises(JetsError, match=message):
+            Reweighter(LOGISTIC).fit(source, good, source_weights=weights)
+    with pytest.raises(JetsError, match="source holds no jets"):
+        Reweighter().fit(clouds(5, 1.0)[:0], clouds(5, 1.0))
+    with pytest.raises(ConfigError, match="was not fitted"):
+        Reweighter(LOGISTIC).predict(good)
+    with pytest.raises(ConfigError, match="total is 'both'"):
+        Reweighter(total="both")
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no reweighter"):
+        Reweighter.load(tmp_path)
