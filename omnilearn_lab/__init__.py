@@ -1,8 +1,8 @@
 """Jupyter-first tutorials and analysis toolkit for the OmniLearn and OmniLearned jet foundation models.
 
-Rooms, from the ground up: ``errors``, ``settings``, ``machine``; ``jets``, ``models``, ``metrics``, ``published``;
-``features``, ``observables``, ``simulation``, ``readers``; ``catalog``, ``training``; ``tasks``, ``plotting``;
-``widgets``; ``notebook``; ``cli``.
+Rooms, from the ground up: ``errors``, ``settings``, ``machine``; ``jets``, ``models``, ``metrics``,
+``published``; ``features``, ``observables``, ``simulation``, ``readers``; ``catalog``, ``training``;
+``tasks``, ``plotting``; ``widgets``; ``notebook``; ``cli``.
 Importing the package loads neither torch nor Pythia: each room is loaded when it is first used.
 """
 

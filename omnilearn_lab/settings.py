@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import operator
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -69,7 +70,10 @@ def settings(cls: type[T]) -> type[T]:
     Traceback (most recent call last):
     omnilearn_lab.errors.ConfigError: Sample has no setting 'njets'; known: n_jets; did you mean 'n_jets'?
     """
-    hints = typing.get_type_hints(cls, include_extras=True)
+    caller = sys._getframe(1)  # classes of a function or of a notebook's cell may name each other
+    hints = typing.get_type_hints(
+        cls, {**vars(sys.modules[cls.__module__]), **caller.f_globals}, caller.f_locals, True
+    )
     cls.__annotations__ = {name: _careful(hints[name]) for name in cls.__dict__.get("__annotations__", {})}
     options = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
     made = pydantic.dataclasses.dataclass(cls, frozen=True, config=options)

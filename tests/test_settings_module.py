@@ -1,14 +1,14 @@
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.settings import from_mapping, to_mapping
+from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.training import TrainConfig
 
 
-@dataclass(frozen=True)
+@settings
 class Outer:
     name: str
     inner: TrainConfig = field(default_factory=TrainConfig)
@@ -26,7 +26,7 @@ def test_unknown_keys_name_the_nearest():
 
 
 def test_missing_field_is_an_error():
-    with pytest.raises(ConfigError, match="name"):
+    with pytest.raises(ConfigError, match="Outer.name is missing"):
         from_mapping(Outer, {})
 
 

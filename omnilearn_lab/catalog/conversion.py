@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from omnilearn_lab.catalog import catalog, open_store
+from omnilearn_lab.catalog.entries import catalog
 from omnilearn_lab.catalog.published import CONVERTED, find_published, where_to_put
+from omnilearn_lab.catalog.store import open_store
 from omnilearn_lab.errors import CatalogError, DataFileError, nearest
 from omnilearn_lab.machine import usable_cores
 from omnilearn_lab.machine.pool import WorkerPool

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from omnilearn_lab.catalog import LoadOptions, catalog, survey
+from omnilearn_lab.catalog.entries import catalog
+from omnilearn_lab.catalog.load import LoadOptions
+from omnilearn_lab.catalog.survey import survey
 from omnilearn_lab.errors import CatalogError, OmniLearnLabError, nearest
 from omnilearn_lab.published import published_results
 from omnilearn_lab.simulation import recipe

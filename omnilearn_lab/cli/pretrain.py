@@ -59,7 +59,7 @@ def pretrain(
     done in more and smaller parts. Several processes have to start anew for that: --processes does so by
     itself, and under torchrun or srun the same command, given again, goes on with smaller parts.
     """
-    from omnilearn_lab.tasks.pretraining.pretrain import pretrain as run_pretraining
+    from omnilearn_lab.tasks.pretraining.pretraining import pretrain as run_pretraining
     from omnilearn_lab.training.distributed import find_place
     from omnilearn_lab.training.launch import attach
 
@@ -83,7 +83,7 @@ def pretrain(
 def _settings(path: Path | None, like: str | None, asked: dict[str, Any]) -> PretrainConfig:
     from omnilearn_lab.models import read_card
     from omnilearn_lab.settings import from_mapping, to_mapping
-    from omnilearn_lab.tasks.pretraining.pretrain import PretrainConfig
+    from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig
 
     if path and like:
         raise ConfigError(f"settings are asked of '{path}' and of the checkpoint '{like}'; give one of them")
@@ -97,7 +97,7 @@ def _settings(path: Path | None, like: str | None, asked: dict[str, Any]) -> Pre
 
 def _run_elsewhere(settings: PretrainConfig, directory: Path, processes: int) -> None:
     """Launch, repeat the log here until the end, and pass Ctrl-C on as a wish to stop."""
-    from omnilearn_lab.tasks.pretraining.pretrain import launch_pretraining
+    from omnilearn_lab.tasks.pretraining.pretraining import launch_pretraining
 
     run = launch_pretraining(settings, directory, n_processes=processes)
     try:

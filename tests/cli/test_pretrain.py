@@ -20,7 +20,7 @@ def started(monkeypatch):
         (directory / "checkpoint").touch()
         return directory / "checkpoint"
 
-    monkeypatch.setattr("omnilearn_lab.tasks.pretraining.pretrain.pretrain", pretrain)
+    monkeypatch.setattr("omnilearn_lab.tasks.pretraining.pretraining.pretrain", pretrain)
     return calls
 
 
@@ -97,7 +97,7 @@ def launched(monkeypatch, tmp_path):
             calls.append((settings, directory, n_processes))
             return run
 
-        monkeypatch.setattr("omnilearn_lab.tasks.pretraining.pretrain.launch_pretraining", launch)
+        monkeypatch.setattr("omnilearn_lab.tasks.pretraining.pretraining.launch_pretraining", launch)
         return run, calls
 
     return prepare

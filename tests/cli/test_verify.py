@@ -83,7 +83,7 @@ FAILED = StandInCheck(StandIn("lhco", "", "lhco"), problem="no jet passes")
 def test_all_prints_every_stand_in(invoke, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "omnilearn_lab.catalog.validation.check_stand_ins", lambda *a, **o: asked.append((a, o)) or [GOOD]
+        "omnilearn_lab.catalog.check_stand_ins", lambda *a, **o: asked.append((a, o)) or [GOOD]
     )
     done = invoke("data", "verify", "--all", "--n-jets", 20, "--seed", 5)
     assert done.exit_code == 0 and asked == [((None, 20), {"seed": 5, "profile": "quick"})]
@@ -93,7 +93,7 @@ def test_all_prints_every_stand_in(invoke, monkeypatch):
 
 
 def test_a_stand_in_that_fails_is_status_1(invoke, monkeypatch):
-    monkeypatch.setattr("omnilearn_lab.catalog.validation.check_stand_ins", lambda *_, **__: [GOOD, FAILED])
+    monkeypatch.setattr("omnilearn_lab.catalog.check_stand_ins", lambda *_, **__: [GOOD, FAILED])
     done = invoke("data", "verify", "--all")
     assert done.exit_code == 1 and "no jet passes" in done.output
     found = json.loads(invoke("data", "verify", "--all", "--json").output)

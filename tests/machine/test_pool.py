@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from omnilearn_lab.errors import SimulationError
+from omnilearn_lab.errors import WorkerError
 from omnilearn_lab.machine import WorkerPool, usable_cores
 
 
@@ -39,7 +39,7 @@ def test_an_error_in_a_task_is_raised_here():
 
 
 def test_a_worker_that_dies_is_reported():
-    with WorkerPool(1) as pool, pytest.raises(SimulationError, match="worker process ended.*fewer workers"):
+    with WorkerPool(1) as pool, pytest.raises(WorkerError, match="worker process ended.*fewer workers"):
         pool.submit(os._exit, 3).result()
 
 

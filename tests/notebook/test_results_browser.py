@@ -1,8 +1,6 @@
 import pytest
-from omnilearn_lab.notebook import Results
-from omnilearn_lab.widgets import ResultsBrowser
-
-from .samples import write_results
+from omnilearn_lab.notebook import Results, ResultsBrowser
+from tests.widgets.samples import write_results
 
 
 @pytest.fixture

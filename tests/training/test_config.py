@@ -35,4 +35,4 @@ def test_unknown_keys_name_the_nearest():
 
 
 def test_it_shows_what_was_changed():
-    assert str(TrainConfig(epochs=3)) == "TrainConfig(epochs=3)"
+    assert str(TrainConfig(epochs=3)) == "TrainConfig(epochs=3.0)"

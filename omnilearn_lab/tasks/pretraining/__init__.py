@@ -8,7 +8,7 @@ from omnilearn_lab.tasks.pretraining.class_study import (
     study_classes,
 )
 from omnilearn_lab.tasks.pretraining.downstream import DownstreamRecord, downstream_records, downstream_table
-from omnilearn_lab.tasks.pretraining.pretrain import PretrainConfig, launch_pretraining, pretrain
+from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig, launch_pretraining, pretrain
 from omnilearn_lab.tasks.pretraining.size_costs import count_parameters, network_costs
 from omnilearn_lab.tasks.pretraining.study import PretrainingProfile, noised_particles, pretrain_sizes
 

@@ -18,7 +18,7 @@ from omnilearn_lab.models import perturb
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.networks import ClassifierSettings
 from omnilearn_lab.tasks.pretraining.data import fits_in_memory
-from omnilearn_lab.tasks.pretraining.pretrain import PretrainConfig, pretrain
+from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig, pretrain
 from omnilearn_lab.training import TrainConfig
 
 __all__ = ["PretrainingProfile", "noised_particles", "pretrain_sizes"]

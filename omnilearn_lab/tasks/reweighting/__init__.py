@@ -3,8 +3,8 @@
 from omnilearn_lab.tasks.reweighting.distances import observable_edges
 from omnilearn_lab.tasks.reweighting.paired_sample import PairedSample
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.reweight import ReweightingResult, reweight
 from omnilearn_lab.tasks.reweighting.reweighter import Reweighter
+from omnilearn_lab.tasks.reweighting.reweighting import ReweightingResult, reweight
 from omnilearn_lab.tasks.reweighting.study import (
     CompareRatios,
     ReweightingComparison,

@@ -18,8 +18,8 @@ from omnilearn_lab.published import PublishedTable
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.records import KINDS, ComparisonRecord, published_numbers
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.reweight import ReweightingResult, reweight
 from omnilearn_lab.tasks.reweighting.reweighter import Reweighter
+from omnilearn_lab.tasks.reweighting.reweighting import ReweightingResult, reweight
 from omnilearn_lab.tasks.reweighting.two_generators import TiltedJets
 from omnilearn_lab.training import History, TrainConfig
 

@@ -10,7 +10,7 @@ from omnilearn_lab.tasks.flavour.inputs import FlavourData
 from omnilearn_lab.tasks.flavour.rejections import flavour_discriminant
 from omnilearn_lab.tasks.flavour.taggers import FlavourSettings, compare_taggers, make_tagger, train_tagger
 from omnilearn_lab.training import TrainConfig
-from tests.tasks.test_flavour_inputs import flavour_jets
+from tests.tasks.flavour.test_inputs import flavour_jets
 
 QUICK = TrainConfig(epochs=1, batch_size=20, learning_rate=1e-3, validations_per_epoch=1, weight_decay=0.0)
 SETTINGS = FlavourSettings(training=QUICK)

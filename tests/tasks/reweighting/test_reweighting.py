@@ -8,8 +8,8 @@ from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, Je
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.tasks.reweighting.distances import distance_changes, observable_edges
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.reweight import ReweightingResult, reweight
 from omnilearn_lab.tasks.reweighting.reweighter import Reweighter
+from omnilearn_lab.tasks.reweighting.reweighting import ReweightingResult, reweight
 from omnilearn_lab.training import TrainConfig
 from tests.tasks.small_clouds import clouds
 
