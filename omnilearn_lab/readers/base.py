@@ -1,27 +1,29 @@
-"""What all readers share: rows in, checked `Jets` out, in bounded memory."""
+"""What all readers share: rows in, checked `Jets` out, in bounded memory; and their list by name."""
 
 from __future__ import annotations
 
+import errno
+import importlib
 import logging
 import os
-import zipfile
-import zlib
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from omnilearn_lab.errors import ConfigError, DataFileError, OmniLearnLabError, nearest
+from omnilearn_lab.errors import CatalogError, ConfigError, DataFileError, OmniLearnLabError, nearest
 from omnilearn_lab.jets import Jets
 
-__all__ = ["RawJets", "Reader", "Rows", "column", "jet_axis", "open_h5", "opened", "padded_rows"]
-
 log = logging.getLogger(__name__)
-_UNREADABLE = (OSError, KeyError, ValueError, IndexError, EOFError, zipfile.BadZipFile, zlib.error)
+_READERS: dict[str, type[Reader]] = {}
+_BELIEVED = 1 << 27  # bytes that any file may ask for
+_DENSEST = 5000  # bytes of content per byte of file: zeros, well compressed
+_ROUNDING = 1e-3  # of a jet's pt: how far below zero a mass may come out of single precision
 
 
 @dataclass(frozen=True)
@@ -52,17 +54,40 @@ class RawJets:
     def select(self, keep: np.ndarray) -> RawJets:
         """Return the jets where ``keep`` is true."""
         kept = np.repeat(keep, self.counts)
-        return RawJets(
-            {name: values[kept] for name, values in self.particles.items()},
-            self.counts[keep],
-            {name: values[keep] for name, values in self.jet.items()},
-            (np.arange(len(keep)) if self.rows is None else self.rows)[keep],
-            self.class_names,
+        return replace(
+            self,
+            particles={name: values[kept] for name, values in self.particles.items()},
+            counts=self.counts[keep],
+            jet={name: values[keep] for name, values in self.jet.items()},
+            rows=self.row[keep],
         )
 
-    def row(self, jet: int) -> int:
-        """Return the row of a jet, counted from the first row of this block."""
-        return int(jet if self.rows is None else self.rows[jet])
+    @property
+    def row(self) -> np.ndarray:
+        """Row of every jet, counted from the first row of this block."""
+        return np.arange(len(self.counts)) if self.rows is None else self.rows
+
+    def first_particles(self, limit: int) -> RawJets:
+        """Keep the first ``limit`` particles of every jet, in the order of the file.
+
+        ``multiplicity`` then counts all of them, as after any truncation.
+        """
+        offsets = np.concatenate([[0], np.cumsum(self.counts)])
+        keep = np.arange(offsets[-1]) - np.repeat(offsets[:-1], self.counts) < limit
+        kept = {name: values[keep] for name, values in self.particles.items()}
+        jet = {"multiplicity": self.counts} | dict(self.jet)
+        return replace(self, particles=kept, counts=np.minimum(self.counts, limit), jet=jet)
+
+    def to_jets(self, class_names: tuple[str, ...], provenance: Mapping[str, Any]) -> Jets:
+        """Build the jets; where the axis is not given, it is that of the sum of the particles."""
+        offsets = np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
+        labels: dict[str, Any] = {"class_names": class_names, "provenance": provenance}
+        if "px" not in self.particles:
+            return Jets.build(self.particles, offsets, self.jet, **labels)
+        names = ("px", "py", "pz", "energy")
+        others = {name: v for name, v in self.particles.items() if name not in names}
+        momenta = np.stack([self.particles[name] for name in names], axis=1)
+        return Jets.from_four_momenta(momenta, offsets, particles=others, jet=self.jet, **labels)
 
 
 @dataclass(frozen=True)
@@ -73,17 +98,81 @@ class Rows:
     rows: Callable[[int, int], RawJets]
 
 
+@dataclass
+class Source:
+    """An open file of a published format, and what its messages need.
+
+    Attributes
+    ----------
+    file
+        Named arrays: an HDF5 file, the arrays of an ``.npz`` file, a ROOT tree, a data frame.
+    path
+    n_rows
+        Length that every array must have.
+    """
+
+    file: Any
+    path: Path
+    n_rows: int = 0
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.file
+
+    def __getitem__(self, name: str) -> Any:
+        """Return an array on disk; a missing one is an error that names the nearest."""
+        return column(self.file, name, self.path)
+
+    def rows(self, name: str, rows: slice, part: Any = ...) -> np.ndarray:
+        """Return rows of an array, which must be as long as the others."""
+        item = self[name]
+        if len(item) != self.n_rows:
+            raise DataFileError(
+                f"'{self.path}': '{name}' has {len(item)} rows, and others have {self.n_rows}; jets would be "
+                "lost or mixed up: repair the file, or fetch it again"
+            )
+        return np.asarray(item[rows] if part is ... else item[(rows, *part)])
+
+    def field(self, name: str, field: str, rows: slice) -> np.ndarray:
+        """Return rows of one field of a compound array; whole rows would be many times wider."""
+        item = self[name]
+        if field not in (item.dtype.names or ()):
+            raise DataFileError(
+                f"'{self.path}': '{name}' has no field '{field}'; {nearest(field, item.dtype.names or ())}"
+            )
+        if len(item) != self.n_rows:
+            return self.rows(name, rows)
+        return item.fields(field)[rows]
+
+
+@contextmanager
+def open_h5(path: Path) -> Iterator[Any]:
+    """Open an HDF5 file for reading."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        yield file
+
+
+@contextmanager
+def open_root(path: Path) -> Iterator[Any]:
+    """Open a ROOT file for reading."""
+    import uproot
+
+    with uproot.open(path) as file:
+        yield file
+
+
 @dataclass(frozen=True)
 class Reader(ABC):
-    """Base of all readers: one per published format.
+    """Base of all readers; a subclass with a ``name`` is found under it by `make_reader`.
 
     Attributes
     ----------
     empty_jets
         ``drop`` jets without particles, with a logged count, or refuse them (``error``).
     bad_jets
-        Refuse (``error``) jets with not-a-number, negative energy, non-positive pt or a label
-        outside the classes, or ``drop`` them, with a logged count.
+        Refuse (``error``) jets with not-a-number, negative energy, non-positive pt, a negative mass or
+        a label outside the classes, or ``drop`` them, with a logged count.
     """
 
     empty_jets: Literal["drop", "error"] = "drop"
@@ -93,15 +182,34 @@ class Reader(ABC):
     suffixes: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
     class_names: ClassVar[tuple[str, ...]] = ()
     origin: ClassVar[str] = "published"  # what the provenance of the jets says
+    storage: ClassVar[Callable[[Path], AbstractContextManager[Any]]] = open_h5
+    counted: ClassVar[str] = ""  # the array whose length is the number of rows
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" in vars(cls):
+            _READERS[cls.name] = cls
 
     def __post_init__(self) -> None:
         for option, accepted in (("empty_jets", ("drop", "error")), ("bad_jets", ("error", "drop"))):
             if getattr(self, option) not in accepted:
                 raise ConfigError(f"{option}={getattr(self, option)!r}; one of {accepted} is expected")
 
-    @abstractmethod
-    def open(self, path: Path) -> AbstractContextManager[Rows]:
+    @contextmanager
+    def open(self, path: Path) -> Iterator[Rows]:
         """Open a file; its content is read only when rows are asked for."""
+        with type(self).storage(path) as file:
+            source = Source(file, path)
+            source.n_rows = self.count_rows(source)
+            yield Rows(source.n_rows, lambda start, stop: self.block(source, slice(start, stop)))
+
+    def count_rows(self, source: Source) -> int:
+        """Return the number of rows of an open file."""
+        return len(source[self.counted])
+
+    @abstractmethod
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read some rows of an open file."""
 
     def count(self, path: str | os.PathLike[str]) -> int:
         """Return the number of rows of a file, empty and bad jets included."""
@@ -157,20 +265,19 @@ class Reader(ABC):
     def _jets(self, path: Path, file: Rows, rows: tuple[int, int], max_particles: int | None) -> Jets:
         raw = file.rows(*rows)
         names = raw.class_names or self.class_names
-        raw = self._without_bad(raw, path, (rows[0], len(names)))
+        raw = self._without_bad(_mended(raw), path, (rows[0], len(names)))
         provenance = {"source": self.origin, "reader": self.name, "file": path.name, "rows": list(rows)}
-        jets = _build(raw, {"class_names": names, "provenance": provenance})
+        jets = raw.to_jets(names, provenance)
         return jets if max_particles is None else jets.truncate(max_particles)
 
     def _without_bad(self, raw: RawJets, path: Path, about: tuple[int, int]) -> RawJets:
         """Refuse or drop bad jets, then empty ones; ``about``: first row, number of classes."""
         start, n_classes = about
-        problems = _problems(raw, n_classes)
         bad = np.zeros(len(raw.counts), dtype=bool)
-        for what, where in problems.items():
+        for what, where in _problems(raw, n_classes).items():
             if where.any() and self.bad_jets == "error":
                 raise DataFileError(
-                    f"'{path}', row {start + raw.row(int(np.argmax(where)))}: {what} "
+                    f"'{path}', row {start + raw.row[np.argmax(where)]}: {what} "
                     f"({int(where.sum())} such rows in this block); repair the file, "
                     "or drop these jets with bad_jets='drop'"
                 )
@@ -178,7 +285,7 @@ class Reader(ABC):
         empty = (raw.counts == 0) & ~bad
         if empty.any() and self.empty_jets == "error":
             raise DataFileError(
-                f"'{path}', row {start + raw.row(int(np.argmax(empty)))}: a jet without particles; "
+                f"'{path}', row {start + raw.row[np.argmax(empty)]}: a jet without particles; "
                 "repair the file, or drop such jets with empty_jets='drop'"
             )
         if empty.any() or bad.any():
@@ -187,22 +294,107 @@ class Reader(ABC):
         return raw
 
 
+def readers() -> dict[str, type[Reader]]:
+    """Return all reader classes by the name that the catalogue uses.
+
+    Every module of `omnilearn_lab.readers.published` is looked at, so that a reader is known as soon as
+    its file lies there; a subclass defined elsewhere is known once its module is imported.
+
+    Examples
+    --------
+    >>> readers()["top_tagging"].class_names
+    ('QCD', 'top')
+    """
+    folder = importlib.import_module("omnilearn_lab.readers.published")
+    for module in pkgutil.iter_modules(folder.__path__):
+        importlib.import_module(f"{folder.__name__}.{module.name}")
+    return dict(sorted(_READERS.items()))
+
+
+def make_reader(name: str, **options: Any) -> Reader:
+    """Return a reader by name.
+
+    Parameters
+    ----------
+    name
+        A key of `readers`.
+    **options
+        Fields of that reader's class.
+
+    Raises
+    ------
+    CatalogError
+        For an unknown name or option.
+
+    Examples
+    --------
+    >>> make_reader("top_tagging", bad_jets="drop").bad_jets
+    'drop'
+    """
+    if name == "atlas_omnifold":
+        raise CatalogError("these files are tables without particles; read them with read_atlas_omnifold")
+    accepted = readers()
+    if name not in accepted:
+        raise CatalogError(f"there is no reader '{name}'; {nearest(name, accepted)}")
+    fields = accepted[name].__dataclass_fields__
+    for option in options:
+        if option not in fields:
+            raise CatalogError(f"reader '{name}' has no option '{option}'; {nearest(option, fields)}")
+    return accepted[name](**options)
+
+
+# ---- files that may be anything ------------------------------------------------------------------
+
+
 @contextmanager
-def opened(reader: Reader, path: str | os.PathLike[str]) -> Iterator[Rows]:
-    """Open a file with a reader; failures of the libraries below become `DataFileError`."""
-    path = Path(path)
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a library raises on the content of a file into `DataFileError`.
+
+    Parameters
+    ----------
+    path
+        The file, for the message.
+    kind
+        What it was read as.
+
+    Examples
+    --------
+    >>> with reading(Path("a.root"), "jetclass"):
+    ...     raise RecursionError("too deep")
+    Traceback (most recent call last):
+    omnilearn_lab.errors.DataFileError: 'a.root' is not a readable 'jetclass' file (RecursionError: too deep);
+    it may be truncated or of another format: fetch it again, or choose another reader
+    """
     if not path.is_file():
         raise DataFileError(f"'{path}' is not an existing file; check the path, or fetch the dataset first")
     try:
-        with reader.open(path) as file:
-            yield file
+        yield
     except OmniLearnLabError:
         raise
-    except _UNREADABLE as error:
-        raise DataFileError(
-            f"'{path}' is not a readable '{reader.name}' file ({type(error).__name__}: {error}); "
-            "it may be truncated or of another format: fetch it again, or choose another reader"
-        ) from error
+    except Exception as error:
+        code = getattr(error, "errno", None)
+        if isinstance(error, PermissionError):
+            text = f"'{path}' may not be read by this user; ask its owner for permission (chmod a+r)"
+        elif code in (errno.ENOSPC, errno.EDQUOT):
+            text = f"'{path}' cannot be read: the disk for temporary files is full; free space, or set TMPDIR"
+        else:
+            text = (
+                f"'{path}' is not a readable '{kind}' file ({type(error).__name__}: {_one_line(error)}); it "
+                "may be truncated or of another format: fetch it again, or choose another reader"
+            )
+        raise DataFileError(text) from error
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) < 300 else f"{text[:300]}..."
+
+
+@contextmanager
+def opened(reader: Reader, path: str | os.PathLike[str]) -> Iterator[Rows]:
+    """Open a file with a reader; failures of the libraries below become `DataFileError`."""
+    with reading(Path(path), reader.name), reader.open(Path(path)) as file:
+        yield file
 
 
 def column(place: Any, name: str, path: Path) -> Any:
@@ -219,39 +411,83 @@ def column(place: Any, name: str, path: Path) -> Any:
     Raises
     ------
     DataFileError
-        When there is no such dataset, branch or column.
+        When there is no such dataset, branch or column, or its size is not believable.
     """
     if name not in place:
-        found = list(place.keys())
         raise DataFileError(
-            f"'{path}' has no '{name}'; {nearest(name, map(str, found[:40]))}; "
+            f"'{path}' has no '{name}'; {nearest(name, map(str, place.keys()))}; "
             "is it of another format, or an incomplete download?"
         )
-    return place[name]
+    item = place[name]
+    if hasattr(item, "nbytes") and hasattr(item, "id"):
+        check_size(item.nbytes, path, name)
+    return item
 
 
-def _build(raw: RawJets, labels: dict[str, Any]) -> Jets:
-    offsets = np.concatenate([[0], np.cumsum(raw.counts)]).astype(np.int64)
-    if "px" not in raw.particles:
-        return Jets.build(raw.particles, offsets, raw.jet, **labels)
-    others = {name: v for name, v in raw.particles.items() if name not in ("px", "py", "pz", "energy")}
-    momenta = np.stack([raw.particles[name] for name in ("px", "py", "pz", "energy")], axis=1)
-    return Jets.from_four_momenta(momenta, offsets, particles=others, jet=raw.jet, **labels)
+def check_size(n_bytes: int, path: Path, what: str) -> None:
+    """Refuse content that is far larger than its file can hold, before memory is asked for it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     check_size(10**12, Path(file.name), "data")
+    Traceback (most recent call last):
+    omnilearn_lab.errors.DataFileError: '...': 'data' claims 1,000 GB in a file of 0 bytes; ...
+    """
+    size = path.stat().st_size
+    if n_bytes > _BELIEVED and n_bytes > _DENSEST * size:
+        raise DataFileError(
+            f"'{path}': '{what}' claims {n_bytes / 1e9:,.0f} GB in a file of {size:,} bytes; "
+            "it is damaged: fetch or make it again"
+        )
+
+
+def count_entries(tree: Any, path: Path) -> int:
+    """Return the number of entries of a ROOT tree, which must be believable for the size of the file."""
+    n_rows = int(tree.num_entries)
+    if n_rows < 0:
+        raise DataFileError(f"'{path}': tree '{tree.name}' claims {n_rows} entries; fetch the file again")
+    check_size(n_rows, path, tree.name)
+    return n_rows
+
+
+# ---- bad jets ------------------------------------------------------------------------------------
+
+
+def _mended(raw: RawJets) -> RawJets:
+    """Return the jets with masses that only rounding made negative set to zero."""
+    if "mass" not in raw.jet:
+        return raw
+    mass = np.asarray(raw.jet["mass"])
+    rounded = (mass < 0) & ~_is_bad_mass(raw)
+    return replace(raw, jet={**raw.jet, "mass": np.where(rounded, 0, mass)}) if rounded.any() else raw
+
+
+def _is_bad_mass(raw: RawJets) -> np.ndarray:
+    """Which masses stand for "none" (-1), or are more negative than rounding makes them."""
+    mass = np.asarray(raw.jet["mass"])
+    return (mass == -1) | (mass < -_ROUNDING * np.abs(raw.jet.get("pt", 0.0)))
 
 
 def _problems(raw: RawJets, n_classes: int) -> dict[str, np.ndarray]:
     """What is wrong, and with which jets: mask of shape (N,) by description."""
-    found = {}
+    wrong = {}
     for name, values in raw.particles.items():
-        found[f"particle '{name}' is not finite"] = _jets_with(raw.counts, ~np.isfinite(values))
+        wrong[f"particle '{name}' is not finite"] = _jets_with(raw.counts, ~np.isfinite(values))
     for name, values in raw.jet.items():
-        found[f"jet '{name}' is not finite"] = ~np.isfinite(values)
-    found["a particle has negative energy"] = _jets_with(raw.counts, raw.particles["energy"] < 0)
-    found["a particle has no transverse momentum"] = _jets_with(raw.counts, _pt(raw) <= 0)
+        wrong[f"jet '{name}' is not finite"] = ~np.isfinite(values)
+    wrong["a particle has negative energy"] = _jets_with(raw.counts, raw.particles["energy"] < 0)
+    wrong["a particle has no transverse momentum"] = _jets_with(raw.counts, _pt(raw) <= 0)
+    filled = raw.counts > 0  # jets without particles have their own word
+    if "pt" in raw.jet:
+        wrong["the jet has no transverse momentum"] = filled & (np.asarray(raw.jet["pt"]) <= 0)
+    if "mass" in raw.jet:
+        wrong["the jet's mass is negative (-1 often stands for 'none')"] = filled & _is_bad_mass(raw)
     if "label" in raw.jet and n_classes:
         label = np.asarray(raw.jet["label"])
-        found[f"the label is outside 0 to {n_classes - 1}"] = (label < 0) | (label >= n_classes)
-    return found
+        wrong[f"the label is outside 0 to {n_classes - 1}"] = (label < 0) | (label >= n_classes)
+    return wrong
 
 
 def _pt(raw: RawJets) -> np.ndarray:
@@ -264,51 +500,3 @@ def _jets_with(counts: np.ndarray, flagged: np.ndarray) -> np.ndarray:
     """Turn a mask over particles into a mask over jets: any particle flagged."""
     index = np.repeat(np.arange(len(counts)), counts)
     return np.bincount(index[flagged], minlength=len(counts)) > 0
-
-
-@contextmanager
-def open_h5(path: Path) -> Iterator[Any]:
-    """Open an HDF5 file for reading."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        yield file
-
-
-def padded_rows(
-    columns: Mapping[str, np.ndarray], mask: np.ndarray
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Flatten rectangular columns, each shape (N, P), to the slots where ``mask`` is true.
-
-    Returns
-    -------
-    columns
-        Each shape (T,).
-    counts : int array, shape (N,)
-
-    Examples
-    --------
-    >>> padded_rows({"pt": np.array([[3.0, 0.0], [2.0, 1.0]])}, np.array([[True, False], [True, True]]))
-    ({'pt': array([3., 2., 1.])}, array([1, 2]))
-    """
-    return {name: values[mask] for name, values in columns.items()}, mask.sum(axis=1)
-
-
-def jet_axis(particles: Mapping[str, np.ndarray], counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Return pt, eta, phi, mass of the sum of ``px, py, pz, energy``; zeros for empty jets.
-
-    Examples
-    --------
-    >>> columns = {"px": np.array([3.0, 1.0]), "py": np.zeros(2), "pz": np.zeros(2), "energy": np.ones(2)}
-    >>> jet_axis(columns, np.array([2, 0]))["pt"].tolist()
-    [4.0, 0.0]
-    """
-    index = np.repeat(np.arange(len(counts)), counts)
-    px, py, pz, energy = (
-        np.bincount(index, weights=particles[name], minlength=len(counts))
-        for name in ("px", "py", "pz", "energy")
-    )
-    pt = np.hypot(px, py)
-    eta = np.arcsinh(np.divide(pz, pt, out=np.zeros_like(pz), where=pt > 0))
-    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
-    return {"pt": pt, "eta": eta, "phi": np.arctan2(py, px), "mass": mass}

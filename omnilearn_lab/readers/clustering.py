@@ -12,7 +12,6 @@ import numpy as np
 
 from omnilearn_lab.errors import MissingDependencyError
 
-__all__ = ["Clustered", "cluster_leading"]
 
 _NAMES = {"px": "px", "py": "py", "pz": "pz", "E": "energy"}
 

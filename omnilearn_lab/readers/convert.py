@@ -11,7 +11,6 @@ from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import Jets, write_jets
 from omnilearn_lab.readers.base import Reader
 
-__all__ = ["ConvertOptions", "convert"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError, nearest
 
-__all__ = ["Column", "Table", "find_tree", "open_table"]
 
 
 _TREES = ("TTree", "ROOT::RNTuple")

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, column
-from omnilearn_lab.readers.energyflow import Convention, check_convention
-
-__all__ = ["H1"]
+from omnilearn_lab.readers.base import RawJets, Reader, Source, column, count_entries, open_root
+from omnilearn_lab.readers.kinematics import Convention
 
 _TREES = ("Django/minitree", "Rapgap/minitree")  # position = label
 _EVENT = ("Q2", "y", "ptmiss", "Empz")
@@ -55,32 +50,28 @@ class H1(Reader):
     name: ClassVar[str] = "h1"
     suffixes: ClassVar[tuple[str, ...]] = (".root",)
     class_names: ClassVar[tuple[str, ...]] = ("Djangoh", "Rapgap")
+    storage: ClassVar = open_root
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_convention(self.convention)
+    def count_rows(self, source: Source) -> int:
+        """Return the number of events of the tree that the file holds."""
+        return count_entries(source.file[self._tree(source)], source.path)
 
-    @contextmanager
-    def open(self, path: Path) -> Iterator[Rows]:
-        """Open the tree that the file holds."""
-        import uproot
+    def _tree(self, source: Source) -> str:
+        name = next((name for name in _TREES if name in source), None)
+        if name is None:
+            raise DataFileError(f"'{source.path}' has none of the trees {_TREES}; found {source.file.keys()}")
+        return name
 
-        with uproot.open(path) as file:
-            label = next((i for i, name in enumerate(_TREES) if name in file), None)
-            if label is None:
-                raise DataFileError(f"'{path}' has none of the trees {_TREES}; found {file.keys()}")
-            tree = file[_TREES[label]]
-            yield Rows(
-                int(tree.num_entries), lambda start, stop: self._rows(tree, path, label, (start, stop))
-            )
-
-    def _rows(self, tree: Any, path: Path, label: int, rows: tuple[int, int]) -> RawJets:
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read the leading jets of some events."""
         import awkward as ak
 
+        label = _TREES.index(self._tree(source))
+        tree = source.file[_TREES[label]]
         wanted = [*_EVENT, *_JET, *(f"jet_part_{name}" for name in _PARTICLE)]
         for name in wanted:
-            column(tree, name, path)
-        events = tree.arrays(wanted, entry_start=rows[0], entry_stop=rows[1])
+            column(tree, name, source.path)
+        events = tree.arrays(wanted, entry_start=rows.start, entry_stop=rows.stop)
         leading = {name: np.asarray(ak.fill_none(ak.firsts(events[name]), 0)) for name in _JET}
         keep = self._selected(events, leading)
         entries = {name: events[f"jet_part_{name}"][keep] for name in _PARTICLE}

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.jets import Jets
-from omnilearn_lab.jets.species import charge_of, reduce_pid
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, padded_rows
-from omnilearn_lab.readers.masses import mass_of, momenta_from_rapidity
-from omnilearn_lab.readers.npz import NpzFile, open_npz
-
-__all__ = ["LevelPair", "OmniFold", "read_level_pairs"]
+from omnilearn_lab.jets import Jets, charge_of, reduce_pid
+from omnilearn_lab.readers.base import RawJets, Reader, Source
+from omnilearn_lab.readers.kinematics import eta_from_rapidity, mass_of, momenta_from_rapidity, padded_rows
+from omnilearn_lab.readers.npz import open_npz
 
 _SPECIES = (22, 211, -211, 130, 11, -11, 13, -13, 321, -321, 2212, -2212, 2112, -2112)  # code 0.0, 0.1, ...
 _OBSERVABLES = {
@@ -63,45 +56,40 @@ class OmniFold(Reader):
 
     name: ClassVar[str] = "omnifold"
     suffixes: ClassVar[tuple[str, ...]] = (".npz",)
+    storage: ClassVar = open_npz
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.level not in ("detector", "particle"):
-            raise ConfigError(f"level={self.level!r}; 'detector' or 'particle' is expected")
+    @property
+    def _prefix(self) -> str:
+        return "sim" if self.level == "detector" else "gen"
 
-    @contextmanager
-    def open(self, path: Path) -> Iterator[Rows]:
-        """Open the file."""
-        prefix = "sim" if self.level == "detector" else "gen"
-        with open_npz(path) as file:
-            n_rows = file.n_rows(f"{prefix}_jets")
-            yield Rows(n_rows, lambda start, stop: _rows(file, prefix, start, stop))
+    def count_rows(self, source: Source) -> int:
+        """Return the number of events."""
+        return len(source[f"{self._prefix}_jets"])
 
-
-def _rows(file: NpzFile, prefix: str, start: int, stop: int) -> RawJets:
-    jets = file.rows(f"{prefix}_jets", start, stop)
-    stored = file.rows(f"{prefix}_particles", start, stop)
-    columns, counts = padded_rows({str(i): stored[..., i] for i in range(4)}, stored[..., 0] > 0)
-    pt, y, phi, mass = (jets[:, i] for i in range(4))
-    place = np.rint(10 * columns["3"]).astype(np.int64)
-    known = (place >= 0) & (place < len(_SPECIES))
-    pid = np.where(known, np.array(_SPECIES)[np.where(known, place, 0)], 0)
-    momenta = momenta_from_rapidity(
-        _PT_UNIT * columns["0"],
-        columns["1"] + np.repeat(y, counts),
-        columns["2"] + np.repeat(phi, counts),
-        mass_of(pid),
-    )
-    reduced = reduce_pid(pid)
-    eta = np.arcsinh(np.hypot(pt, mass) * np.sinh(y) / np.where(pt > 0, pt, 1))
-    jet = {"pt": pt, "eta": eta, "phi": phi, "mass": mass, "event": np.arange(start, start + len(jets))}
-    for name, ours in _OBSERVABLES.items():
-        if f"{prefix}_{name}" in file.names:
-            jet[ours] = file.rows(f"{prefix}_{name}", start, stop)
-    if "gen_Zs" in file.names:
-        boson = file.rows("gen_Zs", start, stop)
-        jet |= {"z_pt": boson[:, 0], "z_y": boson[:, 1], "z_phi": boson[:, 2]}
-    return RawJets({**momenta, "pid": reduced, "charge": charge_of(reduced)}, counts, jet)
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read some jets."""
+        jets, stored = (source.rows(f"{self._prefix}_{name}", rows) for name in ("jets", "particles"))
+        columns, counts = padded_rows({str(i): stored[..., i] for i in range(4)}, stored[..., 0] > 0)
+        pt, y, phi, mass = (jets[:, i] for i in range(4))
+        place = np.rint(10 * columns["3"]).astype(np.int64)
+        is_listed = (place >= 0) & (place < len(_SPECIES))
+        pid = np.where(is_listed, np.array(_SPECIES)[np.where(is_listed, place, 0)], 0)
+        momenta = momenta_from_rapidity(
+            _PT_UNIT * columns["0"],
+            columns["1"] + np.repeat(y, counts),
+            columns["2"] + np.repeat(phi, counts),
+            mass_of(pid),
+        )
+        reduced = reduce_pid(pid)
+        jet = {"pt": pt, "eta": eta_from_rapidity(pt, y, mass), "phi": phi, "mass": mass}
+        jet["event"] = np.arange(rows.start, rows.start + len(jets))
+        for name, ours in _OBSERVABLES.items():
+            if f"{self._prefix}_{name}" in source:
+                jet[ours] = source.rows(f"{self._prefix}_{name}", rows)
+        if "gen_Zs" in source:
+            boson = source.rows("gen_Zs", rows)
+            jet |= {"z_pt": boson[:, 0], "z_y": boson[:, 1], "z_phi": boson[:, 2]}
+        return RawJets({**momenta, "pid": reduced, "charge": charge_of(reduced)}, counts, jet)
 
 
 class LevelPair(NamedTuple):

@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, column, open_h5, padded_rows
-
-__all__ = ["AtlasTop", "unzipped"]
+from omnilearn_lab.readers.base import RawJets, Reader, Source, open_h5
+from omnilearn_lab.readers.kinematics import padded_rows
 
 _GEV = 1e-3
 _WEIGHTS = ("training_weights", "weights")
 
 
 @contextmanager
-def unzipped(path: Path) -> Iterator[Path]:
-    """Give the path of a file without its ``.gz`` wrapping; the copy is deleted afterwards.
+def open_unzipped(path: Path) -> Iterator[Any]:
+    """Open an HDF5 file, plain or in a ``.gz`` wrapping, whose temporary copy is deleted afterwards.
 
     Raises
     ------
@@ -31,13 +28,15 @@ def unzipped(path: Path) -> Iterator[Path]:
         When the wrapping is damaged, or the folder for temporary files is full.
     """
     if path.suffix != ".gz":
-        yield path
+        with open_h5(path) as file:
+            yield file
         return
     with tempfile.TemporaryDirectory(prefix="omnilearn_lab") as folder:
         plain = Path(folder) / path.stem
         with gzip.open(path) as source, plain.open("wb") as target:
             shutil.copyfileobj(source, target)
-        yield plain
+        with open_h5(plain) as file:
+            yield file
 
 
 @dataclass(frozen=True)
@@ -68,32 +67,28 @@ class AtlasTop(Reader):
     name: ClassVar[str] = "atlas_top"
     suffixes: ClassVar[tuple[str, ...]] = (".h5", ".hdf5", ".h5.gz")
     class_names: ClassVar[tuple[str, ...]] = ("QCD", "top")
+    storage: ClassVar = open_unzipped
+    counted: ClassVar[str] = "labels"
 
-    @contextmanager
-    def open(self, path: Path) -> Iterator[Rows]:
-        """Open the file, unpacking gzip into a temporary copy."""
-        with unzipped(path) as plain, open_h5(plain) as file:
-            n_rows = len(column(file, "labels", path))
-            yield Rows(n_rows, lambda start, stop: self._rows(file, path, slice(start, stop)))
-
-    def _rows(self, file: Any, path: Path, rows: slice) -> RawJets:
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read some jets."""
+        slots = (slice(self.first_particles),)
         stored = {
-            name: column(file, f"fjet_clus_{name}", path)[rows, : self.first_particles]
-            for name in ("pt", "eta", "phi", "E")
+            name: source.rows(f"fjet_clus_{name}", rows, slots) for name in ("pt", "eta", "phi", "E")
         }
-        jet = {name: column(file, f"fjet_{name}", path)[rows] for name in ("pt", "eta", "phi", "m")}
+        jet = {name: source.rows(f"fjet_{name}", rows) for name in ("pt", "eta", "phi", "m")}
         columns = {
             "pt": stored["pt"] * _GEV,
             "deta": stored["eta"] - jet["eta"][:, None],
             "dphi": stored["phi"] - jet["phi"][:, None],
             "energy": stored["E"] * _GEV,
         }
-        if "fjet_clus_taste" in file:
-            columns["taste"] = file["fjet_clus_taste"][rows, : self.first_particles]
+        if "fjet_clus_taste" in source:
+            columns["taste"] = source.rows("fjet_clus_taste", rows, slots)
         particles, counts = padded_rows(columns, stored["pt"] != 0)
         table = {"pt": jet["pt"] * _GEV, "eta": jet["eta"], "phi": jet["phi"], "mass": jet["m"] * _GEV}
-        table["label"] = np.asarray(file["labels"][rows]).reshape(-1)
-        weights = next((name for name in _WEIGHTS if name in file), None)
+        table["label"] = source.rows("labels", rows).reshape(-1)
+        weights = next((name for name in _WEIGHTS if name in source), None)
         if weights:
-            table["weight"] = np.asarray(file[weights][rows]).reshape(-1)
+            table["weight"] = source.rows(weights, rows).reshape(-1)
         return RawJets(particles, counts, table)

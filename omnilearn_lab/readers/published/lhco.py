@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, column, jet_axis, open_h5, padded_rows
+from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.clustering import cluster_leading
 from omnilearn_lab.readers.frames import open_frame
-
-__all__ = ["Lhco", "LhcoClustered"]
+from omnilearn_lab.readers.kinematics import eta_from_rapidity, jet_axis, momenta_from_eta, padded_rows
 
 _SLOTS = 700
 _CLASSES = ("background", "signal")
@@ -52,48 +49,42 @@ class Lhco(Reader):
 
     name: ClassVar[str] = "lhco"
     class_names: ClassVar[tuple[str, ...]] = _CLASSES
+    storage: ClassVar = open_frame
 
-    @contextmanager
-    def open(self, path: Path) -> Iterator[Rows]:
-        """Open the frame; the file has one, under any key."""
-        with open_frame(path) as frame:
-            yield Rows(frame.n_rows, lambda start, stop: self._rows(frame, path, start, stop))
-
-    def _rows(self, frame: Any, path: Path, start: int, stop: int) -> RawJets:
-        edges = [*range(start, stop, _SMALL_BLOCK), stop]
-        parts = [
-            self._block(frame.select(first, last).to_numpy(np.float64), path, (first, first - start))
-            for first, last in zip(edges[:-1], edges[1:], strict=True)
-        ]
-        return _joined(parts or [self._block(np.zeros((0, 3 * _SLOTS + 1)), path, (start, 0))])
-
-    def _block(self, table: np.ndarray, path: Path, first: tuple[int, int]) -> RawJets:
-        if table.shape[1] - 3 * _SLOTS not in (0, 1):
+    def count_rows(self, source: Source) -> int:
+        """Return the number of events of the file's only frame, whatever its key."""
+        width = len(source.file.columns)
+        if width - 3 * _SLOTS not in (0, 1):
             raise DataFileError(
-                f"'{path}' has {table.shape[1]} columns; {3 * _SLOTS} or {3 * _SLOTS + 1} are expected "
+                f"'{source.path}' has {width} columns; {3 * _SLOTS} or {3 * _SLOTS + 1} are expected "
                 "(is it the file of features?)"
             )
+        return source.file.n_rows
+
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Cluster some events."""
+        edges = [*range(rows.start, rows.stop, _SMALL_BLOCK), rows.stop] if rows.stop > rows.start else []
+        parts = [
+            self._events(source.file, (first, last), rows.start)
+            for first, last in zip(edges[:-1], edges[1:], strict=True)
+        ]
+        return _joined(parts or [self._events(source.file, (rows.start, rows.start), rows.start)])
+
+    def _events(self, frame: Any, rows: tuple[int, int], start: int) -> RawJets:
+        table = frame.rows(*rows).matrix(frame.columns)
         particles = table[:, : 3 * _SLOTS].reshape(-1, _SLOTS, 3)
         mask = np.any(particles != 0, axis=-1)
         flat, counts = padded_rows({n: particles[..., i] for i, n in enumerate(("pt", "eta", "phi"))}, mask)
-        momenta = _massless(flat["pt"], flat["eta"], flat["phi"])
-        found = cluster_leading(momenta, counts, radius=self.radius)
-        label = table[:, -1] if table.shape[1] > 3 * _SLOTS else None
-        members = {name: values[found.particle] for name, values in momenta.items()}
-        jet = jet_axis(members, found.counts) | _dijets(members, found.counts, found.event, len(table))
-        jet |= {"event": first[0] + found.event}
-        if label is not None:
-            jet["label"] = label[found.event]
-        return _harder(RawJets(members, found.counts, jet, first[1] + found.event), self.min_pt)
-
-
-def _massless(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> dict[str, np.ndarray]:
-    return {
-        "px": pt * np.cos(phi),
-        "py": pt * np.sin(phi),
-        "pz": pt * np.sinh(eta),
-        "energy": pt * np.cosh(eta),
-    }
+        momenta = momenta_from_eta(**flat)
+        clusters = cluster_leading(momenta, counts, radius=self.radius)
+        members = {name: values[clusters.particle] for name, values in momenta.items()}
+        jet = jet_axis(members, clusters.counts)
+        jet |= _dijets(members, clusters.counts, clusters.event, len(table))
+        jet |= {"event": rows[0] + clusters.event}
+        if table.shape[1] > 3 * _SLOTS:
+            jet["label"] = table[clusters.event, -1]
+        raw = RawJets(members, clusters.counts, jet, rows[0] - start + clusters.event)
+        return _harder(raw, self.min_pt)
 
 
 def _dijets(
@@ -115,7 +106,7 @@ def _harder(raw: RawJets, min_pt: float) -> RawJets:
     keep = np.hypot(raw.particles["px"], raw.particles["py"]) >= min_pt
     index = np.repeat(np.arange(len(raw.counts)), raw.counts)[keep]
     particles = {name: values[keep] for name, values in raw.particles.items()}
-    return RawJets(particles, np.bincount(index, minlength=len(raw.counts)), raw.jet, raw.rows)
+    return replace(raw, particles=particles, counts=np.bincount(index, minlength=len(raw.counts)))
 
 
 def _joined(parts: list[RawJets]) -> RawJets:
@@ -156,15 +147,18 @@ class LhcoClustered(Reader):
     name: ClassVar[str] = "lhco_clustered"
     class_names: ClassVar[tuple[str, ...]] = _CLASSES
 
-    @contextmanager
-    def open(self, path: Path) -> Iterator[Rows]:
-        """Open the file."""
-        label = self._label(path)
-        with open_h5(path) as file:
-            is_v1 = "data" in file
-            n_rows = len(file["data"] if is_v1 else column(file, "constituents", path))
-            read = _from_v1 if is_v1 else _from_notebook
-            yield Rows(n_rows, lambda start, stop: self._rows(read, file, path, (start, stop, label)))
+    def count_rows(self, source: Source) -> int:
+        """Return the number of events."""
+        return len(source["data" if "data" in source else "constituents"])
+
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read the two jets of some events."""
+        columns, mask, axis = (_from_v1 if "data" in source else _from_notebook)(source, rows)
+        particles, counts = padded_rows(columns, mask & (columns["pt"] >= self.min_pt))
+        event = np.repeat(np.arange(rows.start, rows.start + len(mask) // 2), 2)
+        jet = axis | {"event": event, "rank": np.arange(len(event)) % 2}
+        jet |= {"label": np.full(len(event), self._label(source.path)), "dijet_mass": _invariant_mass(axis)}
+        return RawJets(particles, counts, jet, event - rows.start)
 
     def _label(self, path: Path) -> int:
         found = [i for i, name in enumerate(_CLASSES) if name in path.name]
@@ -175,37 +169,32 @@ class LhcoClustered(Reader):
             )
         return found[0] if self.label is None else self.label
 
-    def _rows(self, read: Any, file: Any, path: Path, what: tuple[int, int, int]) -> RawJets:
-        start, stop, label = what
-        columns, mask, axis = read(file, path, slice(start, stop))
-        particles, counts = padded_rows(columns, mask & (columns["pt"] >= self.min_pt))
-        event = np.repeat(np.arange(start, start + len(mask) // 2), 2)
-        jet = axis | {"event": event, "rank": np.arange(len(event)) % 2, "label": np.full(len(event), label)}
-        jet["dijet_mass"] = _invariant_mass(axis)
-        return RawJets(particles, counts, jet, event - start)
 
-
-def _from_v1(file: Any, path: Path, rows: slice) -> tuple[dict, np.ndarray, dict]:
-    data = file["data"][rows].reshape(-1, *file["data"].shape[2:])
-    jet = column(file, "jet", path)[rows].reshape(-1, 5)
+def _from_v1(source: Source, rows: slice) -> tuple[dict, np.ndarray, dict]:
+    data = _single_jets(source.rows("data", rows))
+    jet = _single_jets(source.rows("jet", rows))
     columns = {"deta": data[..., 0], "dphi": data[..., 1], "pt": np.exp(data[..., 3])}
     columns["energy"] = np.exp(data[..., 5])
     axis = {name: jet[:, i] for i, name in enumerate(("pt", "eta", "phi", "mass", "multiplicity"))}
     return columns, np.any(data != 0, axis=-1), axis
 
 
-def _from_notebook(file: Any, path: Path, rows: slice) -> tuple[dict, np.ndarray, dict]:
-    stored = file["constituents"][rows].reshape(-1, *file["constituents"].shape[2:])
-    mask = column(file, "mask", path)[rows].reshape(stored.shape[:2]) > 0
-    jet = column(file, "jet_data", path)[rows].reshape(-1, 4)
+def _from_notebook(source: Source, rows: slice) -> tuple[dict, np.ndarray, dict]:
+    stored, jet = (_single_jets(source.rows(name, rows)) for name in ("constituents", "jet_data"))
+    mask = source.rows("mask", rows).reshape(stored.shape[:2]) > 0
     pt, eta, phi, mass = (jet[:, i] for i in range(4))
-    if "_rel" in path.name:  # there the jet's second column is a rapidity
-        eta = np.arcsinh(np.hypot(pt, mass) * np.sinh(eta) / np.where(pt > 0, pt, 1))
+    if "_rel" in source.path.name:  # there the jet's second column is a rapidity
+        eta = eta_from_rapidity(pt, eta, mass)
         momentum, deta, dphi = stored[..., 0] * pt[:, None], stored[..., 1], stored[..., 2]
     else:
         momentum, deta, dphi = stored[..., 0], stored[..., 1] - eta[:, None], stored[..., 2] - phi[:, None]
     columns = {"deta": deta, "dphi": dphi, "pt": momentum, "energy": momentum * np.cosh(deta + eta[:, None])}
     return columns, mask, {"pt": pt, "eta": eta, "phi": phi, "mass": mass}
+
+
+def _single_jets(values: np.ndarray) -> np.ndarray:
+    """Events of two jets, shape (N, 2, ...), as jets, shape (2 N, ...)."""
+    return values.reshape(-1, *values.shape[2:])
 
 
 def _invariant_mass(axis: dict[str, np.ndarray]) -> np.ndarray:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from omnilearn_lab.jets.species import charge_of, reduce_pid
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, column, jet_axis, open_h5, padded_rows
-
-__all__ = ["Aspen"]
+from omnilearn_lab.jets import charge_of, reduce_pid
+from omnilearn_lab.readers.base import RawJets, Reader, Source
+from omnilearn_lab.readers.kinematics import jet_axis, padded_rows
 
 _CANDIDATE = ("px", "py", "pz", "energy", "d0", "d0_err", "dz", "dz_err", "charge", "pid", "puppi")
 _SMALLEST_CODE = 11
@@ -45,17 +41,11 @@ class Aspen(Reader):
     apply_puppi: bool = False
 
     name: ClassVar[str] = "aspen"
+    counted: ClassVar[str] = "PFCands"
 
-    @contextmanager
-    def open(self, path: Path) -> Iterator[Rows]:
-        """Open the file."""
-        with open_h5(path) as file:
-            n_rows = len(column(file, "PFCands", path))
-            yield Rows(n_rows, lambda start, stop: self._rows(file, path, slice(start, stop)))
-
-    def _rows(self, file: Any, path: Path, rows: slice) -> RawJets:
-        stored = file["PFCands"][rows]
-        kinematics = column(file, "jet_kinematics", path)[rows]
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read some jets."""
+        stored, kinematics = source.rows("PFCands", rows), source.rows("jet_kinematics", rows)
         mask = np.any(stored[..., :4] != 0, axis=-1) & (np.abs(stored[..., 9]) >= _SMALLEST_CODE)
         if self.apply_puppi:
             mask &= stored[..., 10] > 0
@@ -65,8 +55,8 @@ class Aspen(Reader):
         columns["charge"] = charge_of(columns["pid"])
         jet = jet_axis(columns, counts)
         jet |= {name: kinematics[:, i] for i, name in enumerate(("pt", "eta", "phi", "soft_drop_mass"))}
-        if "jet_tagging" in file:
-            jet["multiplicity"] = file["jet_tagging"][rows, 0]
-        if "event_info" in file:
-            jet["event"] = file["event_info"][rows, 2]
+        if "jet_tagging" in source:
+            jet["multiplicity"] = source.rows("jet_tagging", rows)[:, 0]
+        if "event_info" in source:
+            jet["event"] = source.rows("event_info", rows)[:, 2]
         return RawJets(columns, counts, jet)

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.tables import find_tree
+from omnilearn_lab.readers.own.tables import find_tree
 
-__all__ = ["add_columns"]
 
 
 def add_columns(

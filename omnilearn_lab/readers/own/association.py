@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.columns import ColumnMap
-from omnilearn_lab.readers.tables import Column, Table
+from omnilearn_lab.readers.own.columns import ColumnMap
+from omnilearn_lab.readers.own.tables import Column, Table
 
-__all__ = ["Flat", "gather"]
 
 
 class Flat(NamedTuple):

@@ -1,19 +1,109 @@
-"""JetClass-II: parquet files with 188 classes; the columns are those of JetClass with other types."""
+"""JetClass (ROOT files, one process each) and JetClass-II (parquet files with 188 classes)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, column
-from omnilearn_lab.readers.jetclass import JET_BRANCHES, PARTICLE_BRANCHES, jetclass_rows
+from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.readers.base import RawJets, Reader, Source, column, count_entries, open_root
+from omnilearn_lab.readers.kinematics import pid_from_flags
 
-__all__ = ["JETCLASS2_CLASSES", "JetClass2"]
+_CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
+_LABELS = tuple(f"label_{name}" for name in _CLASSES)
+_DISPLACEMENT = {"d0": "part_d0val", "d0_err": "part_d0err", "dz": "part_dzval", "dz_err": "part_dzerr"}
+_MOMENTUM = {"px": "part_px", "py": "part_py", "pz": "part_pz", "energy": "part_energy"}
+_GEOMETRY = {"deta": "part_deta", "dphi": "part_dphi"}
+_FLAGS = {
+    "charged_hadron": "part_isChargedHadron",
+    "neutral_hadron": "part_isNeutralHadron",
+    "photon": "part_isPhoton",
+    "electron": "part_isElectron",
+    "muon": "part_isMuon",
+}
+PARTICLE_BRANCHES = {**_MOMENTUM, **_GEOMETRY, **_DISPLACEMENT, **_FLAGS, "charge": "part_charge"}
+JET_BRANCHES = ("jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_nparticles", "jet_sdmass")
+
+
+def jetclass_rows(
+    particles: dict[str, np.ndarray], counts: np.ndarray, jet: dict[str, np.ndarray]
+) -> RawJets:
+    """Translate the columns that JetClass and JetClass-II share.
+
+    ``part_deta`` is published times the sign of ``jet_eta``; it is multiplied by that sign again
+    to give the plain difference. There is no jet mass branch: it follows from the four-momentum.
+    """
+    columns = {name: particles[branch] for name, branch in PARTICLE_BRANCHES.items()}
+    flags = {name: columns.pop(name) for name in _FLAGS}
+    columns["pid"] = pid_from_flags(flags, columns["charge"])
+    columns["pt"] = np.hypot(columns.pop("px"), columns.pop("py"))
+    del columns["pz"]
+    side = np.where(jet["jet_eta"] < 0, -1, 1)
+    columns["deta"] = columns["deta"] * np.repeat(side, counts)
+    momentum = jet["jet_pt"].astype(np.float64) * np.cosh(jet["jet_eta"].astype(np.float64))
+    mass = np.sqrt(np.maximum(jet["jet_energy"].astype(np.float64) ** 2 - momentum**2, 0))
+    kept = {"pt": jet["jet_pt"], "eta": jet["jet_eta"], "phi": jet["jet_phi"], "mass": mass}
+    kept |= {"multiplicity": jet["jet_nparticles"], "soft_drop_mass": jet["jet_sdmass"]}
+    return RawJets(columns, counts, kept)
+
+
+@dataclass(frozen=True)
+class JetClass(Reader):
+    """Zenodo 6619768: tree ``tree``, ten one-hot ``label_*`` branches.
+
+    All constituents are kept. Neutral particles have impact parameters and errors of 0.
+
+    References
+    ----------
+    Qu, Li and Qian, arXiv 2202.03772.
+
+    Examples
+    --------
+    >>> len(JetClass().class_names)
+    10
+    """
+
+    name: ClassVar[str] = "jetclass"
+    suffixes: ClassVar[tuple[str, ...]] = (".root",)
+    class_names: ClassVar[tuple[str, ...]] = _CLASSES
+    storage: ClassVar = open_root
+
+    def count_rows(self, source: Source) -> int:
+        """Return the number of jets of the tree."""
+        return count_entries(source["tree"], source.path)
+
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read some jets."""
+        tree = source["tree"]
+        wanted = [*PARTICLE_BRANCHES.values(), *JET_BRANCHES, *_LABELS]
+        for name in wanted:
+            column(tree, name, source.path)
+        arrays = tree.arrays(wanted, entry_start=rows.start, entry_stop=rows.stop)
+        raw = jetclass_rows(*_flattened(arrays, source.path))
+        one_hot = np.stack([np.asarray(arrays[name]) for name in _LABELS], axis=1)
+        label = np.where(one_hot.sum(axis=1) == 1, one_hot.argmax(axis=1), -1)
+        return replace(raw, jet={**raw.jet, "label": label})
+
+
+def _flattened(arrays: Any, path: Path) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray]]:
+    """Split a record array of jagged ``part_*`` and flat ``jet_*`` columns into plain arrays."""
+    import awkward as ak
+
+    counts = np.asarray(ak.num(arrays["part_px"]))
+    particles = {}
+    for name in PARTICLE_BRANCHES.values():
+        if not np.array_equal(np.asarray(ak.num(arrays[name])), counts):
+            raise DataFileError(f"'{path}': '{name}' and 'part_px' differ in length; fetch the file again")
+        particles[name] = np.asarray(ak.flatten(arrays[name]))
+    return particles, counts, {name: np.asarray(arrays[name]) for name in JET_BRANCHES}
+
+
+# ---- JetClass-II ---------------------------------------------------------------------------------
 
 _TWO = "bb cc ss qq bc cs bq cq sq gg ee mm tauhtaue tauhtaum tauhtauh"
 _FOUR = """
@@ -41,6 +131,19 @@ JETCLASS2_CLASSES: tuple[str, ...] = (
 _BATCH = 10_000
 
 
+@contextmanager
+def open_parquet(path: Path) -> Iterator[_Table]:
+    """Open a parquet file; damage is an `OSError`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            yield _Table(file, path)
+    except pa.ArrowException as error:
+        raise OSError(str(error)) from error
+
+
 @dataclass(frozen=True)
 class JetClass2(Reader):
     """Hugging Face ``jet-universe/jetclass2``; the label is ``jet_label``.
@@ -61,19 +164,15 @@ class JetClass2(Reader):
     name: ClassVar[str] = "jetclass2"
     suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
     class_names: ClassVar[tuple[str, ...]] = JETCLASS2_CLASSES
+    storage: ClassVar = open_parquet
 
-    @contextmanager
-    def open(self, path: Path) -> Iterator[Rows]:
-        """Open the file."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    def count_rows(self, source: Source) -> int:
+        """Return the number of jets, from the file's footer."""
+        return source.file.n_rows
 
-        try:
-            with pq.ParquetFile(path) as file:
-                table = _Table(file, path)
-                yield Rows(file.metadata.num_rows, lambda start, stop: _read(table.rows(start, stop)))
-        except pa.ArrowException as error:
-            raise OSError(str(error)) from error
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read some jets."""
+        return _read(source.file.rows(rows.start, rows.stop), source.path)
 
 
 class _Table:

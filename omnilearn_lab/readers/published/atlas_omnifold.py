@@ -6,14 +6,12 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, nearest
-from omnilearn_lab.readers.frames import open_frame
-
-__all__ = ["ATLAS_OBSERVABLES", "EventTable", "iterate_atlas_omnifold", "read_atlas_omnifold"]
+from omnilearn_lab.readers.base import reading
+from omnilearn_lab.readers.frames import Frame, open_frame
 
 _TRACK_JET = ("pT", "y", "phi", "m", "tau1", "tau2", "tau3", "Ntracks")
 ATLAS_OBSERVABLES: tuple[str, ...] = (
@@ -88,25 +86,22 @@ def iterate_atlas_omnifold(
 ) -> Iterator[EventTable]:
     """Yield tables of ``chunk`` events at a time."""
     path = Path(path)
-    if not path.is_file():
-        raise DataFileError(f"'{path}' does not exist; unpack the record's archive first")
-    try:
-        with open_frame(path, "df") as frame:
-            end = frame.n_rows if stop is None else min(stop, frame.n_rows)
-            for first in range(start, end, chunk):
-                yield _table(frame.select(first, min(first + chunk, end)), path)
-    except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, DataFileError):
-            raise
-        raise DataFileError(f"'{path}' cannot be read ({error}); fetch it again") from error
+    with reading(path, "atlas_omnifold"), open_frame(path, "df") as frame:
+        end = frame.n_rows if stop is None else min(stop, frame.n_rows)
+        for first in range(start, end, chunk):
+            yield _table(frame, (first, min(first + chunk, end)), path)
 
 
-def _table(frame: Any, path: Path) -> EventTable:
-    for name in ATLAS_OBSERVABLES:
-        if name not in frame:
-            raise DataFileError(f"'{path}' has no column '{name}'; {nearest(name, map(str, frame.columns))}")
+def _table(frame: Frame, rows: tuple[int, int], path: Path) -> EventTable:
     weights = [name for name in map(str, frame.columns) if name.startswith(("weight", "target"))]
+    block = frame.rows(*rows)
+    columns = {name: block[name] for name in (*ATLAS_OBSERVABLES, *weights)}
+    for name, values in columns.items():
+        if not np.isfinite(values).all():
+            raise DataFileError(
+                f"'{path}', row {rows[0] + int(np.argmin(np.isfinite(values)))}: '{name}' is not finite; repair "
+                "the file, or fetch it again"
+            )
     return EventTable(
-        {name: frame[name].to_numpy() for name in ATLAS_OBSERVABLES},
-        {name: frame[name].to_numpy() for name in weights},
+        {name: columns[name] for name in ATLAS_OBSERVABLES}, {name: columns[name] for name in weights}
     )

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.jets.species import charge_of, reduce_pid
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, column, open_h5
-from omnilearn_lab.readers.energyflow import Convention, check_convention, first_particles, published_charge
-from omnilearn_lab.readers.masses import momenta_from_rapidity
-
-__all__ = ["CmsMod"]
+from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.jets import charge_of, reduce_pid
+from omnilearn_lab.readers.base import RawJets, Reader, Source
+from omnilearn_lab.readers.kinematics import Convention, momenta_from_rapidity, published_charge
 
 _QUARKS = (1, 2, 3)
 _SLOTS_V1 = 100
@@ -59,29 +53,28 @@ class CmsMod(Reader):
 
     name: ClassVar[str] = "cms_mod"
     class_names: ClassVar[tuple[str, ...]] = ("gluon", "quark")
+    counted: ClassVar[str] = "jets_f"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_convention(self.convention)
-        if self.level not in ("reco", "gen"):
-            raise ConfigError(f"level={self.level!r}; 'reco' or 'gen' is expected")
-
-    @contextmanager
-    def open(self, path: Path) -> Iterator[Rows]:
-        """Open the file."""
-        with open_h5(path) as file:
-            n_rows = len(column(file, "jets_f", path))
-            yield Rows(n_rows, lambda start, stop: self._rows(file, path, start, stop))
-
-    def _rows(self, file: Any, path: Path, start: int, stop: int) -> RawJets:
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read some jets and their particles."""
         stored = "pfcs" if self.level == "reco" else "gens"
-        index = column(file, f"{stored}_index", path)[start : stop + 1].astype(np.int64)
-        particles = _named(column(file, stored, path), slice(index[0], index[-1]))
-        jets = _named(file["jets_i"], slice(start, stop)) | _named(file["jets_f"], slice(start, stop))
-        counts = np.diff(index)
+        index = source[f"{stored}_index"]
+        if len(index) != source.n_rows + 1:
+            raise DataFileError(
+                f"'{source.path}': '{stored}_index' has {len(index)} entries for {source.n_rows} jets; one "
+                "more than jets is needed: fetch the file again"
+            )
+        edges = index[rows.start : rows.stop + 1].astype(np.int64)
+        counts = np.diff(edges)
+        if len(counts) and (counts.min() < 0 or edges[0] < 0 or edges[-1] > len(source[stored])):
+            raise DataFileError(
+                f"'{source.path}': '{stored}_index' points outside '{stored}' in rows {rows.start} to "
+                f"{rows.stop}; fetch the file again"
+            )
+        particles = _named(source, stored, slice(edges[0], edges[-1]))
+        jets = _named(source, "jets_i", rows) | _named(source, "jets_f", rows)
         hard = particles["pt"] >= self.min_pt
-        jet_of = np.repeat(np.arange(len(counts)), counts)[hard]
-        counts = np.bincount(jet_of, minlength=len(counts))
+        counts = np.bincount(np.repeat(np.arange(len(counts)), counts)[hard], minlength=len(counts))
         particles = {name: values[hard] for name, values in particles.items()}
         jet = _jet(jets, "gen_jet" if self.level == "gen" and "gen_jet_pt" in jets else "jet")
         raw = self._convert(particles, counts, jet)
@@ -99,23 +92,26 @@ class CmsMod(Reader):
         columns["deta"] = stored["y"] - np.repeat(jet["eta"], counts)
         columns["energy"] = stored["pt"] * np.cosh(stored["y"])
         columns["charge"] = published_charge(pid)
-        return first_particles(RawJets(columns, counts, jet), _SLOTS_V1)
+        return RawJets(columns, counts, jet).first_particles(_SLOTS_V1)
 
     def _labelled(self, raw: RawJets, hard_pid: np.ndarray) -> RawJets:
         size = np.abs(hard_pid)
         quark, gluon = np.isin(size, _QUARKS), size == 21
         if self.convention == "omnilearn":
             gluon = gluon | (size == 0)
-        labelled = RawJets(raw.particles, raw.counts, {**raw.jet, "label": quark.astype(np.int64)}, raw.rows)
-        return labelled.select(quark | gluon)
+        return replace(raw, jet={**raw.jet, "label": quark.astype(np.int64)}).select(quark | gluon)
 
 
-def _named(dataset: Any, rows: slice) -> dict[str, np.ndarray]:
+def _named(source: Source, name: str, rows: slice) -> dict[str, np.ndarray]:
     """Return the columns of a dataset by the names in its attribute ``cols``."""
+    dataset = source[name]
     names = [n.decode() if isinstance(n, bytes) else str(n) for n in dataset.attrs["cols"]]
-    values = dataset[rows]
-    if values.ndim != 2 or values.shape[1] != len(names):
-        raise ValueError(f"'{dataset.name}' has shape {values.shape}, and {len(names)} names in 'cols'")
+    if dataset.ndim != 2 or dataset.shape[1] != len(names):
+        raise DataFileError(
+            f"'{source.path}': '{name}' has shape {dataset.shape}, and {len(names)} names in 'cols'; fetch "
+            "the file again"
+        )
+    values = dataset[rows] if name in ("pfcs", "gens") else source.rows(name, rows)
     return {name: values[:, i] for i, name in enumerate(names)}
 
 

@@ -1,4 +1,4 @@
-"""OmniLearned's ML-ready HDF5 files, theirs and ours."""
+"""Files of the originals: OmniLearned's ML-ready HDF5 (and ours), and OmniLearn's network features."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets import read_jets
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, column, open_h5
-
-__all__ = ["MLReady"]
+from omnilearn_lab.readers.base import RawJets, Reader, Rows, Source, column, open_h5
+from omnilearn_lab.readers.kinematics import padded_rows, pid_from_flags
 
 log = logging.getLogger(__name__)
+_FEATURES = (7, 8, 13)
+_FLAG_NAMES = ("charged_hadron", "neutral_hadron", "photon", "electron", "muon")
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,59 @@ def _filled_rows(path: Path, start: int, stop: int) -> np.ndarray:
 
 def _any_real(data: Any, start: int, stop: int) -> np.ndarray:
     return np.any(data[start:stop, :, 2] != 0, axis=1)
+
+
+@dataclass(frozen=True)
+class OmniLearnV1(Reader):
+    """``data`` (N, P, 7, 8 or 13), ``jet`` (N, 4), ``pid`` (label or one-hot), optional ``weights``.
+
+    pt and energy are taken back from the logarithms in columns 3 and 5. A slot is real when any of
+    its columns is not zero: OmniLearn asks for column 2, ln(1 - pt / pt_jet), which also hides a particle
+    that carries all of the jet's pt. ``jet`` is pt, eta, mass, multiplicity; azimuth is 0.
+
+    Attributes
+    ----------
+    classes
+        Class names, in the order of the labels; the files do not hold them.
+
+    Examples
+    --------
+    >>> OmniLearnV1(classes=("QCD", "top")).class_names
+    ('QCD', 'top')
+    """
+
+    classes: tuple[str, ...] = ()
+
+    name: ClassVar[str] = "omnilearn_v1"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the classes."""
+        return tuple(self.classes)
+
+    def count_rows(self, source: Source) -> int:
+        """Return the number of jets."""
+        shape = source["data"].shape
+        if len(shape) != 3 or shape[2] not in _FEATURES:
+            raise DataFileError(f"'{source.path}': 'data' has shape {shape}; (N, P, 7, 8 or 13) is needed")
+        return shape[0]
+
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read some jets."""
+        data = source.rows("data", rows)
+        flat, counts = padded_rows(
+            {str(i): data[..., i] for i in range(data.shape[2])}, np.any(data != 0, axis=-1)
+        )
+        particles = {"deta": flat["0"], "dphi": flat["1"]}
+        particles |= {"pt": np.exp(flat["3"]), "energy": np.exp(flat["5"])}
+        if data.shape[2] > 7:
+            particles["charge"] = flat["7"]
+        if data.shape[2] == 13:
+            flags = {name: flat[str(8 + i)] for i, name in enumerate(_FLAG_NAMES)}
+            particles["pid"] = pid_from_flags(flags, flat["7"])
+        stored, label = source.rows("jet", rows), source.rows("pid", rows)
+        jet = {"pt": stored[:, 0], "eta": stored[:, 1], "mass": stored[:, 2], "multiplicity": stored[:, 3]}
+        jet |= {"phi": np.zeros(len(stored)), "label": label.argmax(axis=1) if label.ndim == 2 else label}
+        if "weights" in source:
+            jet["weight"] = source.rows("weights", rows)
+        return RawJets(particles, counts, jet)

@@ -16,12 +16,11 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.jets.species import charge_of, reduce_pid
-from omnilearn_lab.readers.association import Flat, gather
+from omnilearn_lab.readers.own.association import Flat, gather
 from omnilearn_lab.readers.base import RawJets, Reader, Rows, opened
-from omnilearn_lab.readers.columns import ColumnMap, column_map
-from omnilearn_lab.readers.tables import Table, open_table
+from omnilearn_lab.readers.own.columns import ColumnMap, column_map
+from omnilearn_lab.readers.own.tables import Table, open_table
 
-__all__ = ["DryRun", "OwnFormat", "from_hdf5", "from_root", "guess_unit"]
 
 log = logging.getLogger(__name__)
 _MEV_ABOVE = 7000.0  # no jet of a present collider has this pt in GeV

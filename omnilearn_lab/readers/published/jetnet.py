@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,9 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, column, open_h5, padded_rows
-
-__all__ = ["JetNet"]
+from omnilearn_lab.readers.base import RawJets, Reader, Source
+from omnilearn_lab.readers.kinematics import padded_rows
 
 
 @dataclass(frozen=True)
@@ -44,16 +41,24 @@ class JetNet(Reader):
 
     name: ClassVar[str] = "jetnet"
     class_names: ClassVar[tuple[str, ...]] = ("gluon", "light quark", "top", "W", "Z")
+    counted: ClassVar[str] = "jet_features"
 
-    @contextmanager
-    def open(self, path: Path) -> Iterator[Rows]:
-        """Open the file."""
-        label = self._label(path)
-        with open_h5(path) as file:
-            particles, jets = (column(file, name, path) for name in ("particle_features", "jet_features"))
-            if len(particles) != len(jets):
-                raise DataFileError(f"'{path}' has {len(particles)} rows of particles, {len(jets)} of jets")
-            yield Rows(len(jets), lambda start, stop: _rows(particles[start:stop], jets[start:stop], label))
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read some jets."""
+        label = self._label(source.path)
+        particles, jets = source.rows("particle_features", rows), source.rows("jet_features", rows)
+        pt, eta, mass, multiplicity = (jets[:, i] for i in range(4))
+        mask = (particles[..., 3] > 0.5) & (particles[..., 2] > 0)
+        momentum = particles[..., 2] * pt[:, None]
+        columns = {
+            "deta": particles[..., 0],
+            "dphi": particles[..., 1],
+            "pt": momentum,
+            "energy": momentum * np.cosh(particles[..., 0] + eta[:, None]),
+        }
+        flat, counts = padded_rows(columns, mask)
+        jet = {"pt": pt, "eta": eta, "phi": np.zeros_like(pt), "mass": mass, "multiplicity": multiplicity}
+        return RawJets(flat, counts, {**jet, "label": np.full(len(pt), label)})
 
     def _label(self, path: Path) -> int:
         if self.label is not None:
@@ -65,18 +70,3 @@ class JetNet(Reader):
                 "as in 'g.hdf5' or 't150.hdf5'); rename it, or give JetNet(label=...)"
             )
         return "gqtwz".index(letter[1])
-
-
-def _rows(particles: np.ndarray, jets: np.ndarray, label: int) -> RawJets:
-    pt, eta, mass, multiplicity = (jets[:, i] for i in range(4))
-    mask = (particles[..., 3] > 0.5) & (particles[..., 2] > 0)
-    momentum = particles[..., 2] * pt[:, None]
-    columns = {
-        "deta": particles[..., 0],
-        "dphi": particles[..., 1],
-        "pt": momentum,
-        "energy": momentum * np.cosh(particles[..., 0] + eta[:, None]),
-    }
-    flat, counts = padded_rows(columns, mask)
-    jet = {"pt": pt, "eta": eta, "phi": np.zeros_like(pt), "mass": mass, "multiplicity": multiplicity}
-    return RawJets(flat, counts, {**jet, "label": np.full(len(pt), label)})

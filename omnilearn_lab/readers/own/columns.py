@@ -9,7 +9,6 @@ from typing import Any, Literal
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.settings import from_mapping
 
-__all__ = ["PRESETS", "ColumnMap", "column_map"]
 
 Unit = Literal["auto", "GeV", "MeV"]
 _MOMENTUM_SETS = ({"pt", "eta", "phi"}, {"px", "py", "pz", "energy"}, {"pt", "deta", "dphi"})

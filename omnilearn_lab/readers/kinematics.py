@@ -1,0 +1,170 @@
+"""Shapes, masses and axes that several formats share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+Convention = Literal["physical", "omnilearn"]
+"""Physics as it is, or exactly what the OmniLearn conversion wrote."""
+
+_MASSES = {  # Review of Particle Physics, arXiv 2023; [GeV]
+    11: 0.000511,
+    13: 0.105658,
+    22: 0.0,
+    111: 0.134977,
+    130: 0.497611,
+    211: 0.139570,
+    310: 0.497611,
+    321: 0.493677,
+    2112: 0.939565,
+    2212: 0.938272,
+    3112: 1.197449,
+    3122: 1.115683,
+    3222: 1.18937,
+    3312: 1.32171,
+    3322: 1.31486,
+    3334: 1.67245,
+}
+_CODES = np.array(sorted(_MASSES))
+_VALUES = np.array([_MASSES[code] for code in _CODES])
+
+
+def padded_rows(
+    columns: Mapping[str, np.ndarray], mask: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Flatten rectangular columns, each shape (N, P), to the slots where ``mask`` is true.
+
+    Returns
+    -------
+    columns
+        Each shape (T,).
+    counts : int array, shape (N,)
+
+    Examples
+    --------
+    >>> padded_rows({"pt": np.array([[3.0, 0.0], [2.0, 1.0]])}, np.array([[True, False], [True, True]]))
+    ({'pt': array([3., 2., 1.])}, array([1, 2]))
+    """
+    return {name: values[mask] for name, values in columns.items()}, mask.sum(axis=1)
+
+
+def jet_axis(particles: Mapping[str, np.ndarray], counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Return pt, eta, phi, mass of the sum of ``px, py, pz, energy``; zeros for empty jets.
+
+    Examples
+    --------
+    >>> columns = {"px": np.array([3.0, 1.0]), "py": np.zeros(2), "pz": np.zeros(2), "energy": np.ones(2)}
+    >>> jet_axis(columns, np.array([2, 0]))["pt"].tolist()
+    [4.0, 0.0]
+    """
+    index = np.repeat(np.arange(len(counts)), counts)
+    px, py, pz, energy = (
+        np.bincount(index, weights=particles[name], minlength=len(counts))
+        for name in ("px", "py", "pz", "energy")
+    )
+    pt = np.hypot(px, py)
+    eta = np.arcsinh(np.divide(pz, pt, out=np.zeros_like(pz), where=pt > 0))
+    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
+    return {"pt": pt, "eta": eta, "phi": np.arctan2(py, px), "mass": mass}
+
+
+def mass_of(pid: np.ndarray) -> np.ndarray:
+    """Return masses [GeV] of PDG codes; 0 for codes that are not in the table.
+
+    Examples
+    --------
+    >>> mass_of(np.array([211, -2212, 22, 0])).round(3).tolist()
+    [0.14, 0.938, 0.0, 0.0]
+    """
+    size = np.abs(np.asarray(pid, dtype=np.int64))
+    place = np.minimum(np.searchsorted(_CODES, size), len(_CODES) - 1)
+    return np.where(_CODES[place] == size, _VALUES[place], 0.0)
+
+
+def momenta_from_rapidity(
+    pt: np.ndarray, rapidity: np.ndarray, phi: np.ndarray, mass: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return ``px, py, pz, energy`` from transverse momentum, rapidity, azimuth and mass [GeV].
+
+    Examples
+    --------
+    >>> momenta_from_rapidity(np.array([3.0]), np.zeros(1), np.zeros(1), np.array([4.0]))["energy"].tolist()
+    [5.0]
+    """
+    pt, rapidity = np.asarray(pt, dtype=np.float64), np.asarray(rapidity, dtype=np.float64)
+    transverse_mass = np.hypot(pt, mass)
+    return {
+        "px": pt * np.cos(phi),
+        "py": pt * np.sin(phi),
+        "pz": transverse_mass * np.sinh(rapidity),
+        "energy": transverse_mass * np.cosh(rapidity),
+    }
+
+
+def momenta_from_eta(
+    pt: np.ndarray, eta: np.ndarray, phi: np.ndarray, mass: np.ndarray | float = 0.0
+) -> dict[str, np.ndarray]:
+    """Return ``px, py, pz, energy`` from transverse momentum, pseudorapidity, azimuth and mass [GeV].
+
+    Examples
+    --------
+    >>> momenta_from_eta(np.array([3.0]), np.zeros(1), np.zeros(1), 4.0)["energy"].tolist()
+    [5.0]
+    """
+    pt, eta, phi = (np.asarray(values, dtype=np.float64) for values in (pt, eta, phi))
+    return {
+        "px": pt * np.cos(phi),
+        "py": pt * np.sin(phi),
+        "pz": pt * np.sinh(eta),
+        "energy": np.hypot(pt * np.cosh(eta), mass),
+    }
+
+
+def eta_from_rapidity(pt: np.ndarray, rapidity: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """Return the pseudorapidity of a massive jet; 0 where pt is 0.
+
+    Examples
+    --------
+    >>> eta_from_rapidity(np.array([3.0, 0.0]), np.array([1.0, 1.0]), np.zeros(2)).tolist()
+    [1.0, 0.0]
+    """
+    pz = np.hypot(pt, mass) * np.sinh(rapidity)
+    return np.arcsinh(np.divide(pz, pt, out=np.zeros_like(np.asarray(pz)), where=np.asarray(pt) > 0))
+
+
+def published_charge(pid: np.ndarray) -> np.ndarray:
+    """Return the "charge" of the OmniLearn conversion: the sign of the PDG code, except for 22 and 130.
+
+    Neutrons get +-1 and electrons and muons the opposite of their charge.
+
+    Examples
+    --------
+    >>> published_charge(np.array([211, 2112, 11, 22, 130])).tolist()
+    [1, 1, 1, 0, 0]
+    """
+    return np.sign(pid) * ~np.isin(pid, (22, 130))
+
+
+def pid_from_flags(flags: Mapping[str, np.ndarray], charge: np.ndarray) -> np.ndarray:
+    """Return reduced PDG codes from the five particle flags and the charge.
+
+    Parameters
+    ----------
+    flags
+        ``charged_hadron``, ``neutral_hadron``, ``photon``, ``electron``, ``muon``: 0 or 1, shape (T,).
+    charge : array, shape (T,)
+
+    Examples
+    --------
+    >>> names = ("charged_hadron", "neutral_hadron", "photon", "electron", "muon")
+    >>> one_each = dict(zip(names, np.eye(5, dtype=int)))
+    >>> pid_from_flags(one_each, np.array([-1, 0, 0, -1, 1])).tolist()
+    [-211, 130, 22, 11, -13]
+    """
+    sign = np.sign(charge).astype(np.int64)
+    code = 211 * sign * (flags["charged_hadron"] != 0)
+    code = code + 130 * (flags["neutral_hadron"] != 0) + 22 * (flags["photon"] != 0)
+    return code - 11 * sign * (flags["electron"] != 0) - 13 * sign * (flags["muon"] != 0)

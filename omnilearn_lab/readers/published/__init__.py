@@ -1,0 +1,1 @@
+"""One module per published family of files; a reader that lies here is found by its name."""
