@@ -26,6 +26,8 @@ __all__ = [
     "nearest",
 ]
 
+_MOST_NAMES = 10
+
 
 class OmniLearnLabError(Exception):
     """Base class of all errors raised on purpose by this package."""
@@ -82,6 +84,8 @@ class MissingDependencyError(OmniLearnLabError, ImportError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"known: a, b, c; did you mean 'b'?"`` for an error message.
 
+    Of more than ten names, the ten nearest are given.
+
     Parameters
     ----------
     name
@@ -100,6 +104,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "known: jetclass, top_tagging; did you mean 'jetclass'?"
     """
     names = sorted(known)
-    text = "known: " + ", ".join(names)
+    shown = names
+    if len(names) > _MOST_NAMES:
+        near = set(difflib.get_close_matches(str(name), names, n=_MOST_NAMES, cutoff=0))
+        shown = [other for other in names if other in near][:_MOST_NAMES]
+    text = "known: " + ", ".join(shown)
+    if len(shown) < len(names):
+        text += f" and {len(names) - len(shown):,} more"
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     return f"{text}; did you mean '{close[0]}'?" if close else text

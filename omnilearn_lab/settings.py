@@ -203,7 +203,9 @@ def _number(value: Any) -> Any:
 
 def _explain(cls: type, error: pydantic.ValidationError) -> OmniLearnLabError:
     """The first thing that is wrong, in our words."""
-    first = error.errors(include_url=False)[0]
+    faults = error.errors(include_url=False)
+    unknown = (fault for fault in faults if fault["type"] == "unexpected_keyword_argument")
+    first = next(unknown, faults[0])  # a misspelt name explains the one that is missing
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, OmniLearnLabError):
         return cause

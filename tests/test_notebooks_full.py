@@ -19,12 +19,12 @@ from omnilearn_lab.notebook.hardware import Machine
 from omnilearn_lab.notebook.overview import notebook_map
 from omnilearn_lab.tasks.common.records import read_results
 
+from tests.readers.published.test_aspen import write as write_aspen
+from tests.readers.published.test_atlas_flavour import write as write_flavour
+from tests.readers.published.test_atlas_top import write as write_atlas
+from tests.readers.published.test_cms_mod import write as write_cms
+from tests.readers.published.test_h1 import write as write_h1
 from tests.readers.samples import gzipped, truth, write_energyflow, write_jetclass, write_jetnet, write_top
-from tests.readers.test_aspen import write as write_aspen
-from tests.readers.test_atlas_flavour import write as write_flavour
-from tests.readers.test_atlas_top import write as write_atlas
-from tests.readers.test_cms_mod import write as write_cms
-from tests.readers.test_h1 import write as write_h1
 from tests.tasks.search_files import write_aspen_jets, write_cms_qcd, write_lhco_events
 from tests.tasks.small_clouds import write_zjets
 

@@ -196,13 +196,12 @@ def _reader(name: str | None, columns: str | None, bad_jets: Any) -> Reader:
 
 
 def _show_dry_run(sources: list[str], reader: Reader) -> None:
-    from omnilearn_lab.readers import OwnFormat, from_hdf5, from_root
+    from omnilearn_lab.readers import OwnFormat, from_file
 
     if not isinstance(reader, OwnFormat):
         raise ConfigError("--dry-run goes with --columns")
     for source in sources:
-        read = from_root if source.endswith(".root") else from_hdf5
-        say(repr(read(source, reader.columns, dry_run=True, bad_jets=reader.bad_jets)))
+        say(repr(from_file(source, reader.columns, dry_run=True, bad_jets=reader.bad_jets)))
 
 
 def _convert_files(

@@ -30,8 +30,6 @@ from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets.jets import Jets
 from omnilearn_lab.jets.species import index_from_pid, pid_from_index
 
-__all__ = ["jet_condition", "read_jets", "write_jets"]
-
 _DISPLACEMENT = ("d0", "d0_err", "dz", "dz_err")
 _KINEMATICS = ("deta", "dphi", "pt", "energy")
 _ONE_GEV = np.float32(1e-6)

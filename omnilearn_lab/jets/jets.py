@@ -15,7 +15,6 @@ from omnilearn_lab.errors import JetsError, nearest
 if TYPE_CHECKING:
     import awkward as ak
 
-__all__ = ["Jets"]
 
 _PARTICLE_FIELDS = ("deta", "dphi", "pt", "energy")
 _JET_FIELDS = ("pt", "eta", "phi", "mass", "multiplicity")

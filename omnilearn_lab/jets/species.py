@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["SPECIES", "charge_of", "index_from_pid", "pid_from_index", "reduce_pid"]
-
 SPECIES: tuple[int, ...] = (0, -211, -13, -11, 11, 13, 22, 130, 211)
 """PDG codes by species index; index 0 is "unknown or padding".
 

@@ -15,7 +15,8 @@ from omnilearn_lab.readers.published.jetclass import JETCLASS2_CLASSES
 from omnilearn_lab.readers.published.omnifold import LevelPair, OmniFold, read_level_pairs
 
 __all__ = [
-    "GN2_TRACK_INPUTS", "JETCLASS2_CLASSES", "PRESETS", "ColumnMap", "ConvertOptions", "DryRun", "EventTable",
-    "LevelPair", "OmniFold", "OwnFormat", "RawJets", "Reader", "Source", "add_columns", "column_map", "convert",
-    "from_file", "iterate_atlas_omnifold", "make_reader", "read_atlas_omnifold", "read_level_pairs", "readers",
+    "GN2_TRACK_INPUTS", "JETCLASS2_CLASSES", "PRESETS", "ColumnMap", "ConvertOptions", "DryRun",
+    "EventTable", "LevelPair", "OmniFold", "OwnFormat", "RawJets", "Reader", "Source",
+    "add_columns", "column_map", "convert", "from_file", "iterate_atlas_omnifold", "make_reader",
+    "read_atlas_omnifold", "read_level_pairs", "readers",
 ]  # fmt: skip

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from omnilearn_lab.errors import CatalogError, ConfigError, DataFileError, OmniLearnLabError, nearest
+from omnilearn_lab.errors import CatalogError, DataFileError, OmniLearnLabError, nearest
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.settings import settings
 
 log = logging.getLogger(__name__)
 _READERS: dict[str, type[Reader]] = {}
@@ -162,7 +163,7 @@ def open_root(path: Path) -> Iterator[Any]:
         yield file
 
 
-@dataclass(frozen=True)
+@settings
 class Reader(ABC):
     """Base of all readers; a subclass with a ``name`` is found under it by `make_reader`.
 
@@ -189,11 +190,6 @@ class Reader(ABC):
         super().__init_subclass__(**options)
         if "name" in vars(cls):
             _READERS[cls.name] = cls
-
-    def __post_init__(self) -> None:
-        for option, accepted in (("empty_jets", ("drop", "error")), ("bad_jets", ("error", "drop"))):
-            if getattr(self, option) not in accepted:
-                raise ConfigError(f"{option}={getattr(self, option)!r}; one of {accepted} is expected")
 
     @contextmanager
     def open(self, path: Path) -> Iterator[Rows]:
@@ -359,11 +355,10 @@ def reading(path: Path, kind: str) -> Iterator[None]:
 
     Examples
     --------
-    >>> with reading(Path("a.root"), "jetclass"):
+    >>> with reading(Path(__file__), "jetclass"):
     ...     raise RecursionError("too deep")
     Traceback (most recent call last):
-    omnilearn_lab.errors.DataFileError: 'a.root' is not a readable 'jetclass' file (RecursionError: too deep);
-    it may be truncated or of another format: fetch it again, or choose another reader
+    omnilearn_lab.errors.DataFileError: '...' is not a readable 'jetclass' file (RecursionError: too ...
     """
     if not path.is_file():
         raise DataFileError(f"'{path}' is not an existing file; check the path, or fetch the dataset first")

@@ -12,7 +12,6 @@ import numpy as np
 
 from omnilearn_lab.errors import MissingDependencyError
 
-
 _NAMES = {"px": "px", "py": "py", "pz": "pz", "E": "energy"}
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import Jets, write_jets
 from omnilearn_lab.readers.base import Reader
+from omnilearn_lab.settings import settings
 
 
-
-@dataclass(frozen=True)
+@settings
 class ConvertOptions:
     """How `convert` works.
 
@@ -34,9 +36,9 @@ class ConvertOptions:
     150
     """
 
-    max_particles: int = 150
-    max_jets: int | None = None
-    chunk: int = 10_000
+    max_particles: Annotated[int, Field(gt=0)] = 150
+    max_jets: Annotated[int, Field(gt=0)] | None = None
+    chunk: Annotated[int, Field(gt=0)] = 10_000
     fraction: tuple[float, float] = (0.0, 1.0)
 
 

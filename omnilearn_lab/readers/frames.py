@@ -11,7 +11,6 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +106,7 @@ class _FixedFrame(Frame):
         encoding = _text(group.attrs.get("encoding", b"UTF-8"))
         self.columns = _names(_dataset(group, "axis0", path), encoding, path)
         index = _dataset(group, "axis1", path)
-        self.n_rows = 0 if "shape" in index.attrs and 0 in np.atleast_1d(index.attrs["shape"]) else len(index)
+        self.n_rows = 0 if _is_empty(index, path) else len(index)
         for number in range(int(group.attrs.get("nblocks", 0))):
             items = _names(_dataset(group, f"block{number}_items", path), encoding, path)
             values = _dataset(group, f"block{number}_values", path)
@@ -142,7 +141,8 @@ class _TableFrame(Frame):
         self._place: dict[Any, tuple[int, int]] = {}
         for number, field in enumerate(self._fields):
             stored = self._table.attrs.get(f"{field}_kind")
-            names = _pickled(stored, f"{self._table.name}@{field}_kind", path) if stored is not None else [field]
+            place = f"{self._table.name}@{field}_kind"
+            names = [field] if stored is None else _pickled(stored, place, path)
             width = int(np.prod(self._table.dtype[field].shape, dtype=np.int64))
             if not isinstance(names, list) or len(names) != width:
                 raise DataFileError(
@@ -220,7 +220,7 @@ def _dataset(group: Any, name: str, path: Path) -> Any:
 
 
 def _names(dataset: Any, encoding: str, path: Path) -> list[Any]:
-    if "shape" in dataset.attrs and 0 in np.atleast_1d(dataset.attrs["shape"]):
+    if _is_empty(dataset, path):
         return []
     values = dataset[()]
     if values.dtype.kind == "S":
@@ -228,6 +228,12 @@ def _names(dataset: Any, encoding: str, path: Path) -> list[Any]:
     if values.dtype.kind not in "iuf" or values.ndim != 1:
         raise DataFileError(f"'{path}': '{dataset.name}' holds no names of columns ({values.dtype})")
     return values.tolist()
+
+
+def _is_empty(dataset: Any, path: Path) -> bool:
+    """Whether a dataset stands for an array without entries, which PyTables cannot write."""
+    shape = _pickled(dataset.attrs.get("shape"), f"{dataset.name}@shape", path)
+    return shape is not None and 0 in np.atleast_1d(shape)
 
 
 def _text(value: Any) -> str:
@@ -268,8 +274,8 @@ def _pickled(value: Any, place: str, path: Path) -> Any:
         if not machine.step(name, argument):
             what = str(argument or name).replace(" ", ".")
             raise DataFileError(
-                f"'{path}': '{place}' holds a pickled object ({what}), which would run code when it is loaded; "
-                "nothing was run: do not trust this file, fetch it again from its publisher"
+                f"'{path}': '{place}' holds a pickled object ({what}), which would run code when it is "
+                "loaded; nothing was run: do not trust this file, fetch it again from its publisher"
             )
     return machine.stack[-1] if machine.stack else None
 

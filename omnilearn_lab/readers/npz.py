@@ -12,7 +12,6 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError
 
-
 _BLOCK = 1 << 22
 
 
@@ -57,8 +56,8 @@ class NpzArray:
         content = self._row_bytes * len(self)
         if content != self._stored:
             raise DataFileError(
-                f"{self._place} claims shape {self.shape}, {content:,} bytes, and has {self._stored:,}; the file "
-                "is damaged: fetch it again"
+                f"{self._place} claims shape {self.shape}, {content:,} bytes, and has {self._stored:,}; "
+                "the file is damaged: fetch it again"
             )
 
     def __len__(self) -> int:
@@ -86,7 +85,9 @@ class NpzArray:
             raise DataFileError(f"{self._place} has numpy format {version}; 1.0 and 2.0 are accepted")
         self.shape, is_fortran, self._dtype = read(self._stream)
         if self._dtype.hasobject:
-            raise DataFileError(f"{self._place} holds Python objects, which are never loaded; save plain numbers")
+            raise DataFileError(
+                f"{self._place} holds Python objects, which are never loaded; save plain numbers"
+            )
         if is_fortran and len(self.shape) > 1:
             raise DataFileError(f"{self._place} is in column order; save it with numpy.ascontiguousarray")
         self._row_bytes = math.prod(self.shape[1:]) * self._dtype.itemsize

@@ -10,8 +10,8 @@ from omnilearn_lab.catalog import LoadOptions, load, load_pairs, survey
 from omnilearn_lab.errors import CatalogError, DataFileError
 
 from tests.conftest import random_jets
-from tests.readers.test_lhco import events
-from tests.readers.test_omnifold import write
+from tests.readers.published.test_lhco import events
+from tests.readers.published.test_omnifold import write
 
 
 def test_published_pairs_stay_pairs(tmp_path):

@@ -10,7 +10,10 @@ import omnilearn_lab.jets.files as jet_files
 import pytest
 from omnilearn_lab.errors import CatalogError, DataFileError
 from omnilearn_lab.jets import read_jets
-from omnilearn_lab.readers import ConvertOptions, EnergyFlow, JetClass, TopTagging, convert, make_reader
+from omnilearn_lab.readers import ConvertOptions, convert, make_reader
+from omnilearn_lab.readers.published.energyflow import EnergyFlow
+from omnilearn_lab.readers.published.jetclass import JetClass
+from omnilearn_lab.readers.published.top_tagging import TopTagging
 
 from tests.readers.samples import check_particles, truth, write_jetclass, write_top
 

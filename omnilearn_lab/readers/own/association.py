@@ -12,7 +12,6 @@ from omnilearn_lab.readers.own.columns import ColumnMap
 from omnilearn_lab.readers.own.tables import Column, Table
 
 
-
 class Flat(NamedTuple):
     """Particles jet after jet, as the file names their units.
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.settings import from_mapping
-
+from omnilearn_lab.settings import from_mapping, settings
 
 Unit = Literal["auto", "GeV", "MeV"]
 _MOMENTUM_SETS = ({"pt", "eta", "phi"}, {"px", "py", "pz", "energy"}, {"pt", "deta", "dphi"})
 
 
-@dataclass(frozen=True)
+@settings
 class ColumnMap:
     """Which column of a file holds what.
 
@@ -72,8 +71,6 @@ class ColumnMap:
                 f"particles has {sorted(self.particles)}; pt, eta, phi, or px, py, pz, energy, "
                 "or pt, deta, dphi are needed"
             )
-        if self.unit not in ("auto", "GeV", "MeV"):
-            raise ConfigError(f"unit={self.unit!r}; 'auto', 'GeV' or 'MeV' is expected")
         if "pt" in self.jet and not {"eta", "phi"} <= set(self.jet) and "deta" not in self.particles:
             raise ConfigError("jet has 'pt' without 'eta' and 'phi'; give all three, or none of them")
 

@@ -16,11 +16,11 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.jets.species import charge_of, reduce_pid
+from omnilearn_lab.readers.base import RawJets, Reader, Rows, Source, opened
 from omnilearn_lab.readers.own.association import Flat, gather
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, opened
 from omnilearn_lab.readers.own.columns import ColumnMap, column_map
 from omnilearn_lab.readers.own.tables import Table, open_table
-
+from omnilearn_lab.settings import settings
 
 log = logging.getLogger(__name__)
 _MEV_ABOVE = 7000.0  # no jet of a present collider has this pt in GeV
@@ -28,7 +28,7 @@ _MOMENTA = ("pt", "px", "py", "pz", "energy", "mass")
 _FIRST_ROWS = 200
 
 
-@dataclass(frozen=True)
+@settings
 class OwnFormat(Reader):
     """A reader for files described by a `ColumnMap`; streams and converts like all others.
 
@@ -59,6 +59,10 @@ class OwnFormat(Reader):
         with open_table(path, self.columns.tree) as table:
             columns = replace(self.columns, unit=guess_unit(table, self.columns))
             yield Rows(table.n_rows, lambda start, stop: _rows(table, columns, (start, stop)))
+
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read some rows of an open table."""
+        return _rows(source.file, self.columns, (rows.start, rows.stop))
 
 
 def guess_unit(table: Table, columns: ColumnMap) -> str:
@@ -191,7 +195,7 @@ class DryRun:
         return f"<pre>{html.escape(repr(self))}</pre>{self.jets._repr_html_()}"
 
 
-def from_root(
+def from_file(
     path: str | os.PathLike[str],
     mapping: ColumnMap | Mapping[str, Any] | str,
     *,
@@ -200,16 +204,19 @@ def from_root(
     dry_run: bool = False,
     **options: Any,
 ) -> Jets | DryRun:
-    """Read jets from a ROOT file of your own.
+    """Read jets from a ROOT or HDF5 file of your own.
+
+    Columns are branches of a tree; in HDF5, datasets (``"jets/pt"``), fields of compound datasets
+    (``"tracks.pt"``) or single columns of larger arrays (``"data[3]"``). Padding is where ``mask`` is
+    false, or, without a mask, where pt (or the momentum) is 0.
 
     Parameters
     ----------
     path
     mapping
-        A `ColumnMap`, a mapping of its fields, or a preset: ``nanoaod``, ``nanoaod_fatjet``,
-        ``delphes``, ``delphes_fatjet``.
+        A `ColumnMap`, a mapping of its fields, or the name of one of `PRESETS`.
     start, stop
-        Rows of the tree: jets or events.
+        Rows of the file: jets or events.
     dry_run
         Read the first rows only and return what was understood.
     **options
@@ -225,24 +232,6 @@ def from_root(
         For an incomplete mapping, or an unknown preset or option.
     DataFileError
         When the file is missing or damaged, lacks a column, or holds bad jets.
-    """
-    return _from_file(Path(path), OwnFormat(columns=column_map(mapping), **options), (start, stop), dry_run)
-
-
-def from_hdf5(
-    path: str | os.PathLike[str],
-    mapping: ColumnMap | Mapping[str, Any],
-    *,
-    start: int = 0,
-    stop: int | None = None,
-    dry_run: bool = False,
-    **options: Any,
-) -> Jets | DryRun:
-    """Read jets from an HDF5 file of your own; parameters as in `from_root`.
-
-    Columns are datasets (``"jets/pt"``), fields of compound datasets (``"tracks.pt"``) or single
-    columns of larger arrays (``"data[3]"``). Padding is where ``mask`` is false, or, without a mask, where
-    pt (or the momentum) is 0.
     """
     return _from_file(Path(path), OwnFormat(columns=column_map(mapping), **options), (start, stop), dry_run)
 

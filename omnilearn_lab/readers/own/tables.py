@@ -12,8 +12,6 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError, nearest
 
-
-
 _TREES = ("TTree", "ROOT::RNTuple")
 
 

@@ -14,7 +14,6 @@ from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.readers.own.tables import find_tree
 
 
-
 def add_columns(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -10,12 +9,13 @@ import numpy as np
 from omnilearn_lab.jets import charge_of, reduce_pid
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import jet_axis, padded_rows
+from omnilearn_lab.settings import settings
 
 _CANDIDATE = ("px", "py", "pz", "energy", "d0", "d0_err", "dz", "dz_err", "charge", "pid", "puppi")
 _SMALLEST_CODE = 11
 
 
-@dataclass(frozen=True)
+@settings
 class Aspen(Reader):
     """FDR Hamburg 16505: ``PFCands`` (N, 150, 11), ``jet_kinematics``, ``event_info``, ``jet_tagging``.
 

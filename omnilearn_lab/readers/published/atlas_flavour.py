@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import padded_rows
+from omnilearn_lab.settings import settings
 
 _GEV = 1e-3
 _FLAVOURS = (0, 4, 5, 15)  # position = label
@@ -41,7 +41,7 @@ GN2_TRACK_INPUTS: tuple[str, ...] = (
 """The 19 track inputs of the open GN2 configuration, in its order."""
 
 
-@dataclass(frozen=True)
+@settings
 class AtlasFlavour(Reader):
     """CERN Open Data 93940: ``jets`` (N,) and ``tracks`` (N, 40), both compound, in MeV.
 

@@ -99,8 +99,8 @@ def _table(frame: Frame, rows: tuple[int, int], path: Path) -> EventTable:
     for name, values in columns.items():
         if not np.isfinite(values).all():
             raise DataFileError(
-                f"'{path}', row {rows[0] + int(np.argmin(np.isfinite(values)))}: '{name}' is not finite; repair "
-                "the file, or fetch it again"
+                f"'{path}', row {rows[0] + int(np.argmin(np.isfinite(values)))}: '{name}' is not finite; "
+                "repair the file, or fetch it again"
             )
     return EventTable(
         {name: columns[name] for name in ATLAS_OBSERVABLES}, {name: columns[name] for name in weights}

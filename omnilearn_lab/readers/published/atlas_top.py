@@ -7,12 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from omnilearn_lab.readers.base import RawJets, Reader, Source, open_h5
 from omnilearn_lab.readers.kinematics import padded_rows
+from omnilearn_lab.settings import settings
 
 _GEV = 1e-3
 _WEIGHTS = ("training_weights", "weights")
@@ -39,7 +39,7 @@ def open_unzipped(path: Path) -> Iterator[Any]:
             yield file
 
 
-@dataclass(frozen=True)
+@settings
 class AtlasTop(Reader):
     """CERN Open Data 15013 (``weights``) and 80030 (``training_weights``, ``*.h5.gz``).
 
@@ -73,9 +73,7 @@ class AtlasTop(Reader):
     def block(self, source: Source, rows: slice) -> RawJets:
         """Read some jets."""
         slots = (slice(self.first_particles),)
-        stored = {
-            name: source.rows(f"fjet_clus_{name}", rows, slots) for name in ("pt", "eta", "phi", "E")
-        }
+        stored = {name: source.rows(f"fjet_clus_{name}", rows, slots) for name in ("pt", "eta", "phi", "E")}
         jet = {name: source.rows(f"fjet_{name}", rows) for name in ("pt", "eta", "phi", "m")}
         columns = {
             "pt": stored["pt"] * _GEV,

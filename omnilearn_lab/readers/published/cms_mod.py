@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -11,13 +11,14 @@ from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import charge_of, reduce_pid
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import Convention, momenta_from_rapidity, published_charge
+from omnilearn_lab.settings import settings
 
 _QUARKS = (1, 2, 3)
 _SLOTS_V1 = 100
 _KEPT = ("weight", "jec", "npv", "quality", "hard_pid")
 
 
-@dataclass(frozen=True)
+@settings
 class CmsMod(Reader):
     """Zenodo 3340205 (data) and the SIM and GEN records: ``jets_i``, ``jets_f``, ``pfcs``, ``gens``.
 

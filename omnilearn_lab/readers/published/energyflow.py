@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -18,11 +17,12 @@ from omnilearn_lab.readers.kinematics import (
     published_charge,
 )
 from omnilearn_lab.readers.npz import open_npz
+from omnilearn_lab.settings import settings
 
 _SLOTS_V1 = 100
 
 
-@dataclass(frozen=True)
+@settings
 class EnergyFlow(Reader):
     """Zenodo 3164691 (Pythia) and 3066475 (Herwig): arrays ``X`` (N, M, 4) and ``y``.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.readers.base import RawJets, Reader, Source, column, count_entries, open_root
 from omnilearn_lab.readers.kinematics import Convention
+from omnilearn_lab.settings import settings
 
 _TREES = ("Django/minitree", "Rapgap/minitree")  # position = label
 _EVENT = ("Q2", "y", "ptmiss", "Empz")
@@ -19,7 +19,7 @@ _ETA_WINDOW = (-1.5, 2.75)
 _SLOTS_V1 = 30
 
 
-@dataclass(frozen=True)
+@settings
 class H1(Reader):
     """Trees ``Django/minitree`` (label 0) and ``Rapgap/minitree`` (label 1), one per file.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.readers.base import RawJets, Reader, Source, column, count_entries, open_root
 from omnilearn_lab.readers.kinematics import pid_from_flags
+from omnilearn_lab.settings import settings
 
 _CLASSES = ("QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl")
 _LABELS = tuple(f"label_{name}" for name in _CLASSES)
@@ -52,7 +53,7 @@ def jetclass_rows(
     return RawJets(columns, counts, kept)
 
 
-@dataclass(frozen=True)
+@settings
 class JetClass(Reader):
     """Zenodo 6619768: tree ``tree``, ten one-hot ``label_*`` branches.
 
@@ -144,7 +145,7 @@ def open_parquet(path: Path) -> Iterator[_Table]:
         raise OSError(str(error)) from error
 
 
-@dataclass(frozen=True)
+@settings
 class JetClass2(Reader):
     """Hugging Face ``jet-universe/jetclass2``; the label is ``jet_label``.
 
@@ -179,10 +180,10 @@ class _Table:
     """Rows of a parquet file in order, decoded batch by batch; going back starts over."""
 
     def __init__(self, file: Any, path: Path) -> None:
-        self._file = file
+        self._file, self.n_rows = file, file.metadata.num_rows
         self._columns = [*PARTICLE_BRANCHES.values(), *JET_BRANCHES, "jet_label"]
         for name in self._columns:
-            column(_Names(file.schema_arrow.names), name, path)
+            column(dict.fromkeys(file.schema_arrow.names), name, path)
         self._restart(0)
 
     def rows(self, start: int, stop: int) -> Any:
@@ -218,24 +219,17 @@ class _Table:
         return pa.RecordBatch.from_pylist([], schema=schema)
 
 
-class _Names(dict):
-    """Column names as the mapping that `column` expects."""
-
-    def __init__(self, names: list[str]) -> None:
-        super().__init__({name: name for name in names})
-
-
-def _read(table: Any) -> RawJets:
+def _read(table: Any, path: Path) -> RawJets:
     lists = {name: table[name].combine_chunks() for name in PARTICLE_BRANCHES.values()}
     counts = lists["part_px"].value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
     particles = {}
     for name, values in lists.items():
         if not np.array_equal(values.value_lengths().to_numpy(zero_copy_only=False), counts):
-            raise ValueError(f"'{name}' and 'part_px' differ in length")
+            raise DataFileError(f"'{path}': '{name}' and 'part_px' differ in length; fetch the file again")
         particles[name] = _plain(values.flatten())
     jet = {name: _plain(table[name].combine_chunks()) for name in JET_BRANCHES}
     raw = jetclass_rows(particles, counts, jet)
-    return RawJets(raw.particles, counts, {**raw.jet, "label": _plain(table["jet_label"].combine_chunks())})
+    return replace(raw, jet={**raw.jet, "label": _plain(table["jet_label"].combine_chunks())})
 
 
 def _plain(values: Any) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,9 +11,10 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import padded_rows
+from omnilearn_lab.settings import settings
 
 
-@dataclass(frozen=True)
+@settings
 class JetNet(Reader):
     """Zenodo 6975118 (30 particles) and 6975117 (150): ``particle_features``, ``jet_features``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,13 +13,14 @@ from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.clustering import cluster_leading
 from omnilearn_lab.readers.frames import open_frame
 from omnilearn_lab.readers.kinematics import eta_from_rapidity, jet_axis, momenta_from_eta, padded_rows
+from omnilearn_lab.settings import settings
 
 _SLOTS = 700
 _CLASSES = ("background", "signal")
 _SMALL_BLOCK = 1000  # events clustered at once
 
 
-@dataclass(frozen=True)
+@settings
 class Lhco(Reader):
     """Zenodo 6466204: rows of 700 x (pt, eta, phi), zero-padded, then the label (black boxes have none).
 
@@ -118,7 +119,7 @@ def _joined(parts: list[RawJets]) -> RawJets:
     )
 
 
-@dataclass(frozen=True)
+@settings
 class LhcoClustered(Reader):
     """Converted LHC Olympics files with two jets per event, in either of two layouts.
 
@@ -148,7 +149,8 @@ class LhcoClustered(Reader):
     class_names: ClassVar[tuple[str, ...]] = _CLASSES
 
     def count_rows(self, source: Source) -> int:
-        """Return the number of events."""
+        """Return the number of events, once the class of the file is known."""
+        self._label(source.path)
         return len(source["data" if "data" in source else "constituents"])
 
     def block(self, source: Source, rows: slice) -> RawJets:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from omnilearn_lab.jets import Jets, charge_of, reduce_pid
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import eta_from_rapidity, mass_of, momenta_from_rapidity, padded_rows
 from omnilearn_lab.readers.npz import open_npz
+from omnilearn_lab.settings import settings
 
 _SPECIES = (22, 211, -211, 130, 11, -11, 13, -13, 321, -321, 2212, -2212, 2112, -2112)  # code 0.0, 0.1, ...
 _OBSERVABLES = {
@@ -26,7 +27,7 @@ _OBSERVABLES = {
 _PT_UNIT = 100.0  # stored pt is pt / 100 GeV
 
 
-@dataclass(frozen=True)
+@settings
 class OmniFold(Reader):
     """Zenodo 3548091: ``gen_*`` and ``sim_*`` arrays, paired by row.
 

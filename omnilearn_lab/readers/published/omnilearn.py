@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,15 +10,16 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets import read_jets
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, Source, column, open_h5
+from omnilearn_lab.readers.base import RawJets, Reader, Source, open_h5
 from omnilearn_lab.readers.kinematics import padded_rows, pid_from_flags
+from omnilearn_lab.settings import settings
 
 log = logging.getLogger(__name__)
 _FEATURES = (7, 8, 13)
 _FLAG_NAMES = ("charged_hadron", "neutral_hadron", "photon", "electron", "muon")
 
 
-@dataclass(frozen=True)
+@settings
 class MLReady(Reader):
     """``data`` (N, P, F), ``pid`` (label plus the dataset's shift), optional ``global``.
 
@@ -50,15 +48,22 @@ class MLReady(Reader):
 
     name: ClassVar[str] = "ml_ready"
 
-    @contextmanager
-    def open(self, path: Path) -> Iterator[Rows]:
-        """Check the layout."""
-        with open_h5(path) as file:
-            n_rows = len(column(file, "data", path))
-            column(file, "pid", path)
-        yield Rows(n_rows, lambda start, stop: self._rows(path, start, stop))
+    def count_rows(self, source: Source) -> int:
+        """Return the number of jets, once the layout is checked."""
+        n_rows = len(source["data"])
+        for name in ("pid", "global", "counts", "jet", "weights"):
+            if name == "pid" or name in source:
+                length = len(source[name])
+                if length != n_rows:
+                    raise DataFileError(
+                        f"'{source.path}': 'data' has {n_rows} rows and '{name}' has {length}; jets would "
+                        "be lost or mixed up: make the file again"
+                    )
+        return n_rows
 
-    def _rows(self, path: Path, start: int, stop: int) -> RawJets:
+    def block(self, source: Source, rows: slice) -> RawJets:
+        """Read some jets."""
+        path, start, stop = source.path, rows.start, rows.stop
         try:
             jets = read_jets(path, start, stop)
         except JetsError as error:
@@ -71,8 +76,8 @@ class MLReady(Reader):
         if self.stored_labels:
             match = label[:, None] == np.array(self.stored_labels)
             label = np.where(match.any(axis=1), match.argmax(axis=1), -1)
-        rows = np.arange(len(jets)) if len(jets) == stop - start else _filled_rows(path, start, stop)
-        return RawJets(jets.particles, jets.counts, {**jets.jet, "label": label}, rows, names)
+        kept = np.arange(len(jets)) if len(jets) == stop - start else _filled_rows(path, start, stop)
+        return RawJets(jets.particles, jets.counts, {**jets.jet, "label": label}, kept, names)
 
 
 def _filled_rows(path: Path, start: int, stop: int) -> np.ndarray:
@@ -87,7 +92,7 @@ def _any_real(data: Any, start: int, stop: int) -> np.ndarray:
     return np.any(data[start:stop, :, 2] != 0, axis=1)
 
 
-@dataclass(frozen=True)
+@settings
 class OmniLearnV1(Reader):
     """``data`` (N, P, 7, 8 or 13), ``jet`` (N, 4), ``pid`` (label or one-hot), optional ``weights``.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -10,12 +9,13 @@ import numpy as np
 
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.frames import open_frame
+from omnilearn_lab.settings import settings
 
 _SLOTS = 200
 _COLUMNS = [f"{part}_{i}" for i in range(_SLOTS) for part in ("E", "PX", "PY", "PZ")]
 
 
-@dataclass(frozen=True)
+@settings
 class TopTagging(Reader):
     """Zenodo 2603256, store key ``table``, columns ``E_0, PX_0, PY_0, PZ_0, ..., is_signal_new``.
 

@@ -12,7 +12,7 @@ from omnilearn_lab.errors import JetsError, nearest
 from omnilearn_lab.features import pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch
-from omnilearn_lab.readers.atlas_flavour import GN2_TRACK_INPUTS
+from omnilearn_lab.readers import GN2_TRACK_INPUTS
 
 __all__ = ["CLASSES", "FlavourData", "TrackInputs", "displacement_score", "reference_probabilities"]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.readers.atlas_flavour import GN2_TRACK_INPUTS
+from omnilearn_lab.readers import GN2_TRACK_INPUTS
 from omnilearn_lab.tasks.flavour.inputs import (
     FlavourData,
     TrackInputs,

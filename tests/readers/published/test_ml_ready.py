@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import write_jets
-from omnilearn_lab.readers import MLReady
+from omnilearn_lab.readers.published.omnilearn import MLReady
 
 from tests.conftest import random_jets
 from tests.readers.samples import truth, write_h5

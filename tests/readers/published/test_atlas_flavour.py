@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers import GN2_TRACK_INPUTS, AtlasFlavour
+from omnilearn_lab.readers import GN2_TRACK_INPUTS
+from omnilearn_lab.readers.published.atlas_flavour import AtlasFlavour
 
 from tests.readers.samples import truth
 

@@ -9,7 +9,7 @@ import pytest
 import uproot
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.jets import read_jets
-from omnilearn_lab.readers import ColumnMap, OwnFormat, convert, from_hdf5, from_root
+from omnilearn_lab.readers import ColumnMap, OwnFormat, convert, from_file
 
 from tests.readers.samples import CODES, check_jet, check_particles, truth
 
@@ -33,7 +33,7 @@ def jagged(tmp_path):
 
 def test_a_row_per_jet(jagged):
     mapping = {"particles": {**MOMENTA, "pid": "id"}, "jet": {"label": "y"}, "class_names": ["a", "b"]}
-    jets = from_root(jagged, mapping)
+    jets = from_file(jagged, mapping)
     order = check_particles(jets, truth())
     check_jet(jets, truth())
     assert jets.label.tolist() == [0, 1] * 6 and jets.class_names == ("a", "b")
@@ -42,7 +42,7 @@ def test_a_row_per_jet(jagged):
 
 
 def test_a_constant_label_and_rows(jagged):
-    jets = from_root(jagged, {"particles": MOMENTA, "label": 1, "class_names": ["a", "b"]}, start=4, stop=9)
+    jets = from_file(jagged, {"particles": MOMENTA, "label": 1, "class_names": ["a", "b"]}, start=4, stop=9)
     assert jets.label.tolist() == [1] * 5
 
 
@@ -70,7 +70,7 @@ def nano(true, jets_per_event):
 def test_nanoaod(tmp_path):
     true = truth()
     path = write_root(tmp_path / "nano.root", "Events", nano(true, [5, 0, 7]))
-    jets = from_root(path, "nanoaod")
+    jets = from_file(path, "nanoaod")
     order = check_particles(jets, true)
     check_jet(jets, true)
     assert np.array_equal(jets.particles["pid"], true.pid[order])
@@ -83,7 +83,7 @@ def test_nanoaod_indices_that_point_nowhere_are_left_out(tmp_path):
     columns["JetPFCands_jetIdx"] = ak.where(
         columns["JetPFCands_jetIdx"] == 0, -1, columns["JetPFCands_jetIdx"]
     )
-    jets = from_root(write_root(tmp_path / "nano.root", "Events", columns), "nanoaod")
+    jets = from_file(write_root(tmp_path / "nano.root", "Events", columns), "nanoaod")
     assert len(jets) == 10
 
 
@@ -119,7 +119,7 @@ def test_delphes(tmp_path):
         flat |= {"PID": true.pid, "Charge": true.charge} if pt == "PT" else {"E": true.energy}
         columns |= {f"{name}.{n}": ak.unflatten(v[kind], counts) for n, v in flat.items()}
     path = write_root(tmp_path / "delphes.root", "Delphes", columns)
-    jets = from_root(path, "delphes")
+    jets = from_file(path, "delphes")
     assert jets.counts.tolist() == np.add.reduceat(near, np.cumsum(true.counts) - true.counts).tolist()
     assert set(np.unique(jets.particles["pid"])) <= set(CODES.tolist())
     assert jets.particles["pt"].sum() == pytest.approx(true.pt[near].sum(), rel=1e-5)
@@ -159,7 +159,7 @@ JET = {"pt": "jets/pt", "eta": "jets/eta", "phi": "jets/phi", "label": "jets/fla
 @pytest.mark.parametrize("particles", [STACKED, COMPOUND])
 def test_hdf5_columns(tmp_path, particles):
     path = write_own_h5(tmp_path / "mine.h5", truth())
-    jets = from_hdf5(path, {"particles": particles, "jet": JET})
+    jets = from_file(path, {"particles": particles, "jet": JET})
     check_particles(jets, truth())
     check_jet(jets, truth(), 1e-4)
     assert jets.label.tolist() == [0, 1, 2] * 4
@@ -170,15 +170,15 @@ def test_the_unit_is_guessed_and_can_be_given(tmp_path, scale, unit):
     true = truth()
     hard = true._replace(**{n: 20 * getattr(true, n) for n in ("px", "py", "pz", "energy")})
     path = write_own_h5(tmp_path / "mine.h5", hard, scale)
-    dry = from_hdf5(path, {"particles": STACKED, "jet": JET}, dry_run=True)
+    dry = from_file(path, {"particles": STACKED, "jet": JET}, dry_run=True)
     assert dry.unit == f"{unit} (guessed)" and f"unit: {unit} (guessed)" in repr(dry)
-    check_particles(from_hdf5(path, {"particles": STACKED, "jet": JET}), hard)
-    check_particles(from_hdf5(path, {"particles": STACKED, "jet": JET, "unit": unit}), hard)
+    check_particles(from_file(path, {"particles": STACKED, "jet": JET}), hard)
+    check_particles(from_file(path, {"particles": STACKED, "jet": JET, "unit": unit}), hard)
 
 
 def test_a_dry_run_shows_what_was_understood(tmp_path):
     path = write_root(tmp_path / "nano.root", "Events", nano(truth(), [5, 0, 7]))
-    dry = from_root(path, "nanoaod", dry_run=True)
+    dry = from_file(path, "nanoaod", dry_run=True)
     expected = [
         "nano.root, 'Events': 3 rows",
         "a row is an event",
@@ -204,28 +204,28 @@ def test_own_files_convert_in_blocks(tmp_path):
     [
         ({"particles": {"pt": "a"}}, "pt, eta, phi"),
         ({"particle": STACKED}, "did you mean 'particles'"),
-        ({"particles": STACKED, "unit": "TeV"}, "'GeV' or 'MeV'"),
+        ({"particles": STACKED, "unit": "TeV"}, "known: GeV, MeV, auto"),
         ({"particles": STACKED, "jet": {"pt": "jets/pt"}}, "without 'eta' and 'phi'"),
     ],
 )
 def test_a_wrong_mapping_is_named(tmp_path, mapping, message):
     with pytest.raises(ConfigError, match=message):
-        from_hdf5(tmp_path / "mine.h5", mapping)
+        from_file(tmp_path / "mine.h5", mapping)
 
 
 def test_an_unknown_preset_names_the_nearest(tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'nanoaod'"):
-        from_root(tmp_path / "mine.root", "nanoad")
+        from_file(tmp_path / "mine.root", "nanoad")
 
 
 def test_a_missing_column_names_the_nearest(tmp_path, jagged):
     path = write_own_h5(tmp_path / "mine.h5", truth())
     with pytest.raises(DataFileError, match=r"no column 'tracks.ptt'.*did you mean 'tracks.pt'"):
-        from_hdf5(path, {"particles": {**COMPOUND, "pt": "tracks.ptt"}})
+        from_file(path, {"particles": {**COMPOUND, "pt": "tracks.ptt"}})
     with pytest.raises(DataFileError, match="no column 'pxx'.*did you mean 'px'"):
-        from_root(jagged, {"particles": {**MOMENTA, "px": "pxx"}})
+        from_file(jagged, {"particles": {**MOMENTA, "px": "pxx"}})
     with pytest.raises(DataFileError, match="no tree 'evts'.*did you mean 'events'"):
-        from_root(jagged, {"particles": MOMENTA, "tree": "evts"})
+        from_file(jagged, {"particles": MOMENTA, "tree": "evts"})
 
 
 def test_events_without_a_way_to_find_particles_are_refused(tmp_path):
@@ -233,13 +233,13 @@ def test_events_without_a_way_to_find_particles_are_refused(tmp_path):
     mapping = {"particles": {"pt": "PFCands_pt", "eta": "PFCands_eta", "phi": "PFCands_phi"}}
     mapping["jet"] = {"pt": "Jet_pt", "eta": "Jet_eta", "phi": "Jet_phi"}
     with pytest.raises(DataFileError, match=r"jet_index=.*radius="):
-        from_root(path, mapping)
+        from_file(path, mapping)
 
 
 def test_a_column_that_is_too_deep_is_refused(tmp_path):
     path = write_own_h5(tmp_path / "mine.h5", truth())
     with pytest.raises(DataFileError, match=r"take one column.*name\[3\]"):
-        from_hdf5(path, {"particles": {**STACKED, "pt": "data"}})
+        from_file(path, {"particles": {**STACKED, "pt": "data"}})
 
 
 def test_the_new_root_format_reads_like_the_old(tmp_path):
@@ -248,6 +248,6 @@ def test_the_new_root_format_reads_like_the_old(tmp_path):
         with uproot.recreate(tmp_path / f"{kind}.root") as file:
             getattr(file, kind)("jets", columns)
     mapping = {"particles": {name: name for name in columns}}
-    old, new = (from_root(tmp_path / f"{kind}.root", mapping) for kind in ("mktree", "mkrntuple"))
+    old, new = (from_file(tmp_path / f"{kind}.root", mapping) for kind in ("mktree", "mkrntuple"))
     assert np.array_equal(old.offsets, new.offsets)
     assert np.array_equal(old.particles["pt"], new.particles["pt"])

@@ -74,8 +74,8 @@ def test_blocks_know_their_event(tmp_path):
 
 
 def test_bad_requests_are_named(tmp_path):
-    with pytest.raises(ConfigError, match="'particle'"):
+    with pytest.raises(ConfigError, match="known: detector, particle"):
         OmniFold(level="gen")
     np.savez(tmp_path / "a.npz", gen_jets=np.ones((2, 4)))
-    with pytest.raises(DataFileError, match="no array 'sim_jets'.*did you mean 'gen_jets'"):
+    with pytest.raises(DataFileError, match="no 'sim_jets'.*did you mean 'gen_jets'"):
         OmniFold().read(tmp_path / "a.npz")

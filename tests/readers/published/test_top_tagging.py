@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError
-from omnilearn_lab.readers import TopTagging
+from omnilearn_lab.readers.published.top_tagging import TopTagging
 
 from tests.readers.samples import check_jet, check_particles, truth, write_top
 
@@ -143,5 +143,5 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_an_unknown_choice_is_refused():
-    with pytest.raises(ConfigError, match="'drop'"):
+    with pytest.raises(ConfigError, match="known: drop, error"):
         TopTagging(bad_jets="ignore")

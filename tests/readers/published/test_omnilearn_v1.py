@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers import OmniLearnV1
+from omnilearn_lab.readers.published.omnilearn import OmniLearnV1
 
 from tests.readers.samples import truth, write_h5
 

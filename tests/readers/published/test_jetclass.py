@@ -6,7 +6,7 @@ import awkward as ak
 import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers import JetClass
+from omnilearn_lab.readers.published.jetclass import JetClass
 
 from tests.readers.samples import check_jet, check_particles, jetclass_columns, truth, write_jetclass
 

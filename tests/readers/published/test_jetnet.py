@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers import JetNet
+from omnilearn_lab.readers.published.jetnet import JetNet
 
 from tests.readers.samples import truth, write_h5, write_jetnet
 
@@ -49,5 +49,5 @@ def test_other_names_need_a_label(tmp_path):
 
 def test_tables_of_different_length_are_refused(tmp_path):
     path = write_h5(tmp_path / "g.hdf5", particle_features=np.zeros((3, 30, 4)), jet_features=np.ones((2, 4)))
-    with pytest.raises(DataFileError, match="3 rows of particles, 2 of jets"):
+    with pytest.raises(DataFileError, match="'particle_features' has 3 rows, and others have 2"):
         JetNet().read(path)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import uproot
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers import H1
+from omnilearn_lab.readers.published.h1 import H1
 
 from tests.readers.samples import truth
 
