@@ -43,7 +43,7 @@ bench: $(STAMP)  ## measure networks, observables, simulation and readers; on id
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 gallery: $(STAMP)  ## build a page with every figure function, results/gallery/index.html
-	$(BIN)/python -m omnilearn_lab.plotting.gallery
+	$(BIN)/python docs/gallery.py
 
 docs: $(STAMP)  ## build the documentation site, build/site/index.html (its search box needs a server: python -m http.server -d build/site)
 	$(BIN)/python -m pip install --quiet -e ".[docs]"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.plotting import export_figure_data, save_figure
 from omnilearn_lab.tasks.common.records import ComparisonRecord, check_results, write_json
 
 if TYPE_CHECKING:
@@ -94,9 +95,10 @@ class Results:
         return self.directory / "runs" / name if self.profile == "full" else None
 
     def figure(self, name: str, figure: Figure) -> Figure:
-        """Save a figure as PNG and PDF under a name, and return it for display."""
-        for ending in ("png", "pdf"):
-            figure.savefig(self.directory / f"{name}.{ending}", dpi=200)
+        """Save a figure as PNG and PDF under a name, its numbers as HEPData tables, and return it."""
+        save_figure(figure, self.directory / name)
+        if getattr(figure, "figure_data", None) is not None and figure.figure_data.tables:
+            export_figure_data(figure, self.directory / name)
         return figure
 
     def write(

@@ -20,9 +20,7 @@ from omnilearn_lab.notebook.execute import find_notebooks
 from omnilearn_lab.notebook.report import collect_results, comparison_rows
 from omnilearn_lab.notebook.results import results_root
 from omnilearn_lab.tasks.common.records import ResultsRecord
-from omnilearn_lab.widgets.controls import button, dropdown, framed, picture, row
-
-__all__ = ["ResultsBrowser"]
+from omnilearn_lab.widgets.view import button, dropdown, framed, picture, row
 
 _TICK = 0.5
 _COMMAND = "from omnilearn_lab.cli import main; main()"

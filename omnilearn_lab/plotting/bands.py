@@ -11,17 +11,6 @@ from matplotlib.axes import Axes
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.plotting.style import LineLook
 
-__all__ = [
-    "Band",
-    "band_of",
-    "counted",
-    "curve_arrays",
-    "draw_band",
-    "draw_repetitions",
-    "named",
-    "repetitions",
-]
-
 _BAND_ALPHA, _SEED_ALPHA = 0.22, 0.35
 
 

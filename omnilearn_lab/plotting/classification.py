@@ -17,12 +17,6 @@ from omnilearn_lab.plotting.figure import describe, new_axes
 from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
 
-__all__ = [
-    "rejection_vs_efficiency",
-    "roc_curves",
-    "sic_curves",
-]
-
 _GRID = np.unique(np.concatenate([np.linspace(0.0, 1.0, 201), 1 - np.geomspace(1e-4, 5e-3, 20)]))
 _SIGNAL, _BACKGROUND = r"Signal efficiency $\epsilon_S$", r"Background efficiency $\epsilon_B$"
 _REJECTION = r"Background rejection $1/\epsilon_B$"

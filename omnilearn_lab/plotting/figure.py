@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -12,22 +13,14 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 
+from omnilearn_lab.display import plain
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.plotting.data import FigureData
+from omnilearn_lab.plotting.data import FigureData, new_file
 from omnilearn_lab.plotting.style import house_style
-
-__all__ = [
-    "PaperFigure",
-    "describe",
-    "new_axes",
-    "new_ratio_axes",
-    "ratio_panels",
-    "root_figure",
-]
 
 _RATIO_HEIGHTS = (3, 1)
 _N_COLORS = 255
-_FORMULA, _MARK_UP = re.compile(r"\$(.*?)\$"), re.compile(r"\\mathrm|[\\{}]")
+_FORMATS = ("png", "pdf", "svg")
 
 
 class PaperFigure(Figure):
@@ -129,16 +122,15 @@ def root_figure(ax: Axes) -> Figure:
 def describe(figure: Figure, text: str) -> None:
     """Set the text for those who cannot see the figure; it grows when several plots share a figure.
 
-    Formulas lose their mark-up.
+    Formulas are written in Unicode.
 
     >>> figure = PaperFigure()
     >>> describe(figure, r"Distribution of $\\tau_{21}$.")
     >>> figure
-    <figure: Distribution of tau_21.>
+    <figure: Distribution of τ₂₁.>
     """
     earlier = getattr(figure, "alt_text", "figure")
-    text = _FORMULA.sub(lambda found: _MARK_UP.sub("", found[1]), text)
-    figure.alt_text = text if earlier == "figure" else f"{earlier} {text}"  # type: ignore[attr-defined]
+    figure.alt_text = plain(text) if earlier == "figure" else f"{earlier} {plain(text)}"  # type: ignore[attr-defined]
 
 
 def _pair(axes: Any) -> tuple[Axes, Axes]:
@@ -147,3 +139,55 @@ def _pair(axes: Any) -> tuple[Axes, Axes]:
     except TypeError as error:
         raise FigureError("two axes are needed, (main, ratio); pass a pair, or nothing") from error
     return main, ratio
+
+
+def save_figure(
+    figure: Figure, path: str | Path, *, formats: Sequence[str] = ("png", "pdf"), dpi: float = 200
+) -> tuple[Path, ...]:
+    """Write a figure in several formats; an interrupted write leaves an older file as it was.
+
+    Parameters
+    ----------
+    figure
+    path
+        File name without suffix; folders are made.
+    formats
+        Of ``"png"``, ``"pdf"``, ``"svg"``.
+    dpi
+        Dots per inch of the PNG.
+
+    Returns
+    -------
+    tuple of Path
+        The files, in the order of ``formats``. They hold no date: same figure, same bytes.
+
+    Raises
+    ------
+    FigureError
+        For an unknown format, or a path that cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from omnilearn_lab.plotting import loss_curves
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = save_figure(loss_curves({"scratch": ([1, 2], [0.5, 0.4])}), f"{folder}/loss")
+    ...     [file.name for file in files]
+    ['loss.png', 'loss.pdf']
+    """
+    unknown = [name for name in formats if name not in _FORMATS]
+    if unknown or not formats:
+        raise FigureError(f"formats {list(formats)} are not all known; choose from {', '.join(_FORMATS)}")
+    return tuple(_save_one(figure, Path(f"{path}.{name}"), name, dpi) for name in formats)
+
+
+def _save_one(figure: Figure, path: Path, name: str, dpi: float) -> Path:
+    alt_text = getattr(figure, "alt_text", "figure")
+    metadata = {
+        "png": {"Software": None, "Description": alt_text},
+        "pdf": {"CreationDate": None, "Subject": alt_text},
+        "svg": {"Date": None, "Description": alt_text},
+    }[name]
+    with new_file(path) as temporary, house_style():
+        figure.savefig(temporary, format=name, dpi=dpi, metadata=metadata)
+    return path

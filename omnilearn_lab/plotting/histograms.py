@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,6 @@ from omnilearn_lab.errors import FigureError, nearest
 
 if TYPE_CHECKING:
     import hist
-
-__all__ = [
-    "FilledHistogram",
-    "HistogramAxis",
-    "as_axis",
-    "fill_histogram",
-]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +159,28 @@ def as_axis(observable: Any) -> HistogramAxis:
         raise FigureError(
             "an observable is a name, or has label, edges and unit, as HistogramAxis(label, edges, unit)"
         ) from error
+
+
+def observable_axes(edges: Mapping[str, Any]) -> dict[str, HistogramAxis]:
+    """Return the axes of observables in bins of your own; names that are not known serve as titles.
+
+    Parameters
+    ----------
+    edges : mapping of observable to array, shape (K + 1,)
+
+    Examples
+    --------
+    >>> [axis.title for axis in observable_axes({"mass": [0, 10, 75], "my number": [0, 1]}).values()]
+    ['$m$ [GeV]', 'my number']
+    """
+    from omnilearn_lab.observables import OBSERVABLES
+
+    known = {name: (item.label, item.unit) for name, item in OBSERVABLES.items()}
+    axes = {}
+    for name, bins in edges.items():
+        label, unit = known.get(name, (name, ""))
+        axes[name] = HistogramAxis(label, bins, unit)
+    return axes
 
 
 def _contents(values: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,8 +15,6 @@ from omnilearn_lab.plotting.data import Column, Table, attach_data
 from omnilearn_lab.plotting.figure import describe, new_axes, new_ratio_axes
 from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
 
-__all__ = ["Hunt", "mass_spectrum", "sic_against_injection"]
-
 _QUANTILES = (0.16, 0.5, 0.84)
 _LEGEND_ROOM = 6.0
 

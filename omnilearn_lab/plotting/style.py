@@ -15,23 +15,11 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = [
-    "PALETTE",
-    "PARTICLE_LEVEL",
-    "PUBLISHED",
-    "SIMULATED",
-    "LineLook",
-    "experiment_label",
-    "figure_label",
-    "house_style",
-    "in_house_style",
-    "line_look",
-    "source_label",
-    "style_path",
-]
+_STYLE_FILE = Path(__file__).with_name("omnilearn.mplstyle")
+_FILE_SETTINGS = mpl.rc_params_from_file(_STYLE_FILE, use_default_template=False)
 
-PALETTE: tuple[str, ...] = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's colours, without the yellow that vanishes on white: told apart by the colour-blind."""
+PALETTE: tuple[str, ...] = tuple(_FILE_SETTINGS["axes.prop_cycle"].by_key()["color"])
+"""The colours of the style file: Okabe and Ito's without the yellow, told apart by the colour-blind."""
 
 SIMULATED = "simulation: Pythia 8.3 + fast simulation"
 PARTICLE_LEVEL = "simulation: Pythia 8.3, particle level"
@@ -61,17 +49,6 @@ def line_look(index: int) -> LineLook:
     28
     """
     return LineLook(PALETTE[index % len(PALETTE)], _DASHES[index % len(_DASHES)])
-
-
-def style_path() -> Path:
-    """Return the matplotlib style file of the house, for users who want it for their own figures.
-
-    Examples
-    --------
-    >>> style_path().name
-    'omnilearn.mplstyle'
-    """
-    return Path(__file__).with_name("omnilearn.mplstyle")
 
 
 @contextlib.contextmanager
@@ -141,7 +118,7 @@ def source_label(provenance: Any) -> str | None:
     ----------
     provenance
         ``Jets.provenance``. Its ``source`` is read, with "simulated" and "published" spelled out, and
-        ``detector``, which tells particle level from fast simulation.
+        ``detector`` and ``level``, which tell particle level from fast simulation.
 
     Examples
     --------
@@ -149,7 +126,8 @@ def source_label(provenance: Any) -> str | None:
     'simulation: Pythia 8.3 + fast simulation'
     """
     source = provenance.get("source")
-    if source == "simulated" and provenance.get("detector") == "none":
+    has_no_detector = provenance.get("detector") == "none" or provenance.get("level") == "truth"
+    if source == "simulated" and has_no_detector:
         return PARTICLE_LEVEL
     return {"simulated": SIMULATED, "published": PUBLISHED}.get(source, source)
 
@@ -162,7 +140,7 @@ def _label_text(source: str) -> str:
 def _settings() -> dict[str, Any]:
     """Return the style file's settings with only those fonts that this machine has."""
     _register_fonts()
-    settings = dict(mpl.rc_params_from_file(style_path(), use_default_template=False))
+    settings = dict(_FILE_SETTINGS)
     have = set(font_manager.get_font_names())
     settings["font.family"] = [name for name in settings["font.family"] if name in have]
     if "TeX Gyre Heros" not in have:

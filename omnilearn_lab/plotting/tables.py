@@ -17,14 +17,6 @@ from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes
 from omnilearn_lab.plotting.style import PALETTE, experiment_label, figure_label, in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
 
-__all__ = [
-    "Measured",
-    "Row",
-    "measured",
-    "metric_bars",
-    "published_vs_ours",
-]
-
 _OWN = "this work"
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xx", "++", "oo")
 

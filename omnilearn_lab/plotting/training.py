@@ -25,12 +25,6 @@ from omnilearn_lab.plotting.data import Column, Table, attach_data, titled_colum
 from omnilearn_lab.plotting.figure import describe, new_axes
 from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
 
-__all__ = [
-    "Crossing",
-    "loss_curves",
-    "scaling_curve",
-]
-
 _X_LABELS = {
     "epochs": "Epoch",
     "steps": "Optimizer step",
@@ -79,7 +73,7 @@ def loss_curves(
     log_y
         Logarithmic loss axis.
     source
-        What the data are, for the label above the axes; see `omnilearn_lab.plotting.SIMULATED`.
+        What the data are, for the label above the axes; see `omnilearn_lab.plotting.source_label`.
     ax
         Axes to draw into; default: a new figure.
 

@@ -13,9 +13,7 @@ import ipywidgets
 from omnilearn_lab.catalog import CatalogView, catalog, citation, fetch, load
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import OmniLearnLabError
-from omnilearn_lab.widgets.controls import button, framed, row
-
-__all__ = ["CatalogBrowser"]
+from omnilearn_lab.widgets.view import button, framed, row
 
 _TICK = 0.5
 _COLUMNS = ("title", "kind", "published jets", "GB", "stand-in")

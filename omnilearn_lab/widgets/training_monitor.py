@@ -14,15 +14,12 @@ from pathlib import Path
 import ipywidgets
 import numpy as np
 
-from omnilearn_lab.plotting import PaperFigure, loss_curves
-from omnilearn_lab.plotting.figure import new_axes
+from omnilearn_lab.plotting import loss_curves
+from omnilearn_lab.plotting.figure import PaperFigure, new_axes
 from omnilearn_lab.training import History
 from omnilearn_lab.training.launch import attach
 from omnilearn_lab.training.progress import Progress, read_progress
-from omnilearn_lab.widgets.controls import button, dropdown, toggle
-from omnilearn_lab.widgets.view import FigureView
-
-__all__ = ["TrainingMonitor"]
+from omnilearn_lab.widgets.view import FigureView, button, dropdown, toggle
 
 _AXES = {"epoch": "epoch", "step": "step", "jets seen": "jets", "seconds": "seconds"}
 _TITLES = {

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.plotting import band_of
+from omnilearn_lab.plotting.bands import band_of
 
 X = np.arange(5.0)
 

@@ -13,7 +13,9 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.plotting import PaperFigure, experiment_label, loss_curves
+from omnilearn_lab.plotting import loss_curves
+from omnilearn_lab.plotting.figure import PaperFigure
+from omnilearn_lab.plotting.style import experiment_label
 from PIL import Image
 
 CURVE = {"scratch": ([1, 2, 3], [0.5, 0.4, 0.35])}

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.plotting import HistogramAxis, fill_histogram
-from omnilearn_lab.plotting.histograms import as_axis
+from omnilearn_lab.plotting import HistogramAxis
+from omnilearn_lab.plotting.histograms import as_axis, fill_histogram
 
 AXIS = HistogramAxis("Jet mass", np.linspace(0, 10, 6), "GeV")
 VALUES = hnp.arrays(

@@ -7,9 +7,10 @@ import logging
 
 import matplotlib as mpl
 import numpy as np
+import pytest
 from matplotlib.colors import to_rgb
-from omnilearn_lab.plotting import PALETTE, PUBLISHED, SIMULATED, house_style, loss_curves, source_label
-from omnilearn_lab.plotting.style import line_look
+from omnilearn_lab.plotting import house_style, loss_curves, source_label
+from omnilearn_lab.plotting.style import PALETTE, PUBLISHED, SIMULATED, line_look
 
 # Linear-light matrices of Machado, Oliveira and Fernandes (2009), severity 1.
 DEFICIENCIES = {
@@ -73,7 +74,7 @@ def test_source_labels():
     assert source_label({}) is None
 
 
-def test_particle_level_simulation_claims_no_detector():
-    assert (
-        source_label({"source": "simulated", "detector": "none"}) == "simulation: Pythia 8.3, particle level"
-    )
+@pytest.mark.parametrize("about", [{"detector": "none"}, {"detector": "cms", "level": "truth"}])
+def test_particle_level_simulation_claims_no_detector(about):
+    assert source_label({"source": "simulated", **about}) == "simulation: Pythia 8.3, particle level"
+    assert source_label({"source": "simulated", "detector": "cms", "level": "detector"}) == SIMULATED

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.metrics import spread
-from omnilearn_lab.plotting import figure_data, measured, metric_bars, published_vs_ours
+from omnilearn_lab.plotting import figure_data, metric_bars, published_vs_ours
+from omnilearn_lab.plotting.tables import measured
 from omnilearn_lab.published import published_results
 
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.plotting import SIMULATED, figure_data, loss_curves, scaling_curve
+from omnilearn_lab.plotting import figure_data, loss_curves, scaling_curve
+from omnilearn_lab.plotting.style import SIMULATED
 
 EPOCHS = np.arange(1, 6)
 SEEDS = [(EPOCHS, np.array([0.50, 0.45, 0.41, 0.40, 0.42]) + shift) for shift in (0.0, 0.02)]

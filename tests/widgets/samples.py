@@ -17,7 +17,7 @@ import yaml
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import roc
 from omnilearn_lab.notebook import Results, ResultsBrowser
-from omnilearn_lab.plotting import PaperFigure
+from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.tasks.search import MassFit
 from omnilearn_lab.training import History
 from omnilearn_lab.training.progress import Heartbeat

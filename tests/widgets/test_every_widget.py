@@ -10,6 +10,15 @@ from omnilearn_lab.widgets.view import FigureView
 from .samples import BUILDERS
 
 WITHOUT_INPUT = ipywidgets.HTML | ipywidgets.Image | ipywidgets.FloatProgress
+CHANGES = {
+    "LossComparison": ({"x": "step"}, {"x": "seconds"}, {"log": True}, {"seed": 1}, {"smooth": 3}),
+    "JetViewer": ({"index": 2}, {"index": 3}),
+    "RocExplorer": ({"classifier": "strong"}, {"run": 1}, {"efficiency": 0.3}),
+    "DiffusionPlayer": ({"step": 1}, {"step": 2}, {"jet": "top"}),
+    "ReweightingExplorer": ({"observable": "width"}, {"method": "scratch"}, {"seed": 2}, {"log": True}),
+    "UnfoldingExplorer": ({"iteration": 1}, {"observable": "width"}, {"method": "IBU"}, {"log": True}),
+    "SicExplorer": ({"kept": 0.3}, {"injected": 80}, {"show": "SIC curve"}),
+}
 FIGURES = [name for name in BUILDERS if issubclass(getattr(omnilearn_lab.widgets, name, object), FigureView)]
 
 
@@ -52,3 +61,12 @@ def test_a_sign_stands_beside_the_controls_while_a_figure_is_drawn(view, monkeyp
     monkeypatch.setattr(view, "figure", lambda: seen.append(view._sign.value) or draw())
     view._redraw()
     assert seen == ["drawing ..."] and view._sign.value == ""
+
+
+@pytest.mark.parametrize("view", CHANGES, indirect=True)
+def test_every_control_changes_the_picture(view):
+    seen = {view._image.value}
+    for change in CHANGES[type(view).__name__]:
+        view.set(**change)
+        assert view._image.value not in seen, change
+        seen.add(view._image.value)

@@ -1,8 +1,23 @@
+"""Losses by seed and by run."""
+
 import pytest
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.widgets import RunBrowser
+from omnilearn_lab.widgets import LossComparison, RunBrowser
 
-from .samples import write_run
+from .samples import history, loss_comparison, write_run
+
+
+def test_summary_says_when_the_target_is_reached():
+    one = loss_comparison()
+    one.set(seed=0)
+    assert "fine-tuned reaches it at 0.5" in one.summary
+    one.set(x="step")
+    assert "fine-tuned reaches it at 5" in one.summary
+
+
+def test_missing_baseline_is_named():
+    with pytest.raises(ConfigError, match="baseline 'scratch'"):
+        LossComparison({"fine-tuned": [history([0.5, 0.4])]})
 
 
 @pytest.fixture

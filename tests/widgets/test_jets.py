@@ -1,22 +1,62 @@
+"""Jets one by one, and jets on their way from noise."""
+
 import base64
 
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, FigureError
-from omnilearn_lab.widgets import DiffusionPlayer
+from omnilearn_lab.widgets import DiffusionPlayer, JetViewer
 
-from .samples import TIMES, diffusion_player, trajectory
+from . import samples
+from .samples import PROBABILITIES, TIMES, diffusion_player, trajectory
+
+
+@pytest.fixture(scope="module")
+def jets():
+    return samples.jets()
+
+
+def test_next_misclassified_goes_round(jets):
+    view = JetViewer(jets, probabilities=PROBABILITIES)
+    visited = []
+    for _ in range(3):
+        view.controls["misclassified"].click()
+        visited.append(view.value("index"))
+    assert visited == [1, 4, 1]
+
+
+def test_next_stops_at_the_chosen_class(jets):
+    view = JetViewer(jets, probabilities=PROBABILITIES)
+    view.set(**{"class": 1})
+    view.controls["next"].click()
+    view.controls["next"].click()
+    assert view.value("index") == 3
+    assert "<td>top</td>" in view._text.value
+
+
+def test_details_show_the_three_most_probable_classes_and_observables(jets):
+    text = JetViewer(jets, probabilities=PROBABILITIES).details()
+    assert "QCD 0.900, top 0.100" in text
+    for name in ("mass", "multiplicity", "tau_21"):
+        assert name in text
+
+
+def test_without_probabilities_there_is_nothing_misclassified(jets):
+    view = JetViewer(jets)
+    assert view.controls["misclassified"].disabled
+
+
+def test_wrong_number_of_probabilities(jets):
+    with pytest.raises(ConfigError, match="5 jets, but probabilities of shape \\(2, 2\\)"):
+        JetViewer(jets, probabilities=PROBABILITIES[:2])
+
+
+def test_no_jets(jets):
+    with pytest.raises(ConfigError, match="no jets"):
+        JetViewer(jets[:0])
+
 
 LAST = len(TIMES) - 1
-
-
-def test_every_step_and_jet_is_another_picture():
-    one = diffusion_player()
-    seen = {one._image.value}
-    for change in ({"step": 1}, {"step": 2}, {"jet": "top"}):
-        one.set(**change)
-        assert one._image.value not in seen, change
-        seen.add(one._image.value)
 
 
 def test_summary_says_what_is_shown():
