@@ -1,4 +1,8 @@
-"""Batches of packed jets in an order fixed by the seed, so that a training can resume anywhere."""
+"""Batches of packed jets in an order fixed by the seed, so that a training can resume anywhere.
+
+A trainer asks for ``batch(step)``, this process' jets of an update: `Batches` has all jets in memory,
+`omnilearn_lab.training.StreamingBatches` reads files.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,7 @@ from torch import Tensor
 
 from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.models import Batch
-
-__all__ = ["Batches", "Fingerprint", "fingerprint", "is_same", "project", "select"]
+from omnilearn_lab.training.distributed import this_shard
 
 Fingerprint = dict[str, list[float]]
 """What `project` says of each column."""
@@ -101,7 +104,7 @@ def is_same(one: Fingerprint, other: Fingerprint) -> bool:
 
 
 class Batches:
-    """Shuffled batches over jets held in memory.
+    """Shuffled batches over jets held in memory, or this process' share of them.
 
     The order of epoch e is a permutation drawn from (seed, e): the batch of any update can be made
     without replaying the ones before it. The last, incomplete batch of an epoch is left out of training.
@@ -109,22 +112,31 @@ class Batches:
     Parameters
     ----------
     jets : Batch
-        All jets, packed.
+        All jets, packed; those of an event one after the other.
     batch_size
+        Jets per update; events, where an event has several jets.
     seed
+    jets_per_event
+        So many jets in a row stay together.
 
     Raises
     ------
     TrainingError
         When there are no jets.
+
+    Examples
+    --------
+    >>> jets = Batch(torch.zeros(6, 1), torch.zeros(6, 2), torch.arange(7), torch.zeros(6, 0))
+    >>> batches = Batches(jets, 2, seed=1, jets_per_event=2)
+    >>> batches.steps_per_epoch, batches.rows(0).tolist()
+    (1, [4, 5, 0, 1])
     """
 
-    def __init__(self, jets: Batch, batch_size: int, *, seed: int = 0) -> None:
+    def __init__(self, jets: Batch, batch_size: int, *, seed: int = 0, jets_per_event: int = 1) -> None:
         if len(jets) == 0:
             raise TrainingError("there are no jets to train on; check the selection")
-        self.jets = jets
-        self.batch_size = min(batch_size, len(jets))
-        self.seed = seed
+        self.jets, self.seed, self.jets_per_event = jets, seed, jets_per_event
+        self.batch_size = min(batch_size * jets_per_event, len(jets))
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
     @property
@@ -132,30 +144,49 @@ class Batches:
         """Jets in all."""
         return len(self.jets)
 
-    def fingerprint(self) -> Fingerprint:
-        """Return what tells these jets from others."""
-        return fingerprint(self.jets)
+    @property
+    def jets_per_update(self) -> int:
+        """Jets that all processes together take at once."""
+        return self.batch_size
 
     @property
     def steps_per_epoch(self) -> int:
         """Complete batches in one epoch."""
         return len(self.jets) // self.batch_size
 
+    def fingerprint(self) -> Fingerprint:
+        """Return what tells these jets from others."""
+        return fingerprint(self.jets)
+
     def rows(self, step: int) -> np.ndarray:
         """Return the jet numbers of update ``step`` (from 0), shape (batch_size,)."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
             generator = np.random.default_rng([self.seed, epoch])
-            self._order = (epoch, generator.permutation(len(self.jets)))
-        return self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
+            self._order = (epoch, generator.permutation(len(self.jets) // self.jets_per_event))
+        size = self.batch_size // self.jets_per_event
+        events = self._order[1][position * size : (position + 1) * size]
+        return (events[:, None] * self.jets_per_event + np.arange(self.jets_per_event)).ravel()
 
     def batch(self, step: int) -> Batch:
-        """Return the jets of update ``step``."""
-        return select(self.jets, torch.from_numpy(self.rows(step)))
+        """Return this process' jets of update ``step``."""
+        events = self.rows(step).reshape(-1, self.jets_per_event)
+        return select(self.jets, torch.from_numpy(events[this_shard().part(len(events))].ravel()))
 
     def in_order(self) -> Iterator[Batch]:
         """Yield all jets once, in their own order; the last batch may be smaller."""
-        for number in range(math.ceil(len(self.jets) / self.batch_size)):
-            first = number * self.batch_size
-            last = min(first + self.batch_size, len(self.jets))
-            yield select(self.jets, torch.arange(first, last))
+        for rows in torch.arange(len(self.jets)).split(self.batch_size):
+            yield select(self.jets, rows)
+
+    def smaller(self, reason: str) -> Batches:
+        """Return the same jets in batches of half the size.
+
+        Raises
+        ------
+        TrainingError
+            When a batch is a single event already; the message gives the reason.
+        """
+        n_events = self.batch_size // 2 // self.jets_per_event
+        if not n_events:
+            raise TrainingError(f"memory does not suffice for one validation jet ({reason})")
+        return Batches(self.jets, n_events, seed=self.seed, jets_per_event=self.jets_per_event)

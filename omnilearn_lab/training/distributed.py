@@ -21,40 +21,20 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models import Batch
 from omnilearn_lab.training.losses import Objective, part_terms
 from omnilearn_lab.training.optimizers import optimizer_tensors, restore_optimizer
-from omnilearn_lab.training.whole import Whole
+from omnilearn_lab.training.parts import Whole
 
-__all__ = [
-    "LossModule",
-    "Place",
-    "Shard",
-    "add_over_ranks",
-    "agree",
-    "find_place",
-    "gather",
-    "gradients_wait",
-    "own_part",
-    "process_group",
-    "processes_here",
-    "share_out_again",
-    "spread",
-    "spread_optimizer",
-    "this_shard",
-    "whole_tensors",
-]
-
-T = TypeVar("T")
 _PORTS = (20_000, 20_000)  # first port and how many, for jobs whose scheduler gives none
 
 
@@ -241,6 +221,17 @@ def this_shard() -> Shard:
     return Shard(dist.get_rank(), dist.get_world_size()) if _in_group() else Shard()
 
 
+def default_device() -> torch.device:
+    """Return the GPU when there is one that works, else the CPU.
+
+    Examples
+    --------
+    >>> default_device().type in ("cpu", "cuda")
+    True
+    """
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def agree(*wishes: bool) -> tuple[bool, ...]:
     """Return, for each wish, whether any rank has it: the same answer on all ranks.
 
@@ -273,19 +264,22 @@ def add_over_ranks(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: total[name] for name in terms}
 
 
-def gather(value: T) -> list[T]:
-    """Return the small values of all ranks, in the order of ranks.
+def gather(values: Tensor) -> list[Tensor]:
+    """Return the numbers of all ranks, shape (N,) each, in the order of ranks; N may differ between them.
 
     Examples
     --------
-    >>> gather(3)
-    [3]
+    >>> gather(torch.tensor([3.0]))
+    [tensor([3.])]
     """
     if not _in_group():
-        return [value]
-    values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values
+        return [values]
+    lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(dist.get_world_size())]
+    dist.all_gather(lengths, torch.tensor([len(values)]))
+    longest = int(max(lengths))
+    rows = [values.new_zeros(longest) for _ in lengths]
+    dist.all_gather(rows, functional.pad(values, (0, longest - len(values))))
+    return [row[: int(length)] for row, length in zip(rows, lengths, strict=True)]
 
 
 class LossModule(nn.Module):
@@ -375,11 +369,6 @@ def _fully_sharded(module: LossModule) -> nn.Module:
 def whole_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Put the shards of all ranks together (all ranks must ask); tensors that are whole stay as they are."""
     return {n: v.full_tensor() if isinstance(v, DTensor) else v for n, v in tensors.items()}
-
-
-def own_part(tensor: Tensor) -> Tensor:
-    """Return this rank's part of a shared-out tensor, in place; others as they are."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def spread_optimizer(whole: torch.optim.Optimizer, spread: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -1,8 +1,12 @@
-"""The history of a training: one row per record, flushed as JSON lines, read back at any time."""
+"""The history of a training: one row per record, flushed as JSON lines, read back at any time.
+
+Between two records `LossMeter` adds up the losses; `TensorBoardLog` shows the same records elsewhere.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,14 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
+from torch import Tensor
 
-from omnilearn_lab.errors import TrainingError, nearest
+from omnilearn_lab.errors import MissingDependencyError, TrainingError, nearest
+from omnilearn_lab.machine import write_text
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["History", "writing"]
+_READ_EVERY = 32  # updates on a GPU: reading a loss waits for the device, which then runs dry
+_NOT_TERMS = frozenset({"kind", "step", "epoch", "jets", "seconds"})
 
 
 @contextmanager
@@ -103,10 +111,8 @@ class History:
         """Drop the records after ``step``: what a resumed training will make again."""
         self.records = [r for r in self.records if r["step"] <= step]
         if self.path is not None:
-            partial = self.path.with_suffix(".part")
             with writing(self.path):
-                partial.write_text("".join(json.dumps(r) + "\n" for r in self.records))
-                partial.replace(self.path)
+                write_text(self.path, "".join(json.dumps(r) + "\n" for r in self.records))
 
     def column(self, name: str, kind: str = "validation") -> np.ndarray:
         """Return one column of the records of a kind, shape (R,).
@@ -177,3 +183,95 @@ class History:
                 f", best validation loss {best['loss']:.4f} at epoch {best.get('epoch', float('nan')):.2f}"
             )
         return text + ">"
+
+
+class LossMeter:
+    """Add up loss terms on their device, and look for losses that are not numbers.
+
+    On a CPU every loss is looked at; on a GPU only every 32nd update, and whenever somebody asks, so that
+    the loop need not wait for the device.
+
+    Parameters
+    ----------
+    sums, n_summed
+        Where an earlier meter stopped.
+
+    Examples
+    --------
+    >>> meter = LossMeter()
+    >>> meter.add(0, {"loss": torch.tensor(2.0)}), meter.add(1, {"loss": torch.tensor(4.0)})
+    (None, None)
+    >>> meter.means()
+    {'loss': 3.0}
+    """
+
+    def __init__(self, sums: Mapping[str, float] | None = None, n_summed: int = 0) -> None:
+        self._sums: dict[str, Tensor | float] = dict(sums or {})
+        self.n_summed = n_summed
+        self._unread: list[tuple[int, Tensor]] = []
+
+    @property
+    def sums(self) -> dict[str, float]:
+        """The sums so far; waits for the device."""
+        return {name: float(value) for name, value in self._sums.items()}
+
+    def add(self, step: int, terms: Mapping[str, Tensor]) -> int | None:
+        """Add the terms of an update; return a step whose loss is not a number when one is seen."""
+        for name, value in terms.items():
+            self._sums[name] = value.double() + self._sums.get(name, 0.0)
+        self.n_summed += 1
+        self._unread.append((step, terms["loss"]))
+        is_due = terms["loss"].device.type == "cpu" or len(self._unread) >= _READ_EVERY
+        return self.find_bad() if is_due else None
+
+    def find_bad(self) -> int | None:
+        """Return the first step since the last look whose loss is not a number, None when all are."""
+        if not self._unread:
+            return None
+        steps, losses = zip(*self._unread, strict=True)
+        self._unread = []
+        values = torch.stack(losses).tolist()
+        return next((s for s, value in zip(steps, values, strict=True) if not math.isfinite(value)), None)
+
+    def means(self) -> dict[str, float]:
+        """Return the means since the last call, and start over."""
+        means = {name: value / self.n_summed for name, value in self.sums.items()}
+        self._sums, self.n_summed = {}, 0
+        return means
+
+
+class TensorBoardLog:
+    """Write the loss terms of each record, one curve per term and kind: ``loss/validation``, ...
+
+    Parameters
+    ----------
+    directory
+        Shown by ``tensorboard --logdir``.
+    step
+        Curves of an earlier part of this training are dropped after this step.
+
+    Raises
+    ------
+    MissingDependencyError
+        When TensorBoard is not installed.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], step: int = 0) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"tensorboard=True needs TensorBoard ({error}); pip install 'omnilearn_lab[tensorboard]', "
+                "or leave it out: the same records are in metrics.jsonl"
+            ) from error
+        self._writer = SummaryWriter(os.fspath(directory), purge_step=step + 1 if step else None)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Write the terms of a record of `omnilearn_lab.training.History`."""
+        for name in sorted(record.keys() - _NOT_TERMS):
+            self._writer.add_scalar(f"{name}/{record['kind']}", record[name], record["step"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        self._writer.close()

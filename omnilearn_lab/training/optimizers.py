@@ -1,26 +1,19 @@
-"""Optimizers, parameter groups and the learning-rate schedule."""
+"""How weights move: optimizers, parameter groups, the learning-rate schedule, the moving average."""
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.models.adapters import adapted_layers, add_adapters
 from omnilearn_lab.training.config import TrainConfig
-
-__all__ = [
-    "Lion",
-    "cosine_schedule",
-    "make_optimizer",
-    "optimizer_tensors",
-    "parameter_groups",
-    "restore_optimizer",
-]
 
 
 class Lion(torch.optim.Optimizer):
@@ -147,7 +140,7 @@ def _leave_compiler_out() -> None:
             plain.__dynamo_disable = plain
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the optimizer's state as named tensors, ``<number of the parameter>.<name>``.
 
     Examples
@@ -163,9 +156,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
     return {f"{i}.{name}": value for i, named in states.items() for name, value in named.items()}
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Put the tensors of `optimizer_tensors` back; learning rates stay those of the optimizer."""
-    states: dict[int, dict[str, torch.Tensor]] = {}
+    states: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
         states.setdefault(int(index), {})[name] = value
@@ -173,24 +166,111 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, to
     optimizer.load_state_dict({"state": states, "param_groups": groups})
 
 
-def cosine_schedule(step: int, n_steps: int, n_warmup: int, final: float = 0.0) -> float:
-    """Return the learning rate at ``step`` (from 0) as a fraction of its peak.
+class LearningRate:
+    """The learning rate of each update: a linear warm-up, then the schedule of the settings.
 
-    Linear from 1/n_warmup to 1 over the warm-up, then final + (1 - final) (1 + cos(pi s)) / 2 with s
-    running from 0 to 1.
+    lr(step) = peak (step + 1) / n_warmup in the warm-up, then peak [f + (1 - f) shape(s)] with f the final
+    fraction and s running from 0 to 1.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    n_steps, n_warmup
+        Updates in all, and those of the warm-up.
 
     Examples
     --------
-    >>> [round(cosine_schedule(s, 6, 2), 3) for s in range(6)]
+    >>> rate = LearningRate(TrainConfig(), n_steps=6, n_warmup=2)
+    >>> [round(rate.fraction(step), 3) for step in range(6)]
     [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
     """
-    if step < n_warmup:
-        return (step + 1) / n_warmup
-    done = (step - n_warmup) / max(n_steps - n_warmup, 1)
-    return final + (1 - final) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+    def __init__(self, config: TrainConfig, n_steps: int, n_warmup: int) -> None:
+        self.shape = config.schedule if callable(config.schedule) else SCHEDULES[config.schedule]
+        self.final, self.n_steps, self.n_warmup = config.final_lr_fraction, n_steps, n_warmup
+
+    def fraction(self, step: int) -> float:
+        """Return the learning rate at ``step`` (from 0) as a fraction of its peak."""
+        if step < self.n_warmup:
+            return (step + 1) / self.n_warmup
+        done = (step - self.n_warmup) / max(self.n_steps - self.n_warmup, 1)
+        return self.final + (1 - self.final) * self.shape(min(done, 1.0))
+
+    def set(self, optimizer: torch.optim.Optimizer, step: int) -> None:
+        """Give each parameter group its learning rate of an update."""
+        for group in optimizer.param_groups:
+            group.setdefault("peak_lr", group["lr"])
+            group["lr"] = group["peak_lr"] * self.fraction(step)
+
+
+def _cosine(done: float) -> float:
+    return (1 + math.cos(math.pi * done)) / 2
+
+
+def _constant(done: float) -> float:
+    return 1.0
+
+
+def _one_cycle(done: float) -> float:
+    """Up by a cosine over the first 30 percent from 1/25, then down: L. Smith, arXiv:1708.07120."""
+    if done < _RISE:
+        return _START + (1 - _START) * _cosine(1 - done / _RISE)
+    return _cosine((done - _RISE) / (1 - _RISE))
+
+
+_RISE, _START = 0.3, 1 / 25
+SCHEDULES = {"cosine": _cosine, "constant": _constant, "one_cycle": _one_cycle}
+"""Fractions of the peak learning rate after the warm-up, against the fraction of the updates done."""
 
 
 def _group(params: list[nn.Parameter], is_body: bool, decays: bool, config: TrainConfig) -> dict[str, Any]:
     factor = config.body_lr_factor if is_body else 1.0
     decay = config.weight_decay / factor if decays else 0.0
     return {"params": params, "lr": config.learning_rate * factor, "weight_decay": decay}
+
+
+class MovingAverage(nn.Module):
+    """Exponential moving average of a model's weights: w_bar <- d w_bar + (1 - d) w.
+
+    The memory grows with the number of updates n, d = min(decay, (1 + n) / (10 + n)): otherwise the random
+    start would weigh on the average for the first 1 / (1 - decay) updates. The first update copies.
+
+    Parameters
+    ----------
+    model
+        Copied; its later updates enter through `update`.
+    decay
+
+    Examples
+    --------
+    >>> layer = nn.Linear(1, 1)
+    >>> average = MovingAverage(layer, 0.9)
+    >>> average.update(layer)
+    >>> torch.equal(average.module.weight, layer.weight), int(average.n_averaged)
+    (True, 1)
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        self.module = copy.deepcopy(model)
+        self.register_buffer("n_averaged", torch.tensor(0))  # on the CPU: reading it waits for no device
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the weights of ``model``; other buffers are copied."""
+        averaged, current = (_float_weights(m) for m in (self.module, model))
+        n = int(self.n_averaged)
+        if n == 0:
+            torch._foreach_copy_(averaged, current)
+        else:
+            torch._foreach_lerp_(averaged, current, 1 - min(self.decay, (1 + n) / (10 + n)))
+        for mine, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)
+        self.n_averaged += 1
+
+
+def _float_weights(model: nn.Module) -> list[Tensor]:
+    """This process' part of all weights."""
+    weights = (p.detach() for p in model.parameters())
+    return [w.to_local() if isinstance(w, DTensor) else w for w in weights]

@@ -6,6 +6,7 @@ metrics.jsonl          one record per line, flushed at once
 last.safetensors       everything needed to go on: weights, optimizer, moving average, step
 best.safetensors       weights with the lowest validation loss
 environment.json       versions, device, git revision
+progress.json          how far it is, written once a second for those who watch
 memory.json            only after memory ran out in one of several processes: parts per update from then on
 stop                   made by whoever wants the training to end after the present update
 training.lock          held by the process that trains here
@@ -18,8 +19,9 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,11 +34,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from omnilearn_lab.errors import ConfigError, TrainingError
+from omnilearn_lab.machine import atomic_path, write_text
 from omnilearn_lab.settings import flatten, read_settings
 from omnilearn_lab.training.history import History, writing
 
-__all__ = ["Run", "TrainingState", "describe_environment"]
-
+_PROGRESS, _MEMORY = "progress.json", 0.8  # of the speed, from one beat to the next
 _PACKAGES = ("omnilearn_lab", "torch", "numpy", "awkward", "fastjet", "pythia8mc")
 
 
@@ -77,7 +79,7 @@ class Run:
     Parameters
     ----------
     directory
-        Made when it does not exist.
+        Made when it does not exist. None for a run that leaves nothing behind.
     config
         Written on first use. A later run in the same directory must have the same configuration.
     is_writer
@@ -92,14 +94,19 @@ class Run:
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str], config: Mapping[str, Any], *, is_writer: bool = True
+        self,
+        directory: str | os.PathLike[str] | None,
+        config: Mapping[str, Any] | None = None,
+        *,
+        is_writer: bool = True,
     ) -> None:
-        self.directory, self.is_writer = Path(directory), is_writer
-        if not is_writer:
+        self.directory = None if directory is None else Path(directory)
+        self.is_writer = is_writer and directory is not None
+        if not self.is_writer:
             return
         with writing(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._write_config(json.loads(json.dumps(config)))
+            self._write_config(json.loads(json.dumps(config or {}, default=_named)))
             (self.directory / "environment.json").write_text(json.dumps(describe_environment(), indent=1))
         path = self.directory / "training.lock"
         self._lock = FileLock(path, timeout=0, is_singleton=True, thread_local=False)
@@ -107,7 +114,7 @@ class Run:
     @property
     def is_started(self) -> bool:
         """Whether there is a checkpoint to go on from."""
-        return (self.directory / "last.safetensors").is_file()
+        return self._has("last.safetensors")
 
     def claim(self) -> None:
         """Keep other processes from training here until `release`, or until this process ends.
@@ -140,37 +147,38 @@ class Run:
 
     def history(self) -> History:
         """Return the metrics so far, appending to the file from here on."""
+        if self.directory is None:
+            return History()
         path = self.directory / "metrics.jsonl"
         history = History.load(path) if path.is_file() else History(path=path)
         return history if self.is_writer else History(history.records)
 
     def wants_stop(self) -> bool:
         """Whether somebody asked this run to end, by making a file named ``stop``."""
-        return (self.directory / "stop").exists()
+        return self._has("stop")
 
     @property
     def n_parts_asked(self) -> int:
         """Parts in which an update must be done since memory ran out; 0 when it never did."""
-        path = self.directory / "memory.json"
-        return int(json.loads(path.read_text())["n_parts"]) if path.is_file() else 0
+        if not self._has("memory.json"):
+            return 0
+        return int(json.loads((self.directory / "memory.json").read_text())["n_parts"])
 
     def ask_for_parts(self, n_parts: int) -> None:
         """Leave word for the next start, from any process: memory does not suffice for fewer parts."""
-        _write_atomically(json.dumps({"n_parts": n_parts}), self.directory / "memory.json")
+        write_text(self.directory / "memory.json", json.dumps({"n_parts": n_parts}))
 
     def save(self, parts: Mapping[str, Mapping[str, Tensor]], state: TrainingState) -> None:
         """Write ``last.safetensors`` in one atomic step."""
         if not self.is_writer:
             return
-        tensors = {f"{part}/{k}": v.contiguous() for part, named in parts.items() for k, v in named.items()}
-        _save_atomically(tensors, self.directory / "last.safetensors", {"state": json.dumps(vars(state))})
+        tensors = {f"{part}/{k}": v for part, named in parts.items() for k, v in named.items()}
+        _save_tensors(tensors, self.directory / "last.safetensors", {"state": json.dumps(vars(state))})
 
     def save_best(self, weights: Mapping[str, Tensor]) -> None:
         """Write ``best.safetensors`` in one atomic step."""
-        if not self.is_writer:
-            return
-        tensors = {k: v.contiguous() for k, v in weights.items()}
-        _save_atomically(tensors, self.directory / "best.safetensors", {})
+        if self.is_writer:
+            _save_tensors(weights, self.directory / "best.safetensors", {})
 
     def restore(self) -> tuple[dict[str, dict[str, Tensor]], TrainingState]:
         """Read ``last.safetensors``.
@@ -194,11 +202,14 @@ class Run:
             ) from error
         return parts, state
 
+    def _has(self, name: str) -> bool:
+        return self.directory is not None and (self.directory / name).exists()
+
     def _write_config(self, config: dict[str, Any]) -> None:
         path = self.directory / "config.yaml"
         found = flatten(read_settings(path)) if path.is_file() else {}
         if not found:  # none, or a start that was killed before files were written in one step
-            _write_atomically(yaml.safe_dump(config, sort_keys=False), path)
+            write_text(path, yaml.safe_dump(config, sort_keys=False))
             return
         config = flatten(config)
         changed = sorted(k for k in found.keys() | config.keys() if found.get(k) != config.get(k))
@@ -250,14 +261,113 @@ def _git_revision() -> str:
     return answer.stdout.strip()
 
 
-def _write_atomically(text: str, path: Path) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    partial.write_text(text)
-    partial.replace(path)
+def _named(value: Any) -> str:
+    """A function of your own among the settings is known by its name."""
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value)}"
 
 
-def _save_atomically(tensors: dict[str, Tensor], path: Path, about: dict[str, str]) -> None:
-    partial = path.with_suffix(".part")
-    with writing(path):
-        save_file(tensors, partial, metadata=about)
-        partial.replace(path)
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path, about: dict[str, str]) -> None:
+    with writing(path), atomic_path(path) as new:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, new, metadata=about)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is.
+
+    Parameters
+    ----------
+    step, n_steps
+        Updates done and in all.
+    jets
+        Jets seen.
+    jets_per_second
+        Lately; validation and checkpoints count as time.
+    time
+        When this was written, seconds since 1970.
+    """
+
+    step: int
+    n_steps: int
+    jets: int
+    jets_per_second: float
+    time: float
+
+    @property
+    def fraction(self) -> float:
+        """Part of the updates that is done."""
+        return self.step / self.n_steps
+
+    @property
+    def seconds_left(self) -> float:
+        """Time to the end at the present speed; infinite before it is known.
+
+        Examples
+        --------
+        >>> Progress(step=20, n_steps=100, jets=2000, jets_per_second=50.0, time=0.0).seconds_left
+        160.0
+        """
+        if not self.jets_per_second or not self.step:
+            return float("inf")
+        return (self.n_steps - self.step) * self.jets / self.step / self.jets_per_second
+
+
+class Heartbeat:
+    """Write the progress of a training into its run directory, at most once a second.
+
+    Parameters
+    ----------
+    directory
+        Run directory; None writes nothing.
+    every
+        Seconds between two beats.
+    clock
+        Seconds, growing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> seconds = iter([0.0, 2.0, 4.0])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     heart = Heartbeat(Path(folder), clock=lambda: next(seconds))
+    ...     heart.beat(1, 10, jets=100)
+    ...     heart.beat(2, 10, jets=200)
+    ...     read_progress(folder).jets_per_second
+    50.0
+    """
+
+    def __init__(
+        self, directory: Path | None, *, every: float = 1.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.path = directory / _PROGRESS if directory else None
+        self.every = every
+        self._clock = clock
+        self._last = (clock(), -1)
+        self._speed = 0.0
+
+    def beat(self, step: int, n_steps: int, *, jets: int) -> None:
+        """Take note of the progress; it is written when a second has passed, and at the end."""
+        now, (before, jets_before) = self._clock(), self._last
+        if self.path is None or (now - before < self.every and step < n_steps):
+            return
+        if jets_before >= 0 and now > before:
+            speed = (jets - jets_before) / (now - before)
+            self._speed = _MEMORY * self._speed + (1 - _MEMORY) * speed if self._speed else speed
+        self._last = (now, jets)
+        progress = Progress(step, n_steps, jets, self._speed, time.time())
+        with writing(self.path):
+            write_text(self.path, json.dumps(asdict(progress)))
+
+
+def read_progress(directory: str | os.PathLike[str]) -> Progress | None:
+    """Return the last progress that a training wrote; None before its first beat.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> read_progress(tempfile.gettempdir() + "/no such run")
+    """
+    try:
+        return Progress(**json.loads((Path(directory) / _PROGRESS).read_text()))
+    except (OSError, json.JSONDecodeError, TypeError):
+        return None

@@ -27,8 +27,6 @@ from omnilearn_lab.models import Batch
 from omnilearn_lab.training.batches import Fingerprint, fingerprint, project, select
 from omnilearn_lab.training.distributed import Shard
 
-__all__ = ["StreamConfig", "StreamingBatches"]
-
 _HEAD = 64  # jets of a file by which it is known again
 
 
@@ -115,6 +113,8 @@ class StreamingBatches:
     (2, (4, 2), 4)
     """
 
+    jets_per_event = 1
+
     def __init__(
         self,
         paths: Sequence[str | os.PathLike[str]],
@@ -141,6 +141,11 @@ class StreamingBatches:
     def n_jets(self) -> int:
         """Jets of all files."""
         return _n_jets(self._blocks)
+
+    @property
+    def jets_per_update(self) -> int:
+        """Jets that all processes together take at once."""
+        return self.batch_size * self.config.shard.n_ranks
 
     def fingerprint(self) -> Fingerprint:
         """Return what tells these files from others: how many jets each holds, and its first ones."""

@@ -26,8 +26,6 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["main", "supervise"]
-
 
 def main(directory: str, command: list[str]) -> None:
     """Start ``command`` in the background; ``directory`` holds what is known about it."""

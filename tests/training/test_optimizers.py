@@ -6,8 +6,17 @@ import pytest
 import torch
 from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.models.published_v2 import published_name
-from omnilearn_lab.training import Lion, TrainConfig, cosine_schedule, make_optimizer, parameter_groups
-from omnilearn_lab.training.optimizers import optimizer_tensors, restore_optimizer
+from omnilearn_lab.training import TrainConfig
+from omnilearn_lab.training.optimizers import (
+    LearningRate,
+    Lion,
+    MovingAverage,
+    make_optimizer,
+    optimizer_tensors,
+    parameter_groups,
+    restore_optimizer,
+)
+from torch import nn
 from torch.nn import functional
 
 from tests.models.test_pet_v2 import load_case, make_batch, needs_fixtures
@@ -127,17 +136,41 @@ def test_all_cannot_be_trained_where_an_earlier_training_froze_the_body(trainabl
 
 
 def test_schedule_rises_then_falls_to_its_end():
-    values = [cosine_schedule(s, 100, 10, 0.05) for s in range(101)]
+    rate = LearningRate(TrainConfig(final_lr_fraction=0.05), n_steps=100, n_warmup=10)
+    values = [rate.fraction(s) for s in range(101)]
     assert values[9] == max(values) == 1.0
     assert np.all(np.diff(values[:10]) > 0)
     assert np.all(np.diff(values[10:]) < 0)
     assert values[-1] == pytest.approx(0.05)
 
 
+def fractions(schedule, **changes):
+    rate = LearningRate(TrainConfig(schedule=schedule, **changes), n_steps=100, n_warmup=0)
+    return [rate.fraction(s) for s in range(101)]
+
+
+def test_other_schedules():
+    assert set(fractions("constant")) == {1.0}
+    cycle = fractions("one_cycle", final_lr_fraction=0.1)
+    assert cycle[0] == pytest.approx(0.1 + 0.9 / 25) and cycle[30] == 1.0 and cycle[100] == pytest.approx(0.1)
+    assert np.all(np.diff(cycle[:31]) > 0) and np.all(np.diff(cycle[30:]) < 0)
+    assert fractions(lambda done: 1 - done) == pytest.approx([1 - s / 100 for s in range(101)])
+
+
+def test_groups_keep_their_own_peak():
+    model = small_model()
+    config = TrainConfig(learning_rate=1e-2, body_lr_factor=0.1, schedule=lambda done: 0.5)
+    optimizer = make_optimizer(model, config)
+    for step in range(3):
+        LearningRate(config, n_steps=10, n_warmup=0).set(optimizer, step)
+    assert {round(group["lr"], 9) for group in optimizer.param_groups} == {5e-3, 5e-4}
+
+
 WITHOUT_COMPILER = """
 import sys
 import torch
-from omnilearn_lab.training import TrainConfig, make_optimizer
+from omnilearn_lab.training import TrainConfig
+from omnilearn_lab.training.optimizers import make_optimizer
 model = torch.nn.Linear(2, 1)
 for name in ("lion", "adamw"):
     optimizer = make_optimizer(model, TrainConfig(optimizer=name))
@@ -153,3 +186,41 @@ for name in ("lion", "adamw"):
 
 def test_optimizers_do_not_load_the_compiler():
     subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], check=True)
+
+
+def test_average_by_hand():
+    layer = nn.Linear(1, 1, bias=False)
+    average = MovingAverage(layer, 0.9)
+    expected = None
+    for n, value in enumerate([1.0, 2.0, 5.0]):
+        with torch.no_grad():
+            layer.weight.fill_(value)
+        average.update(layer)
+        decay = min(0.9, (1 + n) / (10 + n))
+        expected = value if n == 0 else decay * expected + (1 - decay) * value
+    assert average.module.weight.item() == pytest.approx(expected)
+
+
+def test_memory_reaches_the_decay():
+    layer = nn.Linear(1, 1, bias=False)
+    average = MovingAverage(layer, 0.5)
+    with torch.no_grad():
+        layer.weight.fill_(0.0)
+    for _ in range(30):
+        average.update(layer)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    average.update(layer)
+    assert average.module.weight.item() == pytest.approx(0.5)
+
+
+def test_buffers_are_copied_and_state_comes_back():
+    model = nn.BatchNorm1d(2)
+    average = MovingAverage(model, 0.9)
+    model(torch.randn(8, 2))
+    average.update(model)
+    assert torch.equal(average.module.running_mean, model.running_mean)
+    other = MovingAverage(nn.BatchNorm1d(2), 0.9)
+    other.load_state_dict(average.state_dict())
+    assert int(other.n_averaged) == 1
+    assert torch.equal(other.module.running_mean, model.running_mean)

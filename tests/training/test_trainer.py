@@ -13,9 +13,10 @@ from omnilearn_lab.training import (
     Run,
     TrainConfig,
     Trainer,
-    evaluate,
     runs,
 )
+from omnilearn_lab.training.distributed import LossModule
+from omnilearn_lab.training.strategy import evaluate
 from safetensors.torch import load_file
 
 from tests.training.helpers import packed, small_model
@@ -109,7 +110,7 @@ def test_accumulation_changes_nothing_but_rounding(objective):
         Trainer(small_model(feature_drop=0.5), objective, weighted_jets(), packed(32, seed=9), c)
         for c in (CONFIG, config)
     )
-    first, second = plain._gradients(0), split._gradients(0)
+    first, second = plain.gradients(0), split.gradients(0)
     for name in first:
         assert second[name].item() == pytest.approx(first[name].item(), rel=1e-5), name
     gradients = [flat_gradient(one.model) for one in (plain, split)]
@@ -127,7 +128,7 @@ def test_out_of_memory_splits_the_batch_and_says_so(tmp_path, caplog):
     ]
     np.testing.assert_allclose(history.val_loss, expected.val_loss, rtol=2e-3)
     again = Trainer(small_model(), Full(), weighted_jets(), packed(32, seed=9), CONFIG, run)
-    assert again.state.n_parts == 8
+    assert again.strategy.n_parts == 8
 
 
 def test_memory_for_no_jet_at_all_is_an_error(monkeypatch):
@@ -155,7 +156,7 @@ def test_early_stopping_ends_and_restores_the_best():
     history = one.fit()
     assert history.column("epoch")[-1] < 50
     best = history.best()["loss"]
-    again = evaluate(one.model, one.objective, one.validation)["loss"]
+    again = evaluate(LossModule(one.model, one.objective), one.validation)["loss"]
     assert again == pytest.approx(best, rel=1e-6)
 
 
@@ -304,7 +305,9 @@ def test_adapters_train_alone_with_the_heads(tmp_path):
     assert sorted(ordinary) == sorted(small_model().state_dict())
     plain = small_model()
     plain.load_state_dict(ordinary)
-    assert evaluate(plain, one.objective, one.validation)["loss"] == pytest.approx(min(curve), rel=1e-6)
+    assert evaluate(LossModule(plain, one.objective), one.validation)["loss"] == pytest.approx(
+        min(curve), rel=1e-6
+    )
     resumed = trainer(config, Run(tmp_path, vars(config)), seed=5)
     assert resumed.state.step == 8
     assert losses(resumed.fit()) == curve
@@ -338,8 +341,9 @@ def test_moving_average_lags_behind():
 def test_validation_is_weighted_by_jets():
     batches = Batches(packed(50), 16)
     model = small_model()
-    whole = evaluate(model, Classification(), Batches(packed(50), 50))
-    np.testing.assert_allclose(evaluate(model, Classification(), batches)["loss"], whole["loss"], rtol=1e-5)
+    losses = LossModule(model, Classification())
+    whole = evaluate(losses, Batches(packed(50), 50))
+    np.testing.assert_allclose(evaluate(losses, batches)["loss"], whole["loss"], rtol=1e-5)
 
 
 def test_bf16_follows_fp32_closely():

@@ -22,8 +22,6 @@ from filelock import FileLock
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.machine import usable_cores
 
-__all__ = ["LaunchedRun", "attach", "clean_environment", "launch"]
-
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _RANK_VARIABLES = frozenset(
     {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE"}

@@ -3,10 +3,14 @@ import os
 import sys
 import time
 
+import numpy as np
 import psutil
 import pytest
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.training.launch import LaunchedRun, attach, clean_environment, launch
+from omnilearn_lab.training import Classification, History
+from omnilearn_lab.training.launching import LaunchedRun, attach, clean_environment, launch
+
+from tests.training.full_device import make_trainer
 
 CHILD = """
 import json, os, sys, time
@@ -125,10 +129,24 @@ def test_no_processes_is_refused(tmp_path):
 def test_several_processes_go_through_torchrun(tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr(
-        "omnilearn_lab.training.launch._start", lambda _, command, n: commands.append(command)
+        "omnilearn_lab.training.launching._start", lambda _, command, n: commands.append(command)
     )
     launch(tmp_path, "light_child", ["x"], n_processes=2)
     assert commands == [
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         + ["-m", "light_child", "x"]
     ]
+
+
+def test_a_launched_training_of_two_processes_starts_anew_with_less_at_once(tmp_path):
+    """One runs out of memory in validation, then in its second update."""
+    run = launch(tmp_path, "tests.training.full_device", [str(tmp_path)], n_processes=2)
+    assert run.wait(300) == "finished", run.tail(40)
+    assert sorted(p.name for p in tmp_path.glob("done-*")) == ["done-0.json", "done-1.json"]
+    assert json.loads((tmp_path / "memory.json").read_text()) == {"n_parts": 4}
+    log = run.tail(10_000)
+    for n_parts in (2, 4):
+        assert f"from its last checkpoint in {n_parts} parts per update" in log
+    history, expected = History.load(tmp_path), make_trainer(Classification()).fit()
+    assert history.column("n_parts", "train")[-1] == 4
+    np.testing.assert_allclose(history.val_loss, expected.val_loss, rtol=2e-5)
