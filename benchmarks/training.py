@@ -31,8 +31,8 @@ from omnilearn_lab.training import (
     Run,
     TrainConfig,
     Trainer,
-    make_optimizer,
 )
+from omnilearn_lab.training.optimizers import make_optimizer
 
 from models import build, jets, machine
 

@@ -4,7 +4,7 @@ import torch
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.features import STANDARDIZATIONS, jet_features, particle_features, pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets, index_from_pid
-from omnilearn_lab.training.batches import select
+from omnilearn_lab.training import select
 
 from tests.conftest import random_jets
 

@@ -16,7 +16,7 @@ from omnilearn_lab.settings import read_settings
 
 if TYPE_CHECKING:
     from omnilearn_lab.tasks.pretraining import PretrainConfig
-    from omnilearn_lab.training.launch import LaunchedRun
+    from omnilearn_lab.training import LaunchedRun
 
 __all__ = ["pretrain"]
 
@@ -60,8 +60,8 @@ def pretrain(
     itself, and under torchrun or srun the same command, given again, goes on with smaller parts.
     """
     from omnilearn_lab.tasks.pretraining.pretraining import pretrain as run_pretraining
+    from omnilearn_lab.training import attach
     from omnilearn_lab.training.distributed import find_place
-    from omnilearn_lab.training.launch import attach
 
     asked = {"network": network, "size": size, "n_train": n_train}
     settings = _settings(config, like, {k: v for k, v in asked.items() if v is not None})

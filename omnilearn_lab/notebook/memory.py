@@ -18,7 +18,7 @@ class MemoryWatch:
 
     On Linux a page that several processes share counts once (the proportional set size, which is also
     what a container's limit counts); elsewhere it counts for each of them (resident set size). Processes
-    that were detached to outlive this one (`omnilearn_lab.training.launch`) are not looked at.
+    that were detached to outlive this one (`omnilearn_lab.training.launching`) are not looked at.
 
     Parameters
     ----------

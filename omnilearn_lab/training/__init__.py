@@ -10,7 +10,7 @@ from omnilearn_lab.training.distributed import (
     this_shard,
 )
 from omnilearn_lab.training.history import History
-from omnilearn_lab.training.launch import LaunchedRun, attach, launch
+from omnilearn_lab.training.launching import LaunchedRun, attach, launch
 from omnilearn_lab.training.losses import (
     Classification,
     FlavourTagging,

@@ -16,9 +16,8 @@ import numpy as np
 
 from omnilearn_lab.plotting import loss_curves
 from omnilearn_lab.plotting.figure import PaperFigure, new_axes
-from omnilearn_lab.training import History
-from omnilearn_lab.training.launch import attach
-from omnilearn_lab.training.progress import Progress, read_progress
+from omnilearn_lab.training import History, attach, read_progress
+from omnilearn_lab.training.runs import Progress
 from omnilearn_lab.widgets.view import FigureView, button, dropdown, toggle
 
 _AXES = {"epoch": "epoch", "step": "step", "jets seen": "jets", "seconds": "seconds"}
@@ -80,7 +79,7 @@ class TrainingMonitor(FigureView):
 
     @property
     def status(self) -> str:
-        """What the training does, see `omnilearn_lab.training.launch.LaunchedRun.status`."""
+        """What the training does, see `omnilearn_lab.training.LaunchedRun.status`."""
         status = self.launched.status
         is_asked = status == "not launched" and (self.launched.directory / "stop").exists()
         return f"{status}, asked to stop" if is_asked else status

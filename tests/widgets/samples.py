@@ -20,7 +20,7 @@ from omnilearn_lab.notebook import Results, ResultsBrowser
 from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.tasks.search import MassFit
 from omnilearn_lab.training import History
-from omnilearn_lab.training.progress import Heartbeat
+from omnilearn_lab.training.runs import Heartbeat
 from omnilearn_lab.widgets import (
     CatalogBrowser,
     DiffusionPlayer,

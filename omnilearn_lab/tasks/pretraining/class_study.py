@@ -16,8 +16,7 @@ from omnilearn_lab.models import Batch, PETv2, PETv2Config
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.classification import ClassifierData, ClassifierResult
 from omnilearn_lab.tasks.tagging.ablation import AblationSettings, train_network
-from omnilearn_lab.training import FlowPretraining, TrainConfig, Trainer, default_device
-from omnilearn_lab.training.batches import select
+from omnilearn_lab.training import FlowPretraining, TrainConfig, Trainer, default_device, select
 
 __all__ = [
     "ClassStudySettings",

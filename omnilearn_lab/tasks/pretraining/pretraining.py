@@ -28,17 +28,18 @@ from omnilearn_lab.tasks.pretraining.data import (
 from omnilearn_lab.training import (
     FlowPretraining,
     JointPretraining,
+    LaunchedRun,
     Objective,
     Run,
     TrainConfig,
     Trainer,
     default_device,
     describe_environment,
+    launch,
     process_group,
     this_shard,
 )
 from omnilearn_lab.training.distributed import agree
-from omnilearn_lab.training.launch import LaunchedRun, launch
 
 __all__ = ["PretrainConfig", "launch_pretraining", "pretrain"]
 
@@ -250,7 +251,7 @@ def _train(
     """Train, and write the checkpoint in the first process; nothing of it stays in memory."""
     trainer = _trainer(config, data, path.parent)
     trainer.fit(on_record)
-    if trainer.shard.is_main and trainer.is_complete:
+    if trainer.strategy.shard.is_main and trainer.is_complete:
         _write(config, data, trainer, path)
 
 
@@ -268,7 +269,7 @@ def _trainer(config: PretrainConfig, data: PretrainingData, directory: str | os.
 def _write(config: PretrainConfig, data: PretrainingData, trainer: Trainer, path: Path) -> None:
     """Measure the best weights and write them; in a network of one process, where weights are shared out."""
     model = trainer.model
-    if trainer.is_sharded:
+    if trainer.strategy.is_sharded:
         model = config.model(len(data.class_names)).to(default_device())
         model.load_state_dict(trainer.best_weights)
     card = _card(config, data, trainer) | _measured(model, data.test, config.network)

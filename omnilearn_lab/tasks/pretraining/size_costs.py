@@ -10,8 +10,7 @@ import torch
 from torch.nn import functional
 
 from omnilearn_lab.models import Batch, PETv2, PETv2Config
-from omnilearn_lab.training import default_device
-from omnilearn_lab.training.batches import select
+from omnilearn_lab.training import default_device, select
 
 if TYPE_CHECKING:
     import pandas as pd

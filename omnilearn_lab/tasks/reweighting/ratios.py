@@ -26,8 +26,16 @@ from omnilearn_lab.tasks.common.networks import (
     network_batch,
 )
 from omnilearn_lab.tasks.reweighting.polynomial import LogisticRatio
-from omnilearn_lab.training import Batches, Classification, History, Run, TrainConfig, Trainer, default_device
-from omnilearn_lab.training.batches import select
+from omnilearn_lab.training import (
+    Batches,
+    Classification,
+    History,
+    Run,
+    TrainConfig,
+    Trainer,
+    default_device,
+    select,
+)
 
 __all__ = [
     "NetworkRatio",

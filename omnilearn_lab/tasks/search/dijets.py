@@ -15,10 +15,8 @@ from omnilearn_lab.features import STANDARDIZATIONS, jet_features
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch
 from omnilearn_lab.tasks.common.networks import network_batch
-from omnilearn_lab.training import Batches
 
 __all__ = [
-    "EventBatches",
     "EventClassification",
     "check_events",
     "dijet_features",
@@ -139,31 +137,6 @@ def event_batch(jets: Jets, *, jets_per_event: int = 2, use_pid: bool = False) -
     if jets_per_event == 1:
         return batch
     return batch.replace(jet=torch.from_numpy(dijet_features(jets)))
-
-
-class EventBatches(Batches):
-    """Shuffled batches of whole events.
-
-    Parameters
-    ----------
-    jets : Batch
-        All jets, those of an event one after the other.
-    batch_size
-        Events of a batch.
-    jets_per_event
-    seed
-    """
-
-    def __init__(self, jets: Batch, batch_size: int, *, jets_per_event: int = 2, seed: int = 0) -> None:
-        super().__init__(jets, batch_size * jets_per_event, seed=seed)
-        self.jets_per_event = jets_per_event
-
-    def rows(self, step: int) -> np.ndarray:
-        """Return the jet numbers of update ``step`` (from 0)."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        size = self.batch_size // self.jets_per_event
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.jets) // self.jets_per_event)
-        return event_rows(order[position * size : (position + 1) * size], self.jets_per_event)
 
 
 def event_rows(events: np.ndarray, jets_per_event: int) -> np.ndarray:

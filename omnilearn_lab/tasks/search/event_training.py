@@ -20,9 +20,8 @@ from omnilearn_lab.models import PET, Batch, DijetClassifier, DijetConfig
 from omnilearn_lab.settings import to_mapping
 from omnilearn_lab.tasks.common.classification import predict
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, make_model
-from omnilearn_lab.tasks.search.dijets import EventBatches, EventClassification, event_batch, event_rows
-from omnilearn_lab.training import History, Run, TrainConfig, Trainer, default_device
-from omnilearn_lab.training.batches import select
+from omnilearn_lab.tasks.search.dijets import EventClassification, event_batch, event_rows
+from omnilearn_lab.training import Batches, History, Run, TrainConfig, Trainer, default_device, select
 
 __all__ = ["EventJob", "EventNetwork", "EventTraining", "train_event_network", "train_events"]
 
@@ -148,7 +147,7 @@ def train_event_network(path: str, job: EventJob) -> EventTraining:
         for events in (job.train, job.validation, job.score)
     )
     model = job.network.build(job.training.seed).to(default_device())
-    batches = EventBatches(train, job.training.batch_size, jets_per_event=n, seed=job.training.seed)
+    batches = Batches(train, job.training.batch_size, jets_per_event=n, seed=job.training.seed)
     settings = to_mapping(job.network) | {"training": to_mapping(job.training)}
     run = Run(job.run_directory, settings) if job.run_directory else None
     history = Trainer(model, EventClassification(n), batches, validation, job.training, run).fit()

@@ -12,7 +12,7 @@ def test_a_batch_in_parts_teaches_the_same():
     for accumulate in (1, 4):
         config = TrainConfig(epochs=1, batch_size=32, accumulate=accumulate)
         one = Trainer(small_model(), Distillation(teacher, DistillConfig()), jets, packed(16), config)
-        losses.append(float(one._gradients(0)["loss"]))
+        losses.append(float(one.gradients(0)["loss"]))
         gradients.append(torch.cat([p.grad.ravel() for p in one.model.parameters() if p.grad is not None]))
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     torch.testing.assert_close(*gradients, atol=1e-5 * float(gradients[0].abs().max()), rtol=0)

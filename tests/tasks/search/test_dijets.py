@@ -7,7 +7,6 @@ from omnilearn_lab.errors import JetsError
 from omnilearn_lab.models import Batch, DijetClassifier, DijetConfig, PETConfig
 from omnilearn_lab.tasks.common.classification import predict
 from omnilearn_lab.tasks.search.dijets import (
-    EventBatches,
     EventClassification,
     check_events,
     dijet_features,
@@ -18,7 +17,7 @@ from omnilearn_lab.tasks.search.dijets import (
     select_events,
     without_labels,
 )
-from omnilearn_lab.training import TrainConfig, Trainer
+from omnilearn_lab.training import Batches, TrainConfig, Trainer
 from tests.tasks.dijet_events import dijets
 
 
@@ -53,7 +52,7 @@ def test_broken_events_are_named():
 
 
 def test_every_event_comes_once_an_epoch_with_both_jets():
-    batches = EventBatches(event_batch(dijets(10)), 5, seed=3)
+    batches = Batches(event_batch(dijets(10)), 5, seed=3, jets_per_event=2)
     rows = np.concatenate([batches.rows(step) for step in range(batches.steps_per_epoch)])
     assert sorted(rows) == list(range(20)) and batches.steps_per_epoch == 2
     assert (rows[::2] % 2 == 0).all() and (rows[1::2] == rows[::2] + 1).all()
@@ -78,7 +77,7 @@ def test_events_of_three_jets_stay_together():
     pet = PETConfig(width=8, n_layers=1, n_heads=2, n_jet_features=5, n_classes=1)
     model = DijetClassifier(DijetConfig(pet, n_jets=3, n_jet_layers=1))
     config = TrainConfig(epochs=1, batch_size=4, validations_per_epoch=1)
-    batches = EventBatches(jets, 4, jets_per_event=3)
+    batches = Batches(jets, 4, jets_per_event=3)
     assert len(Trainer(model, EventClassification(3), batches, jets, config).fit()) == 3
     many = Batch.stack([jets] * 3)
     assert predict(model, many).shape == (120, 2)
