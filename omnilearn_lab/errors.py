@@ -7,24 +7,10 @@ All classes derive from `OmniLearnLabError`, so one ``except`` catches them all.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-__all__ = [
-    "CatalogError",
-    "CheckpointError",
-    "ConfigError",
-    "DataFileError",
-    "DownloadError",
-    "FigureError",
-    "JetsError",
-    "MetricError",
-    "MissingDependencyError",
-    "OmniLearnLabError",
-    "SimulationError",
-    "TrainingError",
-    "WorkerError",
-    "nearest",
-]
+_LONGEST_REASON = 300  # characters of what a library says
 
 _MOST_NAMES = 10
 
@@ -113,3 +99,34 @@ def nearest(name: str, known: Iterable[str]) -> str:
         text += f" and {len(names) - len(shown):,} more"
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     return f"{text}; did you mean '{close[0]}'?" if close else text
+
+
+@contextmanager
+def translated(kind: type[OmniLearnLabError], what: str, remedy: str) -> Iterator[None]:
+    """Turn whatever a library raises in the block, on content that it does not expect, into an error of ours.
+
+    Errors of ours pass as they are. Keep the block to the calls that look at a stranger's content.
+
+    Parameters
+    ----------
+    kind
+        Class of the new error.
+    what
+        What could not be done, with file and place.
+    remedy
+        What to do.
+
+    Examples
+    --------
+    >>> with translated(DataFileError, "'a.json' is not readable", "write it again"):
+    ...     {}["jets"]
+    Traceback (most recent call last):
+    omnilearn_lab.errors.DataFileError: 'a.json' is not readable (KeyError: 'jets'); write it again
+    """
+    try:
+        yield
+    except OmniLearnLabError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise kind(f"{what} ({type(error).__name__}{': ' * bool(reason)}{reason}); {remedy}") from error

@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,7 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets.jets import Jets
 from omnilearn_lab.jets.species import index_from_pid, pid_from_index
+from omnilearn_lab.machine import atomic_hdf5, check_disk, make_folder
 
 _DISPLACEMENT = ("d0", "d0_err", "dz", "dz_err")
 _KINEMATICS = ("deta", "dphi", "pt", "energy")
@@ -61,9 +60,11 @@ def write_jets(jets: Jets | Iterable[Jets], path: str | os.PathLike[str], max_pa
         When a batch has other columns than the first one.
     """
     path = Path(path)
-    with _replacing(path) as partial, h5py.File(partial, "w") as file:
+    make_folder(path.parent)
+    with atomic_hdf5(path) as file:
         for batch in [jets] if isinstance(jets, Jets) else jets:
             _append(file, batch.truncate(max_particles), max_particles)
+            check_disk(file)
         if "data" not in file:
             raise DataFileError(f"nothing to write to '{path}': there are no batches of jets")
     return path
@@ -138,26 +139,6 @@ def jet_condition(jets: Jets) -> np.ndarray:
     jet = jets.jet
     columns = [np.log(jet["pt"]), jet["eta"], np.log1p(jet["mass"]), jet["multiplicity"] / 100]
     return np.stack(columns, axis=1).astype(np.float32)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[str]:
-    """Give a temporary name beside ``path`` and move it there on success."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        os.close(handle)
-    except OSError as error:
-        raise DataFileError(
-            f"cannot write in '{path.parent}' ({error.strerror}); choose another folder"
-        ) from error
-    try:
-        yield partial
-        Path(partial).replace(path)
-    except OSError as error:
-        raise DataFileError(f"writing '{path}' failed ({error}); is the disk full?") from error
-    finally:
-        Path(partial).unlink(missing_ok=True)
 
 
 def _columns(jets: Jets, slots: int) -> dict[str, np.ndarray]:

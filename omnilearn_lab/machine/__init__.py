@@ -1,11 +1,19 @@
 """The machine this process runs on: cores, memory, worker processes, and files written in one step."""
 
 from omnilearn_lab.machine.cores import memory_limit, usable_cores
-from omnilearn_lab.machine.files import atomic_path, write_text
+from omnilearn_lab.machine.files import (
+    atomic_folder,
+    atomic_path,
+    locked,
+    make_folder,
+    write_text,
+)
+from omnilearn_lab.machine.hdf5 import atomic_hdf5, check_disk
 from omnilearn_lab.machine.memory import forget_kernels, release_memory, reuse_memory
 from omnilearn_lab.machine.pool import WorkerPool, open_executor, run_jobs, usable_workers
 
 __all__ = [
-    "WorkerPool", "atomic_path", "forget_kernels", "memory_limit", "open_executor", "release_memory",
-    "reuse_memory", "run_jobs", "usable_cores", "usable_workers", "write_text",
+    "WorkerPool", "atomic_folder", "atomic_hdf5", "atomic_path", "check_disk", "forget_kernels", "locked",
+    "make_folder", "memory_limit", "open_executor", "release_memory", "reuse_memory",
+    "run_jobs", "usable_cores", "usable_workers", "write_text",
 ]  # fmt: skip

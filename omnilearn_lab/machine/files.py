@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
+import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-MARK = ".partial-"  # in the name of every file that is being written
+from omnilearn_lab.errors import DataFileError
+
+MARK = ".partial-"  # in the name of every file and folder that is being written
+_ORPHAN = re.compile(re.escape(MARK) + r"[0-9a-f]{16}(\.[^/]*)?$")
+_DAY = 86_400.0  # seconds without a write after which nobody is writing any more
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -17,7 +28,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
     The new file did not exist before (no file of anybody's is touched and no link is followed), has the
     target's ending, and the modes that the umask and the folder ask for. After an error it is removed and
-    the target is as it was. What is written is on the disk before the target is replaced.
+    the target is as it was. What is written is on the disk before the target is replaced. What a process
+    that was killed left behind is removed a day later by whoever writes in the folder next.
 
     Parameters
     ----------
@@ -27,6 +39,11 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     Yields
     ------
     Path
+
+    Raises
+    ------
+    DataFileError
+        When the folder cannot be written or the disk is full.
 
     Examples
     --------
@@ -38,16 +55,52 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     ['numbers.txt']
     """
     target = Path(target)
-    ending = "".join(target.suffixes[-2:]) if len(target.suffixes) > 1 else target.suffix
-    path = target.with_name(f".{target.name[:100]}{MARK}{secrets.token_hex(8)}{ending}")
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o666))
-    try:
-        yield path
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-        path.replace(target)
-    finally:
-        path.unlink(missing_ok=True)
+    path = _partial(target)
+    with _told(target, path):
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | _NO_LINK, 0o666)
+        try:
+            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+            _sweep(target.parent, os.fstat(descriptor).st_mtime)
+        finally:
+            os.close(descriptor)
+        try:
+            yield path
+            with path.open("rb+") as file:
+                os.fchmod(file.fileno(), mode)  # a library may have put a private file in its place
+                os.fsync(file.fileno())
+            path.replace(target)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield the path of a new folder, which gets the target's name when the block ends well.
+
+    Raises
+    ------
+    DataFileError
+        When the folder cannot be made, the disk is full, or the target is there already and not empty.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "jets"
+    >>> with atomic_folder(target) as folder:
+    ...     _ = (folder / "a.txt").write_text("1")
+    >>> [file.name for file in target.iterdir()]
+    ['a.txt']
+    """
+    target = Path(target)
+    path = _partial(target)
+    with _told(target, path):
+        make_folder(path)
+        _sweep(target.parent, path.stat().st_mtime)
+        try:
+            yield path
+            path.rename(target)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> Path:
@@ -62,3 +115,149 @@ def write_text(target: str | os.PathLike[str], text: str) -> Path:
     with atomic_path(target) as path:
         path.write_text(text, encoding="utf-8")
     return Path(target)
+
+
+def make_folder(folder: str | os.PathLike[str]) -> Path:
+    """Make a folder and those above it; where a group may write above, it may write in them too.
+
+    Raises
+    ------
+    DataFileError
+        When it cannot be made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> make_folder(Path(tempfile.mkdtemp()) / "a" / "b").is_dir()
+    True
+    """
+    folder = Path(folder)
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    with _told(folder, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in reversed(missing):
+            above, ours = place.parent.stat().st_mode, place.stat().st_mode
+            with suppress(PermissionError):
+                place.chmod(stat.S_IMODE(ours | above & (stat.S_IWGRP | stat.S_ISGID)))
+    return folder
+
+
+def open_partial(path: Path) -> int:
+    """Open a partial file of ours for appending, and return its descriptor.
+
+    Raises
+    ------
+    DataFileError
+        When something else has that name: a link, a folder, a pipe, or a file with a second name.
+    """
+    with _told(path, path):
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | _NO_LINK, 0o666)
+            about = os.fstat(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+                raise
+            raise _not_ours(path) from error
+        if not stat.S_ISREG(about.st_mode) or about.st_nlink != 1:
+            os.close(descriptor)
+            raise _not_ours(path)
+    return descriptor
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str], timeout: float = -1) -> Iterator[None]:
+    """Hold ``<path>.lock`` during a block; whoever may write in the folder may take the lock.
+
+    Parameters
+    ----------
+    path
+        What the lock is for.
+    timeout
+        Seconds to wait; for ever by default.
+
+    Raises
+    ------
+    DataFileError
+        When the lock cannot be made or opened, or is still held after ``timeout``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with locked(Path(tempfile.mkdtemp()) / "a.h5"):
+    ...     pass
+    """
+    from filelock import FileLock, Timeout
+
+    lock = Path(f"{path}.lock")
+    with _told(lock, lock):
+        _make_lock(lock)
+        holder = FileLock(lock, timeout=timeout)
+        try:
+            holder.acquire()
+        except Timeout as error:
+            raise DataFileError(f"'{path}' is in use by another process; wait until it has ended") from error
+    try:
+        yield
+    finally:
+        holder.release()
+
+
+def _make_lock(lock: Path) -> None:
+    """An empty file that everybody may lock who may write in its folder."""
+    try:
+        descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_LINK, 0o666)
+    except FileExistsError:
+        if not stat.S_ISREG(lock.lstat().st_mode):
+            raise _not_ours(lock) from None
+        return
+    try:
+        shared = lock.parent.stat().st_mode & 0o022
+        os.fchmod(descriptor, stat.S_IMODE(os.fstat(descriptor).st_mode) | shared | shared << 1)
+    finally:
+        os.close(descriptor)
+
+
+def _partial(target: Path) -> Path:
+    ending = "".join(target.suffixes[-2:])
+    ending = ending if len(ending) <= 20 else target.suffix[-20:]
+    name = target.name.encode()[:100].decode(errors="ignore")
+    return target.with_name(f".{name}{MARK}{secrets.token_hex(8)}{ending}")
+
+
+def _sweep(folder: Path, now: float) -> None:
+    """Remove what was being written a day before ``now``, by the clock that stamps the folder's files."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not _ORPHAN.search(entry.name) or not entry.name.startswith("."):
+                continue
+            if now - entry.stat(follow_symlinks=False).st_mtime > _DAY:
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    Path(entry.path).unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(target: Path, path: Path) -> Iterator[None]:
+    """Turn what the system refuses about the file being written into an error of ours."""
+    try:
+        yield
+    except DataFileError:
+        raise
+    except OSError as error:
+        is_ours = error.filename is None or Path(str(error.filename)) in (path, target)
+        is_refused = error.errno in _REFUSALS or error.filename is not None
+        if not (is_ours and is_refused):
+            raise
+        remedy = "make room" if error.errno in _FULL else "check the folder and its permissions"
+        raise DataFileError(
+            f"cannot write '{target}' ({error.strerror or error}); {remedy}, or choose another folder; "
+            "what was there before is unchanged"
+        ) from error
+
+
+def _not_ours(path: Path) -> DataFileError:
+    return DataFileError(
+        f"'{path}' is a link, a folder, or has a second name: it was not made here and is left alone; "
+        "look at it and move it away"
+    )

@@ -1,0 +1,203 @@
+"""Files written in one step: whole or not at all, with the right modes, and no file of anybody's touched."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.machine import atomic_folder, atomic_path, locked, make_folder, write_text
+from omnilearn_lab.machine.files import MARK, open_partial
+from tests.machine.faults import ROOT, kill_when, run_as, small_disk
+
+ANNA, BERT, GROUP = 20_001, 20_002, 20_100
+OLD = time.time() - 2 * 86_400
+
+
+@pytest.fixture
+def open_folder(tmp_path):
+    """A folder below which every user may read, made by the tests."""
+    for place in (tmp_path, *tmp_path.parents[:3]):
+        place.chmod(place.stat().st_mode | 0o055)
+    return tmp_path
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_modes_follow_the_umask(tmp_path, umask, expected):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a.json", "{}")
+        with atomic_path(tmp_path / "b.bin") as path:  # a library that puts a private file in its place
+            path.unlink()
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    finally:
+        os.umask(before)
+    assert (mode(tmp_path / "a.json"), mode(tmp_path / "b.bin")) == (expected, expected)
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = write_text(tmp_path / "a.json", "old")
+    with pytest.raises(ZeroDivisionError), atomic_path(target) as path:
+        path.write_text("half")
+        1 / 0  # noqa: B018
+    assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_no_file_of_anybodys_is_touched_and_no_link_followed(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / "a.json").symlink_to(precious)
+    write_text(tmp_path / "a.json", "new")
+    assert precious.read_text() == "precious" and (tmp_path / "a.json").read_text() == "new"
+    assert not (tmp_path / "a.json").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["ü" * 120 + ".h5", "x" * 200, ".hidden", "a." + "b" * 100 + ".c"])
+def test_long_and_odd_names(tmp_path, name):
+    assert write_text(tmp_path / name, "1").read_text() == "1"
+
+
+def test_a_missing_or_forbidden_folder_is_an_error_of_ours(tmp_path):
+    with pytest.raises(DataFileError, match="choose another folder"):
+        write_text(tmp_path / "none" / "a.json", "{}")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataFileError, match="choose another folder"):
+        make_folder(tmp_path / "file" / "below")
+
+
+def test_other_errors_of_the_block_pass(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.json"):
+        (tmp_path / "elsewhere").read_text()
+
+
+@pytest.mark.faults
+def test_a_full_disk_keeps_what_was_there(tmp_path):
+    with small_disk(tmp_path / "disk", 0.5) as disk:
+        target = write_text(disk / "a.json", "old")
+        with pytest.raises(DataFileError, match="No space left.*make room"):
+            write_text(target, "x" * 1_000_000)
+        assert target.read_text() == "old" and list(disk.iterdir()) == [target]
+
+
+@pytest.mark.faults
+def test_a_killed_writer_leaves_the_old_file_and_its_orphan_is_swept_a_day_later(tmp_path):
+    target = write_text(tmp_path / "a.json", "old")
+    code = (
+        "import sys, time; from omnilearn_lab.machine import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as path: path.write_text('half'); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, target], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    kill_when(process, lambda: any(p.read_text() == "half" for p in tmp_path.glob(f".*{MARK}*")))
+    assert target.read_text() == "old"
+    (orphan,) = tmp_path.glob(f".*{MARK}*")
+    write_text(tmp_path / "b.json", "1")
+    assert orphan.exists()  # it may still be written
+    os.utime(orphan, (OLD, OLD))
+    write_text(tmp_path / "b.json", "2")
+    assert not orphan.exists()
+
+
+def test_orphans_are_ours_by_their_names_only(tmp_path):
+    names = (".a.partial-notes", "a.json.partial-0123456789abcdef", ".b.part", "x.unpacking")
+    ours = (tmp_path / f".x{MARK}{'0' * 16}", tmp_path / f".a.h5{MARK}{'0' * 16}.h5")
+    for place in [tmp_path / name for name in names]:
+        place.write_text("precious")
+        os.utime(place, (OLD, OLD))
+    ours[0].mkdir()
+    ours[1].write_text("")
+    for place in ours:
+        os.utime(place, (OLD, OLD))
+    write_text(tmp_path / "b.json", "1")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*names, "b.json"])
+
+
+def test_a_folder_appears_whole(tmp_path):
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "jets") as folder:
+        (folder / "a").write_text("1")
+        1 / 0  # noqa: B018
+    assert list(tmp_path.iterdir()) == []
+    with atomic_folder(tmp_path / "jets") as folder:
+        (folder / "a").write_text("1")
+    assert [p.name for p in (tmp_path / "jets").iterdir()] == ["a"]
+
+
+def make_link(path, elsewhere):
+    path.symlink_to(elsewhere)
+
+
+def make_second_name(path, elsewhere):
+    elsewhere.write_text("precious")
+    path.hardlink_to(elsewhere)
+
+
+def make_pipe(path, _):
+    os.mkfifo(path)
+
+
+def make_directory(path, _):
+    path.mkdir()
+
+
+@pytest.mark.parametrize("make", [make_link, make_second_name, make_pipe, make_directory])
+def test_a_partial_file_is_opened_only_when_it_is_a_plain_file(tmp_path, make):
+    elsewhere = tmp_path / "elsewhere"
+    make(tmp_path / "a.part", elsewhere)
+    with pytest.raises(DataFileError, match="move it away"):
+        open_partial(tmp_path / "a.part")
+    assert not elsewhere.exists() or elsewhere.read_text() == "precious"
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / "a.lock").symlink_to(precious)
+    with pytest.raises(DataFileError, match="move it away"), locked(tmp_path / "a"):
+        pass
+    assert precious.read_text() == "precious"
+
+
+def test_a_held_lock_is_an_error_after_the_time(tmp_path):
+    with locked(tmp_path / "a"):
+        second = locked(tmp_path / "a", timeout=0.05)
+        with pytest.raises(DataFileError, match="in use by another process"), second:
+            pass
+
+
+@pytest.mark.faults
+def test_two_users_of_a_group_share_files_folders_and_locks(open_folder):
+    shared = open_folder / "shared"
+    shared.mkdir()
+    os.chown(shared, ANNA, GROUP)
+    shared.chmod(0o2775)
+    write = (
+        "from omnilearn_lab.machine import *\n"
+        f"folder = make_folder('{shared}/sets/new')\n"
+        "with locked(folder / 'a.h5'): print(write_text(folder / 'a.h5', str(os.getuid())).read_text())"
+    )
+    for user in (ANNA, BERT, ANNA):
+        assert run_as(user, write, group=GROUP) == str(user)
+    stranger = f"print(open('{shared}/sets/new/a.h5').read())"
+    assert run_as(20_003, stranger) == str(ANNA)
+
+
+@pytest.mark.faults
+def test_a_user_who_may_not_write_is_told(open_folder):
+    shared = make_folder(open_folder / "shared")
+    write = (
+        "from omnilearn_lab.machine import *; from omnilearn_lab.errors import DataFileError\n"
+        f"try:\n  with locked('{shared}/a.h5'): pass\n"
+        "except DataFileError as error: print(error)"
+    )
+    assert "Permission denied" in run_as(ANNA, write)
+    assert list(Path(shared).iterdir()) == []
