@@ -13,30 +13,17 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_NAMES = {"Jets": "jets", "load": "catalog"}
+_NAMES = {"Jets": "jets", "load": "catalog"} | dict.fromkeys(
+    ("OmniFold", "PETClassifier", "PETGenerator", "PETRegressor", "Reweighter", "WeakSupervision"),
+    "estimators",
+)
 
 __all__ = [
-    "Jets",
-    "__version__",
-    "catalog",
-    "errors",
-    "features",
-    "jets",
-    "load",
-    "machine",
-    "metrics",
-    "models",
-    "notebook",
-    "observables",
-    "plotting",
-    "published",
-    "readers",
-    "settings",
-    "simulation",
-    "tasks",
-    "training",
-    "widgets",
-]
+    "Jets", "OmniFold", "PETClassifier", "PETGenerator", "PETRegressor", "Reweighter", "WeakSupervision",
+    "__version__", "catalog", "errors", "estimators", "features", "jets", "load", "machine", "metrics",
+    "models", "notebook", "observables", "plotting", "published", "readers", "settings", "simulation",
+    "tasks", "training", "widgets",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

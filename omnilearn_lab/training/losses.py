@@ -102,27 +102,30 @@ class Classification:
 class Regression:
     """Mean squared error of numbers of each jet: L = |r - r_hat|^2 / C.
 
-    The outputs are the model's logits, so a model with ``n_classes = C``; the targets are the columns of
-    ``batch.jet``, standardised, which PET v2 does not take as input. PET does: give it targets that its
-    inputs do not hold.
+    The outputs are the model's logits, so a model with ``n_classes = C``.
 
     Parameters
     ----------
     beta
         Errors above it count linearly (smooth L1, times 2 beta); 0 for squares everywhere.
+    target : {"jet", "condition"}
+        Which field of the batch holds the targets, standardised. PET takes ``jet`` as input: it needs
+        ``condition``.
     """
 
     beta: float = 0.0
+    target: str = "jet"
 
     def __call__(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> dict[str, Tensor]:
         whole = whole or Whole.of(batch)
-        guess = model.classify(batch).logits
-        if guess.shape != batch.jet.shape:
+        guess, target = model.classify(batch).logits, getattr(batch, self.target)
+        if guess.shape != target.shape:
             raise TrainingError(
-                f"the model gives {guess.shape[1]} numbers per jet and batch.jet holds {batch.jet.shape[1]}; "
-                "put the targets there, and build the model with n_classes equal to their number"
+                f"the model gives {guess.shape[1]} numbers per jet and batch.{self.target} holds "
+                f"{target.shape[1]}; put the targets there, and build the model with n_classes equal to "
+                "their number"
             )
-        squares = (guess - batch.jet).square()
+        squares = (guess - target).square()
         if self.beta:
             size = squares.sqrt()
             squares = torch.where(size < self.beta, squares, self.beta * (2 * size - self.beta))

@@ -205,7 +205,6 @@ def train_classifier(
     )
 
 
-@torch.no_grad()
 def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.ndarray:
     """Return class probabilities, float64, shape (N, C); a single output gives two columns.
 
@@ -216,6 +215,15 @@ def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.nda
     precision : {"fp32", "bf16"}
         As in `omnilearn_lab.training.TrainConfig`.
     """
+    logits = network_outputs(model, jets, precision=precision)
+    if logits.shape[1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+    return torch.from_numpy(logits).softmax(dim=1).numpy()
+
+
+@torch.no_grad()
+def network_outputs(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.ndarray:
+    """Return what the classifier head gives, logits or regressed numbers, float64, shape (N, C)."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
@@ -224,9 +232,7 @@ def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.nda
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         logits = torch.cat([model.classify(batch.to(device)).logits.double() for batch in batches])
     model.train(was_training)
-    if logits.shape[1] == 1:
-        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
-    return logits.softmax(dim=1).cpu().numpy()
+    return logits.cpu().numpy()
 
 
 def _measure(

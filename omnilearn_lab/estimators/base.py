@@ -1,0 +1,333 @@
+"""What all estimators share: how they train, what they remember of their inputs, how they are kept."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import train_test_split
+from torch import nn
+
+from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import atomic_path, write_text
+from omnilearn_lab.models import Batch, load_checkpoint, save_checkpoint
+from omnilearn_lab.settings import from_mapping, settings, to_mapping
+from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model, network_batch
+from omnilearn_lab.training import History, Objective, Run, TrainConfig, Trainer, default_device
+
+_CARD, _NETWORK, _ARRAYS = "estimator.json", "network.safetensors", "arrays.safetensors"
+_DISPLACEMENT = ("d0", "d0_err", "dz", "dz_err")
+_AT_ONCE = 20_000  # jets turned into network inputs at a time: bounds the memory of long predictions
+
+JetsLike = Jets | Sequence[Jets]
+OnRecord = Callable[[dict[str, Any]], None]
+
+
+@settings
+class Inputs:
+    """What a network was trained to see, so that it never silently gets something else.
+
+    Parameters
+    ----------
+    kind : {"pet", "pet_v2"}
+    species
+        Whether particles had species.
+    displacement
+        Whether particles had impact parameters.
+    max_particles
+        Only the hardest particles of each jet; None: all.
+    class_names
+        Names of the classes that the training jets came with, by class number.
+    standardization
+        A key of `omnilearn_lab.features.STANDARDIZATIONS`.
+    """
+
+    kind: str = "pet"
+    species: bool = False
+    displacement: bool = False
+    max_particles: int | None = None
+    class_names: tuple[str, ...] = ()
+    standardization: str = "jetclass"
+
+    def batch(self, jets: Jets) -> Batch:
+        """Return jets as the network saw them in training.
+
+        Raises
+        ------
+        JetsError
+            When they lack species or impact parameters that the network was trained with.
+        """
+        wanted = (("pid",) if self.species else ()) + (_DISPLACEMENT if self.displacement else ())
+        missing = [name for name in wanted if name not in jets.particles]
+        if missing:
+            raise JetsError(
+                f"this network was trained with the particle columns {list(wanted)} and these jets have no "
+                f"{missing}; give jets with them, or train with use_pid=False or use_displacement=False"
+            )
+        if self.max_particles is not None:
+            jets = jets.truncate(self.max_particles)
+        return network_batch(
+            jets,
+            inputs=self.kind,
+            use_pid=self.species,
+            use_extra=self.displacement,
+            standardization=self.standardization,
+        )
+
+
+class JetEstimator(BaseEstimator):
+    """Base of the estimators with one network: parameters, splits, training, saving.
+
+    Attributes
+    ----------
+    network_ : torch.nn.Module
+    history_ : History
+        Losses during training.
+    inputs_ : Inputs
+        What the network sees.
+    """
+
+    _arrays: ClassVar[tuple[str, ...]] = ()  # fitted arrays to keep beside the network
+    _facts: ClassVar[tuple[str, ...]] = ()  # fitted plain values to keep in the card
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Keep the fitted estimator in a folder: weights as safetensors, the rest as JSON, nothing pickled.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        self._check_fitted()
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(self.network_.cpu(), folder / _NETWORK, {"task": type(self).__name__})
+        arrays = {
+            n: torch.from_numpy(np.ascontiguousarray(getattr(self, n)))
+            for n in self._arrays
+            if hasattr(self, n)
+        }
+        with atomic_path(folder / _ARRAYS) as path:
+            save_file(arrays or {"none": torch.zeros(0)}, path)
+        card = {
+            "estimator": type(self).__name__,
+            "parameters": {k: v for k, v in self.get_params(deep=False).items() if k != "directory"},
+            "inputs": to_mapping(self.inputs_),
+            "facts": {name: getattr(self, name) for name in self._facts if hasattr(self, name)},
+        }
+        write_text(folder / _CARD, json.dumps(card, indent=1, default=_plain))
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            When the folder holds no such estimator, or a file of it is missing or damaged.
+        """
+        made = load_estimator(folder)
+        if not isinstance(made, cls):
+            raise CheckpointError(f"'{folder}' holds a {type(made).__name__}, not a {cls.__name__}")
+        return made
+
+    def _training(self, **changes: Any) -> TrainConfig:
+        """The training settings that the parameters say."""
+        names = ("epochs", "batch_size", "learning_rate", "precision")
+        values: dict[str, Any] = {name: getattr(self, name) for name in names}
+        factor = 1.0 if self.checkpoint is None else self.body_lr_factor
+        return TrainConfig(**values | {"seed": self._seed(), "body_lr_factor": factor} | changes)
+
+    def _seed(self) -> int:
+        return 0 if self.random_state is None else int(self.random_state)
+
+    def _network_settings(self, n_outputs: int, training: TrainConfig) -> ClassifierSettings:
+        if self.checkpoint is None:
+            return ClassifierSettings(n_outputs, network=self.network, size=self.size, training=training)
+        return ClassifierSettings(n_outputs, init=str(self.checkpoint), training=training)
+
+    def _remember_inputs(self, jets: Jets, kind: str) -> None:
+        has_displacement = all(name in jets.particles for name in _DISPLACEMENT)
+        if self.use_displacement and not has_displacement:
+            raise JetsError(
+                f"use_displacement needs the particle columns {list(_DISPLACEMENT)}; these jets lack some"
+            )
+        self.inputs_ = Inputs(
+            kind,
+            species=bool(self.use_pid) and "pid" in jets.particles,
+            displacement=bool(self.use_displacement),
+            max_particles=self.max_particles,
+            class_names=tuple(jets.class_names),
+            standardization=self.standardization,
+        )
+
+    def _train(
+        self,
+        parts: tuple[Batch, Batch],
+        chosen: ClassifierSettings,
+        objective: Objective,
+        on_record: OnRecord | None,
+    ) -> None:
+        model = make_model(chosen).to(default_device())
+        run = None if self.directory is None else Run(self.directory, to_mapping(chosen))
+        train, held_out = (complete_batch(part, model) for part in parts)
+        self.history_: History = Trainer(model, objective, train, held_out, chosen.training, run).fit(
+            on_record
+        )
+        self.network_: nn.Module = model.eval()
+
+    def _blocks(self, jets: JetsLike, function: Callable[[Batch], np.ndarray]) -> np.ndarray:
+        """Apply a function to the network's inputs, some thousand jets at a time."""
+        self._check_fitted()
+        jets = as_jets(jets)
+        starts = range(0, max(len(jets), 1), _AT_ONCE)
+        return np.concatenate([function(self.inputs_.batch(jets[i : i + _AT_ONCE])) for i in starts])
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(f"this {type(self).__name__} was not fitted; call fit first")
+
+
+def load_estimator(folder: str | os.PathLike[str]) -> JetEstimator:
+    """Read any estimator that was saved; the folder says which one it is.
+
+    Raises
+    ------
+    CheckpointError
+        When the folder holds none, or a file of it is missing or damaged.
+
+    Examples
+    --------
+    >>> load_estimator("no/such/folder")
+    Traceback (most recent call last):
+    omnilearn_lab.errors.CheckpointError: 'no/such/folder' holds no estimator: estimator.json ...
+    """
+    folder = Path(folder)
+    try:
+        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+        cls = getattr(importlib.import_module("omnilearn_lab.estimators"), card["estimator"], None)
+        if not (isinstance(cls, type) and issubclass(cls, JetEstimator)):
+            raise CheckpointError(f"'{folder}' holds a '{card['estimator']}', which is no estimator of ours")
+        made = cls(**card["parameters"])
+        made.inputs_ = from_mapping(Inputs, card["inputs"])
+        for name in set(cls._facts) & set(card["facts"]):
+            setattr(made, name, _array(card["facts"][name]))
+        for name, value in load_file(folder / _ARRAYS).items():
+            if name in cls._arrays:
+                setattr(made, name, value.numpy())
+        made.network_, made.history_ = load_checkpoint(folder / _NETWORK), History()
+    except (
+        OSError,
+        SafetensorError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        RecursionError,
+    ) as error:
+        if isinstance(error, CheckpointError | ConfigError):
+            raise
+        raise CheckpointError(
+            f"'{folder}' holds no estimator: {_CARD} and what it names cannot be read ({error})"
+        ) from error
+    return made
+
+
+def as_jets(jets: JetsLike) -> Jets:
+    """Return jets as they are, and a list of them as one."""
+    if isinstance(jets, Jets):
+        return jets
+    is_list = isinstance(jets, Sequence) and len(jets) > 0 and all(isinstance(part, Jets) for part in jets)
+    if not is_list:
+        raise JetsError(
+            f"jets are a {type(jets).__name__}; give Jets: read files with readers.from_root or from_hdf5, "
+            "build them with Jets.build or Jets.from_four_momenta"
+        )
+    return Jets.concatenate(jets)
+
+
+def split(jets: Jets, labels: np.ndarray | None, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows to train on and rows to hold out: random, seeded, and with equal shares of every class.
+
+    Raises
+    ------
+    ConfigError
+        When a class has too few jets for both.
+
+    Examples
+    --------
+    >>> jets = Jets.from_four_momenta(np.ones((4, 4)), range(5))
+    >>> labels = np.array(["QCD", "QCD", "top", "top"])
+    >>> [labels[rows].tolist() for rows in split(jets, labels, 0.5, seed=1)]
+    [['QCD', 'top'], ['QCD', 'top']]
+    """
+    if not 0 < fraction < 1:
+        raise ConfigError(
+            f"validation is {fraction}; a share between 0 and 1 of the jets is held out, or give jets"
+        )
+    rows = np.arange(len(jets))
+    try:
+        train, held_out = train_test_split(rows, test_size=fraction, random_state=seed, stratify=labels)
+    except ValueError as error:
+        raise ConfigError(
+            f"{len(jets)} jets cannot be split into {1 - fraction:g} and {fraction:g}: {error}"
+        ) from error
+    return np.sort(train), np.sort(held_out)
+
+
+def weights(jets: Jets, sample_weight: ArrayLike | None) -> Jets:
+    """Return the jets with weights that a loss can take.
+
+    Raises
+    ------
+    JetsError
+        For weights that are negative, not finite, or all zero.
+    """
+    if sample_weight is None and "weight" not in jets.jet:
+        return jets
+    values = np.asarray(jets.weight if sample_weight is None else sample_weight, dtype=np.float32)
+    if values.shape != (len(jets),):
+        raise JetsError(
+            f"sample_weight has shape {values.shape}; one number for each of {len(jets)} jets is needed"
+        )
+    n_bad = int((~np.isfinite(values) | (values < 0)).sum())
+    if n_bad or not values.sum() > 0:
+        raise JetsError(
+            f"{n_bad} of {len(jets)} weights are negative or not finite, their sum is {values.sum():.3g}; a "
+            "classifier needs weights >= 0 (take absolute values, or merge jets of opposite sign)"
+        )
+    return jets.with_jet(weight=values)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def _array(value: Any) -> Any:
+    return np.array(value) if isinstance(value, list) else value
+
+
+def column_names(targets: Mapping[str, ArrayLike] | ArrayLike) -> tuple[str, ...]:
+    """Names of regression targets; numbered where they have none."""
+    if isinstance(targets, Mapping):
+        return tuple(targets)
+    n_columns = 1 if np.ndim(targets) == 1 else np.shape(targets)[1]
+    return tuple(f"target_{i}" for i in range(n_columns))
