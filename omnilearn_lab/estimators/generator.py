@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from omnilearn_lab.tasks.generation import JetGeneration, JetGenerationConfig
 from omnilearn_lab.training import TrainConfig
 
 
+@dataclass(eq=False, repr=False)
 class PETGenerator(BaseEstimator):
     """Generate jets: their kinematics and multiplicity first, then their particles, by class.
 
@@ -51,28 +53,16 @@ class PETGenerator(BaseEstimator):
     OmniLearn, arXiv:2404.16091, section V.
     """
 
-    def __init__(
-        self,
-        checkpoint: str | None = "tiny",
-        *,
-        epochs: float = 10.0,
-        batch_size: int = 128,
-        learning_rate: float = 5e-4,
-        kinematics_epochs: float = 50.0,
-        n_steps: int = 8,
-        standardization: str = "jetclass",
-        random_state: int | None = 1,
-        directory: str | None = None,
-    ) -> None:
-        self.checkpoint = checkpoint
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.kinematics_epochs = kinematics_epochs
-        self.n_steps = n_steps
-        self.standardization = standardization
-        self.random_state = random_state
-        self.directory = directory
+    checkpoint: str | None = "tiny"
+    _: KW_ONLY
+    epochs: float = 10.0
+    batch_size: int = 128
+    learning_rate: float = 5e-4
+    kinematics_epochs: float = 50.0
+    n_steps: int = 8
+    standardization: str = "jetclass"
+    random_state: int | None = 1
+    directory: str | None = None
 
     def fit(
         self,

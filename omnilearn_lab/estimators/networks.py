@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -36,43 +37,26 @@ _STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse regularisation of a head, chosen
 Rows = tuple[np.ndarray, np.ndarray]  # embeddings, and what belongs to them
 
 
+@dataclass(eq=False, repr=False)
 class _PETEstimator(TransformerMixin, JetEstimator):
     """Parameters that classifier and regressor share."""
 
-    def __init__(
-        self,
-        checkpoint: str | None = "tiny",
-        *,
-        train: str = "all",
-        epochs: float = 4.0,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        body_lr_factor: float = 0.1,
-        network: str = "pet",
-        size: str = "tiny",
-        use_pid: bool = True,
-        use_displacement: bool = False,
-        max_particles: int | None = None,
-        standardization: str = "jetclass",
-        precision: str = "fp32",
-        random_state: int | None = 1,
-        directory: str | None = None,
-    ) -> None:
-        self.checkpoint = checkpoint
-        self.train = train
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.body_lr_factor = body_lr_factor
-        self.network = network
-        self.size = size
-        self.use_pid = use_pid
-        self.use_displacement = use_displacement
-        self.max_particles = max_particles
-        self.standardization = standardization
-        self.precision = precision
-        self.random_state = random_state
-        self.directory = directory
+    checkpoint: str | None = "tiny"
+    _: KW_ONLY
+    train: str = "all"
+    epochs: float = 4.0
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    body_lr_factor: float = 0.1
+    network: str = "pet"
+    size: str = "tiny"
+    use_pid: bool = True
+    use_displacement: bool = False
+    max_particles: int | None = None
+    standardization: str = "jetclass"
+    precision: str = "fp32"
+    random_state: int | None = 1
+    directory: str | None = None
 
     def transform(self, jets: JetsLike) -> np.ndarray:
         """Return the network's embedding, one row per jet, float32, shape (N, d).
@@ -112,6 +96,7 @@ class _PETEstimator(TransformerMixin, JetEstimator):
         self._train(batches, chosen, self._objective(), on_record)
 
 
+@dataclass(eq=False, repr=False)
 class PETClassifier(ClassifierMixin, _PETEstimator):
     """Tag jets: fine-tune a pretrained PET, train one from scratch, or fit a small head on its embedding.
 
@@ -262,6 +247,7 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
             self.head_intercept_ = np.concatenate([np.zeros_like(head.intercept_), head.intercept_])
 
 
+@dataclass(eq=False, repr=False)
 class PETRegressor(RegressorMixin, _PETEstimator):
     """Learn numbers of jets: a mass or energy correction, the visible momentum of a tau.
 
@@ -287,44 +273,7 @@ class PETRegressor(RegressorMixin, _PETEstimator):
     _arrays: ClassVar = ("target_mean_", "target_std_", "head_coefficients_", "head_intercept_")
     _facts: ClassVar = ("target_names_", "is_single_")
 
-    def __init__(
-        self,
-        checkpoint: str | None = "tiny",
-        *,
-        beta: float = 0.0,
-        train: str = "all",
-        epochs: float = 4.0,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        body_lr_factor: float = 0.1,
-        network: str = "pet",
-        size: str = "tiny",
-        use_pid: bool = True,
-        use_displacement: bool = False,
-        max_particles: int | None = None,
-        standardization: str = "jetclass",
-        precision: str = "fp32",
-        random_state: int | None = 1,
-        directory: str | None = None,
-    ) -> None:
-        self.beta = beta
-        super().__init__(
-            checkpoint,
-            train=train,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            body_lr_factor=body_lr_factor,
-            network=network,
-            size=size,
-            use_pid=use_pid,
-            use_displacement=use_displacement,
-            max_particles=max_particles,
-            standardization=standardization,
-            precision=precision,
-            random_state=random_state,
-            directory=directory,
-        )
+    beta: float = 0.0
 
     def fit(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,33 +22,21 @@ from omnilearn_lab.tasks import reweighting, unfolding
 from omnilearn_lab.training import TrainConfig
 
 
+@dataclass(eq=False, repr=False)
 class _RatioEstimator(BaseEstimator):
     """Parameters that reweighting and unfolding share."""
 
-    def __init__(
-        self,
-        checkpoint: str | None = "tiny",
-        *,
-        network: str = "pet",
-        epochs: float = 4.0,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        body_lr_factor: float = 0.1,
-        use_pid: bool = True,
-        clip: float = 10.0,
-        random_state: int | None = 1,
-        directory: str | None = None,
-    ) -> None:
-        self.checkpoint = checkpoint
-        self.network = network
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.body_lr_factor = body_lr_factor
-        self.use_pid = use_pid
-        self.clip = clip
-        self.random_state = random_state
-        self.directory = directory
+    checkpoint: str | None = "tiny"
+    _: KW_ONLY
+    network: str = "pet"
+    epochs: float = 4.0
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    body_lr_factor: float = 0.1
+    use_pid: bool = True
+    clip: float = 10.0
+    random_state: int | None = 1
+    directory: str | None = None
 
     def _ratio(self) -> reweighting.RatioConfig:
         reads_tables = self.network in ("mlp", "logistic")
@@ -64,6 +53,7 @@ class _RatioEstimator(BaseEstimator):
         )
 
 
+@dataclass(eq=False, repr=False)
 class Reweighter(_RatioEstimator):
     r"""Weights that make one sample of jets (source) look like another (target).
 
@@ -172,6 +162,7 @@ class Reweighter(_RatioEstimator):
         return self.reweighter_
 
 
+@dataclass(eq=False, repr=False)
 class OmniFold(_RatioEstimator):
     """Unfold data: weights of simulated particle-level jets that describe the truth behind the data.
 
@@ -206,41 +197,9 @@ class OmniFold(_RatioEstimator):
     True
     """
 
-    def __init__(
-        self,
-        checkpoint: str | None = "tiny",
-        *,
-        n_iterations: int = 3,
-        n_ensemble: int = 1,
-        n_bootstrap: int = 0,
-        network: str = "pet",
-        epochs: float = 4.0,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        body_lr_factor: float = 0.1,
-        use_pid: bool = True,
-        clip: float = 10.0,
-        random_state: int | None = 1,
-        directory: str | None = None,
-    ) -> None:
-        self.n_iterations = n_iterations
-        self.n_ensemble = n_ensemble
-        self.n_bootstrap = n_bootstrap
-        shared = {
-            "learning_rate": learning_rate,
-            "body_lr_factor": body_lr_factor,
-            "use_pid": use_pid,
-            "clip": clip,
-        }
-        super().__init__(
-            checkpoint,
-            network=network,
-            epochs=epochs,
-            batch_size=batch_size,
-            random_state=random_state,
-            directory=directory,
-            **shared,
-        )
+    n_iterations: int = 3
+    n_ensemble: int = 1
+    n_bootstrap: int = 0
 
     def fit(
         self, simulation: Any, data: JetsLike | np.ndarray, data_weight: ArrayLike | None = None
@@ -281,6 +240,7 @@ class OmniFold(_RatioEstimator):
         return self.result_.save(path)
 
 
+@dataclass(eq=False, repr=False)
 class WeakSupervision(BaseEstimator):
     """Find what data hold and a background sample does not, without labels (classification without labels).
 
@@ -307,26 +267,15 @@ class WeakSupervision(BaseEstimator):
     Metodiev, Nachman, Thaler, arXiv:1708.02949; Collins, Howe, Nachman, arXiv:1805.02664.
     """
 
-    def __init__(
-        self,
-        checkpoint: str | None = "tiny",
-        *,
-        train: str = "head",
-        n_folds: int = 2,
-        epochs: float = 4.0,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        use_pid: bool = True,
-        random_state: int | None = 1,
-    ) -> None:
-        self.checkpoint = checkpoint
-        self.train = train
-        self.n_folds = n_folds
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.use_pid = use_pid
-        self.random_state = random_state
+    checkpoint: str | None = "tiny"
+    _: KW_ONLY
+    train: str = "head"
+    n_folds: int = 2
+    epochs: float = 4.0
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    use_pid: bool = True
+    random_state: int | None = 1
 
     def fit(self, data: JetsLike, background: JetsLike) -> WeakSupervision:
         """Train on data against background.
