@@ -27,6 +27,7 @@ from omnilearn_lab.training import Batches, Classification, History, Run, Traine
 __all__ = [
     "ClassifierData",
     "ClassifierResult",
+    "network_outputs",
     "predict",
     "train_classifier",
 ]
