@@ -108,7 +108,7 @@ class PublishedTable:
         return tuple(dict.fromkeys(n.subset for n in self.numbers if n.subset))
 
     def number(self, algorithm: str, metric: str, *, subset: str = "") -> PublishedNumber:
-        """Return one cell.
+        """Return one cell; where several sources give the row, of the first that has a number in it.
 
         Raises
         ------
@@ -119,9 +119,9 @@ class PublishedTable:
         self._check("metric", metric, self.metrics)
         if self.subsets:
             self._check("subset", subset, self.subsets)
-        for n in self.numbers:
-            if (n.algorithm, n.metric, n.subset) == (algorithm, metric, subset):
-                return n
+        cells = [n for n in self if (n.algorithm, n.metric, n.subset) == (algorithm, metric, subset)]
+        if cells:
+            return next((n for n in cells if not math.isnan(n.value)), cells[0])
         raise ConfigError(f"table '{self.key}' has no '{algorithm}' for '{subset}'")
 
     def select(
