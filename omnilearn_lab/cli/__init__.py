@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import logging
+from typing import Annotated
 
 import typer
 
+from omnilearn_lab import __version__
 from omnilearn_lab.cli import data, pretrain, report, run, verify
 from omnilearn_lab.cli.display import show_error
 from omnilearn_lab.errors import OmniLearnLabError
-
-__all__ = ["app", "main"]
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="OmniLearn and OmniLearned, the jet foundation models, from the command line.",
+    invoke_without_command=False,
 )
 app.command()(run.run)
 app.command()(report.report)
 app.command()(data.simulate)
 app.command()(pretrain.pretrain)
 app.add_typer(verify.data_app, name="data")
+app.add_typer(run.notebooks_app, name="notebooks")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"omnilearn_lab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """OmniLearn and OmniLearned, the jet foundation models, from the command line."""
 
 
 def main() -> None:

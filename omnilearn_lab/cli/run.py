@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 from rich.table import Table
 
 from omnilearn_lab.cli.display import make_table, say, shorten, show
-from omnilearn_lab.errors import OmniLearnLabError
+from omnilearn_lab.errors import ConfigError, OmniLearnLabError
 
 if TYPE_CHECKING:
     from omnilearn_lab.notebook.execute import ExecutedNotebook
     from omnilearn_lab.tasks.common.records import ComparisonRecord
 
-__all__ = ["comparison_table", "run"]
+
+notebooks_app = typer.Typer(no_args_is_help=True, help="The numbered notebooks: list them, take a copy.")
 
 
 def run(
-    notebook: Annotated[str, typer.Argument(help="a notebook's name, or 'all'")],
-    profile: Annotated[str, typer.Option(help="smoke, quick or full")] = "quick",
+    notebook: Annotated[str, typer.Argument(help="a notebook's name or number, or 'all'")],
+    profile: Annotated[str, typer.Option(help="smoke, quick, long or full")] = "quick",
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="a value for the cell of parameters"),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--notebooks", help="their folder; else the nearest, else those shipped")
+    ] = None,
 ) -> None:
-    """Execute a notebook and print a summary of its results; 'all' goes on after a failing one."""
+    """Execute a notebook and print a summary of its results; 'all' goes on after a failing one.
+
+    Example: omnilearn-lab run 03 --profile smoke
+    """
     from omnilearn_lab.notebook.execute import execute_notebook, find_notebooks
 
+    given = {"parameters": dict(map(_parameter, parameters or ())), "folder": folder}
     if notebook != "all":
-        _show_results(execute_notebook(notebook, profile))
+        _show_results(execute_notebook(notebook, profile, **given))
         return
     lines, n_failed = [], 0
-    for name in find_notebooks():
+    for name in find_notebooks(folder):
         try:
-            done = execute_notebook(name, profile)
+            done = execute_notebook(name, profile, **given)
             _show_results(done)
             lines.append(f"{name}: {done.seconds:.0f} s, {done.peak_memory_gb:.2f} GB")
         except OmniLearnLabError as error:
@@ -39,6 +53,36 @@ def run(
     say("\n".join(lines))
     if n_failed:
         raise typer.Exit(1)
+
+
+def copy(
+    folder: Annotated[Path, typer.Argument(help="where to put them")] = Path("notebooks"),
+    overwrite: Annotated[bool, typer.Option(help="replace notebooks that are there")] = False,
+) -> None:
+    """Copy the numbered notebooks to a folder of yours: they are yours to change.
+
+    Example: omnilearn-lab notebooks copy my_notebooks
+    """
+    from omnilearn_lab.notebook.execute import copy_notebooks
+
+    paths = copy_notebooks(folder, overwrite=overwrite)
+    say(f"{len(paths)} notebooks in {shorten(folder.absolute())}; open them with: jupyter lab {folder}")
+
+
+def list_notebooks() -> None:
+    """List the notebooks: what each shows, and what it costs on this machine."""
+    from omnilearn_lab.notebook import notebook_map, this_machine
+
+    head, *rows = notebook_map(this_machine()).table()
+    show(make_table("notebooks", head, rows))
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    """NAME=VALUE, the value as YAML reads it."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        raise ConfigError(f"'{text}' is no parameter; write NAME=VALUE, such as seed=2")
+    return name, yaml.safe_load(value)
 
 
 def _show_results(done: ExecutedNotebook) -> None:
@@ -61,3 +105,7 @@ def comparison_table(title: str, comparison: ComparisonRecord) -> Table:
 
     head, *rows = comparison_rows(comparison)
     return make_table(title, head, rows, numbers=len(head) - 1)
+
+
+notebooks_app.command("copy")(copy)
+notebooks_app.command("list")(list_notebooks)

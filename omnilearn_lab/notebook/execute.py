@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest
+from omnilearn_lab.machine import write_text
 from omnilearn_lab.notebook.memory import MemoryWatch
 from omnilearn_lab.notebook.results import results_directory
 from omnilearn_lab.tasks.common.records import read_results, write_json
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_SHIPPED = Path(__file__).parent / "numbered"
 _STATIC_FORMATS = ("text/html", "image/svg+xml", "image/png", "text/markdown", "text/latex", "text/plain")
-
-__all__ = ["ExecutedNotebook", "NotebookError", "execute_notebook", "find_notebooks"]
 
 
 class NotebookError(OmniLearnLabError, RuntimeError):
@@ -49,25 +49,80 @@ class ExecutedNotebook:
 
 
 def find_notebooks(folder: str | os.PathLike[str] | None = None) -> dict[str, Path]:
-    """Return the project's notebooks by name, in order.
+    """Return the numbered notebooks by name, in order.
 
     Parameters
     ----------
     folder
-        Where to look; by default ``notebooks`` in the current folder or above it.
+        Where to look; by default ``notebooks`` in the current folder or above it, else the copies that the
+        package ships.
 
     Raises
     ------
     ConfigError
-        When there is no such folder.
+        When the folder holds none.
+
+    Examples
+    --------
+    >>> list(find_notebooks())[0]
+    '00_start_here'
     """
     here = Path.cwd()
-    places = [Path(folder)] if folder else [p / "notebooks" for p in (here, *here.parents)]
+    places = [Path(folder)] if folder else [p / "notebooks" for p in (here, *here.parents)] + [_SHIPPED]
     for place in places:
-        found = sorted(place.glob("[0-9][0-9]_*.ipynb"))
-        if found:
-            return {path.stem: path for path in found}
-    raise ConfigError(f"no notebooks in '{places[0]}'; run this in the project's folder, or name the folder")
+        paths = sorted(place.glob("[0-9][0-9]_*.ipynb"))
+        if paths:
+            return {path.stem: path for path in paths}
+    raise ConfigError(f"no notebooks in '{places[0]}'; name the folder that holds them, or leave it out")
+
+
+def notebook_named(name: str, folder: str | os.PathLike[str] | None = None) -> str:
+    """Return a notebook's whole name from its beginning, such as its number.
+
+    Raises
+    ------
+    ConfigError
+        When no notebook or more than one begins so.
+
+    Examples
+    --------
+    >>> notebook_named("3"), notebook_named("03_finetune_top")
+    ('03_finetune_top', '03_finetune_top')
+    """
+    names = list(find_notebooks(folder))
+    start = f"{int(name):02d}_" if name.isdecimal() else name
+    matches = [one for one in names if one == name] or [one for one in names if one.startswith(start)]
+    if len(matches) != 1:
+        raise ConfigError(f"there is no notebook '{name}'; {nearest(name, names)}")
+    return matches[0]
+
+
+def copy_notebooks(folder: str | os.PathLike[str] = "notebooks", *, overwrite: bool = False) -> list[Path]:
+    """Copy the numbered notebooks that the package ships to a folder of yours.
+
+    Parameters
+    ----------
+    folder
+        Is made where it does not exist.
+    overwrite
+        Replace notebooks that are there already.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    ConfigError
+        When one is there already, before anything is copied.
+    """
+    folder = Path(folder)
+    sources = sorted(_SHIPPED.glob("*.ipynb"))
+    there = [path.name for path in sources if (folder / path.name).exists()]
+    if there and not overwrite:
+        raise ConfigError(f"'{folder}' holds {there[0]} already; name another folder, or overwrite it")
+    folder.mkdir(parents=True, exist_ok=True)
+    return [write_text(folder / path.name, path.read_text(encoding="utf-8")) for path in sources]
 
 
 def execute_notebook(
@@ -83,7 +138,7 @@ def execute_notebook(
     Parameters
     ----------
     name
-        Such as "03_finetune_top".
+        Such as "03_finetune_top", or its beginning: "03".
     profile : {"smoke", "quick", "full"}
     parameters
         Further values for the cell tagged ``parameters``.
@@ -105,9 +160,7 @@ def execute_notebook(
     """
     import papermill
 
-    notebooks = find_notebooks(folder)
-    if name not in notebooks:
-        raise ConfigError(f"there is no notebook '{name}'; {nearest(name, notebooks)}")
+    name = notebook_named(name, folder)
     directory = results_directory(name, profile).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / f"{name}.ipynb"
@@ -115,7 +168,7 @@ def execute_notebook(
     with _results_root(directory.parents[1]), MemoryWatch() as watch:
         try:
             papermill.execute_notebook(
-                notebooks[name],
+                find_notebooks(folder)[name],
                 target,
                 parameters={"profile": profile, **(parameters or {})},
                 kernel_name="python3",

@@ -144,8 +144,12 @@ class NotebookMap:
         hours = item.gpu_hours * _CORES_PER_GPU / self.machine.n_cores
         return f"no GPU: about {_duration(60 * hours)}; use quick: {item.otherwise}"
 
+    def table(self) -> list[tuple[str, ...]]:
+        """Return the head and the rows."""
+        return [_HEAD, *self.rows()]
+
     def __repr__(self) -> str:
-        return "\n".join(" | ".join(row) for row in (_HEAD, *self.rows()))
+        return "\n".join(" | ".join(row) for row in self.table())
 
     def _repr_html_(self) -> str:
         rows = [(Link(name, f"{name}.ipynb"), *cells) for name, *cells in self.rows()]

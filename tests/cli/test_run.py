@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import nbformat
+import omnilearn_lab
+import pytest
 from omnilearn_lab.cli.display import show
-from omnilearn_lab.cli.run import comparison_table
+from omnilearn_lab.cli.run import _parameter, comparison_table
+from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.tasks.common.records import ComparisonRecord
 
 VALUES = {
@@ -58,3 +61,27 @@ def test_all_goes_on_after_a_failure_and_says_so(command, tmp_path, monkeypatch)
     assert "ZeroDivisionError" in out
     assert "01_fine: " in out.splitlines()[-1]
     assert (tmp_path / "results" / "01_fine" / "smoke" / "01_fine.html").is_file()
+
+
+def test_version(invoke):
+    assert invoke("--version").output.strip() == f"omnilearn_lab {omnilearn_lab.__version__}"
+
+
+def test_notebooks_are_copied_once(invoke, tmp_path):
+    done = invoke("notebooks", "copy", tmp_path / "mine")
+    assert done.exit_code == 0 and (tmp_path / "mine" / "00_start_here.ipynb").is_file()
+    (tmp_path / "mine" / "00_start_here.ipynb").write_text("my own work")
+    with pytest.raises(ConfigError, match="holds 00_start_here.ipynb already"):
+        invoke("notebooks", "copy", tmp_path / "mine")
+    assert (tmp_path / "mine" / "00_start_here.ipynb").read_text() == "my own work"
+
+
+@pytest.mark.parametrize(("text", "value"), [("seed=2", 2), ("path=a.root", "a.root"), ("n=[1, 2]", [1, 2])])
+def test_parameters_are_read_as_yaml(text, value):
+    assert _parameter(text) == (text.partition("=")[0], value)
+
+
+@pytest.mark.parametrize("text", ["seed", "=2", "a b=2"])
+def test_what_is_no_parameter(text):
+    with pytest.raises(ConfigError, match="NAME=VALUE"):
+        _parameter(text)
