@@ -1,7 +1,15 @@
 """Simulated jets: recipes, events (Pythia 8.3), fast detector simulation, clustering (FastJet), runs."""
 
-from omnilearn_lab.simulation.cards import ATLAS_LIKE, CARDS, CMS_LIKE, FULL_LIKE, DetectorCard, card
-from omnilearn_lab.simulation.detector import reconstruct, soft_efficiency
+from omnilearn_lab.simulation.cards import (
+    ATLAS_LIKE,
+    CARDS,
+    CMS_LIKE,
+    FULL_LIKE,
+    JETCLASS_LIKE,
+    DetectorCard,
+    card,
+)
+from omnilearn_lab.simulation.detector import reconstruct
 from omnilearn_lab.simulation.recipes import RECIPES, JetWindow, Profile, Recipe, Sample, recipe
 from omnilearn_lab.simulation.run import PairedJets, simulate, simulate_pairs
 
@@ -10,6 +18,7 @@ __all__ = [
     "CARDS",
     "CMS_LIKE",
     "FULL_LIKE",
+    "JETCLASS_LIKE",
     "RECIPES",
     "DetectorCard",
     "JetWindow",
@@ -22,5 +31,4 @@ __all__ = [
     "recipe",
     "simulate",
     "simulate_pairs",
-    "soft_efficiency",
 ]

@@ -7,7 +7,7 @@ formulas are those of Delphes 3 (arXiv 1307.6346), see `omnilearn_lab.simulation
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from omnilearn_lab.simulation.cards import CalorimeterCard, DetectorCard, Tracke
 from omnilearn_lab.simulation.particles import Particles
 from omnilearn_lab.simulation.propagation import Impact, propagate
 
-__all__ = ["soft_efficiency", "reconstruct"]
+__all__ = ["reconstruct"]
 
 _ELECTRON, _MUON, _PHOTON = 11, 13, 22
 _SHARED = (310, 3122)  # K0S and Lambda: 30 % electromagnetic
@@ -64,37 +64,24 @@ def reconstruct(
     Particles
         Charged hadrons, electrons and muons from tracks, photons and neutral hadrons from towers;
         ``pid`` in the reduced codes of `omnilearn_lab.jets.SPECIES`; ``index`` is copied from
-        the generated particle of a track and -1 otherwise.
+        the generated particle of a track and -1 otherwise. Tracks that a tower scales to zero are left out.
     """
     impact = propagate(particles, card)
     particles, impact = particles.select(impact.alive), Impact(*(v[impact.alive] for v in impact))
-    tracks = _find_tracks(particles, impact, card, rng)
+    tracks = measured = _find_tracks(particles, impact, card, rng)
     electromagnetic = _electromagnetic_fraction(particles, card, rng)
     pt, photons = _combine(card.ecal, particles, impact, tracks, electromagnetic, rng=rng)
-    tracks = _Tracks(**{**tracks.__dict__, "pt": pt})
+    tracks = replace(tracks, pt=pt)
     hadronic = _hadronic_fraction(particles, card, electromagnetic)
     pt, neutral = _combine(card.hcal, particles, impact, tracks, hadronic, rng=rng)
-    tracks = _Tracks(**{**tracks.__dict__, "pt": pt})
-    columns = _track_columns(particles, impact, tracks)
+    columns = _track_columns(particles, impact, replace(tracks, pt=pt))
     if impact_parameters:
-        columns |= _impact_parameters(card.tracker, tracks, impact, rng)
+        columns |= _impact_parameters(card.tracker, measured, impact, rng)
+    columns = {name: values[pt > 0] for name, values in columns.items()}
     objects = [columns, _neutral_columns(photons, _PHOTON, columns), _neutral_columns(neutral, 130, columns)]
     joined = {name: np.concatenate([o[name] for o in objects]) for name in columns}
     order = np.argsort(joined["event"], kind="stable")
     return Particles({name: values[order] for name, values in joined.items()}, particles.n_events)
-
-
-def soft_efficiency(pt: np.ndarray) -> np.ndarray:
-    """Return the probability to keep a particle-flow object: 1 / (1 + exp(-(pt - 1 GeV) / 0.5 GeV)).
-
-    Calibrated on the published multiplicities and particle spectra of JetClass; not a published formula.
-
-    Examples
-    --------
-    >>> soft_efficiency(np.array([0.0, 1.0, 5.0])).round(3).tolist()
-    [0.119, 0.5, 1.0]
-    """
-    return 1 / (1 + np.exp(-(np.minimum(pt, 100) - 1.0) / 0.5))
 
 
 # ---- tracks --------------------------------------------------------------------------------------
@@ -138,6 +125,8 @@ def _track_efficiency(card: TrackerCard, pid: np.ndarray, pt: np.ndarray, eta: n
 
 
 def _track_resolution(card: TrackerCard, pid: np.ndarray, pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    if card.weightless:
+        return np.zeros(len(pt))
     row = np.minimum(np.searchsorted(card.eta_edges, eta), len(card.eta_edges) - 1)
     kinds = [pid == _ELECTRON, pid == _MUON]
     a = np.select(

@@ -10,7 +10,7 @@ import numpy as np
 from omnilearn_lab.jets import Jets, reduce_pid
 from omnilearn_lab.simulation.cards import card
 from omnilearn_lab.simulation.clustering import Clusters, cluster
-from omnilearn_lab.simulation.detector import reconstruct, soft_efficiency
+from omnilearn_lab.simulation.detector import reconstruct
 from omnilearn_lab.simulation.events import EventBatch, final_particles
 from omnilearn_lab.simulation.particles import Particles
 from omnilearn_lab.simulation.recipes import JetWindow, Recipe, Sample
@@ -25,7 +25,6 @@ __all__ = [
     "make_jets",
     "observe",
     "select_jets",
-    "soft_cut",
 ]
 
 _IMPACT = ("d0", "d0_err", "dz", "dz_err")
@@ -62,15 +61,7 @@ def observe(recipe: Recipe, particles: Particles, rng: np.random.Generator) -> P
     if recipe.detector:
         impact = recipe.impact_parameters
         particles = reconstruct(particles, card(recipe.detector), rng, impact_parameters=impact)
-    return soft_cut(recipe, particles, rng)
-
-
-def soft_cut(recipe: Recipe, particles: Particles, rng: np.random.Generator) -> Particles:
-    """Drop constituents below the profile's threshold, or thin them out by its soft efficiency."""
-    profile = recipe.active
-    if profile.soft_efficiency:
-        return particles.select(rng.random(len(particles)) < soft_efficiency(particles.pt))
-    return particles.select(particles.pt > profile.min_pt)
+    return particles.select(particles.pt > recipe.active.min_pt)
 
 
 def in_window(window: JetWindow, clusters: Clusters) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from omnilearn_lab.errors import SimulationError
-from omnilearn_lab.simulation import ATLAS_LIKE, CARDS, CMS_LIKE, FULL_LIKE, card
+from omnilearn_lab.simulation import ATLAS_LIKE, CARDS, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE, card
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -33,6 +35,11 @@ def test_full_like_differs_from_cms_like_in_the_response_only():
     assert (FULL_LIKE.field, FULL_LIKE.radius) == (CMS_LIKE.field, CMS_LIKE.radius)
     assert FULL_LIKE.hcal.eta_edges == CMS_LIKE.hcal.eta_edges
     assert FULL_LIKE.tracker != CMS_LIKE.tracker and FULL_LIKE.hadrons_in_ecal
+
+
+def test_jetclass_card_is_the_cms_card_with_weightless_tracks():
+    tracker = replace(JETCLASS_LIKE.tracker, weightless=False)
+    assert replace(JETCLASS_LIKE, name="CMS-like", tracker=tracker) == CMS_LIKE
 
 
 def test_unknown_card():

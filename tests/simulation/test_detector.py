@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from omnilearn_lab.simulation import ATLAS_LIKE, CMS_LIKE, FULL_LIKE, reconstruct, soft_efficiency
+from omnilearn_lab.simulation import ATLAS_LIKE, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE, reconstruct
 from omnilearn_lab.simulation.clustering import cluster
 from omnilearn_lab.simulation.events import EventSource, final_particles
 from omnilearn_lab.simulation.particles import Particles
@@ -103,8 +103,25 @@ def test_no_particles_give_no_objects():
     assert len(reconstruct(empty, CMS_LIKE, np.random.default_rng(1))) == 0
 
 
-def test_soft_efficiency_rises_from_a_tenth_to_one():
-    assert soft_efficiency(np.array([0.0, 1.0, 1e4])) == pytest.approx([0.1192, 0.5, 1.0], abs=1e-4)
+@pytest.mark.parametrize("pt", [20.0, 50.0])
+def test_towers_alone_set_the_energy_scale_of_hadrons_in_jetclass(pt):
+    total = {}
+    for card in (CMS_LIKE, JETCLASS_LIKE):
+        objects = shoot(211, pt, charge=1, card=card)
+        total[card.name] = np.bincount(objects["event"], objects["energy"], objects.n_events)
+    sigma = np.hypot(0.05 * pt, 1.5 * np.sqrt(pt))
+    error = sigma / np.sqrt(N)
+    assert total["JetClass-like"].mean() == pytest.approx(pt, abs=5 * error)
+    assert total["JetClass-like"].std() == pytest.approx(sigma, rel=0.06)
+    assert total["CMS-like"].mean() > pt + 5 * error  # upward fluctuations only
+
+
+def test_tracks_below_the_threshold_of_their_tower_vanish_in_jetclass():
+    objects = shoot(211, 1.5, charge=1, card=JETCLASS_LIKE)
+    assert counts(objects, 211).mean() < 0.6 < 0.9 < counts(shoot(211, 1.5, charge=1), 211).mean()
+    assert objects.pt.min() > 0 and all(np.isfinite(values).all() for values in objects.columns.values())
+    resolution = objects["d0_err"][objects["charge"] != 0]  # of the momentum the tracker measured
+    assert resolution == pytest.approx(0.064, rel=0.05)
 
 
 # ---- response to jets ----------------------------------------------------------------------------

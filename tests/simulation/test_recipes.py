@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, replace
 
 import pytest
 from omnilearn_lab.errors import SimulationError
 from omnilearn_lab.simulation import CARDS, RECIPES, recipe
-from omnilearn_lab.simulation.recipes import Profile, Sample
+from omnilearn_lab.simulation.recipes import Profile, Recipe, Sample
 from omnilearn_lab.simulation.selectors import SELECTORS
 
 EXPECTED_CLASSES = {
@@ -50,9 +51,12 @@ def test_recipe_is_consistent(name):
 
 
 @pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if r.detector])
-def test_no_long_lived_particle_decays_outside_the_detector(name):
-    settings = " ".join(recipe(name).settings)
-    assert "limitTau0=on" in settings or "limitCylinder=on" in settings
+@pytest.mark.parametrize("profile", ["quick", "production"])
+def test_no_long_lived_particle_decays_outside_the_detector_but_in_jetclass(name, profile):
+    chosen = recipe(name, profile=profile)
+    settings = " ".join((*chosen.settings, *chosen.active.settings))
+    as_published = chosen.detector == "JetClass-like" and profile == "production"  # loses what decays late
+    assert ("limitTau0=on" in settings or "limitCylinder=on" in settings) != as_published
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -86,6 +90,13 @@ def test_digests_differ_between_recipes_and_profiles():
 )
 def test_digest_changes_with_the_physics(change):
     assert replace(recipe("jetclass"), **change).digest() != recipe("jetclass").digest()
+
+
+def test_digest_changes_with_the_numbers_of_the_detector_card(monkeypatch):
+    before = recipe("jetclass").digest()
+    changed = replace(CARDS["JetClass-like"], field=2.0)
+    monkeypatch.setitem(sys.modules[Recipe.__module__].__dict__, "CARDS", {changed.name: changed})
+    assert recipe("jetclass").digest() != before
 
 
 @pytest.mark.parametrize(

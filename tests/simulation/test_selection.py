@@ -10,7 +10,7 @@ from omnilearn_lab.simulation import recipe
 from omnilearn_lab.simulation.clustering import cluster
 from omnilearn_lab.simulation.events import EventBatch
 from omnilearn_lab.simulation.recipes import JetWindow, Profile
-from omnilearn_lab.simulation.selection import build_jets, find_jets, in_window, jet_columns, soft_cut
+from omnilearn_lab.simulation.selection import build_jets, find_jets, in_window, jet_columns, observe
 
 from tests.simulation.helpers import gun, with_profile
 from tests.simulation.test_clustering import particles
@@ -18,13 +18,11 @@ from tests.simulation.test_clustering import particles
 BATCH = EventBatch(np.array([0, 1, 2]), {}, np.array([1.0, 0.25]))
 
 
-def test_hard_threshold_and_soft_efficiency():
-    objects, rng = gun(22, 1.0, n=20_000), np.random.default_rng(1)
-    hard = with_profile("jetclass", quick=Profile(min_pt=1.01))
-    soft = with_profile("jetclass", quick=Profile(soft_efficiency=True))
-    assert len(soft_cut(hard, objects, rng)) == 0
-    kept = len(soft_cut(soft, objects, rng)) / len(objects)
-    assert kept == pytest.approx(0.5, abs=5 * 0.5 / np.sqrt(len(objects)))
+def test_threshold_on_constituents():
+    objects = gun(22, 1.0, n=100)
+    for threshold, n_kept in ((0.99, 100), (1.01, 0)):
+        chosen = with_profile("quark_gluon", quick=Profile(min_pt=threshold))
+        assert len(observe(chosen, objects, np.random.default_rng(1))) == n_kept
 
 
 def test_window_in_pt_and_eta_or_rapidity():

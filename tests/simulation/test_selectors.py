@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from omnilearn_lab.jets import SPECIES
+from omnilearn_lab.observables import observables
 from omnilearn_lab.simulation import RECIPES, recipe, simulate, simulate_pairs
 from omnilearn_lab.simulation.clustering import Clusters
 from omnilearn_lab.simulation.selectors import _nearest_parton
 
-from tests.simulation.helpers import record
+from tests.simulation.helpers import mass_peak, record
 
 RUN = {"workers": 1, "progress": False, "seed": 1}
 CHEAP = ("h1_dis", "atlas_flavour", "omnifold_zjets", "lhco")
@@ -124,15 +127,41 @@ def test_top_and_qcd_jets_have_the_known_masses():
         assert within(mine["mass"], mass, 0.03) and within(mine["multiplicity"], multiplicity, 0.03)
 
 
+def of_class(name, n_jets, profile="quick"):
+    chosen = recipe("jetclass", profile=profile)
+    samples = tuple(sample for sample in chosen.samples if sample.name == name)
+    return simulate(replace(chosen, samples=samples), n_jets, **RUN)
+
+
+@pytest.mark.parametrize(("name", "expected", "tolerance"), [("Wqq", 80.4, 1.2), ("Tbqq", 169.0, 2.0)])
+def test_mass_scale_of_jetclass(name, expected, tolerance):
+    """Tolerances are three statistical errors; towers that only fluctuate upwards give 82.9 and 174.1 GeV."""
+    assert mass_peak(of_class(name, 1500).jet["mass"], expected) == pytest.approx(expected, abs=tolerance)
+
+
 @pytest.mark.slow
-def test_jetclass_has_the_published_means():
-    jets = simulate("jetclass", 6000, **RUN)
+@pytest.mark.parametrize(("name", "mass"), [("Wqq", 80.4), ("Zqq", 91.2), ("Tbqq", 169.0)])
+def test_mass_peaks_of_the_quick_profile_are_those_of_production(name, mass):
+    """Production follows the published chain: default decays, multiple interactions, the published card."""
+    peak, error = {}, {}
+    for profile, n_jets in (("quick", 4000), ("production", 2000)):
+        groomed = observables(of_class(name, n_jets, profile), ["soft_drop_mass"])["soft_drop_mass"]
+        rng = np.random.default_rng(1)
+        again = [mass_peak(rng.choice(groomed, len(groomed)), mass) for _ in range(30)]
+        peak[profile], error[profile] = mass_peak(groomed, mass), np.std(again)
+    difference = peak["quick"] - peak["production"]
+    assert abs(difference) < 0.01 * mass + 2 * np.hypot(*error.values()), (peak, error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("profile", "n_jets"), [("quick", 6000), ("production", 2000)])
+def test_jetclass_has_the_published_means(profile, n_jets):
+    jets = simulate(recipe("jetclass", profile=profile), n_jets, **RUN)
     for name, mean, _ in recipe("jetclass").published:
         assert within(jets.jet[name], mean, 0.05), name
-    truth = {"QCD": 74, "Hgg": 126, "Wqq": 89, "Tbqq": 177}
-    for name, mass in truth.items():
-        mine = jets[jets.label == jets.class_names.index(name)]
-        assert within(mine.jet["mass"], mass, 0.03), name
+    spectrum = [np.log(jets.particles[name]) for name in ("pt", "energy")]  # constants of the published code
+    assert [values.mean() for values in spectrum] == pytest.approx([1.900, 2.245], abs=0.06)
+    assert [values.std() for values in spectrum] == pytest.approx([1.221, 1.233], abs=0.02)
 
 
 @pytest.mark.slow

@@ -8,10 +8,11 @@ import json
 from dataclasses import dataclass
 
 from omnilearn_lab.errors import SimulationError, nearest
+from omnilearn_lab.simulation.cards import CARDS
 
 __all__ = ["JetWindow", "Profile", "Recipe", "Sample"]
 
-_LAYOUT_VERSION = 1  # of the code that turns settings into jets; raise it when the jets change
+_LAYOUT_VERSION = 2  # of the code that turns settings into jets; raise it when the jets change
 _NOT_PHYSICS = ("title", "reference", "published")
 
 
@@ -74,13 +75,10 @@ class Profile:
         Pythia strings such as ``PartonLevel:MPI=off``.
     min_pt : float
         Smallest pt of a constituent before clustering [GeV].
-    soft_efficiency : bool
-        Thin out soft constituents with `omnilearn_lab.simulation.soft_efficiency`.
     """
 
     settings: tuple[str, ...] = ()
     min_pt: float = 0.0
-    soft_efficiency: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,4 +183,6 @@ class Recipe:
         for unused in ("quick", "production"):
             del values[unused]
         values |= {"active": dataclasses.asdict(self.active), "layout": _LAYOUT_VERSION}
+        if self.detector in CARDS:
+            values["card"] = dataclasses.asdict(CARDS[self.detector])
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -18,6 +18,7 @@ from omnilearn_lab.simulation.recipes.blocks import (
     resonance,
 )
 from omnilearn_lab.simulation.recipes.recipe import JetWindow, Profile, Recipe, Sample
+from omnilearn_lab.simulation.recipes.tagging import JETCLASS_QUICK
 
 __all__ = [
     "ASPEN",
@@ -33,7 +34,6 @@ __all__ = [
 
 _INFINITE = float("inf")
 _CMS_QUICK = Profile(NO_MPI, min_pt=1.0)
-_CMS_PRODUCTION = Profile(soft_efficiency=True)
 _B, _C, _Y = 9000001, 9000002, 9000003  # codes of user-defined resonances
 
 # ---- dijet resonance -----------------------------------------------------------------------------
@@ -236,7 +236,7 @@ _FOUR_PRONGS = {"bbbb": ("5 -5",), "cccc": ("4 -4",), "qqqq": _LIGHT_PAIRS, "ggg
 JETCLASS2 = Recipe(
     name="jetclass2",
     title="JetClass-II: two- and four-prong resonances of several masses, and QCD",
-    settings=_CMS_SETTINGS,
+    settings=energy(13),
     samples=(
         *(
             Sample(f"X_{kind}_{mass}", _two_prong(mass, low, *channels), label=f"X_{kind}", matched=True)
@@ -260,11 +260,11 @@ JETCLASS2 = Recipe(
     ),
     window=JetWindow(0.8, (200.0, 2500.0), (-2.5, 2.5)),
     resonances=(6, 23, 24, 25, _Y),
-    detector="CMS-like",
+    detector="JetClass-like",
     impact_parameters=True,
     max_constituents=150,
-    quick=_CMS_QUICK,
-    production=Profile(soft_efficiency=True),
+    quick=JETCLASS_QUICK,
+    production=Profile(),
     reference="2405.12972",
 )
 
