@@ -9,6 +9,7 @@ from omnilearn_lab.training.distributed import (
     processes_here,
     this_shard,
 )
+from omnilearn_lab.training.heads import embed_jets
 from omnilearn_lab.training.history import History
 from omnilearn_lab.training.launching import LaunchedRun, attach, launch
 from omnilearn_lab.training.losses import (
@@ -30,5 +31,5 @@ __all__ = [
     "Batches", "Classification", "FlavourTagging", "FlowGeneration", "FlowPretraining", "Generation",
     "History", "JointPretraining", "LaunchedRun", "Objective", "Regression", "Run", "Shard", "StreamConfig",
     "StreamingBatches", "TrainConfig", "Trainer", "Whole", "attach", "default_device", "describe_environment",
-    "launch", "process_group", "processes_here", "read_progress", "select", "this_shard",
+    "embed_jets", "launch", "process_group", "processes_here", "read_progress", "select", "this_shard",
 ]  # fmt: skip

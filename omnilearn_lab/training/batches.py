@@ -129,7 +129,7 @@ class Batches:
     >>> jets = Batch(torch.zeros(6, 1), torch.zeros(6, 2), torch.arange(7), torch.zeros(6, 0))
     >>> batches = Batches(jets, 2, seed=1, jets_per_event=2)
     >>> batches.steps_per_epoch, batches.rows(0).tolist()
-    (1, [4, 5, 0, 1])
+    (1, [0, 1, 2, 3])
     """
 
     def __init__(self, jets: Batch, batch_size: int, *, seed: int = 0, jets_per_event: int = 1) -> None:

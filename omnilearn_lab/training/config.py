@@ -32,6 +32,13 @@ class TrainConfig:
     body_lr_factor
         The body's learning rate is the peak times this; OmniLearn fine-tunes with 0.1. The body's
         weight decay is divided by it, so that their product stays the same.
+    layer_decay
+        Each transformer block of the body learns by this factor slower than the one above it.
+    start_at_prior
+        Let the output layer start anew, so that the first prediction is the share of each class in the jets
+        (the mean, in a regression): a new head does not begin with confident nonsense.
+    head_updates
+        The body rests for so many updates, in which the heads learn to read it.
     optimizer : {"lion", "adamw"}
     betas
         Decay rates of the optimizer's moments; OmniLearn uses (0.95, 0.99) with Lion.
@@ -91,6 +98,9 @@ class TrainConfig:
     batch_size: _Count = 256
     learning_rate: _Positive = 3e-4
     body_lr_factor: _Positive = 1.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    start_at_prior: bool = False
+    head_updates: Annotated[int, Field(ge=0)] = 0
     optimizer: Literal["lion", "adamw"] = "lion"
     betas: tuple[_Decay, _Decay] = (0.95, 0.99)
     weight_decay: _NotNegative = 0.1

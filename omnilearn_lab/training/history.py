@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,7 @@ class History:
     ) -> None:
         self.records: list[dict[str, Any]] = [dict(r) for r in records]
         self.path = Path(path) if path is not None else None
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []  # called with every new record
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
@@ -101,11 +103,13 @@ class History:
         return cls(records, path)
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Add a record, and write it to disk when the history has a file."""
+        """Add a record, write it to disk when the history has a file, and tell the listeners."""
         self.records.append(dict(record))
         if self.path is not None:
             with writing(self.path), self.path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
+        for listener in self.listeners:
+            listener(dict(record))
 
     def rewind(self, step: int) -> None:
         """Drop the records after ``step``: what a resumed training will make again."""
@@ -265,13 +269,10 @@ class TensorBoardLog:
                 "or leave it out: the same records are in metrics.jsonl"
             ) from error
         self._writer = SummaryWriter(os.fspath(directory), purge_step=step + 1 if step else None)
+        weakref.finalize(self, self._writer.close)
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Write the terms of a record of `omnilearn_lab.training.History`."""
         for name in sorted(record.keys() - _NOT_TERMS):
             self._writer.add_scalar(f"{name}/{record['kind']}", record[name], record["step"])
         self._writer.flush()
-
-    def close(self) -> None:
-        """Write what is left and close the file."""
-        self._writer.close()

@@ -21,9 +21,11 @@ from torch.nn import functional
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.models import Batch, ClassifierOutput, PETv2, perturb, perturb_flow
 from omnilearn_lab.models.objectives import NO_LABEL, class_entropy, contrastive_entropy, velocity_error
-from omnilearn_lab.training.parts import Whole
+from omnilearn_lab.training.parts import Whole, jet_weights
 
 Objective = Callable[..., dict[str, Tensor]]
+
+_SMALL_SHARE = 1e-6
 
 
 def part_terms(objective: Objective, model: nn.Module, part: Batch, whole: Whole) -> dict[str, Tensor]:
@@ -79,6 +81,18 @@ class Classification:
             terms["loss"] = terms["loss"] + self.jet_regression * terms["regression"]
         return terms | {"accuracy": whole.mean(is_correct(output.logits.detach(), label), batch)}
 
+    def prior(self, jets: Batch, n_outputs: int) -> Tensor:
+        """Return the logits of the shares of the classes, shape (n_outputs,): the best guess without a look.
+
+        Shares are those of the jets' weights, equal with ``balance``; an absent class gets a millionth.
+        """
+        check_label(jets)
+        n_classes = max(n_outputs, 2)
+        weight = functional.pad(Whole.of(jets).class_weight, (0, n_classes))[:n_classes]
+        weight = (weight > 0).double() if self.balance else weight
+        logits = (weight / weight.sum()).clamp_min(_SMALL_SHARE).log().float()
+        return logits if n_outputs > 1 else logits[1:] - logits[:1]
+
     def cross_entropy(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the loss of each jet, shape (B,)."""
         if logits.shape[1] == 1:
@@ -131,6 +145,11 @@ class Regression:
             squares = torch.where(size < self.beta, squares, self.beta * (2 * size - self.beta))
         loss = whole.mean(squares.mean(dim=1), batch)
         return {"regression": loss, "loss": loss}
+
+    def prior(self, jets: Batch, n_outputs: int) -> Tensor:
+        """Return the mean target, shape (n_outputs,)."""
+        weight = jet_weights(jets)[:, None]
+        return ((weight * jets.jet).sum(0) / weight.sum())[:n_outputs]
 
 
 @dataclass(frozen=True)
@@ -337,6 +356,10 @@ class FlavourTagging:
         correct = is_correct(output.logits.detach(), label), is_correct(track_logits.detach(), origin)
         terms["accuracy"] = whole.mean(correct[0], batch)
         return terms | {"accuracy_tracks": whole.mean_of_labelled(correct[1], batch)}
+
+    def prior(self, jets: Batch, n_outputs: int) -> Tensor:
+        """Return the logits of the shares of the jets' classes, shape (n_outputs,)."""
+        return self.classes.prior(jets, n_outputs)
 
 
 def check_label(batch: Batch) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -81,9 +82,11 @@ class Lion(torch.optim.Optimizer):
 
 
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Split parameters into body and heads, with and without weight decay.
+    """Split parameters into heads and body (or its blocks), with and without weight decay.
 
-    The body is the submodule named ``body``; its adapters learn as fast as the heads. With
+    The body is the submodule named ``body``; its adapters learn as fast as the heads. With ``layer_decay``
+    below one, block i of L learns by ``layer_decay ** (L - i)`` slower, and what is below the blocks by
+    ``layer_decay ** (L + 1)``. With
     ``trainable="heads"`` the body is frozen, with "adapters" it gets adapters where it has none. Vectors
     and scalars (biases, norms, layer scales) are never decayed.
 
@@ -95,20 +98,32 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
     """
     if config.trainable == "adapters":
         add_adapters(model, config.adapter_rank, alpha=config.adapter_alpha, seed=config.seed)
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    n_blocks = len(getattr(getattr(model, "body", None), "blocks", ()))
     for name, parameter in model.named_parameters():
         is_body = name.startswith("body.") and config.trainable != "adapters"
         if is_body and config.trainable == "heads":
             parameter.requires_grad_(False)
         if parameter.requires_grad:
-            groups.setdefault((is_body, parameter.ndim > 1), []).append(parameter)
+            depth = _depth(name, n_blocks if config.layer_decay < 1 else 0) if is_body else 0
+            groups.setdefault((depth, parameter.ndim > 1), []).append(parameter)
     if not groups:
         raise TrainingError(
             "no parameter is trainable; call model.requires_grad_(True), or give the model heads"
         )
     if config.trainable == "all":
         _check_free(model)
-    return [_group(params, is_body, decays, config) for (is_body, decays), params in sorted(groups.items())]
+    return [_group(params, depth, decays, config) for (depth, decays), params in sorted(groups.items())]
+
+
+def _depth(name: str, n_blocks: int) -> int:
+    """How far below the heads a parameter of the body is: 1 for the last block, most for the embeddings.
+
+    >>> [_depth(f"body.{name}.weight", 8) for name in ("blocks.7.mlp", "blocks.0.mlp", "embedding")]
+    [1, 8, 9]
+    """
+    block = re.match(r"body\.blocks\.(\d+)\.", name)
+    return max(n_blocks - int(block[1]) if block else n_blocks + 1, 1)
 
 
 def _check_free(model: nn.Module) -> None:
@@ -223,8 +238,8 @@ SCHEDULES = {"cosine": _cosine, "constant": _constant, "one_cycle": _one_cycle}
 """Fractions of the peak learning rate after the warm-up, against the fraction of the updates done."""
 
 
-def _group(params: list[nn.Parameter], is_body: bool, decays: bool, config: TrainConfig) -> dict[str, Any]:
-    factor = config.body_lr_factor if is_body else 1.0
+def _group(params: list[nn.Parameter], depth: int, decays: bool, config: TrainConfig) -> dict[str, Any]:
+    factor = config.body_lr_factor * config.layer_decay**depth if depth else 1.0
     decay = config.weight_decay / factor if decays else 0.0
     return {"params": params, "lr": config.learning_rate * factor, "weight_decay": decay}
 

@@ -64,6 +64,7 @@ class Strategy:
         self.device, self.shard = next(model.parameters()).device, distributed.this_shard()
         self.n_parts = config.accumulate
         self.is_sharded = self.shard.n_ranks > 1 and config.parallel == "fsdp"
+        self._body = [p for n, p in model.named_parameters() if n.startswith("body.") and p.requires_grad]
 
     def gradients(self, batch: Batch, step: int, jets_per_event: int = 1) -> dict[str, Tensor]:
         """Put the gradients of an update into the model, and return its loss terms.
@@ -80,6 +81,7 @@ class Strategy:
         vectors = distributed.gather(torch.cat([torch.tensor(_size(batch)), Whole.of(batch).to_vector()]))
         wholes = [Whole.from_vector(vector[2:]) for vector in vectors]
         whole, sizes = sum(wholes[1:], start=wholes[0]), [tuple(v[:2].long().tolist()) for v in vectors]
+        self.let_body_learn(step >= self.config.head_updates)
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             parts = _cut(batch, self.n_parts, jets_per_event)
@@ -111,6 +113,13 @@ class Strategy:
                 self._ask_for_parts(2 * self.n_parts, f"in validation ({reason})")
             batches = batches.smaller(reason)
             log.warning("out of memory in validation: %d jets at a time now", batches.batch_size)
+
+    def let_body_learn(self, learns: bool) -> None:
+        """Make gradients for the body, or leave it as it is for now."""
+        if self.shard.n_ranks == 1:
+            for parameter in self._body:
+                parameter.requires_grad_(learns)
+        self._body_rests = not learns
 
     def do_less_at_once(self, validation: Batches) -> Batches:
         """Take smaller parts, as a process of an earlier start asked for; return batches for validation."""
@@ -164,6 +173,9 @@ class Strategy:
                     losses = self._part_losses(part, whole, extent)
                 (losses["loss"] * self.shard.n_ranks).backward()  # gradients of ranks are averaged
             terms = {name: terms.get(name, 0.0) + value.detach() for name, value in losses.items()}
+        if self._body_rests:  # ranks made gradients for it: what they add up was agreed on at the start
+            for parameter in self._body:
+                parameter.grad = None
         return terms
 
     def _part_losses(self, part: Batch, whole: Whole, extent: Extent | None) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from omnilearn_lab.models.adapters import merged
 from omnilearn_lab.training.batches import Batches, is_same, select
 from omnilearn_lab.training.config import TrainConfig
 from omnilearn_lab.training.distributed import agree, whole_tensors
+from omnilearn_lab.training.heads import start_at_prior
 from omnilearn_lab.training.history import History, LossMeter, TensorBoardLog
 from omnilearn_lab.training.losses import Objective
 from omnilearn_lab.training.optimizers import (
@@ -103,6 +104,9 @@ class Trainer:
         self.learning_rate = LearningRate(config, self.n_steps, round(config.warmup_epochs * per_epoch))
         self.steps_between_validations = max(1, round(per_epoch / config.validations_per_epoch))
         optimizer = make_optimizer(model, config)
+        if config.start_at_prior and not self.run.is_started:
+            jets = getattr(self.batches, "jets", validation)
+            start_at_prior(model, objective, jets, jets_per_event=together)
         self.average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
         if config.compile:
             compile_layers(model)
@@ -114,8 +118,8 @@ class Trainer:
         self.strategy.share_out(select(self.validation.jets, torch.arange(together)))
         folder = self.run.directory if self.run.is_writer else None
         self.progress = Heartbeat(folder)
-        log_to = folder / "tensorboard" if folder and config.tensorboard else None
-        self.tensorboard = TensorBoardLog(log_to, self.state.step) if log_to else None
+        if folder and config.tensorboard:
+            self.history.listeners.append(TensorBoardLog(folder / "tensorboard", self.state.step).add)
 
     def fit(self, on_record: OnRecord | None = None) -> History:
         """Train to the end (or until stopped) and leave the best weights in the model.
@@ -144,17 +148,21 @@ class Trainer:
         if self._has_trained:
             raise TrainingError("this trainer is done; make a new one, which goes on from its run directory")
         self.run.claim()
+        if on_record and self.strategy.shard.is_main:
+            self.history.listeners.append(on_record)
         try:
-            self._fit(on_record if self.strategy.shard.is_main else None)
+            self._fit()
         finally:
+            self.history.listeners.clear()
+            self.strategy.let_body_learn(True)
             self.run.release()
         return self.history
 
-    def _fit(self, on_record: OnRecord | None) -> None:
+    def _fit(self) -> None:
         if self.strategy.device.type == "cpu":
             reuse_memory()
         if self.state.step == 0 and len(self.history) == 0:
-            self._validate(on_record)
+            self._validate()
         clock = saved = time.perf_counter()
         while not self.is_complete and not agree(self.run.wants_stop())[0]:
             self.update(self.state.step)
@@ -165,9 +173,9 @@ class Trainer:
             clock = now
             self.progress.beat(self.state.step, self.n_steps, jets=self.n_jets_seen)
             if self._is_step_for(self.config.records_per_validation):
-                self._record_training(on_record)
+                self._record_training()
             if self._is_step_for(1):
-                self._validate(on_record)
+                self._validate()
                 clock = time.perf_counter()
             if agree(now - saved > 60 * self.config.checkpoint_minutes)[0]:
                 self._save()
@@ -211,12 +219,12 @@ class Trainer:
         since = self.state.step % self.steps_between_validations
         return self.state.step == self.n_steps or since == 0 or since % between == 0
 
-    def _record_training(self, on_record: OnRecord | None) -> None:
+    def _record_training(self) -> None:
         self._check(self.meter.find_bad())
         if self.meter.n_summed:
-            self._record("train", {**self.meter.means(), "n_parts": self.strategy.n_parts}, on_record)
+            self._record("train", {**self.meter.means(), "n_parts": self.strategy.n_parts})
 
-    def _validate(self, on_record: OnRecord | None) -> None:
+    def _validate(self) -> None:
         self._check(self.meter.find_bad())
         terms, self.validation = self.strategy.validate(self.validation)
         if not math.isfinite(terms["loss"]):
@@ -230,24 +238,17 @@ class Trainer:
             self.run.save_best(whole_tensors(merged(self.averaged_model()).state_dict()))
         else:
             self.state = replace(self.state, n_worse=self.state.n_worse + 1)
-        self._record("validation", terms, on_record)
+        self._record("validation", terms)
         self._save()
 
-    def _record(self, kind: str, terms: dict[str, float], on_record: OnRecord | None) -> None:
+    def _record(self, kind: str, terms: dict[str, float]) -> None:
         step, seconds = self.state.step, round(self.state.seconds, 3)
-        record = {"kind": kind, "step": step, "epoch": step / self.batches.steps_per_epoch}
-        record |= {"jets": self.n_jets_seen, "seconds": seconds, **terms}
-        self.history.append(record)
-        if self.tensorboard is not None:
-            self.tensorboard.add(record)
-        if on_record is not None:
-            on_record(record)
+        about = {"kind": kind, "step": step, "epoch": step / self.batches.steps_per_epoch}
+        self.history.append({**about, "jets": self.n_jets_seen, "seconds": seconds, **terms})
 
     def _finish(self) -> None:
         self._has_trained = True
         self._save()
-        if self.tensorboard is not None:
-            self.tensorboard.close()
         if self.best_weights and not self.strategy.is_sharded:
             self.model.load_state_dict(self.best_weights)
 

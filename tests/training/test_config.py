@@ -17,6 +17,8 @@ from omnilearn_lab.training import TrainConfig
         ({"betas": (0.9,)}, "betas"),
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"layer_decay": 0.0}, "layer_decay is 0.0"),
+        ({"head_updates": -1}, "head_updates is -1"),
         ({"seed": -1}, "seed is -1"),
         ({"final_lr_fraction": 1.5}, "final_lr_fraction is 1.5"),
         ({"batch_size": 10, "accumulate": 3}, "not a multiple of accumulate 3"),

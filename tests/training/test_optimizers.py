@@ -109,6 +109,23 @@ def test_groups_split_body_and_heads_and_spare_vectors_the_decay():
         assert group["weight_decay"] == pytest.approx(decay)
 
 
+def test_lower_layers_learn_slower():
+    model = small_model(n_layers=3)
+    config = TrainConfig(learning_rate=1.0, body_lr_factor=0.5, layer_decay=0.1, weight_decay=0.2)
+    rate = {id(p): g["lr"] for g in parameter_groups(model, config) for p in g["params"]}
+    expected = {
+        "body.blocks.2.": 0.05,
+        "body.blocks.0.": 0.0005,
+        "body.embedding.": 0.00005,
+        "classifier.": 1,
+    }
+    for name, parameter in model.named_parameters():
+        for start in filter(name.startswith, expected):
+            assert rate[id(parameter)] == pytest.approx(expected[start]), name
+    decays = {round(g["lr"] * g["weight_decay"], 9) for g in parameter_groups(model, config)}
+    assert decays == {0.0, 0.2}
+
+
 def test_adapters_learn_as_fast_as_heads():
     config = TrainConfig(learning_rate=1e-3, body_lr_factor=0.1, trainable="adapters", adapter_rank=2)
     model = small_model()
