@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from omnilearn_lab import __version__
-from omnilearn_lab.cli import data, pretrain, report, run, verify
+from omnilearn_lab.cli import analysis, data, pretrain, report, run, verify
 from omnilearn_lab.cli.display import show_error
 from omnilearn_lab.errors import OmniLearnLabError
 
@@ -22,6 +22,16 @@ app.command()(run.run)
 app.command()(report.report)
 app.command()(data.simulate)
 app.command()(pretrain.pretrain)
+for command in (
+    analysis.finetune,
+    analysis.predict,
+    analysis.evaluate,
+    analysis.embed,
+    analysis.generate,
+    analysis.reweight,
+    analysis.unfold,
+):
+    app.command()(command)
 app.add_typer(verify.data_app, name="data")
 app.add_typer(run.notebooks_app, name="notebooks")
 

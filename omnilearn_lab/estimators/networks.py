@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -207,6 +207,42 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
         best = self.predict_proba(jets).argmax(axis=1)
         return self.classes_[best]
 
+    def score_names(self) -> tuple[str, ...]:
+        """Return the names of the columns of `scores`: the classes."""
+        return tuple(map(str, self.classes_))
+
+    def scores(self, jets: JetsLike) -> np.ndarray:
+        """Return what is written beside the jets of a file: the probability of every class, shape (N, C)."""
+        return self.predict_proba(jets)
+
+    def numbers_of(self, jets: Jets) -> np.ndarray:
+        """Return the class numbers of labelled jets in the order of ``classes_``, matched by name.
+
+        Raises
+        ------
+        JetsError
+            For classes that the tagger does not know.
+        """
+        return self._numbers(_labels(jets, None))
+
+    @classmethod
+    def untrained(cls, checkpoint: str, jets: Jets, **parameters: Any) -> PETClassifier:
+        """Return a pretrained network as it is, for `transform`: nothing was trained on the jets' classes.
+
+        Parameters
+        ----------
+        checkpoint
+        jets : Jets
+            Such as will be embedded: they say which columns the network is shown.
+        **parameters
+            As for the class.
+        """
+        made = cls(checkpoint, train="head", **parameters)
+        chosen = made._network_settings(2, made._training())
+        made._remember_inputs(jets, chosen.inputs)
+        made.network_, made.history_ = make_model(chosen).to(default_device()).eval(), History()
+        return made
+
     def score(
         self, jets: JetsLike, labels: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> float:
@@ -320,6 +356,14 @@ class PETRegressor(RegressorMixin, _PETEstimator):
             scaled = self._blocks(jets, self._outputs)
         values = scaled * self.target_std_ + self.target_mean_
         return values[:, 0] if self.is_single_ else values
+
+    def score_names(self) -> tuple[str, ...]:
+        """Return the names of the columns of `scores`: the targets."""
+        return self.target_names_
+
+    def scores(self, jets: JetsLike) -> np.ndarray:
+        """Return what is written beside the jets of a file: every target, shape (N, K)."""
+        return self.predict(jets).reshape(-1, len(self.target_names_))
 
     @torch.no_grad()
     def _outputs(self, jets: Batch) -> np.ndarray:

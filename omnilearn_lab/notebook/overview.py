@@ -61,7 +61,7 @@ class ObservablesProfile:
     n_bins: int
 
 
-@dataclass(frozen=True)
+@settings
 class NotebookEntry:
     """One notebook, as ``notebook_map.yaml`` describes it.
 

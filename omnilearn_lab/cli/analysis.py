@@ -1,0 +1,359 @@
+"""From files to scores without a notebook: every command is an estimator of the front door."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from tqdm import tqdm
+
+from omnilearn_lab.cli.display import make_table, say, shorten, show, show_json
+from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.machine import atomic_path, write_text
+
+if TYPE_CHECKING:
+    from omnilearn_lab.estimators.base import JetEstimator
+    from omnilearn_lab.jets import Jets
+    from omnilearn_lab.readers import Reader
+
+Files = Annotated[list[Path], typer.Argument(help="files of jets; a pattern such as 'data/*.root' works")]
+Model = Annotated[Path, typer.Argument(help="folder that finetune wrote")]
+Columns = Annotated[
+    str | None, typer.Option(help="column map: a YAML file or a preset; ML-ready files need none")
+]
+Target = Annotated[Path, typer.Option("--out", help="what to write")]
+Chunk = Annotated[int, typer.Option(help="rows read at a time", min=1)]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+Settings = Annotated[Path | None, typer.Option(help="YAML file with parameters; options change them")]
+Seed = Annotated[int | None, typer.Option(help="fixes weights, split and order", min=0)]
+_CHUNK = 20_000
+_TASKS = ("classifier", "regressor", "generator")
+
+
+def finetune(
+    files: Files,
+    out: Target,
+    columns: Columns = None,
+    task: Annotated[str, typer.Option(help="classifier, regressor or generator")] = "classifier",
+    checkpoint: Annotated[str | None, typer.Option(help="shipped name or file; 'none': from scratch")] = None,
+    train: Annotated[str | None, typer.Option(help="all, head (seconds) or adapters")] = None,
+    epochs: Annotated[float | None, typer.Option(help="passes over the jets")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="peak rate")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="of a regressor: a jet column to learn")] = None,
+    settings: Settings = None,
+    seed: Seed = None,
+    max_jets: Annotated[int | None, typer.Option(help="use so many jets, drawn at random", min=2)] = None,
+) -> None:
+    """Train on labelled jets and keep the result in a folder; an interrupted training goes on.
+
+    Example: omnilearn-lab finetune train.h5 --out tagger --train head
+    """
+    from omnilearn_lab import estimators
+    from omnilearn_lab.settings import read_settings
+
+    if task not in _TASKS:
+        raise ConfigError(f"there is no task '{task}'; {nearest(task, _TASKS)}")
+    cls = getattr(estimators, f"PET{task.capitalize()}")
+    given = {"train": train, "epochs": epochs, "learning_rate": learning_rate, "random_state": seed}
+    parameters = read_settings(settings) if settings else {}
+    parameters |= {name: value for name, value in given.items() if value is not None}
+    if checkpoint is not None:
+        parameters["checkpoint"] = None if checkpoint == "none" else checkpoint
+    _check_parameters(cls, parameters)
+    jets = _read(files, columns, max_jets, seed or 1)
+    estimator = cls(**{"directory": str(out / "run")} | parameters)
+    say(f"{cls.__name__} on {jets.summary()}")
+    arguments = ({name: _column(jets, name) for name in target or ()},) if task == "regressor" else ()
+    with _progress() as record:
+        estimator.fit(jets, *arguments, on_record=record)
+    say(f"written: {shorten(estimator.save(out))}")
+
+
+def predict(
+    model: Model,
+    files: Files,
+    out: Target,
+    columns: Columns = None,
+    name: Annotated[str, typer.Option(help="of the new columns")] = "score",
+    chunk: Chunk = _CHUNK,
+) -> None:
+    """Write scores beside the columns of a file, row by row, in bounded memory; resumes.
+
+    Rows that were not read (empty or bad jets) get not-a-number. With several files OUT is a folder.
+
+    Example: omnilearn-lab predict tagger data.root --columns map.yaml --out scored.root
+    """
+    from omnilearn_lab.estimators import load_estimator
+    from omnilearn_lab.readers import add_columns
+
+    estimator, reader = load_estimator(model), _reader(columns, "drop")
+    for source, target in _targets(_expand(files), out).items():
+        scores = _scores(estimator, reader, source, target.with_name(f".{target.name}.scores"), chunk)
+        mapped = getattr(reader, "columns", None)
+        columns_made = {f"{name}_{part}" if part else name: values for part, values in scores.items()}
+        add_columns(source, target, columns_made, tree=mapped.tree if mapped else "")
+        say(f"written: {shorten(target)}")
+
+
+def evaluate(model: Model, files: Files, columns: Columns = None, as_json: AsJson = False) -> None:
+    """Measure a classifier or regressor on labelled jets: accuracy, AUC and rejections, or errors.
+
+    Example: omnilearn-lab evaluate tagger test.h5 --json
+    """
+    from omnilearn_lab.estimators import PETClassifier, load_estimator
+    from omnilearn_lab.metrics import classification_metrics
+
+    estimator, jets = load_estimator(model), _read(files, columns)
+    if isinstance(estimator, PETClassifier):
+        numbers = classification_metrics(
+            estimator.predict_proba(jets),
+            estimator.numbers_of(jets),
+            weights=jets.jet.get("weight"),
+            class_names=tuple(map(str, estimator.classes_)),
+        ).to_dict()
+    else:
+        numbers = {}
+        guesses = estimator.predict(jets).reshape(len(jets), -1).T
+        for target, guess in zip(estimator.target_names_, guesses, strict=True):
+            error = guess - _column(jets, target)
+            numbers[f"{target}: mean error"] = error.mean()
+            numbers[f"{target}: root mean square error"] = (error**2).mean() ** 0.5
+    if as_json:
+        show_json({name: float(value) for name, value in numbers.items()})
+    else:
+        show(
+            make_table(
+                f"{len(jets):,} jets", ("", ""), [(k, f"{v:.4g}") for k, v in numbers.items()], numbers=1
+            )
+        )
+
+
+def embed(
+    model: Annotated[str, typer.Argument(help="a folder, or a checkpoint: tiny")],
+    files: Files,
+    out: Target,
+    columns: Columns = None,
+    chunk: Chunk = _CHUNK,
+) -> None:
+    """Write the network's embedding of every jet to an HDF5 file, with labels where there are any.
+
+    Example: omnilearn-lab embed tiny jets.h5 --out embedding.h5
+    """
+    import h5py
+
+    from omnilearn_lab.estimators import PETClassifier, load_estimator
+
+    reader, sources = _reader(columns, "drop"), _expand(files)
+    with atomic_path(out) as partial, h5py.File(partial, "w") as file:
+        estimator = load_estimator(model) if Path(model).is_dir() else None
+        for jets in _chunks(reader, sources, chunk):
+            estimator = estimator or PETClassifier.untrained(model, jets)
+            _append(file, {"embedding": estimator.transform(jets), "label": jets.jet.get("label")})
+    say(f"written: {shorten(out)}")
+
+
+def generate(
+    model: Model,
+    out: Target,
+    n_jets: Annotated[int, typer.Option(help="number of jets", min=1)] = 10_000,
+    label: Annotated[str | None, typer.Option(help="class of all jets; else as in training")] = None,
+    seed: Seed = None,
+) -> None:
+    """Generate jets and write them in the ML-ready layout.
+
+    Example: omnilearn-lab generate generator --n-jets 1000 --out generated.h5
+    """
+    from omnilearn_lab.estimators import PETGenerator
+    from omnilearn_lab.jets import write_jets
+
+    jets = PETGenerator.load(model).sample(n_jets, label, seed=seed)
+    say(f"wrote {jets.summary()} to {shorten(write_jets(jets, out))}")
+
+
+def reweight(
+    source: Annotated[Path, typer.Argument(help="jets to be reweighted")],
+    target: Annotated[Path, typer.Argument(help="what they are to look like")],
+    out: Target,
+    columns: Columns = None,
+    settings: Settings = None,
+    save: Annotated[Path | None, typer.Option(help="also keep the reweighter in this folder")] = None,
+) -> None:
+    """Learn weights that make the jets of one file look like those of another, and write them to a file.
+
+    Example: omnilearn-lab reweight simulation.h5 data.h5 --out weights.h5
+    """
+    from omnilearn_lab.estimators import Reweighter
+    from omnilearn_lab.settings import read_settings
+
+    parameters = read_settings(settings) if settings else {}
+    _check_parameters(Reweighter, parameters)
+    jets = _read([source], columns)
+    with _progress() as record:
+        reweighter = Reweighter(**parameters).fit(jets, _read([target], columns), on_record=record)
+    weights = reweighter.predict(jets)
+    _write_arrays(out, {"weight": weights})
+    if save:
+        reweighter.save(save)
+    share = weights.sum() ** 2 / (weights**2).sum() / len(weights)
+    say(f"{len(weights):,} weights, worth {share:.0%} of as many unweighted jets; written: {shorten(out)}")
+
+
+def unfold(
+    truth: Annotated[Path, typer.Argument(help="simulated jets at particle level")],
+    detector: Annotated[Path, typer.Argument(help="the same jets at detector level, row by row")],
+    data: Annotated[Path, typer.Argument(help="measured jets at detector level")],
+    out: Target,
+    columns: Columns = None,
+    settings: Settings = None,
+) -> None:
+    """Unfold data with OmniFold and write weights of the particle-level jets, with uncertainties.
+
+    Example: omnilearn-lab unfold truth.h5 detector.h5 data.h5 --out unfolded.h5
+    """
+    from omnilearn_lab.estimators import OmniFold
+    from omnilearn_lab.settings import read_settings
+    from omnilearn_lab.tasks.reweighting import PairedSample
+
+    parameters = read_settings(settings) if settings else {}
+    _check_parameters(OmniFold, parameters)
+    levels, measured = [_read([path], columns) for path in (truth, detector)], _read([data], columns)
+    if len(levels[0]) != len(levels[1]):
+        raise ConfigError(
+            f"'{truth}' has {len(levels[0])} jets, '{detector}' {len(levels[1])}; rows must pair"
+        )
+    unfolded = OmniFold(**parameters).fit(PairedSample(*levels), measured)
+    say(f"{len(unfolded.predict()):,} weights; written: {shorten(unfolded.save(out))}")
+
+
+def _reader(columns: str | None, bad_jets: Any = "error") -> Reader:
+    from omnilearn_lab.readers import OwnFormat, column_map, make_reader
+    from omnilearn_lab.settings import read_settings
+
+    if columns is None:
+        return make_reader("ml_ready", bad_jets=bad_jets)
+    mapping = read_settings(Path(columns)) if Path(columns).suffix in (".yaml", ".yml") else columns
+    return OwnFormat(columns=column_map(mapping), bad_jets=bad_jets)
+
+
+def _expand(files: list[Path]) -> list[Path]:
+    """Files by name, and all that fit a pattern."""
+    paths: list[Path] = []
+    for path in files:
+        is_pattern = any(sign in path.name for sign in "*?[") and not path.exists()
+        matches = sorted(path.parent.glob(path.name)) if is_pattern else [path]
+        if not matches:
+            raise ConfigError(f"no file fits '{path}'")
+        paths += matches
+    return paths
+
+
+def _chunks(reader: Reader, files: list[Path], chunk: int) -> Iterator[Jets]:
+    with tqdm(total=sum(map(reader.count, files)), unit=" rows", unit_scale=True) as bar:
+        for path in files:
+            for jets in reader.iterate(path, chunk=chunk):
+                yield jets
+                first, last = jets.provenance["rows"]
+                bar.update(last - first)
+
+
+def _read(files: list[Path], columns: str | None, max_jets: int | None = None, seed: int = 1) -> Jets:
+    from omnilearn_lab.jets import Jets
+
+    jets = Jets.concatenate(_chunks(_reader(columns), _expand(files), _CHUNK))
+    if max_jets is None or max_jets >= len(jets):
+        return jets
+    return jets[np.sort(np.random.default_rng(seed).permutation(len(jets))[:max_jets])]
+
+
+def _column(jets: Jets, name: str) -> np.ndarray:
+    if name not in jets.jet:
+        raise ConfigError(f"these jets have no column '{name}'; {nearest(name, jets.jet)}")
+    return jets.jet[name]
+
+
+def _check_parameters(cls: type, parameters: dict[str, Any]) -> None:
+    for name in parameters:
+        if name not in cls().get_params():
+            raise ConfigError(
+                f"{cls.__name__} has no parameter '{name}'; {nearest(name, cls().get_params())}"
+            )
+
+
+def _targets(sources: list[Path], out: Path) -> dict[Path, Path]:
+    if len(sources) == 1 and not out.is_dir():
+        return {sources[0]: out}
+    out.mkdir(parents=True, exist_ok=True)
+    return {source: out / source.name for source in sources}
+
+
+def _scores(
+    estimator: JetEstimator, reader: Reader, source: Path, parts: Path, chunk: int
+) -> dict[str, np.ndarray]:
+    """Scores of every row; finished chunks stay in a folder until all are there: a killed run goes on."""
+    about = {
+        "file": [source.stat().st_size, source.stat().st_mtime_ns],
+        "chunk": chunk,
+        "model": estimator.checksum(),
+    }
+    if not parts.is_dir() or json.loads((parts / "about.json").read_text()) != about:
+        shutil.rmtree(parts, ignore_errors=True)
+        parts.mkdir(parents=True)
+        write_text(parts / "about.json", json.dumps(about))
+    n_rows = reader.count(source)
+    starts = range(0, n_rows, chunk)
+    for start in tqdm([s for s in starts if not (parts / f"{s}.npy").is_file()], unit=" chunks"):
+        jets = reader.read(source, start=start, stop=start + chunk)
+        values = np.full((min(chunk, n_rows - start), len(estimator.score_names())), np.nan, np.float32)
+        if len(jets):
+            values[_rows(jets) - start] = estimator.scores(jets)
+        with atomic_path(parts / f"{start}.npy") as path:
+            np.save(path, values)
+    values = np.concatenate([np.load(parts / f"{start}.npy", allow_pickle=False) for start in starts])
+    shutil.rmtree(parts)
+    return dict(zip(estimator.score_names(), values.T, strict=True))
+
+
+def _append(file: Any, columns: dict[str, np.ndarray | None]) -> None:
+    """Add rows to the datasets of an open HDF5 file."""
+    for name, values in columns.items():
+        if values is None:
+            continue
+        if name not in file:
+            shape = (0, *values.shape[1:])
+            file.create_dataset(name, shape, values.dtype, maxshape=(None, *shape[1:]), chunks=True)
+        data = file[name]
+        data.resize(len(data) + len(values), axis=0)
+        data[-len(values) :] = values
+
+
+def _write_arrays(path: Path, columns: dict[str, np.ndarray]) -> None:
+    import h5py
+
+    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+        _append(file, dict(columns))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A line that shows the last record of a training."""
+    with tqdm(unit=" records") as bar:
+
+        def show_record(record: dict[str, Any]) -> None:
+            bar.update()
+            bar.set_postfix({k: record[k] for k in ("epoch", "loss") if k in record})
+
+        yield show_record
+
+
+def _rows(jets: Jets) -> np.ndarray:
+    """Rows of the file that the jets came from."""
+    first, last = jets.provenance["rows"]
+    if "row" not in jets.jet and len(jets) != last - first:
+        raise ConfigError(f"rows {first} to {last} hold {len(jets)} jets, and nothing says which is which")
+    return jets.jet.get("row", np.arange(first, last))
