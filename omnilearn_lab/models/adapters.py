@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from omnilearn_lab.errors import ConfigError
 
-__all__ = ["AdaptedLinear", "adapted_layers", "add_adapters", "merge_adapters", "merged"]
 
 _BLOCKS = "blocks"  # the name of the lists of transformer blocks in our bodies
 

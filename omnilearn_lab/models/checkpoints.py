@@ -18,15 +18,6 @@ from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
 from omnilearn_lab.models.adapters import merged
 from omnilearn_lab.settings import from_mapping, to_mapping
 
-__all__ = [
-    "assign",
-    "load_checkpoint",
-    "load_published",
-    "read_card",
-    "save_checkpoint",
-    "shipped_checkpoints",
-    "update_card",
-]
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from torch.nn import functional
 
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.models.layers import Attention, FeedForward, JetNorm, LayerScale, TimeEmbedding, modulate
-from omnilearn_lab.models.packing import Batch, Packing
+from omnilearn_lab.models.batch import Batch
+from omnilearn_lab.models.packing import Packing
 from omnilearn_lab.models.pet import PET, Body, ClassifierHead, ClassifierOutput, PETConfig
 from omnilearn_lab.settings import settings
 
-__all__ = ["DijetClassifier", "DijetConfig", "DijetGenerator", "JetBlock", "JetTransformer", "events"]
 
 logger = logging.getLogger(__name__)
 

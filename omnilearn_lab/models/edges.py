@@ -10,8 +10,6 @@ from torch.nn import functional
 
 from omnilearn_lab.models.packing import Group, Packing
 
-__all__ = ["EdgeConvolution", "Neighbors", "nearest_neighbors"]
-
 CHUNK_NUMBERS = 1 << 18  # numbers per intermediate on CPU: about a core's second-level cache
 
 
@@ -26,7 +24,9 @@ class Neighbors(NamedTuple):
 
 
 @torch.no_grad()
-def nearest_neighbors(points: Tensor, packing: Packing, *, n_neighbors: int) -> Neighbors:
+def nearest_neighbors(
+    points: Tensor, packing: Packing, *, n_neighbors: int, in_order: bool = False
+) -> Neighbors:
     """Find the nearest other particles of the same jet by Euclidean distance.
 
     A particle is never its own neighbour. In a jet with n <= K particles all n - 1 others are neighbours
@@ -41,6 +41,8 @@ def nearest_neighbors(points: Tensor, packing: Packing, *, n_neighbors: int) -> 
         The jets.
     n_neighbors
         K.
+    in_order
+        The nearest first, and unused places last.
 
     Returns
     -------
@@ -57,33 +59,31 @@ def nearest_neighbors(points: Tensor, packing: Packing, *, n_neighbors: int) -> 
     """
     with torch.autocast(points.device.type, enabled=False):
         slots = packing.to_slots(points.float())
-        found = [_search(group, group.take(slots), n_neighbors) for group in packing.groups]
-    rows = torch.cat([rows for rows, _ in found]).index_select(0, packing.row_slots)
-    share = torch.cat([share for _, share in found]).index_select(0, packing.row_slots)
-    return Neighbors(packing.slot_rows[rows.flatten()].view_as(rows), share)
+        blocks = zip(packing.groups, packing.split(slots), packing.masks, strict=True)
+        searched = [_search(*block, n_neighbors, in_order) for block in blocks]
+    rows, share = (torch.cat(column).index_select(0, packing.row_slots) for column in zip(*searched, strict=True))
+    return Neighbors(packing.slot_rows.index_select(0, rows.flatten()).view_as(rows), share)
 
 
-def _search(group: Group, points: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
+def _search(
+    group: Group, points: Tensor, mask: Tensor, n_neighbors: int, in_order: bool
+) -> tuple[Tensor, Tensor]:
     """Return slots of the neighbours and their shares for each slot of a block."""
-    n_jets, length = group.shape
     distance = _squared_distance(points)
     distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
     if not group.is_full:
-        distance.masked_fill_(~group.mask[:, None, :], torch.inf)
-    n_found = min(n_neighbors, length)
-    nearest = distance.topk(n_found, largest=False, sorted=False)
-    first = group.start + torch.arange(n_jets, device=points.device)[:, None, None] * length
-    itself = first + torch.arange(length, device=points.device)[None, :, None]
+        distance.masked_fill_(~mask[:, None, :], torch.inf)
+    n_found = min(n_neighbors, group.length)
+    nearest = distance.topk(n_found, largest=False, sorted=in_order)
+    itself = torch.arange(group.start, group.start + group.n_slots, device=points.device)
+    itself = itself.view(group.n_jets, group.length, 1)
     is_real = torch.isfinite(nearest.values)
-    slots = torch.where(is_real, first + nearest.indices, itself).flatten(0, 1)
+    slots = torch.where(is_real, itself[:, :1] + nearest.indices, itself).flatten(0, 1)
     share = (is_real / is_real.sum(-1, keepdim=True).clamp(min=1)).flatten(0, 1)
-    if n_found == n_neighbors:
-        return slots, share
     missing = n_neighbors - n_found
-    return (
-        torch.cat([slots, itself.expand(n_jets, length, missing).flatten(0, 1)], 1),
-        functional.pad(share, (0, missing)),
-    )
+    if not missing:
+        return slots, share
+    return torch.cat([slots, itself.flatten(0, 1).expand(-1, missing)], 1), functional.pad(share, (0, missing))
 
 
 def _squared_distance(points: Tensor) -> Tensor:

@@ -13,17 +13,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-__all__ = [
-    "FORBIDDEN",
-    "attend",
-    "at_least_float32",
-    "gelu_scaled_tanh",
-    "linear",
-    "scaled_tanh",
-]
-
-FORBIDDEN = -1e9  # minus infinity would make fully masked rows not-a-number
-SHORT = 32  # rows below this length are faster without the library's softmax
 LARGE_MATRIX = 1 << 14  # weights from which on oneDNN pays
 
 
@@ -101,7 +90,7 @@ def scaled_tanh(values: Tensor, alpha: Tensor) -> Tensor:
     >>> round(scaled_tanh(torch.tensor([2.0]), torch.tensor([0.5])).item(), 6)
     0.761594
     """
-    if _is_plain(values):
+    if is_plain(values):
         return torch.tanh(alpha * values)
     return _ScaledTanh.apply(values, alpha, _compute_dtype(values))
 
@@ -115,12 +104,13 @@ def gelu_scaled_tanh(values: Tensor, alpha: Tensor) -> Tensor:
     >>> gelu_scaled_tanh(torch.tensor([0.0]), torch.tensor([0.5])).item()
     0.0
     """
-    if _is_plain(values):
+    if is_plain(values):
         return torch.tanh(alpha * functional.gelu(values))
     return _GeluScaledTanh.apply(values, alpha)
 
 
-def _is_plain(values: Tensor) -> bool:
+def is_plain(values: Tensor) -> bool:
+    """Whether a function of these values is evaluated as written: elsewhere than on a CPU, or compiled."""
     return values.device.type != "cpu" or values.dtype == torch.float64 or torch.compiler.is_compiling()
 
 
@@ -171,91 +161,3 @@ class _GeluScaledTanh(torch.autograd.Function):
         d_alpha = _inner(inner, functional.gelu(values))
         d_values = torch.ops.aten.gelu_backward(inner.mul_(alpha.item()), values)
         return d_values, d_alpha.to(alpha.dtype)
-
-
-def attend(qkv: Tensor, bias: Tensor | None) -> Tensor:
-    """Let each of G sequences of length m attend to itself: softmax(q k' / sqrt(h) + bias) v for each head.
-
-    Parameters
-    ----------
-    qkv
-        Queries, keys and values, shape (G, m, 3, H, h).
-    bias
-        Added to the logits, shape (G, H or 1, m or 1, m) for sequences, heads, queries, keys; None: nothing.
-        Forbidden keys carry `FORBIDDEN`, a large negative number: a sequence where all keys are
-        forbidden gives a mean over all of them.
-
-    Returns
-    -------
-    Tensor
-        Shape (G, m, H h).
-
-    Examples
-    --------
-    >>> import torch
-    >>> qkv = torch.zeros(1, 2, 3, 1, 1)
-    >>> qkv[0, :, 2, 0, 0] = torch.tensor([1.0, 3.0])
-    >>> attend(qkv, None).flatten().tolist()
-    [2.0, 2.0]
-    """
-    if not _is_plain(qkv):
-        return _Attend.apply(qkv, bias)
-    query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (G, H, m, h)
-    if bias is not None:
-        bias = bias.to(qkv.dtype).expand(-1, query.shape[1], query.shape[2], -1)
-    mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    return mixed.transpose(1, 2).flatten(2)
-
-
-class _Attend(torch.autograd.Function):
-    """Products of many small matrices, and a softmax written out where its rows are short."""
-
-    @staticmethod
-    def forward(ctx: Any, qkv: Tensor, bias: Tensor | None) -> Tensor:
-        n_sequences, length, _, n_heads, size = qkv.shape
-        parts = qkv.permute(2, 0, 3, 1, 4).reshape(3, n_sequences * n_heads, length, size)
-        query, key, value = parts.unbind(0)  # (G H, m, h)
-        empty = query.new_empty(())  # not read, as beta is zero
-        scores = torch.baddbmm(empty, query, key.transpose(1, 2), beta=0, alpha=size**-0.5)
-        shares = _softmax(scores.view(n_sequences, n_heads, length, length), bias)
-        out = torch.bmm(shares.flatten(0, 1), value)
-        ctx.save_for_backward(parts, shares)
-        ctx.bias_shape = None if bias is None else bias.shape
-        return out.view(n_sequences, n_heads, length, size).transpose(1, 2).flatten(2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
-        parts, shares = ctx.saved_tensors
-        query, key, value = parts.unbind(0)
-        n_sequences, n_heads, length, _ = shares.shape
-        gradient = gradient.unflatten(2, (n_heads, -1)).transpose(1, 2).flatten(0, 1)  # (G H, m, h)
-        d_shares = torch.bmm(gradient, value.transpose(1, 2)).view_as(shares)
-        d_logits = _softmax_backward(d_shares, shares)
-        scores = (d_logits * query.shape[-1] ** -0.5).flatten(0, 1)
-        d_parts = torch.empty_like(parts)
-        torch.bmm(scores, key, out=d_parts[0])
-        torch.bmm(scores.transpose(1, 2), query, out=d_parts[1])
-        torch.bmm(shares.flatten(0, 1).transpose(1, 2), gradient, out=d_parts[2])
-        d_qkv = d_parts.view(3, n_sequences, n_heads, length, -1).permute(1, 3, 0, 2, 4).contiguous()
-        if not ctx.needs_input_grad[1]:
-            return d_qkv, None
-        return d_qkv, at_least_float32(d_logits.sum_to_size(ctx.bias_shape))
-
-
-def _softmax(scores: Tensor, bias: Tensor | None) -> Tensor:
-    """Softmax of ``scores + bias`` over the last axis, in float32; returned in the type of ``scores``."""
-    logits = scores.float()  # a new array, or the scores themselves, which nobody else needs
-    if bias is not None:
-        logits.add_(bias)
-    if logits.shape[-1] >= SHORT:
-        return torch.softmax(logits, -1).to(scores.dtype)
-    logits.sub_(logits.amax(-1, keepdim=True)).exp_()
-    return logits.div_(logits.sum(-1, keepdim=True)).to(scores.dtype)
-
-
-def _softmax_backward(gradient: Tensor, shares: Tensor) -> Tensor:
-    if shares.shape[-1] >= SHORT:
-        return torch.ops.aten._softmax_backward_data(gradient, shares, -1, shares.dtype)
-    product = gradient.float() * shares
-    return product.sub_(shares * product.sum(-1, keepdim=True)).to(shares.dtype)

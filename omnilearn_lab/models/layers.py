@@ -1,28 +1,22 @@
-"""Building blocks on packed rows: norm and attention within a jet, scale and shift, time embedding."""
+"""Building blocks of both networks: norms, dense layers, a transformer block, scale and shift, embeddings of time."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models.packing import Group, Packing
+from omnilearn_lab.models.attention import ATTENTIONS
+from omnilearn_lab.models.kernels import gelu_scaled_tanh, linear, scaled_tanh
+from omnilearn_lab.models.packing import Packing, Sequences
 
-__all__ = [
-    "Attention",
-    "FeedForward",
-    "JetNorm",
-    "LayerScale",
-    "TimeEmbedding",
-    "attend",
-    "check_heads",
-    "modulate",
-    "split_heads",
-]
+CHUNK_ROWS = 2560  # rows of an MLP at a time on CPU: intermediates stay in the processor's cache
 
 
 class JetNorm(nn.Module):
@@ -45,7 +39,7 @@ class JetNorm(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from omnilearn_lab.models.packing import Packing
+    >>> from omnilearn_lab.models.packing import Packing, Sequences
     >>> packing = Packing.build(torch.tensor([0, 2]))
     >>> JetNorm(1, eps=0.0)(torch.tensor([[1.0], [3.0]]), packing).tolist()
     [[-1.0], [1.0]]
@@ -58,8 +52,13 @@ class JetNorm(nn.Module):
         self.eps = eps
 
     def forward(self, rows: Tensor, packing: Packing) -> Tensor:
-        """Map (T, d) to (T, d), in float32 whatever the autocast mode."""
-        return _Normalize.apply(rows.to(self.weight.dtype), self.weight, self.bias, packing, self.eps)
+        """Map (rows, d) to (rows, d), in float32 whatever the autocast mode."""
+        rows = rows.to(self.weight.dtype)
+        if not packing.in_slots:
+            return _Normalize.apply(rows, self.weight, self.bias, packing, self.eps)
+        (block,), (shares,) = packing.split(rows), packing.split(packing.shares)
+        with torch.autocast(rows.device.type, enabled=False):
+            return _NormalizeBlock.apply(block, self.weight, self.bias, shares, self.eps).flatten(0, 1)
 
     def each(self, rows: Tensor) -> Tensor:
         """Normalise every row on its own, (B, d) to (B, d): jets of one particle."""
@@ -96,6 +95,29 @@ class _Normalize(torch.autograd.Function):
             back.mul_(packing.row_weight[:, None])
         d_rows = torch.mul(gradient, gamma).sub_(back).mul_(spread)
         return d_rows, d_gamma, d_beta, None, None
+
+
+class _NormalizeBlock(torch.autograd.Function):
+    """The same for a block (B, L, d) with the share of each slot in its jet's mean, (B, L): few launches."""
+
+    @staticmethod
+    def forward(ctx: Any, block: Tensor, gamma: Tensor, beta: Tensor, shares: Tensor, eps: float) -> Tensor:
+        width, weight = block.shape[2], shares[:, :, None]
+        centered = block - (block * weight).sum((1, 2), keepdim=True).div_(width)
+        variance = (centered * weight).mul_(centered).sum((1, 2), keepdim=True).div_(width)
+        spread = variance.add_(eps).rsqrt_()  # (B, 1, 1)
+        normal = centered.mul_(spread)
+        ctx.save_for_backward(normal, spread, gamma, weight)
+        return torch.addcmul(beta, normal, gamma)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        normal, spread, gamma, weight = ctx.saved_tensors
+        sums = torch.stack([gradient.sum(1), (gradient * normal).sum(1)])  # (2, B, d); zero in empty slots
+        d_beta, d_gamma = sums.sum(1).unbind(0)
+        common, along = ((sums * gamma).mean(2)[..., None, None] * weight).unbind(0)  # (B, L, 1)
+        d_block = (gradient * gamma).sub_(torch.addcmul(common, normal, along)).mul_(spread)
+        return d_block, d_gamma, d_beta, None, None
 
 
 def _weighted_sum(values: Tensor, packing: Packing) -> Tensor:
@@ -136,143 +158,134 @@ class FeedForward(nn.Module):
         return self.second(functional.dropout(hidden, self.dropout, self.training))
 
 
-class Attention(nn.Module):
-    """Multi-head attention among the particles of each jet.
+class DynamicTanh(nn.Module):
+    """y = w * tanh(alpha x), with one alpha and a weight per channel: takes the place of a normalisation.
+
+    Layers that follow apply ``w`` through their own matrix, see `fold`.
 
     Parameters
     ----------
     width
         Channels d.
-    n_heads
-        Heads H; each has d / H channels.
-    """
 
-    def __init__(self, width: int, n_heads: int) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.qkv = nn.Linear(width, 3 * width)  # query, key and value rows, in this order
-        self.out = nn.Linear(width, width)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the kernels with the bounds Keras uses for three-axis attention kernels."""
-        width, head = self.out.in_features, self.out.in_features // self.n_heads
-        bound = math.sqrt(6 / (width * (self.n_heads + head)))
-        nn.init.uniform_(self.qkv.weight, -bound, bound)
-        bound = math.sqrt(6 / (self.n_heads * (head + width)))
-        nn.init.uniform_(self.out.weight, -bound, bound)
-        nn.init.zeros_(self.qkv.bias)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, rows: Tensor, packing: Packing) -> Tensor:
-        """Let every row attend to all rows of its jet: (T, d) to (T, d)."""
-        slots = packing.to_slots(self.qkv(rows))  # (S, 3 d)
-        if slots.device.type == "cpu":
-            mixed = _AttendOnCPU.apply(slots, packing, self.n_heads)
-        else:
-            parts = zip(packing.split(slots), packing.groups, strict=True)
-            mixed = torch.cat([_join(attend(*self._split(qkv), group)).flatten(0, 1) for qkv, group in parts])
-        return self.out(packing.from_slots(mixed))
-
-    def attend_token(self, rows: Tensor, packing: Packing) -> Tensor:
-        """Let the first slot of every jet attend to all its rows: (T, d) to (B, d)."""
-        weight, bias, width = self.qkv.weight, self.qkv.bias, rows.shape[1]
-        slots = packing.to_slots(functional.linear(rows, weight[width:], bias[width:]))  # (S, 2 d)
-        firsts = torch.cat([group.take(packing.slot_rows)[:, 0] for group in packing.groups])
-        query = functional.linear(rows.index_select(0, firsts), weight[:width], bias[:width])
-        queries = query[:, None].split([group.shape[0] for group in packing.groups])
-        mixed = [
-            _join(attend(*self._split(q), *self._split(key_value), group)).flatten(0, 1)
-            for q, key_value, group in zip(queries, packing.split(slots), packing.groups, strict=True)
-        ]
-        return self.out(torch.cat(mixed).index_select(0, packing.jet_slots))
-
-    def _split(self, columns: Tensor) -> tuple[Tensor, ...]:
-        """(G, m, k d) to k tensors (G, H, m, d / H)."""
-        return split_heads(columns, self.n_heads, self.out.in_features // self.n_heads).unbind(0)
-
-
-def check_heads(width: int, n_heads: int) -> None:
-    """Refuse a number of heads that does not divide the width with a `ConfigError`.
+    References
+    ----------
+    J. Zhu et al., Transformers without Normalization, arXiv:2503.10622.
 
     Examples
     --------
-    >>> check_heads(128, 5)
-    Traceback (most recent call last):
-    omnilearn_lab.errors.ConfigError: width 128 is not a multiple of n_heads 5: change one
-    """
-    if width % n_heads:
-        raise ConfigError(f"width {width} is not a multiple of n_heads {n_heads}: change one")
-
-
-def split_heads(columns: Tensor, n_heads: int, head: int) -> Tensor:
-    """Put heads in front: (G, m, k H h) to (k, G, H, m, h)."""
-    return columns.view(*columns.shape[:2], -1, n_heads, head).permute(2, 0, 3, 1, 4)
-
-
-def _join(heads: Tensor) -> Tensor:
-    """(G, H, m, h) to (G, m, H h)."""
-    return heads.transpose(1, 2).flatten(2)
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, group: Group) -> Tensor:
-    """Scaled dot-product attention in a block: (G, H, q, h), (G, H, m, h) twice to (G, H, q, h)."""
-    bias = _key_bias(group)
-    bias = None if bias is None else bias.to(query.dtype)
-    return functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-
-
-def _key_bias(group: Group) -> Tensor | None:
-    """Additive logits (G, 1, 1, m): minus infinity in empty slots; None where nothing is to be added."""
-    if group.key_bias is not None:
-        return group.key_bias[:, None, None, :]
-    if group.is_full:
-        return None
-    zero = torch.zeros((), device=group.mask.device)
-    return torch.where(group.mask, zero, -torch.inf)[:, None, None, :]
-
-
-class _AttendOnCPU(torch.autograd.Function):
-    """Attention of all blocks, (S, 3 d) to (S, d), from plain products: on CPU faster than the fused kernel.
-
-    softmax(q k' / sqrt(h) + bias) v; the softmax in float32. The shares are kept for the backward pass.
+    >>> import torch
+    >>> [round(y, 4) for y in DynamicTanh(2)(torch.tensor([0.0, 2.0])).tolist()]
+    [0.0, 0.7616]
     """
 
-    @staticmethod
-    def forward(ctx: Any, slots: Tensor, packing: Packing, n_heads: int) -> Tensor:
-        width = slots.shape[1] // 3
-        out = slots.new_empty(len(slots), width)
-        saved = []
-        for qkv, joined, group in zip(packing.split(slots), packing.split(out), packing.groups, strict=True):
-            query, key, value = split_heads(qkv, n_heads, width // n_heads).contiguous().unbind(0)
-            logits = (query @ key.transpose(-1, -2)).to(torch.promote_types(slots.dtype, torch.float32))
-            logits.mul_(query.shape[-1] ** -0.5)
-            bias = _key_bias(group)
-            share = torch.softmax(logits if bias is None else logits.add_(bias), -1).to(slots.dtype)
-            mixed = share @ value
-            joined.copy_(_join(mixed))
-            saved += [query, key, value, share, mixed]
-        ctx.save_for_backward(*saved)
-        ctx.packing, ctx.n_heads = packing, n_heads
-        return out
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.full((1,), 0.5))
+        self.weight = nn.Parameter(torch.ones(width))
 
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        packing, saved = ctx.packing, iter(ctx.saved_tensors)
-        width = gradient.shape[1]
-        d_slots = gradient.new_empty(len(gradient), 3 * width)
-        heads = ctx.n_heads, width // ctx.n_heads
-        for d_joined, d_qkv in zip(packing.split(gradient), packing.split(d_slots), strict=True):
-            query, key, value, share, mixed = (next(saved) for _ in range(5))
-            d_mixed = split_heads(d_joined, *heads)[0].contiguous()
-            along = (d_mixed * mixed).sum(-1, keepdim=True)
-            d_logits = (d_mixed @ value.transpose(-1, -2)).sub_(along).mul_(share)
-            d_logits.mul_(heads[1] ** -0.5)
-            d_query, d_key, d_value = split_heads(d_qkv, *heads).unbind(0)
-            d_query.copy_(d_logits @ key)
-            d_key.copy_(d_logits.transpose(-1, -2) @ query)
-            d_value.copy_(share.transpose(-1, -2) @ d_mixed)
-        return d_slots, None, None
+    def forward(self, rows: Tensor) -> Tensor:
+        """Map (..., d) to (..., d)."""
+        return scaled_tanh(rows, self.alpha) * self.weight
+
+    def bounded(self, rows: Tensor) -> Tensor:
+        """Return tanh(alpha x) without the weight."""
+        return scaled_tanh(rows, self.alpha)
+
+    def fold(self, layer: nn.Linear) -> Tensor:
+        """Matrix that acts on `bounded` as ``layer`` acts on the output."""
+        return layer.weight * self.weight
+
+
+class MLP(nn.Module):
+    """Dense layer, exact GELU, dense layer, with DynamicTanh in front of both, the second, or none.
+
+    Parameters
+    ----------
+    n_in, n_hidden, n_out
+        Widths.
+    norms
+        ``"both"``, ``"inner"`` (in front of the second layer) or ``"none"``.
+    bias
+        With biases.
+    exact_input
+        Keep the first layer in float32 under autocast (for coordinates and logarithms).
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_hidden: int,
+        n_out: int,
+        *,
+        norms: str = "inner",
+        bias: bool = True,
+        exact_input: bool = False,
+    ) -> None:
+        super().__init__()
+        self.norm_in = DynamicTanh(n_in) if norms == "both" else None
+        self.first = nn.Linear(n_in, n_hidden, bias=bias)
+        self.norm = DynamicTanh(n_hidden) if norms != "none" else None
+        self.second = nn.Linear(n_hidden, n_out, bias=bias)
+        self.exact_input = exact_input
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Map (..., n_in) to (..., n_out)."""
+        return self.output(self.hidden(rows))
+
+    def hidden(self, rows: Tensor) -> Tensor:
+        """What the second layer acts on, (..., n_hidden)."""
+        device = rows.device.type
+        autocast = torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=autocast and not self.exact_input):
+            values = apply_after(self.norm_in, rows, self.first)
+        if self.exact_input and autocast:
+            values = values.to(torch.get_autocast_dtype(device))
+        return functional.gelu(values) if self.norm is None else gelu_scaled_tanh(values, self.norm.alpha)
+
+    def output(self, hidden: Tensor) -> Tensor:
+        """Second layer, on `hidden`."""
+        weight = self.second.weight if self.norm is None else self.norm.fold(self.second)
+        return linear(hidden, weight, self.second.bias)
+
+
+def apply_after(norm: DynamicTanh | None, rows: Tensor, layer: nn.Linear) -> Tensor:
+    """``layer(norm(rows))`` with the weight of the norm folded into the matrix."""
+    if norm is None:
+        return linear(rows, layer.weight, layer.bias)
+    return linear(norm.bounded(rows), norm.fold(layer), layer.bias)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block of PET v2: attention, then an MLP, each added to its input.
+
+    Parameters
+    ----------
+    width, n_heads
+        Channels d and heads H.
+    ratio
+        Hidden width of the MLP over d.
+    attention
+        A key of `omnilearn_lab.models.attention.ATTENTIONS`.
+    """
+
+    def __init__(self, width: int, n_heads: int, ratio: int, *, attention: str = "softmax") -> None:
+        super().__init__()
+        self.norm = DynamicTanh(width)
+        self.attention = ATTENTIONS[attention](width, n_heads, bias=False)
+        self.mlp = MLP(width, ratio * width, width, norms="both")
+
+    def forward(self, slots: Tensor, packing: Packing, biases: Sequence[Tensor | None]) -> Tensor:
+        """Map slots (S, d) to (S, d); one bias (G, H or 1, m or 1, m) for each block of jets."""
+        slots = self.attend(slots, packing, biases)
+        return slots + self.mlp(slots)
+
+    def attend(
+        self, slots: Tensor, packing: Packing | Sequences, biases: Sequence[Tensor | None]
+    ) -> Tensor:
+        """First half of the block."""
+        bounded = self.norm.bounded(slots)
+        return slots + self.attention(bounded, packing, biases, channel_weight=self.norm.weight)
 
 
 class TimeEmbedding(nn.Module):
@@ -308,7 +321,64 @@ class TimeEmbedding(nn.Module):
         return functional.silu(self.second(functional.silu(self.first(waves))))
 
 
+class TimeWaves(nn.Module):
+    """Embedding of the diffusion time: MLP of t sqrt(2) cos(t f + phi), exactly zero at t = 0.
+
+    The frequencies f (normal, times 2 pi) and phases phi (uniform in a period) are drawn once and kept.
+
+    Parameters
+    ----------
+    width
+        Channels d.
+    ratio
+        Hidden width over d.
+
+    Examples
+    --------
+    >>> import torch
+    >>> TimeWaves(4, 2)(torch.zeros(1)).abs().sum().item()
+    0.0
+    """
+
+    def __init__(self, width: int, ratio: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", 2 * math.pi * torch.randn(width))
+        self.register_buffer("phases", 2 * math.pi * torch.rand(width))
+        self.mlp = MLP(width, ratio * width, width, bias=False, exact_input=True)
+
+    def forward(self, time: Tensor) -> Tensor:
+        """Map (B,) to (B, d)."""
+        time = time[:, None]
+        waves = torch.cos(time * self.frequencies + self.phases) * math.sqrt(2)
+        return self.mlp(time * waves)
+
+
 def modulate(rows: Tensor, scale_shift: Tensor, packing: Packing) -> Tensor:
-    """Return x (1 + s) + h with s and h the halves of a jet's (B, 2 d), for rows (T, d)."""
+    """Return x (1 + s) + h with s and h the halves of a jet's (B, 2 d), for rows (rows, d)."""
+    if packing.in_slots:
+        (block,), (scale, shift) = packing.split(rows), scale_shift[:, None].chunk(2, 2)
+        return torch.addcmul(block + shift, block, scale).flatten(0, 1)
     scale, shift = packing.to_rows(scale_shift).chunk(2, 1)
     return torch.addcmul(rows + shift, rows, scale)
+
+
+def in_chunks(
+    function: Callable[..., Tensor], *inputs: Tensor, size: int = CHUNK_ROWS, recompute: bool = False
+) -> Tensor:
+    """Apply a row-wise function to pieces of its inputs and join the results.
+
+    On CPU the intermediates of a piece stay in the processor's cache; elsewhere all rows go at once. With
+    ``recompute`` they are computed again in the backward pass: memory holds inputs and results alone.
+
+    Examples
+    --------
+    >>> import torch
+    >>> in_chunks(torch.neg, torch.arange(3.0), size=2).tolist()
+    [-0.0, -1.0, -2.0]
+    """
+    if recompute and torch.is_grad_enabled():
+        function = partial(checkpoint, function, use_reentrant=False, preserve_rng_state=False)
+    if inputs[0].device.type != "cpu" or torch.compiler.is_compiling():
+        return function(*inputs)
+    pieces = zip(*(x.split(size) for x in inputs), strict=True)
+    return torch.cat([function(*piece) for piece in pieces])

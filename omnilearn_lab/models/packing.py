@@ -1,7 +1,7 @@
-"""Packed batches: the particles of B jets one after the other, and no padding.
+"""How the particles of B jets are laid out for what looks at pairs of them: attention and neighbour search.
 
-Shape letters used in all of ``models``: B jets, T particles (rows) in all, F particle features,
-J jet features, C classes, d width, H heads, K neighbours.
+Shape letters used in all of ``models``: B jets, T particles (rows) in all, F particle features, J jet features,
+C classes, d width, H heads, K neighbours, S slots.
 """
 
 from __future__ import annotations
@@ -12,50 +12,73 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from omnilearn_lab.errors import JetsError
+LENGTH_STEP = 8  # on a CPU jets are grouped by multiplicity rounded up to a multiple of this
+PADDED_LENGTHS = (16, 32, 48, 64, 96, 128, 160, 192, 256)  # of the one block on an accelerator, then multiples
+_BLOCK_STEP = 128  # ... of this
 
-__all__ = ["Batch", "Group", "Packing"]
 
-LENGTH_STEP = 8  # jets are grouped by multiplicity rounded up to a multiple of this
+def padded_length(n_particles: int) -> int:
+    """Length of the block that holds jets of up to ``n_particles``: few lengths mean few compiled programs.
+
+    Examples
+    --------
+    >>> padded_length(3), padded_length(100), padded_length(300)
+    (16, 128, 384)
+    """
+    fitting = [length for length in PADDED_LENGTHS if length >= n_particles]
+    return fitting[0] if fitting else -(-n_particles // _BLOCK_STEP) * _BLOCK_STEP
 
 
 class Group(NamedTuple):
-    """Jets of similar multiplicity, laid out as a small padded block for attention and neighbour search.
+    """A block of jets of similar multiplicity, each padded to the same length.
 
-    ``start`` is the first slot of the block; ``mask`` (jets, length) is True where a slot holds a particle;
-    ``is_full`` says that every slot does; ``key_bias`` (jets, length) is added to the attention logits of a
-    slot (None: nothing, minus infinity in empty slots).
+    ``start`` is the first slot of the block, ``first`` its first jet in block order; ``is_full`` says that
+    every slot holds a particle; ``n_pairs`` counts the unordered pairs of particles in its jets.
     """
 
     start: int
-    mask: Tensor
+    first: int
+    n_jets: int
+    length: int
     is_full: bool
-    key_bias: Tensor | None = None
+    n_pairs: int
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Number of jets and slots per jet."""
-        return self.mask.shape[0], self.mask.shape[1]
-
-    def take(self, slots: Tensor) -> Tensor:
-        """Return this block's part of an array over slots: (S, ...) to (jets, length, ...)."""
-        n_jets, length = self.shape
-        return slots[self.start : self.start + n_jets * length].view(n_jets, length, *slots.shape[1:])
+    def n_slots(self) -> int:
+        """Slots of the block."""
+        return self.n_jets * self.length
 
 
-@dataclass(frozen=True)
+class Pairs(NamedTuple):
+    """The P unordered pairs of different particles in the jets of a block.
+
+    ``first`` and ``second`` are their rows, shape (P,); ``places`` the place of each in the flattened (G, m, m)
+    matrices, and ``table`` (G, m, m) the pair in each place, P on the diagonal and in empty slots.
+    """
+
+    first: Tensor
+    second: Tensor
+    places: Tensor
+    table: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Packing:
-    """Where the particles of each jet are, and how jets are grouped for pairwise operations.
+    """Where the particles of each jet are, and the blocks that pairwise operations work on.
 
-    Most layers act on rows (T, d). Pairwise operations (attention, neighbour search) gather the rows into
-    slots: jets are grouped by multiplicity, rounded up to a multiple of eight, so that a block wastes few
-    slots and a jet's arithmetic does not depend on the other jets.
+    Most layers act on rows (T, d). Attention and neighbour search gather the rows into slots. A CPU takes
+    many small blocks of jets of similar multiplicity, which waste few slots; an accelerator takes one block,
+    as every block costs it as many launches as the whole batch. The plan is made from plain integers on the
+    host; nothing here asks a device for a value.
 
     Parameters
     ----------
+    multiplicities
+        Rows of each jet, plain integers on the host, shape (B,).
     jet
         Jet of each row, shape (T,).
     counts
@@ -66,289 +89,326 @@ class Packing:
         True where a slot holds a row, shape (S,).
     row_slots
         Slot of each row, shape (T,).
+    order
+        The jets in block order, shape (B,); None where that is their own order.
+    places
+        Place of each jet in block order, shape (B,), the inverse of ``order``.
     groups
         The blocks.
+    one_block
+        The layout for accelerators.
+    in_slots
+        Rows are slots: layers that get rows (S, d) gather nothing (see `slotted`).
     row_weight
-        Number of particles that a row stands for, shape (T,); None for one each.
+        Number of particles that a row stands for, shape (T,) or (S,); None for one each.
     """
 
+    multiplicities: np.ndarray
     jet: Tensor
     counts: Tensor
     slot_rows: Tensor
     slot_mask: Tensor
     row_slots: Tensor
+    order: Tensor | None
+    places: Tensor | None
     groups: tuple[Group, ...]
+    one_block: bool = False
+    in_slots: bool = False
     row_weight: Tensor | None = None
 
     @classmethod
-    def build(cls, offsets: Tensor) -> Packing:
-        """Plan the blocks of jets whose rows are ``offsets[i]:offsets[i + 1]``, shape (B + 1,)."""
-        counts = offsets.diff()
-        jet = torch.repeat_interleave(torch.arange(len(counts), device=offsets.device), counts)
-        lengths = (counts + LENGTH_STEP - 1) // LENGTH_STEP * LENGTH_STEP
-        blocks = []
-        for length in torch.unique(lengths).tolist():
-            jets = torch.nonzero(lengths == length)[:, 0]
-            place = torch.arange(length, device=offsets.device)
-            mask = place < counts[jets, None]
-            blocks.append((offsets[jets, None] + place * mask, mask))
-        return cls._from_blocks(jet, counts.float(), blocks)
+    def build(cls, offsets: Tensor, *, one_block: bool = False) -> Packing:
+        """Plan the blocks of jets whose rows are ``offsets[i]:offsets[i + 1]``, shape (B + 1,).
+
+        Offsets that lie on a device are copied from it, which waits: plan before the batch goes there.
+        """
+        return cls.plan(np.diff(offsets.cpu().numpy()), one_block=one_block)
 
     @classmethod
-    def _from_blocks(cls, jet: Tensor, counts: Tensor, blocks: Sequence[tuple[Tensor, Tensor]]) -> Packing:
-        slot_rows = torch.cat([rows.flatten() for rows, _ in blocks])
-        slot_mask = torch.cat([mask.flatten() for _, mask in blocks])
-        row_slots = torch.empty_like(jet)
-        row_slots[slot_rows[slot_mask]] = torch.nonzero(slot_mask)[:, 0]
-        groups, start = [], 0
-        for _, mask in blocks:
-            groups.append(Group(start, mask, bool(mask.all())))
-            start += mask.numel()
-        return cls(jet, counts, slot_rows, slot_mask, row_slots, tuple(groups))
+    def plan(cls, multiplicities: np.ndarray | Sequence[int], *, one_block: bool = False) -> Packing:
+        """Plan the blocks of jets with these numbers of rows, each at least one."""
+        counts = np.asarray(multiplicities, dtype=np.int64)
+        lengths = -(-counts // LENGTH_STEP) * LENGTH_STEP
+        if one_block:
+            lengths = np.full_like(counts, padded_length(int(counts.max(initial=1))))
+        order = np.argsort(lengths, kind="stable")
+        places = np.argsort(order)
+        first_slots = _starts(lengths[order])[places]
+        first_rows, rows = _starts(counts), np.arange(counts.sum())
+        row_slots = rows + np.repeat(first_slots - first_rows, counts)
+        slot_rows = np.repeat(first_rows[order], lengths[order])
+        slot_rows[row_slots] = rows
+        slot_mask = np.zeros(len(slot_rows), dtype=bool)
+        slot_mask[row_slots] = True
+        is_sorted = bool((order[1:] > order[:-1]).all())
+        arrays = (np.repeat(np.arange(len(counts)), counts), counts.astype(np.float32), slot_rows, slot_mask)
+        return cls(
+            counts,
+            *(torch.from_numpy(array) for array in (*arrays, row_slots)),
+            *((None, None) if is_sorted else (torch.from_numpy(order), torch.from_numpy(places))),
+            tuple(_groups(counts[order], lengths[order])),
+            one_block,
+        )
+
+    @classmethod
+    def stack(cls, packings: Sequence[Packing]) -> Packing:
+        """Plan of several batches one behind the other."""
+        first = packings[0]
+        counts = np.concatenate([packing.multiplicities for packing in packings])
+        is_alike = all(p.groups == first.groups and p.one_block and p.row_weight is None for p in packings)
+        if not is_alike:  # planned anew on the host
+            return cls.plan(counts, one_block=first.one_block).to(first.jet.device)
+        shifts = [(i * first.n_jets, i * first.n_rows, i * len(first.slot_rows)) for i in range(len(packings))]
+        columns = [
+            (p.jet + jets, p.counts, p.slot_rows + rows, p.slot_mask, p.row_slots + slots)
+            for p, (jets, rows, slots) in zip(packings, shifts, strict=True)
+        ]
+        group, n = first.groups[0], len(packings)
+        whole = group._replace(n_jets=n * group.n_jets, n_pairs=n * group.n_pairs)
+        return cls(counts, *map(torch.cat, zip(*columns, strict=True)), None, None, (whole,), True)
 
     @property
     def n_jets(self) -> int:
         """Number of jets B."""
-        return len(self.counts)
+        return len(self.multiplicities)
 
     @property
     def n_rows(self) -> int:
-        """Number of rows T."""
-        return len(self.jet)
+        """Number of rows: T, or S where rows are slots."""
+        return len(self.slot_mask if self.in_slots else self.jet)
+
+    @cached_property
+    def slotted(self) -> Packing:
+        """The same jets with their slots taken for rows, (S, d): `to_slots` and `from_slots` do nothing."""
+        weight = None if self.row_weight is None else self.row_weight.index_select(0, self.slot_rows)
+        return dataclasses.replace(self, in_slots=True, row_weight=weight)
+
+    @property
+    def inner(self) -> Packing:
+        """The layout of the rows inside a network: slots on an accelerator, particles on a CPU."""
+        return self.slotted if self.one_block else self
+
+    def enter(self, rows: Tensor) -> Tensor:
+        """Lay rows (T, ...) out for the inside of a network."""
+        return self.to_slots(rows) if self.one_block else rows
+
+    def leave(self, rows: Tensor) -> Tensor:
+        """Return the particles' rows (T, ...) from the inside of a network."""
+        return self.from_slots(rows) if self.one_block else rows
+
+    def with_leads(self, n_leads: int) -> Packing:
+        """The same jets with ``n_leads`` slots in front of each; rows are slots there (see `join_leads`)."""
+        n, shapes = n_leads, self.groups
+        groups = [g._replace(start=g.start + n * g.first, length=g.length + n) for g in shapes]
+        mask = self.join_leads(self.slot_mask.new_ones(self.n_jets, n), self.slot_mask)
+        weight = self.slotted.row_weight
+        if weight is not None:
+            weight = self.join_leads(weight.new_ones(self.n_jets, n), weight)
+        changes = {"groups": tuple(groups), "slot_mask": mask, "counts": self.counts + n, "row_weight": weight}
+        return dataclasses.replace(self, in_slots=True, **changes)
+
+    def join_leads(self, leads: Tensor, slots: Tensor) -> Tensor:
+        """Put ``leads`` (B, n, ...) in front of each jet's slots (S, ...)."""
+        pairs = zip(self.by_group(leads), self.split(slots), strict=True)
+        return self.join([torch.cat(pair, 1) for pair in pairs])
 
     @cached_property
     def with_token(self) -> Packing:
-        """The same jets with one more row each, rows T to T + B - 1 (a class token)."""
+        """The same jets with one more row each (a class token): in front, or as rows T to T + B - 1."""
+        if self.in_slots:
+            return self.with_leads(1)
         tokens = torch.arange(self.n_jets, device=self.jet.device)
-        blocks = []
-        for group in self.groups:
-            rows = group.take(self.slot_rows)
-            token = self.n_rows + self.jet[rows[:, :1]]
-            mask = torch.cat([torch.ones_like(group.mask[:, :1]), group.mask], 1)
-            blocks.append((torch.cat([token, rows], 1), mask))
-        return self._from_blocks(torch.cat([self.jet, tokens]), self.counts + 1, blocks)
+        wider = self.with_leads(1)
+        places = tokens if self.places is None else self.places
+        starts = self.row_slots.index_select(0, self.first_rows)  # of each jet
+        slot_rows = self.join_leads(self.n_rows + tokens[:, None], self.slot_rows)
+        row_slots = torch.cat([self.row_slots + 1 + self.to_rows(places), starts + places])
+        weight = self.row_weight
+        if weight is not None:
+            weight = torch.cat([weight, weight.new_ones(self.n_jets)])
+        changes = {"jet": torch.cat([self.jet, tokens]), "slot_rows": slot_rows, "row_slots": row_slots}
+        return dataclasses.replace(wider, in_slots=False, row_weight=weight, **changes)
 
-    def with_leads(self, n_leads: int) -> Packing:
-        """The same jets with rows of their own in front: row ``T + jet * n_leads + i`` is lead i of a jet."""
-        places = torch.arange(n_leads, device=self.jet.device)
-        blocks = []
-        for group in self.groups:
-            rows = group.take(self.slot_rows)
-            leads = self.n_rows + self.jet[rows[:, :1]] * n_leads + places
-            mask = torch.cat([torch.ones_like(leads, dtype=torch.bool), group.mask], 1)
-            blocks.append((torch.cat([leads, rows], 1), mask))
-        lead_jets = torch.arange(self.n_jets, device=self.jet.device).repeat_interleave(n_leads)
-        return self._from_blocks(torch.cat([self.jet, lead_jets]), self.counts + n_leads, blocks)
+    def join_token(self, rows: Tensor, token: Tensor) -> Tensor:
+        """Rows of `with_token` from rows and tokens (B, d)."""
+        return self.join_leads(token[:, None], rows) if self.in_slots else torch.cat([rows, token])
 
     @cached_property
-    def token_slots(self) -> Tensor:
-        """Jet of each jet-slot, in block order, shape (B,): undoes the grouping of per-jet results."""
-        return torch.cat([self.jet[group.take(self.slot_rows)[:, 0]] for group in self.groups])
+    def first_rows(self) -> Tensor:
+        """First row of each jet, shape (B,)."""
+        return self.in_jet_order(torch.cat([part[:, 0] for part in self.split(self.slot_rows)]))
 
-    @cached_property
-    def jet_slots(self) -> Tensor:
-        """Place of each jet in block order, shape (B,); the inverse of ``token_slots``."""
-        return torch.argsort(self.token_slots)
+    def firsts(self, rows: Tensor) -> Tensor:
+        """Row in the first slot of each jet, in block order: (rows, d) to (B, d)."""
+        if self.in_slots:
+            return torch.cat([part[:, 0] for part in self.split(rows)])
+        return rows.index_select(0, self.in_block_order(self.first_rows))
 
-    def sum_rows(self, values: Tensor) -> Tensor:
-        """Add the rows of each jet: (T, ...) to (B, ...)."""
-        return values.new_zeros(self.n_jets, *values.shape[1:]).index_add_(0, self.jet, values)
+    def in_block_order(self, values: Tensor) -> Tensor:
+        """Sort values of the jets (B, ...) as the blocks do."""
+        return values if self.order is None else values.index_select(0, self.order)
+
+    def in_jet_order(self, values: Tensor) -> Tensor:
+        """Undo `in_block_order`."""
+        return values if self.places is None else values.index_select(0, self.places)
+
+    def by_group(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Values of the jets (B, ...) for each block, (G, ...)."""
+        return self.in_block_order(values).split([group.n_jets for group in self.groups])
 
     def split(self, slots: Tensor) -> list[Tensor]:
-        """Cut an array over slots, (S, ...), into the blocks (jets, length, ...)."""
-        parts = slots.split([group.mask.numel() for group in self.groups])
-        return [part.unflatten(0, group.shape) for part, group in zip(parts, self.groups, strict=True)]
+        """Cut an array over slots, (S, ...), into the blocks (G, m, ...)."""
+        parts = slots.split([group.n_slots for group in self.groups])
+        return [p.unflatten(0, (g.n_jets, g.length)) for p, g in zip(parts, self.groups, strict=True)]
+
+    def join(self, blocks: Sequence[Tensor]) -> Tensor:
+        """Undo `split`."""
+        flat = [block.flatten(0, 1) for block in blocks]
+        return flat[0] if len(flat) == 1 else torch.cat(flat)
+
+    @cached_property
+    def masks(self) -> list[Tensor]:
+        """True where a slot holds a row, (G, m) for each block."""
+        return self.split(self.slot_mask)
+
+    @cached_property
+    def key_biases(self) -> list[Tensor | None]:
+        """Additive attention logits (G, 1, 1, m) of each block: -inf in empty slots, ln of a row's weight.
+
+        None where nothing is to be added.
+        """
+        if self.row_weight is not None:
+            weight = self.row_weight if self.in_slots else self.row_weight.index_select(0, self.slot_rows)
+            logarithm = weight.log().masked_fill(~self.slot_mask, -torch.inf)
+            return [bias[:, None, None] for bias in self.split(logarithm)]
+        zero = torch.zeros((), device=self.slot_mask.device)
+        pairs = zip(self.groups, self.masks, strict=True)
+        return [None if g.is_full else torch.where(m, zero, -torch.inf)[:, None, None] for g, m in pairs]
+
+    @cached_property
+    def pairs(self) -> list[Pairs]:
+        """The pairs of particles in each block."""
+        starts = (self.by_group(values) for values in (self.first_rows, self.counts.long()))
+        return [_pairs(group, *of_jets) for group, *of_jets in zip(self.groups, *starts, strict=True)]
+
+    @cached_property
+    def shares(self) -> Tensor:
+        """Share of each slot in the mean over its jet, shape (S,): zero in empty slots."""
+        weight = self.slot_mask if self.row_weight is None else self.row_weight * self.slot_mask
+        return weight / self.to_rows(self.counts)
+
+    def sum_rows(self, values: Tensor) -> Tensor:
+        """Add the rows of each jet: (rows, ...) to (B, ...)."""
+        if not self.in_slots:
+            return values.new_zeros(self.n_jets, *values.shape[1:]).index_add_(0, self.jet, values)
+        values = values * self.slot_mask.view(-1, *[1] * (values.dim() - 1))
+        return self.in_jet_order(torch.cat([part.sum(1) for part in self.split(values)]))
 
     def to_rows(self, values: Tensor) -> Tensor:
-        """Repeat each jet's value for its rows: (B, ...) to (T, ...)."""
-        return values.index_select(0, self.jet)
+        """Repeat each jet's value for its rows: (B, ...) to (rows, ...)."""
+        if not self.in_slots:
+            return values.index_select(0, self.jet)
+        pairs = zip(self.by_group(values), self.groups, strict=True)
+        return self.join([v[:, None].expand(-1, g.length, *v.shape[1:]) for v, g in pairs])
 
     def to_slots(self, values: Tensor) -> Tensor:
         """Lay rows out in slots: (T, ...) to (S, ...); empty slots repeat a row of their jet."""
-        return _ToSlots.apply(values, self)
+        return values if self.in_slots else _ToSlots.apply(values, self.slot_rows, self.row_slots)
 
     def from_slots(self, values: Tensor) -> Tensor:
         """Collect rows from slots: (S, ...) to (T, ...)."""
-        return _FromSlots.apply(values, self)
+        if self.in_slots:
+            return values
+        return _FromSlots.apply(values, self.slot_rows, self.row_slots, self.slot_mask)
+
+    def pin_memory(self) -> Packing:
+        """Copy to page-locked memory, from where a device fetches without stopping the host."""
+        return self._each(Tensor.pin_memory)
 
     def to(self, device: torch.device | str) -> Packing:
         """Copy to a device."""
-        moved = {
-            field.name: _move(getattr(self, field.name), device)
-            for field in dataclasses.fields(self)
-            if field.name != "groups"
-        }
-        groups = tuple(Group(*(_move(part, device) for part in group)) for group in self.groups)
-        return Packing(groups=groups, **moved)
+        return self._each(lambda value: value.to(device, non_blocking=True))
+
+    def _each(self, change: Any) -> Packing:
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        changed = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **changed)
 
 
-def _move(value: Any, device: torch.device | str) -> Any:
-    return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+class Sequences:
+    """The layout of G sequences of one length, rows (G, m, ...): one block that nothing has to be gathered for."""
+
+    def to_slots(self, rows: Tensor) -> Tensor:
+        """Return the rows."""
+        return rows
+
+    from_slots = to_slots
+
+    def split(self, rows: Tensor) -> list[Tensor]:
+        """Return the one block."""
+        return [rows]
+
+    def join(self, blocks: Sequence[Tensor]) -> Tensor:
+        """Undo `split`."""
+        return blocks[0]
+
+
+def _pairs(group: Group, first_rows: Tensor, counts: Tensor) -> Pairs:
+    """Pair p of a jet is (i, j) with p = i (i - 1) / 2 + j, j < i: the same numbers for every length."""
+    device, length = counts.device, group.length
+    n_each = counts * (counts - 1) // 2
+    starts = n_each.cumsum(0) - n_each
+    jet = torch.repeat_interleave(n_each, output_size=group.n_pairs)
+    number = torch.arange(group.n_pairs, device=device) - starts.index_select(0, jet)
+    row, column = (i.index_select(0, number) for i in torch.tril_indices(length, length, -1, device=device))
+    first = first_rows.index_select(0, jet)
+    place = torch.arange(length, device=device)
+    high, low = torch.maximum(place, place[:, None]), torch.minimum(place, place[:, None])
+    is_pair = (high < counts[:, None, None]) & (high != low)
+    table = torch.where(is_pair, starts[:, None, None] + (high * (high - 1) // 2 + low), group.n_pairs)
+    return Pairs(first + row, first + column, (jet * length + row) * length + column, table)
+
+
+def _starts(sizes: np.ndarray) -> np.ndarray:
+    """Where pieces of these sizes begin."""
+    return np.cumsum(sizes) - sizes
+
+
+def _groups(counts: np.ndarray, lengths: np.ndarray) -> list[Group]:
+    """Blocks of jets that are sorted by length."""
+    cuts = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
+    groups, start = [], 0
+    for first, last in zip(cuts, cuts[1:], strict=False):
+        held, length = counts[first:last], int(lengths[first])
+        n_pairs = int((held * (held - 1) // 2).sum())
+        groups.append(Group(start, first, last - first, length, bool((held == length).all()), n_pairs))
+        start += groups[-1].n_slots
+    return groups
 
 
 class _ToSlots(torch.autograd.Function):
     """Gather rows into slots; backward gathers too, as every row has exactly one slot."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, packing: Packing) -> Tensor:
-        ctx.packing = packing
-        return values.index_select(0, packing.slot_rows)
+    def forward(ctx: Any, values: Tensor, slot_rows: Tensor, row_slots: Tensor) -> Tensor:
+        ctx.save_for_backward(row_slots)
+        return values.index_select(0, slot_rows)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient.index_select(0, ctx.packing.row_slots), None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return gradient.index_select(0, ctx.saved_tensors[0]), None, None
 
 
 class _FromSlots(torch.autograd.Function):
     """Gather slots into rows; backward leaves zero in empty slots."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, packing: Packing) -> Tensor:
-        ctx.packing = packing
-        return values.index_select(0, packing.row_slots)
+    def forward(ctx: Any, values: Tensor, slot_rows: Tensor, row_slots: Tensor, slot_mask: Tensor) -> Tensor:
+        ctx.save_for_backward(slot_rows, slot_mask)
+        return values.index_select(0, row_slots)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        packing = ctx.packing
-        mask = packing.slot_mask.view(-1, *[1] * (gradient.dim() - 1))
-        return gradient.index_select(0, packing.slot_rows) * mask, None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B jets with T particles in all, packed one after the other.
-
-    Parameters
-    ----------
-    features
-        Standardised particle inputs, float32, shape (T, F).
-    points
-        Coordinates for the neighbour search (standardised deta, dphi), shape (T, 2).
-    offsets
-        First particle of each jet, and T at the end; int64, shape (B + 1,).
-    jet
-        Standardised jet features, shape (B, J).
-    label
-        Class of each jet, int64, shape (B,).
-    weight
-        Weight of each jet, shape (B,).
-    pid
-        Species number of each particle, int64, shape (T,); zero for unknown.
-    extra
-        Further numbers of each particle (track parameters), shape (T, A).
-    condition
-        Numbers that the generation of a jet is conditioned on, shape (B, c).
-    particle_label
-        Class of each particle, int64, shape (T,); -1 for none.
-
-    Raises
-    ------
-    JetsError
-        When the shapes do not belong together or a jet has no particle.
-
-    Examples
-    --------
-    >>> import torch
-    >>> batch = Batch(torch.zeros(3, 13), torch.zeros(3, 2), torch.tensor([0, 1, 3]), torch.zeros(2, 4))
-    >>> len(batch), batch.jet_index.tolist(), tuple(batch.to_padded(batch.features).shape)
-    (2, [0, 1, 1], (2, 2, 13))
-    """
-
-    features: Tensor
-    points: Tensor
-    offsets: Tensor
-    jet: Tensor
-    label: Tensor | None = None
-    weight: Tensor | None = None
-    pid: Tensor | None = None
-    extra: Tensor | None = None
-    condition: Tensor | None = None
-    particle_label: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        n_rows, n_jets = len(self.features), len(self.offsets) - 1
-        of_particles = ("points", "pid", "extra", "particle_label")
-        of_jets = ("jet", "label", "weight", "condition")
-        for name, size in [(n, n_rows) for n in of_particles] + [(n, n_jets) for n in of_jets]:
-            value = getattr(self, name)
-            if value is not None and len(value) != size:
-                asked = f"{n_jets} jets with {n_rows} particles need {size}"
-                raise JetsError(f"{name} has {len(value)} entries; {asked}")
-        if self.offsets.device.type == "cpu":
-            self._check_offsets(n_rows)
-
-    def _check_offsets(self, n_rows: int) -> None:
-        if len(self.offsets) < 2 or int(self.offsets[0]) != 0 or int(self.offsets[-1]) != n_rows:
-            raise JetsError(f"offsets must run from 0 to the number of particles, {n_rows}: one jet at least")
-        empty = torch.nonzero(self.offsets.diff() <= 0)[:, 0]
-        if len(empty):
-            raise JetsError(f"jet {int(empty[0])} has no particle ({len(empty)} such jets): remove them")
-
-    @classmethod
-    def from_padded(
-        cls,
-        features: Tensor,
-        mask: Tensor,
-        *,
-        jet: Tensor,
-        label: Tensor | None = None,
-        weight: Tensor | None = None,
-    ) -> Batch:
-        """Pack (B, P, F) features with a (B, P) mask, True for real particles; points are columns 0 and 1."""
-        mask = mask.bool()
-        offsets = torch.zeros(len(mask) + 1, dtype=torch.int64, device=mask.device)
-        torch.cumsum(mask.sum(1), 0, out=offsets[1:])
-        rows = features[mask]
-        return cls(rows, rows[:, :2], offsets, jet, label, weight)
-
-    @classmethod
-    def stack(cls, batches: Sequence[Batch]) -> Batch:
-        """Put batches one behind the other; optional fields are kept when all batches have them."""
-        counts = torch.cat([batch.counts for batch in batches])
-        fields = {"offsets": torch.cat([batches[0].offsets[:1], counts.cumsum(0)])}
-        for name in (field.name for field in dataclasses.fields(cls) if field.name != "offsets"):
-            parts = [getattr(batch, name) for batch in batches]
-            fields[name] = None if any(part is None for part in parts) else torch.cat(parts)
-        return cls(**fields)
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @cached_property
-    def packing(self) -> Packing:
-        """The plan of this batch's blocks (made once)."""
-        return Packing.build(self.offsets)
-
-    @property
-    def counts(self) -> Tensor:
-        """Multiplicity of each jet, shape (B,)."""
-        return self.offsets.diff()
-
-    @property
-    def jet_index(self) -> Tensor:
-        """Jet of each particle, shape (T,)."""
-        return self.packing.jet
-
-    def to_padded(self, values: Tensor, fill: float = 0.0, *, length: int | None = None) -> Tensor:
-        """Lay particle values (T, ...) out as (B, P, ...); P is the longest jet or ``length``."""
-        size = int(self.counts.max()) if length is None else length
-        first = self.packing.to_rows(self.offsets[:-1])
-        place = torch.arange(len(values), device=values.device) - first
-        padded = values.new_full((len(self), size, *values.shape[1:]), fill)
-        padded[self.jet_index, place] = values
-        return padded
-
-    def replace(self, **changes: Tensor | None) -> Batch:
-        """Return a copy with other values on the same particles (the plan of blocks is kept)."""
-        copy = dataclasses.replace(self, **changes)
-        if "packing" in self.__dict__ and "offsets" not in changes:
-            copy.__dict__["packing"] = self.packing
-        return copy
-
-    def to(self, device: torch.device | str) -> Batch:
-        """Copy to a device; the plan of blocks is made before, where integers are cheap."""
-        packing = self.packing.to(device)
-        fields = {field.name: _move(getattr(self, field.name), device) for field in dataclasses.fields(self)}
-        copy = Batch(**fields)
-        copy.__dict__["packing"] = packing
-        return copy
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        slot_rows, slot_mask = ctx.saved_tensors
+        mask = slot_mask.view(-1, *[1] * (gradient.dim() - 1))
+        return gradient.index_select(0, slot_rows) * mask, None, None, None

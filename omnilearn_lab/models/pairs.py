@@ -1,7 +1,8 @@
-"""Features of particle pairs, and the attention bias made from them (PET v2)."""
+"""Pairs of particles in PET v2: their features, the attention bias made from them, and neighbourhoods."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,13 +10,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from omnilearn_lab.models.kernels import FORBIDDEN, at_least_float32
-from omnilearn_lab.models.layers_v2 import MLP, in_chunks
-from omnilearn_lab.models.packing import Group, Packing
-
-__all__ = ["PairBias", "key_bias", "pair_features", "with_leads"]
+from omnilearn_lab.models.attention import FORBIDDEN
+from omnilearn_lab.models.edges import Neighbors
+from omnilearn_lab.models.kernels import at_least_float32
+from omnilearn_lab.models.layers import MLP, Block, in_chunks
+from omnilearn_lab.models.packing import Packing, Pairs, Sequences
 
 N_PAIR_FEATURES = 3
+CHUNK_EDGES = 2560  # edges at a time on CPU
 
 
 def pair_features(first: Tensor, second: Tensor) -> Tensor:
@@ -84,43 +86,36 @@ class PairBias(nn.Module):
 
     def forward(self, features: Tensor, packing: Packing) -> list[Tensor]:
         """Return a bias (G, H, m, m) for each block of ``packing``, from raw particles (T, 4)."""
-        slots = packing.to_slots(at_least_float32(features))
-        return [self._bias(group.take(slots), group) for group in packing.groups]
+        features = at_least_float32(features)
+        return [self._bias(features, pairs) for pairs in packing.pairs]
 
-    def _bias(self, particles: Tensor, group: Group) -> Tensor:
-        n_jets, length = group.shape
-        row, column = torch.triu_indices(length, length, 1, device=particles.device)
-        pairs = pair_features(particles[:, row], particles[:, column]).flatten(0, 1)
-        pairs = torch.cat([pairs, pairs.new_zeros(1, N_PAIR_FEATURES)])
-        values = in_chunks(self.mlp, pairs, recompute=True)  # its hidden layer is wide, its input narrow
-        return _Symmetric.apply(at_least_float32(values), n_jets, row, column, length)
+    def _bias(self, features: Tensor, pairs: Pairs) -> Tensor:
+        first, second = (features.index_select(0, rows) for rows in (pairs.first, pairs.second))
+        values = torch.cat([pair_features(first, second), features.new_zeros(1, N_PAIR_FEATURES)])
+        values = in_chunks(self.mlp, values, recompute=True)  # its hidden layer is wide, its input narrow
+        return _Symmetric.apply(at_least_float32(values), pairs.places, pairs.table)
 
 
 class _Symmetric(torch.autograd.Function):
-    """Spread values of unordered pairs over both halves of a matrix.
+    """Spread values of unordered pairs over both halves of a matrix, and one value over everything else.
 
-    The backward pass gathers too, as each pair has two places.
-    Input (G pairs + 1, H): the pairs of each jet, then the value of all diagonals. Output (G, H, m, m).
+    The backward pass gathers too, as each pair has two places; nothing flows back from empty slots.
+    Input (P + 1, H): the pairs, then the value of all diagonals. Output (G, H, m, m).
     """
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, n_jets: int, row: Tensor, column: Tensor, length: int) -> Tensor:
-        place = torch.full((length, length), len(row), device=values.device)
-        place[row, column] = place[column, row] = torch.arange(len(row), device=values.device)
-        pairs = values[:-1].view(n_jets, len(row), -1).transpose(1, 2)
-        diagonal = values[-1][None, :, None].expand(n_jets, -1, 1)
-        table = torch.cat([pairs, diagonal], 2)
-        ctx.save_for_backward(row * length + column)
-        return table.index_select(2, place.flatten()).view(*table.shape[:2], length, length)
+    def forward(ctx: Any, values: Tensor, places: Tensor, table: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        spread = values.t().contiguous().index_select(1, table.flatten())
+        return spread.unflatten(1, table.shape).transpose(0, 1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        (upper,) = ctx.saved_tensors
+        (places,) = ctx.saved_tensors
         diagonal = gradient.diagonal(dim1=2, dim2=3).sum((0, 2))
-        both = (gradient + gradient.transpose(2, 3)).flatten(2)
-        pairs = both.index_select(2, upper).transpose(1, 2).flatten(0, 1)
-        return torch.cat([pairs, diagonal[None]]), None, None, None, None
+        both = (gradient + gradient.transpose(2, 3)).transpose(0, 1).flatten(1)
+        return torch.cat([both.index_select(1, places).t(), diagonal[None]]), None, None
 
 
 def key_bias(mask: Tensor) -> Tensor:
@@ -145,3 +140,72 @@ def with_leads(bias: Tensor, n_leads: int) -> Tensor:
     [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
     """
     return functional.pad(bias, (n_leads, 0, n_leads, 0))
+
+
+class NeighborhoodBlock(nn.Module):
+    """Embed the edges to the K neighbours, let them attend to each other, and average them.
+
+    h_ij = MLP(x_i - x_j [, pair features]), transformer blocks over j for each i, L_i = mean of h_ij over the
+    valid neighbours (zero without any).
+
+    Parameters
+    ----------
+    n_features
+        Columns of the particles.
+    blocks
+        Transformer blocks, at least one; their widths are those of the embedding, too.
+    use_pairs
+        With the pair features ln m^2, ln dR, ln kT.
+
+    Attributes
+    ----------
+    recompute : bool
+        Compute the edges again in the backward pass instead of keeping them (False): a training step takes a
+        third longer and needs much less memory.
+    """
+
+    def __init__(self, n_features: int, blocks: Sequence[Block], *, use_pairs: bool) -> None:
+        super().__init__()
+        self.use_pairs = use_pairs
+        self.recompute = False
+        n_hidden, width = blocks[0].mlp.first.weight.shape
+        self.mlp = MLP(n_features + N_PAIR_FEATURES * use_pairs, n_hidden, width, exact_input=True)
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, features: Tensor, neighbors: Neighbors) -> Tensor:
+        """Map raw particles (T, F) to (T, d)."""
+        others = features.index_select(0, neighbors.rows.flatten()).view(*neighbors.rows.shape, -1)
+        size = max(1, CHUNK_EDGES // neighbors.rows.shape[1])
+        return in_chunks(
+            self._particles, features, others, neighbors.share, size=size, recompute=self.recompute
+        )
+
+    def _particles(self, centers: Tensor, others: Tensor, share: Tensor) -> Tensor:
+        """Particles (T, F) with neighbours (T, K, F) and their shares in the mean (T, K), to (T, d)."""
+        is_valid = share > 0
+        is_full = share.device.type == "cpu" and not torch.compiler.is_compiling() and bool(is_valid.all())
+        biases = [None if is_full else key_bias(is_valid)]
+        centers = centers[:, None].expand_as(others)
+        edges = centers - others  # (T, K, F)
+        if self.use_pairs:
+            edges = torch.cat([edges, pair_features(centers, others)], -1)
+        edges = at_least_float32(self.mlp(edges))
+        for block in self.blocks[:-1]:
+            edges = block(edges, Sequences(), biases)
+        return self._mean_of_last(self.blocks[-1], edges, biases, share)
+
+    def _mean_of_last(
+        self, block: Block, edges: Tensor, biases: Sequence[Tensor | None], share: Tensor
+    ) -> Tensor:
+        """Last block and mean; the last dense layer acts on the mean, with which it commutes."""
+        edges = block.attend(edges, Sequences(), biases)
+        hidden = block.mlp.hidden(edges)
+        mean_edges = _weighted_sum(edges, share)
+        mean_hidden = _weighted_sum(hidden, share)
+        total = share.sum(1, keepdim=True).round()  # one, or zero for a particle without neighbours
+        return mean_edges + block.mlp.output(mean_hidden) * total
+
+
+def _weighted_sum(values: Tensor, share: Tensor) -> Tensor:
+    """Sum over the second axis: (T, K, d) with weights (T, K) to (T, d)."""
+    return torch.bmm(share.to(values.dtype)[:, None], values)[:, 0]

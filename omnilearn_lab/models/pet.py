@@ -12,55 +12,35 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.models.attention import ATTENTIONS, Attention
+from omnilearn_lab.models.batch import Batch, ClassifierOutput, JointOutput
 from omnilearn_lab.models.edges import EdgeConvolution, Neighbors, nearest_neighbors
-from omnilearn_lab.models.layers import (
-    Attention,
-    FeedForward,
-    JetNorm,
-    LayerScale,
-    TimeEmbedding,
-    check_heads,
-    modulate,
-)
-from omnilearn_lab.models.packing import Batch, Packing
-from omnilearn_lab.settings import settings
-
-__all__ = [
-    "PET",
-    "Block",
-    "Body",
-    "ClassBlock",
-    "ClassifierHead",
-    "ClassifierOutput",
-    "GeneratorHead",
-    "JointOutput",
-    "PETConfig",
-    "ParticleHead",
-]
+from omnilearn_lab.models.layers import FeedForward, JetNorm, LayerScale, TimeEmbedding, modulate
+from omnilearn_lab.models.packing import Packing
+from omnilearn_lab.models.sizes import NamedSizes, check_choice, check_heads
 
 logger = logging.getLogger(__name__)
 
-SIZES: dict[str, dict[str, int]] = {
-    "tiny": {"width": 64, "n_layers": 4, "n_heads": 4},
-    "small": {"width": 128, "n_layers": 8, "n_heads": 4},
-}
 CLASS_TOKENS = ("trained", "zero")
 
 
-@settings
-class PETConfig:
+@dataclass(frozen=True)
+class PETConfig(NamedSizes):
     """Sizes and choices of a `PET`.
 
     The defaults follow the paper. Where the paper's text and its program differ, the program's choice is a
     named value: ``class_token="zero"`` (never trained), ``feature_drop=0``, ``label_drop=0`` (never active).
+
+    ``named("tiny")`` runs on two cores, ``named("small")`` is the paper's network.
 
     Parameters
     ----------
@@ -89,12 +69,19 @@ class PETConfig:
         Probability that the generator does not see the label of a jet, in training.
     dropout
         Dropout inside the feed-forward layers.
+    attention
+        Attention of the blocks: a key of `omnilearn_lab.models.attention.ATTENTIONS`.
 
     Examples
     --------
     >>> PETConfig.named("small", n_classes=2).width
     128
     """
+
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"width": 64, "n_layers": 4, "n_heads": 4},
+        "small": {"width": 128, "n_layers": 8, "n_heads": 4},
+    }
 
     n_features: int = 13
     n_jet_features: int = 4
@@ -115,43 +102,22 @@ class PETConfig:
     feature_drop: float = 0.2
     label_drop: float = 0.1
     dropout: float = 0.0
+    attention: str = "softmax"
 
     def __post_init__(self) -> None:
         check_heads(self.width, self.n_heads)
-        if self.class_token not in CLASS_TOKENS:
-            raise ConfigError(f"class_token '{self.class_token}'; {nearest(self.class_token, CLASS_TOKENS)}")
+        check_choice("class_token", self.class_token, CLASS_TOKENS)
+        check_choice("attention", self.attention, ATTENTIONS)
         if not 1 <= self.n_diffused <= self.n_features:
             raise ConfigError(f"n_diffused {self.n_diffused} is not in 1 ... n_features {self.n_features}")
         for name in ("feature_drop", "label_drop", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)} is not a probability below one")
 
-    @classmethod
-    def named(cls, size: str, **overrides: Any) -> PETConfig:
-        """Return the configuration of a named size, ``"tiny"`` or ``"small"`` (the paper's)."""
-        if size not in SIZES:
-            raise ConfigError(f"PET has no size '{size}'; {nearest(size, SIZES)}")
-        return cls(**{**SIZES[size], **overrides})
-
     @property
     def n_regressed(self) -> int:
         """Columns of the regression output."""
         return self.n_jet_features if self.n_targets is None else self.n_targets
-
-
-class ClassifierOutput(NamedTuple):
-    """Class logits (B, C) and regressed jet quantities (B, J)."""
-
-    logits: Tensor
-    jet: Tensor
-
-
-class JointOutput(NamedTuple):
-    """Both heads on clean and perturbed jets: the terms of the pretraining loss."""
-
-    clean: ClassifierOutput
-    perturbed: ClassifierOutput
-    velocity: Tensor  # (T, n_diffused)
 
 
 class Block(nn.Module):
@@ -161,15 +127,15 @@ class Block(nn.Module):
         super().__init__()
         width = config.width
         self.norm_attention, self.norm_forward = JetNorm(width), JetNorm(width)
-        self.attention = Attention(width, config.n_heads)
+        self.attention = ATTENTIONS[config.attention](width, config.n_heads)
         self.forward_layer = FeedForward(width, 2 * width, width, dropout=config.dropout)
         self.scale_attention = LayerScale(width, config.layer_scale)
         self.scale_forward = LayerScale(width, config.layer_scale)
 
-    def forward(self, rows: Tensor, packing: Packing, context: Tensor | float = 0.0) -> Tensor:
-        """Map (T, d) to (T, d); ``context`` is added in front of the attention only."""
-        seen = self.norm_attention(rows + context, packing)
-        rows = rows + self.scale_attention(self.attention(seen, packing))
+    def forward(self, rows: Tensor, packing: Packing, context: Tensor | None = None) -> Tensor:
+        """Map (rows, d) to (rows, d); ``context`` is added in front of the attention only."""
+        seen = self.norm_attention(rows if context is None else rows + context, packing)
+        rows = rows + self.scale_attention(self.attention(seen, packing, packing.key_biases))
         return rows + self.scale_forward(self.forward_layer(self.norm_forward(rows, packing)))
 
 
@@ -203,10 +169,10 @@ class Body(nn.Module):
         if time is not None:
             rows = modulate(rows, functional.gelu(self.time_modulation(self.time(time))).float(), packing)
         rows = rows + self.local(features, batch.points, packing)
-        start = rows
+        start = rows = packing.enter(rows)
         for block in self.blocks:
-            rows = block(rows, packing)
-        return rows + start
+            rows = block(rows, packing.inner)
+        return packing.leave(rows + start)
 
     def embed(self, features: Tensor) -> Tensor:
         """Embed each particle on its own: (T, F) to (T, d)."""
@@ -249,9 +215,12 @@ class ClassBlock(nn.Module):
         self.scale_forward = LayerScale(width, config.layer_scale)
 
     def forward(self, token: Tensor, rows: Tensor, packing: Packing) -> Tensor:
-        """Map tokens (B, d) to tokens (B, d), given particles (T, d)."""
-        seen = self.norm_attention(torch.cat([rows, token]), packing.with_token)
-        update = self.norm_after.each(self.attention.attend_token(seen, packing.with_token).float())
+        """Map tokens (B, d) to tokens (B, d), given particles (rows, d)."""
+        joined = packing.with_token
+        seen = self.norm_attention(packing.join_token(rows, token), joined)
+        first = joined.firsts(seen)[:, None]
+        update = self.attention.from_tokens(first, seen, joined, joined.key_biases)[:, 0]
+        update = self.norm_after.each(packing.in_jet_order(update).float())
         token = token + self.scale_attention(update)
         return token + self.scale_forward(self.forward_layer(self.norm_forward.each(token)))
 
@@ -275,10 +244,11 @@ class ClassifierHead(nn.Module):
 
     def forward(self, rows: Tensor, batch: Batch) -> ClassifierOutput:
         """Map body output (T, d) to logits (B, C) and jet quantities (B, J)."""
-        rows = modulate(rows, functional.gelu(self.modulation(batch.jet)).float(), batch.packing)
-        token = self.token.expand(len(batch), -1)
+        packing, token = batch.packing.inner, self.token.expand(len(batch), -1)
+        scale_shift = functional.gelu(self.modulation(batch.jet)).float()
+        rows = modulate(batch.packing.enter(rows), scale_shift, packing)
         for block in self.blocks:
-            token = block(token, rows, batch.packing)
+            token = block(token, rows, packing)
         token = self.norm.each(token)
         return ClassifierOutput(self.logits(token).float(), self.regression(token).float())
 
@@ -300,11 +270,11 @@ class GeneratorHead(nn.Module):
 
     def forward(self, rows: Tensor, batch: Batch, time: Tensor, label: Tensor | None) -> Tensor:
         """Map body output (T, d), time (B,) and one-hot labels (B, C) to velocities (T, F)."""
-        packing = batch.packing
+        packing, rows = batch.packing.inner, batch.packing.enter(rows)
         stream = packing.to_rows(self.conditioning(batch.jet, time, label))
         for block in self.blocks:
             stream = block(stream, packing, rows)
-        return self.out(self.norm(stream + rows, packing)).float()
+        return self.out(batch.packing.leave(self.norm(stream + rows, packing))).float()
 
     def conditioning(self, jet: Tensor, time: Tensor, label: Tensor | None) -> Tensor:
         """What the generator knows about each jet: (B, d)."""
@@ -331,8 +301,10 @@ class ParticleHead(nn.Module):
 
     def forward(self, rows: Tensor, batch: Batch) -> Tensor:
         """Map (T, d) to (T, particle classes)."""
-        rows = modulate(rows, functional.gelu(self.modulation(batch.jet)).float(), batch.packing)
-        return self.layers(self.norm(rows, batch.packing)).float()
+        packing = batch.packing.inner
+        scale_shift = functional.gelu(self.modulation(batch.jet)).float()
+        rows = modulate(batch.packing.enter(rows), scale_shift, packing)
+        return self.layers(batch.packing.leave(self.norm(rows, packing))).float()
 
 
 class PET(nn.Module):

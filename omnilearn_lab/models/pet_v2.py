@@ -13,42 +13,37 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.models.attention import ATTENTIONS, Attention
+from omnilearn_lab.models.batch import Batch, ClassifierOutput, JointOutput
 from omnilearn_lab.models.edges import nearest_neighbors
 from omnilearn_lab.models.kernels import at_least_float32
-from omnilearn_lab.models.layers import check_heads
-from omnilearn_lab.models.layers_v2 import MLP, Block, DynamicTanh, TimeWaves, TokenBlock
-from omnilearn_lab.models.neighborhood import NeighborhoodBlock
-from omnilearn_lab.models.packing import Batch, Packing
-from omnilearn_lab.models.pairs import PairBias, key_bias, with_leads
-from omnilearn_lab.models.pet import ClassifierOutput, JointOutput
-from omnilearn_lab.settings import settings
-
-__all__ = ["BodyV2", "ClassifierHeadV2", "Encoded", "GeneratorHeadV2", "PETv2", "PETv2Config"]
+from omnilearn_lab.models.layers import MLP, Block, DynamicTanh, TimeWaves
+from omnilearn_lab.models.packing import Packing
+from omnilearn_lab.models.pairs import NeighborhoodBlock, PairBias, key_bias, with_leads
+from omnilearn_lab.models.sizes import NamedSizes, check_choice, check_heads
 
 logger = logging.getLogger(__name__)
 
 TOKEN_SPREAD = 0.02
 N_COORDINATES = 2  # leading features that span the plane of the neighbour search
 MODES = ("classifier", "regression", "generator", "pretrain", "ftag", "segmentation")
-SIZES: dict[str, dict[str, int]] = {
-    "tiny": {"width": 64, "n_layers": 4, "n_head_layers": 2, "n_heads": 4},
-    "small": {"width": 128, "n_layers": 8, "n_head_layers": 2, "n_heads": 8},
-    "medium": {"width": 512, "n_layers": 12, "n_head_layers": 2, "n_heads": 16},
-    "large": {"width": 1024, "n_layers": 28, "n_head_layers": 4, "n_heads": 32},
-}
 
 
-@settings
-class PETv2Config:
+@dataclass(frozen=True)
+class PETv2Config(NamedSizes):
     """Sizes and choices of a `PETv2`.
+
+    ``named("tiny")`` runs on two cores; ``"small"``, ``"medium"`` and ``"large"`` are the published sizes.
 
     Parameters
     ----------
@@ -77,12 +72,21 @@ class PETv2Config:
         Columns of the particles, the generated ones.
     feature_drop
         Probability that the species of a jet, and its extra numbers, are left out, in training.
+    attention
+        Attention of the blocks: a key of `omnilearn_lab.models.attention.ATTENTIONS`.
 
     Examples
     --------
     >>> PETv2Config.named("small", n_classes=2).width
     128
     """
+
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"width": 64, "n_layers": 4, "n_head_layers": 2, "n_heads": 4},
+        "small": {"width": 128, "n_layers": 8, "n_head_layers": 2, "n_heads": 8},
+        "medium": {"width": 512, "n_layers": 12, "n_head_layers": 2, "n_heads": 16},
+        "large": {"width": 1024, "n_layers": 28, "n_head_layers": 4, "n_heads": 32},
+    }
 
     mode: str = "classifier"
     n_classes: int = 2
@@ -101,10 +105,11 @@ class PETv2Config:
     n_particle_classes: int = 0
     n_features: int = 4
     feature_drop: float = 0.0
+    attention: str = "softmax"
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ConfigError(f"PETv2 has no mode '{self.mode}'; {nearest(self.mode, MODES)}")
+        check_choice("mode", self.mode, MODES)
+        check_choice("attention", self.attention, ATTENTIONS)
         check_heads(self.width, self.n_heads)
         if self.tags_particles != (self.n_particle_classes > 0):
             raise ConfigError(
@@ -113,13 +118,6 @@ class PETv2Config:
             )
         if not 0 <= self.feature_drop < 1:
             raise ConfigError(f"feature_drop {self.feature_drop} is not a probability below one")
-
-    @classmethod
-    def named(cls, size: str, **overrides: Any) -> PETv2Config:
-        """Return a named size: ``"tiny"``, or the published ``"small"``, ``"medium"`` and ``"large"``."""
-        if size not in SIZES:
-            raise ConfigError(f"PETv2 has no size '{size}'; {nearest(size, SIZES)}")
-        return cls(**{**SIZES[size], **overrides})
 
     @property
     def uses_time(self) -> bool:
@@ -153,11 +151,11 @@ class PETv2Config:
 
 
 class Encoded(NamedTuple):
-    """Output of the body, in slots: tokens, time, condition, then particles of each jet.
+    """Output of the body, in slots: tokens, time, condition, then the particles of each jet.
 
-    ``slots`` (S, d) are laid out by ``packing``, whose rows are the T particles and then the leads of each
-    jet; ``is_valid`` (S,) is False in empty slots and for the time token at t = 0; ``jets`` is the packing of
-    the particles alone.
+    ``slots`` (S, d) are laid out by ``packing``, where rows are slots and the first ``n_leads`` of each jet are
+    no particles; ``is_valid`` (S,) is False in empty slots and for the time token at t = 0; ``jets`` is the
+    packing of the particles alone.
     """
 
     slots: Tensor
@@ -168,12 +166,17 @@ class Encoded(NamedTuple):
 
     def particles(self) -> Tensor:
         """Embedding of each particle, (T, d)."""
-        return self.packing.from_slots(self.slots)[: self.jets.n_rows]
+        blocks = [part[:, self.n_leads :] for part in self.packing.split(self.slots)]
+        return self.jets.from_slots(self.jets.join(blocks))
 
     def leads(self) -> Tensor:
         """Embeddings of tokens, time (zero at t = 0) and condition, (B, n_leads, d)."""
-        rows = self.packing.from_slots(self.slots * self.is_valid[:, None])[self.jets.n_rows :]
-        return rows.unflatten(0, (self.jets.n_jets, self.n_leads))
+        parts = self.packing.split(self.slots * self.is_valid[:, None])
+        return self.jets.in_jet_order(torch.cat([part[:, : self.n_leads] for part in parts]))
+
+    def key_biases(self) -> list[Tensor]:
+        """Additive attention logits of each block of jets that leave out what is not valid."""
+        return [key_bias(mask) for mask in self.packing.split(self.is_valid)]
 
 
 class BodyV2(nn.Module):
@@ -192,34 +195,28 @@ class BodyV2(nn.Module):
         self.token = nn.Parameter(torch.empty(1, config.n_tokens, width))
         raw = partial(MLP, exact_input=True)
         self.embedding = raw(config.n_features, ratio * width, width, norms="both")
-        self.local = NeighborhoodBlock(
-            config.n_features,
-            width,
-            n_heads=config.n_heads,
-            n_blocks=config.n_head_layers,
-            ratio=ratio,
-            use_pairs=config.has_local_pairs,
-        )
+        block = partial(Block, width, config.n_heads, ratio, attention=config.attention)
+        local = [block() for _ in range(config.n_head_layers)]
+        self.local = NeighborhoodBlock(config.n_features, local, use_pairs=config.has_local_pairs)
         self.pair_bias = PairBias(ratio * width, config.n_heads) if config.use_pair_bias else None
         self.condition = raw(config.n_condition, width, width) if config.n_condition else None
         self.time = TimeWaves(width, ratio) if config.uses_time else None
         self.extra = raw(config.n_extra, ratio * width, width, bias=False) if config.n_extra else None
         self.species = nn.Embedding(config.n_species, width, padding_idx=0) if config.n_species else None
-        self.blocks = nn.ModuleList(Block(width, config.n_heads, ratio) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(block() for _ in range(config.n_layers))
         self.norm = DynamicTanh(width)
 
     def forward(self, batch: Batch, time: Tensor | None = None) -> Encoded:
         """Encode a batch; ``time`` (B,) is None for clean jets."""
-        particles = self.particles(batch)
-        leads, n_without_time = self.leads(batch, time), self.config.n_tokens
-        packing = batch.packing.with_leads(leads.shape[1])
-        slots = packing.to_slots(torch.cat([particles, leads.flatten(0, 1)]))
-        is_valid = packing.slot_mask
+        jets, leads = batch.packing, self.leads(batch, time)
+        n_leads, device = leads.shape[1], leads.device
+        packing = jets.with_leads(n_leads)
+        is_lead = torch.ones(len(batch), n_leads, dtype=torch.bool, device=device)
         if time is not None and self.time is not None:
-            silent = torch.nonzero(time == 0)[:, 0]
-            rows = len(particles) + silent * leads.shape[1] + n_without_time
-            is_valid = is_valid.index_fill(0, packing.row_slots[rows], False)
-        encoded = Encoded(slots, packing, is_valid, leads.shape[1], batch.packing)
+            is_lead[:, self.config.n_tokens] = time != 0
+        is_valid = jets.join_leads(is_lead, jets.slot_mask)
+        slots = jets.join_leads(leads, jets.to_slots(self.particles(batch)))
+        encoded = Encoded(slots, packing, is_valid, n_leads, jets)
         biases = self.biases(batch, encoded)
         for block in self.blocks:
             slots = block(slots, packing, biases)
@@ -247,9 +244,9 @@ class BodyV2(nn.Module):
             rows.append(at_least_float32(self.condition(_required(batch, "condition")))[:, None])
         return torch.cat(rows, 1)
 
-    def biases(self, batch: Batch, encoded: Encoded) -> list[Tensor | None]:
+    def biases(self, batch: Batch, encoded: Encoded) -> list[Tensor]:
         """Attention bias of each block of jets."""
-        keys = [key_bias(mask) for mask in encoded.packing.split(encoded.is_valid)]
+        keys = encoded.key_biases()
         if self.pair_bias is None:
             return keys
         pairs = self.pair_bias(batch.features, batch.packing)
@@ -274,6 +271,26 @@ def _required(batch: Batch, name: str) -> Tensor:
     return value
 
 
+class TokenBlock(nn.Module):
+    """Tokens of a jet attend to its other rows (no norm in front), then pass an MLP; the rows stay.
+
+    Parameters
+    ----------
+    width, n_heads, ratio
+        As for `omnilearn_lab.models.layers.Block`.
+    """
+
+    def __init__(self, width: int, n_heads: int, ratio: int) -> None:
+        super().__init__()
+        self.attention = Attention(width, n_heads, bias=False)
+        self.mlp = MLP(width, ratio * width, width, norms="both")
+
+    def forward(self, tokens: Tensor, slots: Tensor, packing: Packing, biases: Sequence[Tensor]) -> Tensor:
+        """Map tokens (B, n, d), jets in block order, to (B, n, d); biases (G, 1, 1, m) for the keys."""
+        tokens = tokens + self.attention.from_tokens(tokens, slots, packing, biases)
+        return tokens + self.mlp(tokens)
+
+
 class ClassifierHeadV2(nn.Module):
     """Logits from the tokens, which attend to the other rows of their jet."""
 
@@ -289,14 +306,13 @@ class ClassifierHeadV2(nn.Module):
 
     def forward(self, encoded: Encoded) -> Tensor:
         """Map the body's output to logits (B, C)."""
-        slots, packing, is_valid, _, _ = encoded
+        slots, packing, is_valid, n_leads, jets = encoded
         tokens = torch.cat([part[:, : self.n_tokens] for part in packing.split(slots)])
         others = [mask[:, self.n_tokens :] for mask in packing.split(is_valid)]
         biases = [key_bias(functional.pad(mask, (self.n_tokens, 0), value=False)) for mask in others]
         for block in self.blocks:
             tokens = block(tokens, slots, packing, biases)
-        logits = at_least_float32(self.out(self.mlp(tokens.flatten(1))))
-        return logits.index_select(0, packing.jet_slots)
+        return jets.in_jet_order(at_least_float32(self.out(self.mlp(tokens.flatten(1)))))
 
 
 class GeneratorHeadV2(nn.Module):
@@ -309,7 +325,8 @@ class GeneratorHeadV2(nn.Module):
         if config.has_label_row:
             self.label = nn.Embedding(config.n_classes, width)
             self.label_mlp = MLP(width, ratio * width, width, norms="none")
-        self.blocks = nn.ModuleList(Block(width, config.n_heads, ratio) for _ in range(config.n_head_layers))
+        block = partial(Block, width, config.n_heads, ratio, attention=config.attention)
+        self.blocks = nn.ModuleList(block() for _ in range(config.n_head_layers))
         self.mlp = MLP(width, ratio * width, width, norms="none")
         self.out = nn.Linear(width, config.n_particle_classes or config.n_features)
 
@@ -317,10 +334,9 @@ class GeneratorHeadV2(nn.Module):
         """Map the body's output and labels (B,) to (T, F) or (T, particle classes)."""
         if self.config.has_label_row:
             encoded = self.with_label(encoded, label)
-        slots, packing, is_valid, _, _ = encoded
-        biases = [key_bias(mask) for mask in packing.split(is_valid)]
+        slots, biases = encoded.slots, encoded.key_biases()
         for block in self.blocks:
-            slots = block(slots, packing, biases)
+            slots = block(slots, encoded.packing, biases)
         return at_least_float32(self.out(self.mlp(encoded._replace(slots=slots).particles())))
 
     def with_label(self, encoded: Encoded, label: Tensor | None) -> Encoded:
@@ -328,12 +344,10 @@ class GeneratorHeadV2(nn.Module):
         if label is None:
             raise ConfigError("this generator was built with classes: give the label of each jet")
         slots, packing, is_valid, n_leads, jets = encoded
-        parts = packing.split(slots)
-        rows = at_least_float32(self.label_mlp(self.label(label))).index_select(0, packing.token_slots)
-        rows = rows[:, None].split([len(part) for part in parts])
-        slots = torch.cat([torch.cat(pair, 1).flatten(0, 1) for pair in zip(rows, parts, strict=True)])
-        valid = [functional.pad(mask, (1, 0), value=True).flatten() for mask in packing.split(is_valid)]
-        return Encoded(slots, jets.with_leads(n_leads + 1), torch.cat(valid), n_leads + 1, jets)
+        rows = at_least_float32(self.label_mlp(self.label(label)))[:, None]
+        is_row = is_valid.new_ones(jets.n_jets, 1)
+        slots, is_valid = packing.join_leads(rows, slots), packing.join_leads(is_row, is_valid)
+        return Encoded(slots, packing.with_leads(1), is_valid, n_leads + 1, jets)
 
 
 class PETv2(nn.Module):

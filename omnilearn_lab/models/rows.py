@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models.packing import Batch
-from omnilearn_lab.models.pet import ClassifierOutput
+from omnilearn_lab.models.batch import Batch
 
-__all__ = ["RowClassifier", "rows_batch"]
 
 
 def rows_batch(rows: Tensor) -> Batch:

@@ -8,10 +8,8 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.models.packing import Batch
-from omnilearn_lab.models.pet import ClassifierOutput
+from omnilearn_lab.models.batch import Batch
 
-__all__ = ["Baseline", "NamedSizes", "dense"]
 
 
 class NamedSizes:

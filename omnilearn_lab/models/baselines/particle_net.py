@@ -8,6 +8,7 @@ H. Qu, L. Gouskos, ParticleNet: jet tagging via particle clouds, arXiv:1902.0857
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -18,13 +19,11 @@ from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.baselines.common import Baseline, NamedSizes
 from omnilearn_lab.models.edges import Neighbors, nearest_neighbors
 from omnilearn_lab.models.kernels import at_least_float32
-from omnilearn_lab.models.packing import Batch
-from omnilearn_lab.settings import settings
-
-__all__ = ["EdgeBlock", "ParticleNet", "ParticleNetConfig"]
+from omnilearn_lab.models.batch import Batch
 
 
-@settings
+
+@dataclass(frozen=True)
 class ParticleNetConfig(NamedSizes):
     """Sizes of a `ParticleNet`; the defaults are the paper's.
 

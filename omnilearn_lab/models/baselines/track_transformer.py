@@ -9,6 +9,7 @@ task on the origin of tracks. Sizes here are smaller and the third task on verti
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -18,16 +19,13 @@ from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.baselines.common import Baseline, NamedSizes
 from omnilearn_lab.models.baselines.transformer import PlainTransformerConfig, TransformerBlock
 from omnilearn_lab.models.layers import FeedForward, check_heads
-from omnilearn_lab.models.packing import Batch
-from omnilearn_lab.models.pet import ClassifierOutput
-from omnilearn_lab.settings import settings
+from omnilearn_lab.models.batch import Batch
 
-__all__ = ["TrackTransformer", "TrackTransformerConfig"]
 
 _LARGEST = 30.0  # of the numbers that are exponentiated
 
 
-@settings
+@dataclass(frozen=True)
 class TrackTransformerConfig(NamedSizes):
     """Sizes of a `TrackTransformer`.
 

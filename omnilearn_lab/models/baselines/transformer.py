@@ -9,6 +9,7 @@ pairwise interactions); A. Vaswani et al., Attention is all you need, arXiv:1706
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -16,13 +17,12 @@ from torch import Tensor, nn
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.baselines.common import Baseline, NamedSizes
 from omnilearn_lab.models.layers import Attention, FeedForward, check_heads
-from omnilearn_lab.models.packing import Batch, Packing
-from omnilearn_lab.settings import settings
-
-__all__ = ["PlainTransformer", "TransformerBlock", "PlainTransformerConfig"]
+from omnilearn_lab.models.batch import Batch
+from omnilearn_lab.models.packing import Packing
 
 
-@settings
+
+@dataclass(frozen=True)
 class PlainTransformerConfig(NamedSizes):
     """Sizes of a `PlainTransformer`; the defaults are those of the plain Particle Transformer.
 

@@ -18,7 +18,6 @@ from omnilearn_lab.errors import CheckpointError
 from omnilearn_lab.models.layers import Attention
 from omnilearn_lab.models.pet import PET, PETConfig
 
-__all__ = ["keras_names", "load_keras", "read_keras", "save_keras"]
 
 LAYOUTS = {
     "TF 2.15": {

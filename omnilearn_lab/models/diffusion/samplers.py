@@ -1,52 +1,44 @@
-"""Generate particles with a trained PET: from noise at t = 1 to jets at t = 0."""
+"""Generate particles with a trained network: from noise at t = 1 to jets at t = 0."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from omnilearn_lab.errors import ConfigError, JetsError, nearest
-from omnilearn_lab.models.diffusion import cosine_angle, cosine_level, cosine_time
-from omnilearn_lab.models.packing import Batch
-from omnilearn_lab.models.solvers import SOLVERS, integrate
-from omnilearn_lab.settings import settings
-
-__all__ = [
-    "DDIM",
-    "PUBLISHED",
-    "SamplerConfig",
-    "Samples",
-    "VelocityModel",
-    "ddim",
-    "denoise",
-    "denoising_path",
-    "follow_cosine",
-    "midpoint_ddim",
-    "sample",
-]
+from omnilearn_lab.errors import ConfigError, JetsError
+from omnilearn_lab.models.batch import Batch
+from omnilearn_lab.models.diffusion.paths import NoiseConfig, cosine_angle, cosine_level, cosine_time
+from omnilearn_lab.models.diffusion.solvers import SOLVERS, integrate
+from omnilearn_lab.models.sizes import check_choice
 
 PUBLISHED, DDIM = "published", "ddim"
+METHODS = (*SOLVERS, DDIM, PUBLISHED)
 Progress = Callable[[Iterable[int]], Iterable[int]]
+Velocity = Callable[[Tensor, float], Tensor]
 
 
-@settings
+@dataclass(frozen=True)
 class SamplerConfig:
-    """How to sample.
+    """How to sample, for PET and PET v2.
+
+    PET v2 was published with the midpoint rule and 127 steps, ``SamplerConfig(127, "midpoint")``.
 
     Parameters
     ----------
     n_steps
         Steps from t = 1 to t = 0.
     method
-        A solver of `omnilearn_lab.models.solvers.SOLVERS`; ``"ddim"``, the first-order textbook
-        sampler; or ``"published"``, OmniLearn's midpoint DDIM (two evaluations a step; its error is larger,
-        as it divides by the signal amplitude at t = 1).
+        A solver of `omnilearn_lab.models.diffusion.solvers.SOLVERS`; for PET also ``"ddim"``, the first-order
+        textbook sampler, and ``"published"``, OmniLearn's midpoint DDIM (two evaluations a step; its error is
+        larger, as it divides by the signal amplitude at t = 1).
     seed
         Of the noise.
     guidance
@@ -55,6 +47,8 @@ class SamplerConfig:
         Jets at a time; the result does not depend on it.
     show_progress
         Show a progress bar.
+    noise
+        Distribution at t = 1 of PET v2; that of PET is the standard normal one.
     """
 
     n_steps: int = 32
@@ -63,11 +57,10 @@ class SamplerConfig:
     guidance: float = 0.0
     batch_size: int = 256
     show_progress: bool = False
+    noise: NoiseConfig = NoiseConfig()
 
     def __post_init__(self) -> None:
-        known = (*SOLVERS, DDIM, PUBLISHED)
-        if self.method not in known:
-            raise ConfigError(f"sampler '{self.method}'; {nearest(self.method, known)}")
+        check_choice("sampler", self.method, METHODS)
         for name in ("n_steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: at least 1")
@@ -85,17 +78,37 @@ class SamplerConfig:
         return self.n_steps * a_step * (2 if self.guidance else 1)
 
 
+class JetInputs(NamedTuple):
+    """What generation starts from: multiplicities (B,), and what the network is told about the jets.
+
+    Standardised jet features (B, J) for PET; labels (B,), conditions (B, c), species (T,) and extra numbers
+    (T, A) of the particles to make.
+    """
+
+    counts: Tensor
+    jet: Tensor | None = None
+    label: Tensor | None = None
+    condition: Tensor | None = None
+    pid: Tensor | None = None
+    extra: Tensor | None = None
+
+
 class Samples(NamedTuple):
-    """Generated particles (T, n_diffused), standardised as the network's inputs, and offsets (B + 1,)."""
+    """Generated particles (T, n_diffused), as the network's inputs are, and offsets (B + 1,)."""
 
     particles: Tensor
     offsets: Tensor
 
 
 class VelocityModel(Protocol):
-    """What `sample` needs of a model."""
+    """What `sample` needs of a model; ``path`` is "cosine" or "straight"."""
 
     config: Any
+    path: str
+
+    def parameters(self) -> Iterable[Tensor]:
+        """Weights, which tell the device."""
+        ...
 
     def velocity(self, batch: Batch, time: Tensor, label: Tensor | None = None) -> Tensor:
         """Velocity (T, n_diffused)."""
@@ -103,33 +116,23 @@ class VelocityModel(Protocol):
 
 
 @torch.no_grad()
-def sample(
-    model: VelocityModel,
-    counts: Tensor,
-    jet: Tensor,
-    *,
-    label: Tensor | None = None,
-    config: SamplerConfig | None = None,
-) -> Samples:
-    """Generate the particles of jets with given multiplicities, jet features and labels.
+def sample(model: VelocityModel, jets: JetInputs, *, config: SamplerConfig | None = None) -> Samples:
+    """Generate the particles of jets with given multiplicities, jet features, labels or conditions.
 
     Parameters
     ----------
     model
-        A `PET` (or anything with its ``velocity``), in evaluation mode.
-    counts
-        Particles of each jet, int64, shape (B,), at least one each.
-    jet
-        Standardised jet features, shape (B, J).
-    label
-        Class of each jet, shape (B,); None for no label.
+        A `PET`, or a `PETv2` of mode ``"generator"`` or ``"pretrain"``, in evaluation mode.
+    jets
+        Multiplicities, at least one each, and what the network is told.
     config
         Steps, method, seed.
 
     Returns
     -------
     Samples
-        Particles on the device of ``jet``.
+        Particles on the device of the model: standardised features of a PET; deta, dphi, ln(pt / GeV),
+        ln(energy / GeV) of a PET v2.
 
     Raises
     ------
@@ -141,23 +144,23 @@ def sample(
     >>> import torch
     >>> from omnilearn_lab.models import PET, PETConfig
     >>> model = PET(PETConfig(width=8, n_layers=1, n_heads=2)).eval()
-    >>> made = sample(model, torch.tensor([3, 1]), torch.zeros(2, 4), config=SamplerConfig(n_steps=2))
-    >>> made.particles.shape
+    >>> wanted = JetInputs(torch.tensor([3, 1]), torch.zeros(2, 4))
+    >>> sample(model, wanted, config=SamplerConfig(n_steps=2)).particles.shape
     torch.Size([4, 3])
     """
-    config = config or SamplerConfig()
-    if len(counts) == 0 or int(counts.min()) < 1:
+    config, counts = config or SamplerConfig(), jets.counts.cpu().numpy()
+    if len(counts) == 0 or counts.min() < 1:
         raise JetsError("every generated jet needs at least one particle: raise the multiplicities to 1")
-    offsets = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
-    noise = _noise(model, int(offsets[-1]), config.seed)
+    offsets = np.concatenate([[0], counts.cumsum()])
+    noise = draw_noise(model, int(offsets[-1]), config)
     parts = []
-    for start in range(0, len(counts), config.batch_size):
-        jets = slice(start, start + config.batch_size)
-        rows = noise[offsets[start] : offsets[min(jets.stop, len(counts))]].to(jet.device)
-        labels = None if label is None else label[jets]
-        empty = _empty_batch(model, counts[jets], jet[jets])
-        parts.append(denoise(partial(_velocity, model, empty, labels, config.guidance), rows, config))
-    return Samples(torch.cat(parts), offsets)
+    for first in range(0, len(counts), config.batch_size):
+        last = min(first + config.batch_size, len(counts))
+        rows = slice(int(offsets[first]), int(offsets[last]))
+        empty = _empty_batch(model, jets, offsets[first : last + 1] - offsets[first], (slice(first, last), rows))
+        start = noise[rows].to(empty.features.device, non_blocking=True)
+        parts.append(denoise(partial(_velocity, model, empty, config.guidance), start, config, path=model.path))
+    return Samples(torch.cat(parts), torch.from_numpy(offsets))
 
 
 @torch.no_grad()
@@ -171,7 +174,7 @@ def denoising_path(
     model
         As for `sample`.
     batch
-        Gives numbers of particles, jet features and labels; its particles are not looked at.
+        Gives numbers of particles and what the network is told; its particles are not looked at.
     config
         A Runge-Kutta method; ``batch_size`` is not used.
 
@@ -189,37 +192,53 @@ def denoising_path(
     >>> len(denoising_path(model, like, config=SamplerConfig(2)))
     3
     """
-    config = config or SamplerConfig()
-    empty = _empty_batch(model, batch.counts.cpu(), batch.jet)
-    velocity = partial(_velocity, model, empty, batch.label, config.guidance)
-    states = [_noise(model, len(batch.features), config.seed).to(batch.jet.device)]
+    config, follow = config or SamplerConfig(), PATHS[model.path]
+    velocity = partial(_velocity, model, batch, config.guidance)
+    states = [draw_noise(model, len(batch.features), config).to(batch.features.device)]
     for span in pairwise(i / config.n_steps for i in range(config.n_steps, -1, -1)):
-        states.append(follow_cosine(velocity, states[-1], 1, method=config.method, span=span))
+        states.append(follow(velocity, states[-1], 1, method=config.method, span=span))
     return states
 
 
-def denoise(velocity: Callable[[Tensor, float], Tensor], noise: Tensor, config: SamplerConfig) -> Tensor:
+def denoise(velocity: Velocity, noise: Tensor, config: SamplerConfig, *, path: str = "cosine") -> Tensor:
     """Take noise at t = 1 to t = 0 with the method, steps and progress bar of ``config``.
 
     Parameters
     ----------
     velocity
-        v(x, t) of the cosine schedule.
+        v(x, t).
     noise
         x at t = 1.
     config
         Settings.
+    path
+        A key of `PATHS`.
 
     Returns
     -------
     Tensor
         x at t = 0.
+
+    Raises
+    ------
+    ConfigError
+        For a method that the path does not have.
     """
     progress = _bar if config.show_progress else None
-    if config.method in (PUBLISHED, DDIM):
-        sampler = midpoint_ddim if config.method == PUBLISHED else ddim
-        return sampler(velocity, noise, config.n_steps, progress=progress)
-    return follow_cosine(velocity, noise, config.n_steps, method=config.method, progress=progress)
+    if config.method in SOLVERS:
+        return PATHS[path](velocity, noise, config.n_steps, method=config.method, progress=progress)
+    if path != "cosine":
+        raise ConfigError(f"'{config.method}' samples along PET's cosine path; take one of {sorted(SOLVERS)} here")
+    sampler = midpoint_ddim if config.method == PUBLISHED else ddim
+    return sampler(velocity, noise, config.n_steps, progress=progress)
+
+
+def draw_noise(model: VelocityModel, n_particles: int, config: SamplerConfig) -> Tensor:
+    """Noise at t = 1 of a network's path, shape (T, n_diffused), on the CPU: the same on every device."""
+    generator = torch.Generator().manual_seed(config.seed)
+    if model.path == "straight":
+        return config.noise.draw(n_particles, generator)
+    return torch.randn(n_particles, model.config.n_diffused, generator=generator)
 
 
 def _bar(steps: Iterable[int]) -> Iterable[int]:
@@ -228,31 +247,55 @@ def _bar(steps: Iterable[int]) -> Iterable[int]:
     return tqdm(steps, desc="sampling", unit="step", leave=False)
 
 
-def _noise(model: VelocityModel, n_particles: int, seed: int) -> Tensor:
-    return torch.randn(n_particles, model.config.n_diffused, generator=torch.Generator().manual_seed(seed))
-
-
-def _empty_batch(model: VelocityModel, counts: Tensor, jet: Tensor) -> Batch:
-    offsets = torch.nn.functional.pad(counts.cpu().cumsum(0), (1, 0))
+def _empty_batch(
+    model: VelocityModel, jets: JetInputs, offsets: np.ndarray, which: tuple[slice, slice]
+) -> Batch:
+    """Some jets and their rows, without features, with what the network is told about them."""
+    of_jets, of_rows = which
+    told = {name: value for name, value in jets._asdict().items() if name != "counts" and value is not None}
+    parts = {
+        name: value[of_rows if name in ("pid", "extra") else of_jets].cpu() for name, value in told.items()
+    }
     features = torch.zeros(int(offsets[-1]), model.config.n_features)
-    return Batch(features, features[:, :2], offsets, jet.cpu()).to(jet.device)
+    parts.setdefault("jet", torch.zeros(len(offsets) - 1, 0))
+    batch = Batch(features, features[:, :2], torch.from_numpy(offsets), **parts)
+    return batch.to(next(iter(model.parameters())).device)
 
 
-def _velocity(
-    model: VelocityModel, batch: Batch, label: Tensor | None, guidance: float, state: Tensor, time: float
-) -> Tensor:
+def _velocity(model: VelocityModel, batch: Batch, guidance: float, state: Tensor, time: float) -> Tensor:
     features = torch.zeros_like(batch.features)
     features[:, : state.shape[1]] = state
     noisy = batch.replace(features=features, points=features[:, :2])
     times = features.new_full((len(batch),), time)
-    velocity = model.velocity(noisy, times, label)
+    velocity = model.velocity(noisy, times, batch.label)
     if guidance == 0:
         return velocity
     return (1 + guidance) * velocity - guidance * model.velocity(noisy, times, None)
 
 
+def follow_line(
+    velocity: Velocity,
+    noise: Tensor,
+    n_steps: int,
+    *,
+    method: str = "midpoint",
+    progress: Progress | None = None,
+    span: tuple[float, float] = (1.0, 0.0),
+) -> Tensor:
+    """Follow dx/dt = velocity(x, t), the flow of PET v2; parameters and result as of `follow_cosine`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> follow_line(lambda x, t: torch.ones_like(x), torch.tensor([0.3]), 4)
+    tensor([-0.7000])
+    """
+    times = torch.linspace(*span, n_steps + 1, dtype=torch.float64).tolist()
+    return integrate(velocity, noise, times, method=method, progress=progress)
+
+
 def follow_cosine(
-    velocity: Callable[[Tensor, float], Tensor],
+    velocity: Velocity,
     noise: Tensor,
     n_steps: int,
     *,
@@ -274,7 +317,7 @@ def follow_cosine(
     n_steps
         Equal steps in t.
     method, progress
-        See `omnilearn_lab.models.solvers.integrate`.
+        See `omnilearn_lab.models.diffusion.solvers.integrate`.
     span
         First and last time.
 
@@ -301,7 +344,7 @@ def follow_cosine(
 
 
 def ddim(
-    velocity: Callable[[Tensor, float], Tensor],
+    velocity: Velocity,
     noise: Tensor,
     n_steps: int,
     *,
@@ -347,7 +390,7 @@ def ddim(
 
 
 def midpoint_ddim(
-    velocity: Callable[[Tensor, float], Tensor],
+    velocity: Velocity,
     noise: Tensor,
     n_steps: int,
     *,
@@ -394,4 +437,8 @@ def midpoint_ddim(
 
 def _level(time: float, like: Tensor) -> tuple[Tensor, Tensor]:
     """Amplitudes in the precision of the samples, as published."""
-    return cosine_level(torch.tensor(time, dtype=like.dtype, device=like.device))
+    return cosine_level(torch.full((), time, dtype=like.dtype, device=like.device))
+
+
+PATHS: dict[str, Callable[..., Tensor]] = {"cosine": follow_cosine, "straight": follow_line}
+"""How to solve the flow of a network, by its ``path``."""

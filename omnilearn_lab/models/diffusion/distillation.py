@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models.diffusion import Perturbed, cosine_angle, cosine_time, perturb
-from omnilearn_lab.models.packing import Batch
-from omnilearn_lab.models.samplers import VelocityModel
-from omnilearn_lab.models.solvers import integrate
+from omnilearn_lab.models.diffusion.paths import Perturbed, cosine_angle, cosine_time, perturb
+from omnilearn_lab.models.batch import Batch
+from omnilearn_lab.models.diffusion.samplers import VelocityModel
+from omnilearn_lab.models.diffusion.solvers import integrate
 
-__all__ = ["average_velocity", "distillation_pair"]
 
 
 def average_velocity(
@@ -41,7 +40,7 @@ def average_velocity(
     span
         First and last time of every row, each shape (T, 1), or two tensors without dimension.
     method, n_substeps
-        Solver between the two times: see `omnilearn_lab.models.solvers.integrate`.
+        Solver between the two times: see `omnilearn_lab.models.diffusion.solvers.integrate`.
 
     Returns
     -------

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from omnilearn_lab.errors import ConfigError, nearest
 
-__all__ = ["SOLVERS", "Tableau", "integrate"]
 
 
 class Tableau(NamedTuple):

@@ -23,10 +23,10 @@ from torch.nn import functional
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.models.edges import Neighbors
 from omnilearn_lab.models.layers import modulate
-from omnilearn_lab.models.packing import Batch, Packing
+from omnilearn_lab.models.batch import Batch
+from omnilearn_lab.models.packing import Packing
 from omnilearn_lab.models.pet import PET, Block, ClassifierOutput, JointOutput, PETConfig
 
-__all__ = ["PublishedPET"]
 
 FAR_AWAY = 999.0  # added to the coordinates of padded rows
 DISTANCE_OFFSET = 1e-5

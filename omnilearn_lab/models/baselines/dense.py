@@ -8,19 +8,18 @@ P. T. Komiske, E. M. Metodiev, J. Thaler, Energy flow networks: deep sets for pa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.baselines.common import Baseline, NamedSizes, dense
-from omnilearn_lab.models.packing import Batch
-from omnilearn_lab.settings import settings
-
-__all__ = ["PFN", "PFNConfig"]
+from omnilearn_lab.models.batch import Batch
 
 
-@settings
+
+@dataclass(frozen=True)
 class PFNConfig(NamedSizes):
     """Sizes of a `PFN`; the defaults are the paper's.
 

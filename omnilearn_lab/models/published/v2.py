@@ -19,15 +19,6 @@ from torch import Tensor
 from omnilearn_lab.errors import CheckpointError, nearest
 from omnilearn_lab.models.pet_v2 import SIZES, PETv2, PETv2Config
 
-__all__ = [
-    "LoadReport",
-    "infer_config",
-    "load_published_v2",
-    "load_weights_v2",
-    "published_name",
-    "read_published_v2",
-    "write_published_v2",
-]
 
 logger = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -9,15 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models.diffusion import cosine_level
+from omnilearn_lab.models.diffusion.paths import cosine_level
 from omnilearn_lab.models.layers import TimeEmbedding
-from omnilearn_lab.models.samplers import SamplerConfig, denoise
-from omnilearn_lab.settings import settings
-
-__all__ = ["JetGenerator", "JetGeneratorConfig", "PerturbedJets", "Stage", "perturb_jets", "sample_jets"]
+from omnilearn_lab.models.diffusion.samplers import SamplerConfig, denoise
 
 
-@settings
+
+@dataclass(frozen=True)
 class JetGeneratorConfig:
     """Sizes of a `JetGenerator`.
 
