@@ -184,7 +184,7 @@ def prepare(folder: Path, jets: dict[str, np.ndarray], size: str, n_threads: int
     """Make our model and hand its weights, the jets and the settings over to the other program."""
     from omnilearn_lab.machine import reuse_memory
     from omnilearn_lab.models.pet_v2 import PETv2, PETv2Config
-    from omnilearn_lab.models.published_v2 import write_published_v2
+    from omnilearn_lab.models.published.v2 import write_published_v2
 
     reuse_memory()  # as our trainings do
     torch.manual_seed(0)
@@ -196,7 +196,7 @@ def prepare(folder: Path, jets: dict[str, np.ndarray], size: str, n_threads: int
 
 
 def our_tasks(model: torch.nn.Module, jets: dict[str, np.ndarray], half: bool) -> dict[str, Callable]:
-    from omnilearn_lab.models.packing import Batch
+    from omnilearn_lab.models.batch import Batch
 
     x, mask, label = (torch.from_numpy(jets[name]) for name in ("x", "mask", "y"))
 

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from omnilearn_lab.errors import ConfigError
 
-
 _BLOCKS = "blocks"  # the name of the lists of transformer blocks in our bodies
 
 

@@ -1,4 +1,4 @@
-"""What goes into a network, and what comes out: packed jets, the particles one after the other, no padding."""
+"""What goes into a network, and what comes out: packed jets, particles one after the other, no padding."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Batch:
             fields[name] = None if any(part is None for part in parts) else torch.cat(parts)
         stacked = cls(**fields)
         if batches[0].packing.one_block:
-            stacked._keep(Packing.stack([batch.packing for batch in batches]))
+            stacked.keep(Packing.stack([batch.packing for batch in batches]))
         return stacked
 
     def __len__(self) -> int:
@@ -161,7 +161,7 @@ class Batch:
     def replace(self, **changes: Tensor | None) -> Batch:
         """Return a copy with other values on the same particles (the plan of blocks is kept)."""
         copy = dataclasses.replace(self, **changes)
-        return copy._keep(self.packing) if "packing" in self.__dict__ and "offsets" not in changes else copy
+        return copy.keep(self.packing) if "packing" in self.__dict__ and "offsets" not in changes else copy
 
     def planned(self, *, one_block: bool) -> Batch:
         """Return the same jets with their blocks planned: one, as accelerators like it, or many."""
@@ -169,22 +169,23 @@ class Batch:
         if packing is None or packing.one_block != one_block:
             counts = np.diff(self.offsets.numpy()) if packing is None else packing.multiplicities
             packing = Packing.plan(counts, one_block=one_block).to(self.offsets.device)
-        return dataclasses.replace(self)._keep(packing)
+        return dataclasses.replace(self).keep(packing)
 
     def pin_memory(self) -> Batch:
         """Copy to page-locked memory, with the plan of an accelerator: from there `to` stops nothing."""
         batch = self.planned(one_block=True)
-        return batch._each(Tensor.pin_memory)._keep(batch.packing.pin_memory())
+        return batch._each(Tensor.pin_memory).keep(batch.packing.pin_memory())
 
     def to(self, device: torch.device | str) -> Batch:
         """Copy to a device; the plan of blocks is made before, where integers are cheap."""
         batch = self.planned(one_block=torch.device(device).type != "cpu")
-        return batch._each(lambda v: v.to(device, non_blocking=True))._keep(batch.packing.to(device))
+        return batch._each(lambda v: v.to(device, non_blocking=True)).keep(batch.packing.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return Batch(**{name: value if value is None else change(value) for name, value in values.items()})
 
-    def _keep(self, packing: Packing) -> Batch:
+    def keep(self, packing: Packing) -> Batch:
+        """Take this plan of the jets' blocks, and return the batch."""
         self.__dict__["packing"] = packing
         return self

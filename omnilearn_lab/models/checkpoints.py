@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,27 +14,28 @@ import torch
 from torch import Tensor, nn
 
 from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
+from omnilearn_lab.machine import atomic_path, write_text
 from omnilearn_lab.models.adapters import merged
+from omnilearn_lab.models.sizes import check_tensors
 from omnilearn_lab.settings import from_mapping, to_mapping
-
 
 logger = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent / "weights"
-MODELS = {
-    "PET": ("omnilearn_lab.models.pet", "PET", "PETConfig"),
-    "PETv2": ("omnilearn_lab.models.pet_v2", "PETv2", "PETv2Config"),
-    "JetGenerator": ("omnilearn_lab.models.jet_generator", "JetGenerator", "JetGeneratorConfig"),
-    "DijetClassifier": ("omnilearn_lab.models.dijet", "DijetClassifier", "DijetConfig"),
-    "PFN": ("omnilearn_lab.models.baselines.pfn", "PFN", "PFNConfig"),
-    "ParticleNet": ("omnilearn_lab.models.baselines.particle_net", "ParticleNet", "ParticleNetConfig"),
-    "PlainTransformer": (
-        "omnilearn_lab.models.baselines.transformer",
-        "PlainTransformer",
-        "PlainTransformerConfig",
-    ),
-    "DijetGenerator": ("omnilearn_lab.models.dijet", "DijetGenerator", "DijetConfig"),
+MAX_CARD = 1 << 24  # bytes
+HOMES = {
+    "PET": "pet",
+    "PublishedPET": "published.padding",
+    "PETv2": "pet_v2",
+    "JetGenerator": "diffusion.jet_generator",
+    "DijetClassifier": "dijet",
+    "DijetGenerator": "dijet",
+    "PFN": "baselines.dense",
+    "ParticleNet": "baselines.particle_net",
+    "PlainTransformer": "baselines.transformer",
+    "TrackTransformer": "baselines.transformer",
 }
+"""Module of each network that has checkpoints."""
 
 
 def save_checkpoint(
@@ -45,7 +45,9 @@ def save_checkpoint(
     *,
     half: bool = False,
 ) -> Path:
-    """Write ``path`` (safetensors) and ``path`` + ``.json`` (the card), each atomically.
+    """Write ``path`` (safetensors) and ``path`` + ``.json`` (the card), each in one step.
+
+    The card is inside the weights file as well: whenever writing is stopped, what is there can be read.
 
     Parameters
     ----------
@@ -82,22 +84,25 @@ def save_checkpoint(
 
     path = Path(path)
     name = type(model).__name__
-    if name not in MODELS:
-        raise CheckpointError(f"cannot save a {name}; {nearest(name, MODELS)}")
+    if name not in HOMES:
+        raise CheckpointError(f"cannot save a {name}; {nearest(name, HOMES)}")
     model = merged(model)
     tensors = {key: _stored(key, value, half) for key, value in model.state_dict().items()}
-    content = save(tensors, metadata={"model": name})
+    check_tensors(tensors, str(path))
     full_card = {
         **(card or {}),
         "model": name,
         "config": to_mapping(model.config),
         "n_parameters": sum(p.numel() for p in model.parameters()),
         "dtype": "float16" if half else "float32",
-        "sha256": hashlib.sha256(content).hexdigest(),
     }
+    inner = {"model": name, "card": json.dumps(full_card)}
+    plain = save(tensors)
+    content = save(tensors, metadata={**inner, "sha256": _digest(plain[_header(plain, path)[1] :])})
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, content)
-    _write(_card_path(path), json.dumps(full_card, indent=1).encode())
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+    write_text(_card_path(path), json.dumps({**full_card, "sha256": _digest(content)}, indent=1))
     return path
 
 
@@ -121,20 +126,19 @@ def load_checkpoint(
     Raises
     ------
     CheckpointError
-        If the file is missing or damaged, or tensors are missing, superfluous or misshaped (all listed).
+        If the file is missing or damaged, or tensors are missing, superfluous, misshaped or hold numbers that
+        are not finite (all listed).
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     path = _resolve(source)
-    card, content = read_card(path), path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != card.get("sha256"):
-        raise CheckpointError(f"{path}: checksum and card differ: the file is damaged, get it again")
     try:
-        tensors = load(content)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
-    model = _build(card, path)
+        content = path.read_bytes()
+        card, tensors = _matching_card(path, content), load(content)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); get it again") from error
+    model = _build(card, tensors, path)
     assign(model, tensors, str(path))
     changes = {"n_classes": n_classes, "n_jet_features": n_jet_features}
     changes = {key: value for key, value in changes.items() if value is not None}
@@ -151,17 +155,11 @@ def assign(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None
     Raises
     ------
     CheckpointError
-        Listing missing, superfluous and wrongly shaped tensors; the model is unchanged then.
+        Listing missing, superfluous and wrongly shaped tensors, and those with numbers that are not finite;
+        the model is unchanged then.
     """
     own = model.state_dict()
-    missing, extra = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
-    wrong = [
-        f"{key}: {tuple(tensors[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in tensors and tensors[key].shape != own[key].shape
-    ]
-    if missing or extra or wrong:
-        raise CheckpointError(f"{source}: missing {missing}, not expected {extra}, wrong shape {wrong}")
+    check_tensors(tensors, source, expected=own)
     model.load_state_dict({key: value.to(own[key].dtype) for key, value in tensors.items()})
 
 
@@ -169,12 +167,12 @@ def read_card(source: str | Path) -> dict[str, Any]:
     """Return the JSON card beside a checkpoint (a file or the name of a shipped one)."""
     path = _card_path(_resolve(source))
     try:
-        card = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        if path.stat().st_size > MAX_CARD:
+            raise CheckpointError(f"{path}: a card of more than {MAX_CARD >> 20} MB is none")
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: no readable card ({error}); a checkpoint is two files") from error
-    if not isinstance(card, dict) or not {"model", "config", "sha256"} <= set(card):
-        raise CheckpointError(f"{path}: the card lacks one of 'model', 'config', 'sha256'")
-    return card
+    return _checked(card, path, {"model", "config", "sha256"})
 
 
 def update_card(source: str | Path, **entries: Any) -> None:
@@ -187,7 +185,7 @@ def update_card(source: str | Path, **entries: Any) -> None:
     **entries
         What JSON can hold.
     """
-    _write(_card_path(_resolve(source)), json.dumps({**read_card(source), **entries}, indent=1).encode())
+    write_text(_card_path(_resolve(source)), json.dumps({**read_card(source), **entries}, indent=1))
 
 
 def shipped_checkpoints() -> list[str]:
@@ -195,10 +193,21 @@ def shipped_checkpoints() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
+def has_checkpoint(source: str | Path) -> bool:
+    """Whether a checkpoint is here: shipped under this name, or a file.
+
+    Examples
+    --------
+    >>> has_checkpoint("tiny"), has_checkpoint("no such file")
+    (True, False)
+    """
+    return str(source) in shipped_checkpoints() or Path(source).is_file()
+
+
 def load_published(
     path: str | Path,
     *,
-    padding: str = "exact",
+    padding: str = "published",
     padded_length: int = 150,
     ema: bool = False,
     **overrides: Any,
@@ -210,7 +219,8 @@ def load_published(
     path
         The file. A ``.pt`` file is read as tensors only; nothing in it is executed.
     padding
-        For ``.h5``: ``"exact"`` (no padding) or ``"published"``, which reproduces the original's numbers.
+        For ``.h5``: ``"published"``, as these weights were trained, or ``"exact"`` (no padding), with which
+        they lose 6 to 20 points of accuracy.
     padded_length
         P of ``padding="published"``: 150 for JetClass.
     ema
@@ -233,8 +243,9 @@ def load_published(
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     if path.suffix == ".pt":
-        module = importlib.import_module("omnilearn_lab.models.published_v2")
-        return module.load_published_v2(path, weights="ema" if ema else "live", **overrides)
+        from omnilearn_lab.models.published.v2 import load_published_v2
+
+        return load_published_v2(path, weights="ema" if ema else "live", **overrides)
     if path.suffix != ".h5":
         raise CheckpointError(f"{path}: published weights end in .h5 (OmniLearn) or .pt (OmniLearned)")
     return _load_keras(path, padding, padded_length, ema, overrides)
@@ -243,15 +254,16 @@ def load_published(
 def _load_keras(
     path: Path, padding: str, padded_length: int, ema: bool, heads: Mapping[str, int]
 ) -> nn.Module:
-    from omnilearn_lab.models.published_padding import PublishedPET
-    from omnilearn_lab.models.published_v1 import load_keras
+    from omnilearn_lab.models.published import PublishedPET, load_keras
 
     if padding not in ("exact", "published"):
         raise CheckpointError(f"padding '{padding}'; {nearest(padding, ['exact', 'published'])}")
     model = load_keras(path, ema=ema)
+    if padding == "published":
+        model = PublishedPET.of(model, padded_length=padded_length)
     if heads:
         model.replace_heads(**heads)
-    return model if padding == "exact" else PublishedPET(model, padded_length=padded_length).eval()
+    return model
 
 
 def _resolve(source: str | Path) -> Path:
@@ -269,16 +281,56 @@ def _card_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def _build(card: Mapping[str, Any], path: Path) -> nn.Module:
-    if card["model"] not in MODELS:
-        raise CheckpointError(f"{path}: model '{card['model']}'; {nearest(card['model'], MODELS)}")
-    module_name, model_name, config_name = MODELS[card["model"]]
-    module = importlib.import_module(module_name)
+def _matching_card(path: Path, content: bytes) -> dict[str, Any]:
+    """The card of these weights: the one beside them, or their own where writing stopped between the two."""
+    header, start = _header(content, path)
+    inner, reason = header.get("__metadata__", {}), "no card beside it"
+    if _card_path(path).is_file() or "card" not in inner:
+        card = read_card(path)
+        if card["sha256"] == _digest(content):
+            return card
+        reason = "the card beside it is of other weights"
+    if "card" not in inner or inner.get("sha256") != _digest(content[start:]):
+        raise CheckpointError(f"{path}: checksum and card differ: the file is damaged, get it again")
+    logger.warning("%s: %s; the card inside the file is used", path, reason)
+    return _checked(json.loads(inner["card"]), path, {"model", "config"})
+
+
+def _checked(card: Any, path: Path, keys: set[str]) -> dict[str, Any]:
+    if not isinstance(card, dict) or not keys <= set(card):
+        raise CheckpointError(f"{path}: the card lacks one of {', '.join(map(repr, sorted(keys)))}")
+    return card
+
+
+def _header(content: bytes, path: Path) -> tuple[dict[str, Any], int]:
+    """Header of a safetensors file, and where its numbers start."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    try:
+        header = json.loads(content[8:start])
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
+    return (header if isinstance(header, dict) else {}), start
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _build(card: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> nn.Module:
+    """The network of a card, once its sizes are known to be those of the tensors."""
+    name = card["model"]
+    if name not in HOMES:
+        raise CheckpointError(f"{path}: model '{name}'; {nearest(name, HOMES)}")
+    module = importlib.import_module(f"omnilearn_lab.models.{HOMES[name]}")
+    network, config_name = getattr(module, name), "DijetConfig" if "Dijet" in name else f"{name}Config"
     try:
         config = from_mapping(getattr(module, config_name), card["config"])
     except (ConfigError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{_card_path(path)}: {error}") from error
-    return getattr(module, model_name)(config)
+    with torch.device("meta"):  # takes no memory, whatever the card says
+        shapes = network(config).state_dict()
+    check_tensors(tensors, str(path), expected=shapes)
+    return network(config)
 
 
 def _stored(name: str, value: Tensor, half: bool) -> Tensor:
@@ -288,14 +340,3 @@ def _stored(name: str, value: Tensor, half: bool) -> Tensor:
     if value.abs().max() > torch.finfo(torch.float16).max:
         raise CheckpointError(f"tensor '{name}' does not fit float16; save it with half=False")
     return value.half()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a temporary file beside the target, then rename it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import field
+from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnilearn_lab.errors import ConfigError, JetsError, nearest
-from omnilearn_lab.models.layers import Attention, FeedForward, JetNorm, LayerScale, TimeEmbedding, modulate
-from omnilearn_lab.models.batch import Batch
+from omnilearn_lab.errors import ConfigError, JetsError
+from omnilearn_lab.models.attention import Attention
+from omnilearn_lab.models.batch import Batch, ClassifierOutput
+from omnilearn_lab.models.layers import FeedForward, JetNorm, LayerScale, TimeEmbedding, modulate
 from omnilearn_lab.models.packing import Packing
-from omnilearn_lab.models.pet import PET, Body, ClassifierHead, ClassifierOutput, PETConfig
+from omnilearn_lab.models.pet import PET, Body, ClassifierHead, PETConfig
+from omnilearn_lab.models.sizes import Count, Width
 from omnilearn_lab.settings import settings
 
-
 logger = logging.getLogger(__name__)
-
-CONDITIONS = ("jets", "mass")
 
 
 @settings
@@ -45,16 +44,10 @@ class DijetConfig:
     """
 
     pet: PETConfig = field(default_factory=lambda: PETConfig(n_jet_features=5, n_classes=1))
-    n_jets: int = 2
-    n_jet_layers: int = 6
-    condition: str = "jets"
-    n_labels: int = 2
-
-    def __post_init__(self) -> None:
-        if self.condition not in CONDITIONS:
-            raise ConfigError(f"condition '{self.condition}'; {nearest(self.condition, CONDITIONS)}")
-        if self.n_jets < 1:
-            raise ConfigError(f"n_jets is {self.n_jets}: an event has at least one jet")
+    n_jets: Count = 2
+    n_jet_layers: Count = 6
+    condition: Literal["jets", "mass"] = "jets"
+    n_labels: Width = 2
 
 
 def events(batch: Batch, n_jets: int) -> Batch:
@@ -79,7 +72,9 @@ def events(batch: Batch, n_jets: int) -> Batch:
         raise JetsError(f"{len(batch)} jets do not form events of {n_jets}: keep an event together")
     jet = batch.jet.view(-1, n_jets, batch.jet.shape[1]).mean(1)
     label, weight = (None if v is None else v[::n_jets] for v in (batch.label, batch.weight))
-    return Batch(batch.features, batch.points, batch.offsets[::n_jets], jet, label, weight)
+    together = batch.packing.multiplicities.reshape(-1, n_jets).sum(1)
+    packing = Packing.plan(together, one_block=batch.packing.one_block).to(batch.features.device)
+    return Batch(batch.features, batch.points, batch.offsets[::n_jets], jet, label, weight).keep(packing)
 
 
 class JetBlock(nn.Module):
@@ -94,7 +89,8 @@ class JetBlock(nn.Module):
 
     def forward(self, jets: Tensor, packing: Packing) -> Tensor:
         """Map (n_events n_jets, d) to the same shape."""
-        update = self.norm_after(self.attention(self.norm_attention(jets, packing), packing), packing)
+        update = self.attention(self.norm_attention(jets, packing), packing, packing.key_biases)
+        update = self.norm_after(update, packing)
         jets = jets + self.scale_attention(update)
         return jets + self.scale_forward(self.forward_layer(self.norm_forward(jets, packing)))
 
@@ -116,7 +112,7 @@ class JetTransformer(nn.Module):
 
     def forward(self, jets: Tensor, scale_shift: Tensor | None = None) -> Tensor:
         """Apply the blocks; ``scale_shift`` (n_events, 2 d) modulates the embedded jets."""
-        packing = Packing.build(torch.arange(0, len(jets) + 1, self.n_jets)).to(jets.device)
+        packing = Packing.plan([self.n_jets] * (len(jets) // self.n_jets)).to(jets.device)
         hidden = functional.gelu(self.embedding(jets)).float()
         if scale_shift is not None:
             hidden = modulate(hidden, scale_shift, packing)

@@ -61,7 +61,9 @@ def nearest_neighbors(
         slots = packing.to_slots(points.float())
         blocks = zip(packing.groups, packing.split(slots), packing.masks, strict=True)
         searched = [_search(*block, n_neighbors, in_order) for block in blocks]
-    rows, share = (torch.cat(column).index_select(0, packing.row_slots) for column in zip(*searched, strict=True))
+    rows, share = (
+        torch.cat(column).index_select(0, packing.row_slots) for column in zip(*searched, strict=True)
+    )
     return Neighbors(packing.slot_rows.index_select(0, rows.flatten()).view_as(rows), share)
 
 
@@ -83,7 +85,9 @@ def _search(
     missing = n_neighbors - n_found
     if not missing:
         return slots, share
-    return torch.cat([slots, itself.flatten(0, 1).expand(-1, missing)], 1), functional.pad(share, (0, missing))
+    return torch.cat([slots, itself.flatten(0, 1).expand(-1, missing)], 1), functional.pad(
+        share, (0, missing)
+    )
 
 
 def _squared_distance(points: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Building blocks of both networks: norms, dense layers, a transformer block, scale and shift, embeddings of time."""
+"""Building blocks of both networks: norms, dense layers, a transformer block, modulation, times."""
 
 from __future__ import annotations
 
@@ -280,9 +280,7 @@ class Block(nn.Module):
         slots = self.attend(slots, packing, biases)
         return slots + self.mlp(slots)
 
-    def attend(
-        self, slots: Tensor, packing: Packing | Sequences, biases: Sequence[Tensor | None]
-    ) -> Tensor:
+    def attend(self, slots: Tensor, packing: Packing | Sequences, biases: Sequence[Tensor | None]) -> Tensor:
         """First half of the block."""
         bounded = self.norm.bounded(slots)
         return slots + self.attention(bounded, packing, biases, channel_weight=self.norm.weight)

@@ -1,7 +1,7 @@
 """How the particles of B jets are laid out for what looks at pairs of them: attention and neighbour search.
 
-Shape letters used in all of ``models``: B jets, T particles (rows) in all, F particle features, J jet features,
-C classes, d width, H heads, K neighbours, S slots.
+Shape letters used in all of ``models``: B jets, T particles (rows) in all, F particle features,
+J jet features, C classes, d width, H heads, K neighbours, S slots.
 """
 
 from __future__ import annotations
@@ -17,8 +17,18 @@ import torch
 from torch import Tensor
 
 LENGTH_STEP = 8  # on a CPU jets are grouped by multiplicity rounded up to a multiple of this
-PADDED_LENGTHS = (16, 32, 48, 64, 96, 128, 160, 192, 256)  # of the one block on an accelerator, then multiples
-_BLOCK_STEP = 128  # ... of this
+PADDED_LENGTHS = (
+    16,
+    32,
+    48,
+    64,
+    96,
+    128,
+    160,
+    192,
+    256,
+)  # of the one block on an accelerator, then multiples
+LONG_STEP = 128  # ... of this
 
 
 def padded_length(n_particles: int) -> int:
@@ -30,7 +40,7 @@ def padded_length(n_particles: int) -> int:
     (16, 128, 384)
     """
     fitting = [length for length in PADDED_LENGTHS if length >= n_particles]
-    return fitting[0] if fitting else -(-n_particles // _BLOCK_STEP) * _BLOCK_STEP
+    return fitting[0] if fitting else -(-n_particles // LONG_STEP) * LONG_STEP
 
 
 class Group(NamedTuple):
@@ -56,8 +66,8 @@ class Group(NamedTuple):
 class Pairs(NamedTuple):
     """The P unordered pairs of different particles in the jets of a block.
 
-    ``first`` and ``second`` are their rows, shape (P,); ``places`` the place of each in the flattened (G, m, m)
-    matrices, and ``table`` (G, m, m) the pair in each place, P on the diagonal and in empty slots.
+    ``first`` and ``second`` are their rows, shape (P,); ``places`` the place of each in the flattened
+    (G, m, m) matrices, and ``table`` (G, m, m) the pair in each place, P on the diagonal and in empty slots.
     """
 
     first: Tensor
@@ -158,7 +168,9 @@ class Packing:
         is_alike = all(p.groups == first.groups and p.one_block and p.row_weight is None for p in packings)
         if not is_alike:  # planned anew on the host
             return cls.plan(counts, one_block=first.one_block).to(first.jet.device)
-        shifts = [(i * first.n_jets, i * first.n_rows, i * len(first.slot_rows)) for i in range(len(packings))]
+        shifts = [
+            (i * first.n_jets, i * first.n_rows, i * len(first.slot_rows)) for i in range(len(packings))
+        ]
         columns = [
             (p.jet + jets, p.counts, p.slot_rows + rows, p.slot_mask, p.row_slots + slots)
             for p, (jets, rows, slots) in zip(packings, shifts, strict=True)
@@ -180,6 +192,8 @@ class Packing:
     @cached_property
     def slotted(self) -> Packing:
         """The same jets with their slots taken for rows, (S, d): `to_slots` and `from_slots` do nothing."""
+        if self.in_slots:
+            return self
         weight = None if self.row_weight is None else self.row_weight.index_select(0, self.slot_rows)
         return dataclasses.replace(self, in_slots=True, row_weight=weight)
 
@@ -204,7 +218,12 @@ class Packing:
         weight = self.slotted.row_weight
         if weight is not None:
             weight = self.join_leads(weight.new_ones(self.n_jets, n), weight)
-        changes = {"groups": tuple(groups), "slot_mask": mask, "counts": self.counts + n, "row_weight": weight}
+        changes = {
+            "groups": tuple(groups),
+            "slot_mask": mask,
+            "counts": self.counts + n,
+            "row_weight": weight,
+        }
         return dataclasses.replace(self, in_slots=True, **changes)
 
     def join_leads(self, leads: Tensor, slots: Tensor) -> Tensor:
@@ -291,6 +310,12 @@ class Packing:
         starts = (self.by_group(values) for values in (self.first_rows, self.counts.long()))
         return [_pairs(group, *of_jets) for group, *of_jets in zip(self.groups, *starts, strict=True)]
 
+    def edges(self, n_neighbors: int) -> Tensor:
+        """Used places of the flattened (T, K) neighbours, nearest first: the first n - 1 of each row."""
+        used = np.minimum(np.repeat(self.multiplicities, self.multiplicities) - 1, n_neighbors)
+        places = np.flatnonzero(np.arange(n_neighbors) < used[:, None])
+        return torch.from_numpy(places).to(self.jet.device, non_blocking=True)
+
     @cached_property
     def shares(self) -> Tensor:
         """Share of each slot in the mean over its jet, shape (S,): zero in empty slots."""
@@ -336,7 +361,7 @@ class Packing:
 
 
 class Sequences:
-    """The layout of G sequences of one length, rows (G, m, ...): one block that nothing has to be gathered for."""
+    """The layout of G sequences of one length, rows (G, m, ...): one block, and nothing to gather."""
 
     def to_slots(self, rows: Tensor) -> Tensor:
         """Return the rows."""

@@ -13,8 +13,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +25,21 @@ from omnilearn_lab.models.batch import Batch, ClassifierOutput, JointOutput
 from omnilearn_lab.models.edges import EdgeConvolution, Neighbors, nearest_neighbors
 from omnilearn_lab.models.layers import FeedForward, JetNorm, LayerScale, TimeEmbedding, modulate
 from omnilearn_lab.models.packing import Packing
-from omnilearn_lab.models.sizes import NamedSizes, check_choice, check_heads
+from omnilearn_lab.models.sizes import (
+    Count,
+    NamedSizes,
+    Number,
+    Probability,
+    Width,
+    check_choice,
+    check_heads,
+)
+from omnilearn_lab.settings import settings
 
 logger = logging.getLogger(__name__)
 
-CLASS_TOKENS = ("trained", "zero")
 
-
-@dataclass(frozen=True)
+@settings
 class PETConfig(NamedSizes):
     """Sizes and choices of a `PET`.
 
@@ -83,36 +89,32 @@ class PETConfig(NamedSizes):
         "small": {"width": 128, "n_layers": 8, "n_heads": 4},
     }
 
-    n_features: int = 13
-    n_jet_features: int = 4
-    n_classes: int = 10
-    width: int = 128
-    n_layers: int = 8
-    n_heads: int = 4
-    n_neighbors: int = 10
-    n_edge_layers: int = 2
-    n_class_layers: int = 2
-    n_generator_layers: int = 2
-    n_targets: int | None = None
-    n_particle_classes: int = 0
-    n_diffused: int = 3
+    n_features: Width = 13
+    n_jet_features: Number = 4
+    n_classes: Width = 10
+    width: Width = 128
+    n_layers: Count = 8
+    n_heads: Count = 4
+    n_neighbors: Count = 10
+    n_edge_layers: Count = 2
+    n_class_layers: Count = 2
+    n_generator_layers: Count = 2
+    n_targets: Number | None = None
+    n_particle_classes: Number = 0
+    n_diffused: Width = 3
     layer_scale: float = 1e-5
-    class_token: str = "trained"
-    n_kept_features: int = 7
-    feature_drop: float = 0.2
-    label_drop: float = 0.1
-    dropout: float = 0.0
+    class_token: Literal["trained", "zero"] = "trained"
+    n_kept_features: Number = 7
+    feature_drop: Probability = 0.2
+    label_drop: Probability = 0.1
+    dropout: Probability = 0.0
     attention: str = "softmax"
 
     def __post_init__(self) -> None:
         check_heads(self.width, self.n_heads)
-        check_choice("class_token", self.class_token, CLASS_TOKENS)
         check_choice("attention", self.attention, ATTENTIONS)
-        if not 1 <= self.n_diffused <= self.n_features:
+        if self.n_diffused > self.n_features:
             raise ConfigError(f"n_diffused {self.n_diffused} is not in 1 ... n_features {self.n_features}")
-        for name in ("feature_drop", "label_drop", "dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name} {getattr(self, name)} is not a probability below one")
 
     @property
     def n_regressed(self) -> int:
@@ -328,6 +330,8 @@ class PET(nn.Module):
     (torch.Size([2, 2]), torch.Size([5, 3]))
     """
 
+    path = "cosine"  # from jets to noise, see `omnilearn_lab.models.diffusion`
+
     def __init__(self, config: PETConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or PETConfig()
@@ -337,21 +341,25 @@ class PET(nn.Module):
         self.particle = ParticleHead(config) if config.n_particle_classes else None
         self.apply(_reset)
 
+    def embed(self, batch: Batch, time: Tensor | None = None) -> Tensor:
+        """Particle embeddings, (T, d): the output of the body."""
+        return self.body(batch, time)
+
     def classify(self, batch: Batch, time: Tensor | None = None) -> ClassifierOutput:
         """Class logits (B, C) and jet quantities (B, J); ``time`` (B,) for perturbed jets."""
-        return self.classifier(self.body(batch, time), batch)
+        return self.classifier(self.embed(batch, time), batch)
 
     forward = classify
 
     def velocity(self, batch: Batch, time: Tensor, label: Tensor | None = None) -> Tensor:
         """Velocity (T, n_diffused) of perturbed jets at a time (B,); ``label`` (B,) or one-hot (B, C)."""
-        rows = self.body(batch, time)
+        rows = self.embed(batch, time)
         return self.generator(rows, batch, time, self.one_hot(label))[:, : self.config.n_diffused]
 
     def joint(self, clean: Batch, perturbed: Batch, time: Tensor, label: Tensor | None = None) -> JointOutput:
         """Both heads for pretraining; clean and perturbed jets pass the body and the classifier together."""
         both = Batch.stack([clean, perturbed])
-        rows = self.body(both, torch.cat([torch.zeros_like(time), time]))
+        rows = self.embed(both, torch.cat([torch.zeros_like(time), time]))
         output = self.classifier(rows, both)
         n_jets, n_rows = len(clean), len(clean.features)
         velocity = self.generator(rows[n_rows:], perturbed, time, self.one_hot(label))
@@ -365,7 +373,7 @@ class PET(nn.Module):
         """Class logits of each particle, (T, particle classes)."""
         if self.particle is None:
             raise ConfigError("this PET has no particle head: set n_particle_classes in its configuration")
-        return self.particle(self.body(batch), batch)
+        return self.particle(self.embed(batch), batch)
 
     def one_hot(self, label: Tensor | None) -> Tensor | None:
         """Class numbers (B,) to float one-hot rows (B, C); rows and None pass unchanged."""
@@ -388,7 +396,7 @@ class PET(nn.Module):
         """
         changes = {"n_classes": n_classes, "n_jet_features": n_jet_features}
         config = dataclasses.replace(self.config, **{k: v for k, v in changes.items() if v is not None})
-        fresh = PET(config).to(next(self.parameters()).device)
+        fresh = type(self)(config).to(next(self.parameters()).device)
         renewed = list(_swap_layers(self, fresh))
         self.config = config
         for module in self.modules():

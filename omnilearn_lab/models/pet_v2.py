@@ -14,9 +14,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,16 +29,24 @@ from omnilearn_lab.models.kernels import at_least_float32
 from omnilearn_lab.models.layers import MLP, Block, DynamicTanh, TimeWaves
 from omnilearn_lab.models.packing import Packing
 from omnilearn_lab.models.pairs import NeighborhoodBlock, PairBias, key_bias, with_leads
-from omnilearn_lab.models.sizes import NamedSizes, check_choice, check_heads
+from omnilearn_lab.models.sizes import (
+    Count,
+    NamedSizes,
+    Number,
+    Probability,
+    Width,
+    check_choice,
+    check_heads,
+)
+from omnilearn_lab.settings import settings
 
 logger = logging.getLogger(__name__)
 
 TOKEN_SPREAD = 0.02
 N_COORDINATES = 2  # leading features that span the plane of the neighbour search
-MODES = ("classifier", "regression", "generator", "pretrain", "ftag", "segmentation")
 
 
-@dataclass(frozen=True)
+@settings
 class PETv2Config(NamedSizes):
     """Sizes and choices of a `PETv2`.
 
@@ -88,27 +95,26 @@ class PETv2Config(NamedSizes):
         "large": {"width": 1024, "n_layers": 28, "n_head_layers": 4, "n_heads": 32},
     }
 
-    mode: str = "classifier"
-    n_classes: int = 2
-    width: int = 128
-    n_layers: int = 8
-    n_heads: int = 8
-    n_head_layers: int = 2
-    n_tokens: int = 4
-    n_neighbors: int = 10
-    ratio: int = 2
+    mode: Literal["classifier", "regression", "generator", "pretrain", "ftag", "segmentation"] = "classifier"
+    n_classes: Width = 2
+    width: Width = 128
+    n_layers: Count = 8
+    n_heads: Count = 8
+    n_head_layers: Count = 2
+    n_tokens: Count = 4
+    n_neighbors: Count = 10
+    ratio: Count = 2
     use_pair_bias: bool = True
     use_local_pairs: bool | None = None
-    n_species: int = 0
-    n_extra: int = 0
-    n_condition: int = 0
-    n_particle_classes: int = 0
-    n_features: int = 4
-    feature_drop: float = 0.0
+    n_species: Number = 0
+    n_extra: Number = 0
+    n_condition: Number = 0
+    n_particle_classes: Number = 0
+    n_features: Width = 4
+    feature_drop: Probability = 0.0
     attention: str = "softmax"
 
     def __post_init__(self) -> None:
-        check_choice("mode", self.mode, MODES)
         check_choice("attention", self.attention, ATTENTIONS)
         check_heads(self.width, self.n_heads)
         if self.tags_particles != (self.n_particle_classes > 0):
@@ -116,8 +122,11 @@ class PETv2Config(NamedSizes):
                 f"n_particle_classes is {self.n_particle_classes} in mode '{self.mode}': it must be positive "
                 "in the modes 'ftag' and 'segmentation', zero in the others"
             )
-        if not 0 <= self.feature_drop < 1:
-            raise ConfigError(f"feature_drop {self.feature_drop} is not a probability below one")
+
+    @property
+    def n_diffused(self) -> int:
+        """Generated columns: all of the features."""
+        return self.n_features
 
     @property
     def uses_time(self) -> bool:
@@ -153,9 +162,9 @@ class PETv2Config(NamedSizes):
 class Encoded(NamedTuple):
     """Output of the body, in slots: tokens, time, condition, then the particles of each jet.
 
-    ``slots`` (S, d) are laid out by ``packing``, where rows are slots and the first ``n_leads`` of each jet are
-    no particles; ``is_valid`` (S,) is False in empty slots and for the time token at t = 0; ``jets`` is the
-    packing of the particles alone.
+    ``slots`` (S, d) are laid out by ``packing``, where rows are slots and the first ``n_leads`` of each jet
+    are no particles; ``is_valid`` (S,) is False in empty slots and for the time token at t = 0; ``jets`` is
+    the packing of the particles alone.
     """
 
     slots: Tensor
@@ -312,7 +321,8 @@ class ClassifierHeadV2(nn.Module):
         biases = [key_bias(functional.pad(mask, (self.n_tokens, 0), value=False)) for mask in others]
         for block in self.blocks:
             tokens = block(tokens, slots, packing, biases)
-        return jets.in_jet_order(at_least_float32(self.out(self.mlp(tokens.flatten(1)))))
+        hidden = jets.in_jet_order(self.mlp(tokens.flatten(1)))
+        return at_least_float32(self.out(hidden))
 
 
 class GeneratorHeadV2(nn.Module):
@@ -371,6 +381,8 @@ class PETv2(nn.Module):
     torch.Size([2, 3])
     """
 
+    path = "straight"  # from jets to noise, see `omnilearn_lab.models.diffusion`
+
     def __init__(self, config: PETv2Config | None = None) -> None:
         super().__init__()
         self.config = config = config or PETv2Config()
@@ -378,6 +390,10 @@ class PETv2(nn.Module):
         self.classifier = ClassifierHeadV2(config) if config.has_classifier else None
         self.generator = GeneratorHeadV2(config) if config.has_generator else None
         self.apply(_reset)
+
+    def embed(self, batch: Batch, time: Tensor | None = None) -> Tensor:
+        """Particle embeddings, (T, d): the output of the body."""
+        return self.body(batch, time).particles()
 
     def classify(self, batch: Batch, time: Tensor | None = None) -> ClassifierOutput:
         """Class logits (or regressed numbers) (B, C); ``time`` (B,) for perturbed jets.

@@ -1,17 +1,29 @@
-"""Named sizes of networks, and what every size must obey."""
+"""Named sizes of networks, what every size must obey, and whether tensors have the sizes of a network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
-from omnilearn_lab.errors import ConfigError, nearest
+from pydantic import Field
+from torch import Tensor
+
+from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
+
+Width = Annotated[int, Field(gt=0, le=1 << 16)]
+"""Columns of an array: positive, and no more than any machine could hold."""
+Count = Annotated[int, Field(gt=0, le=1 << 10)]
+"""Layers, heads, neighbours, tokens: positive."""
+Number = Annotated[int, Field(ge=0, le=1 << 16)]
+"""Columns that a network may do without; 0 for none."""
+Probability = Annotated[float, Field(ge=0, lt=1)]
+"""Of leaving something out in training."""
 
 
 class NamedSizes:
     """Configurations with named sizes: ``SIZES`` of a subclass maps each to the fields it changes."""
 
-    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    SIZES = {}  # of mappings
 
     @classmethod
     def named(cls, size: str, **overrides: Any) -> Self:
@@ -41,14 +53,47 @@ def check_heads(width: int, n_heads: int) -> None:
         raise ConfigError(f"width {width} is not a multiple of n_heads {n_heads}: change one")
 
 
-def check_choice(what: str, value: str, choices: Mapping[str, Any] | tuple[str, ...]) -> None:
-    """Refuse a value that is not among the choices with a `ConfigError` that names the nearest.
+def check_choice(what: str, value: str, choices: Mapping[str, Any]) -> None:
+    """Refuse a value that is not among the choices, which users may add to, with a `ConfigError`.
 
     Examples
     --------
-    >>> check_choice("class_token", "zer", ("trained", "zero"))
+    >>> check_choice("attention", "softmx", {"softmax": None})
     Traceback (most recent call last):
-    omnilearn_lab.errors.ConfigError: class_token 'zer'; known: trained, zero; did you mean 'zero'?
+    omnilearn_lab.errors.ConfigError: attention 'softmx'; known: softmax; did you mean 'softmax'?
     """
     if value not in choices:
         raise ConfigError(f"{what} '{value}'; {nearest(value, choices)}")
+
+
+def check_tensors(
+    tensors: Mapping[str, Tensor], source: str, *, expected: Mapping[str, Tensor] | None = None
+) -> None:
+    """Refuse tensors that do not fit a network, or hold numbers that are not finite.
+
+    Parameters
+    ----------
+    tensors
+        What was read, by name.
+    source
+        For the message.
+    expected
+        Tensors of the network, whose names and shapes count; None looks at the numbers only.
+
+    Raises
+    ------
+    CheckpointError
+        Listing all tensors concerned.
+    """
+    own = tensors if expected is None else expected
+    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    wrong = [
+        f"{key}: {tuple(tensors[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in tensors and tensors[key].shape != own[key].shape
+    ]
+    if missing or extra or wrong:
+        raise CheckpointError(f"{source}: missing {missing}, not expected {extra}, wrong shape {wrong}")
+    odd = [key for key, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if odd:
+        raise CheckpointError(f"{source}: numbers that are not finite in {odd}: get the file again")

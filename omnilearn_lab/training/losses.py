@@ -5,7 +5,7 @@ them. Terms are weighted means over the jets; their normalisation comes from ``w
 default), so that the terms of the parts of a batch add up to those of the batch. An objective without the
 third argument also trains; its terms must then be means over jets, by weight.
 
-The formulas of PET v2's flow are in `omnilearn_lab.models.objectives`.
+The formulas of PET v2's flow are in `omnilearn_lab.models.diffusion.objectives`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.models import Batch, ClassifierOutput, PETv2, perturb, perturb_flow
-from omnilearn_lab.models.objectives import NO_LABEL, class_entropy, contrastive_entropy, velocity_error
+from omnilearn_lab.models.diffusion import NO_LABEL, class_entropy, contrastive_entropy, velocity_error
 from omnilearn_lab.training.parts import Whole, jet_weights
 
 Objective = Callable[..., dict[str, Tensor]]

@@ -106,5 +106,5 @@ def test_round_trip_and_errors(tmp_path):
         make_model("mass").classify(batch)
     with pytest.raises(ConfigError, match="did you mean 'jets'"):
         DijetConfig(condition="jet")
-    with pytest.raises(ConfigError, match="at least one jet"):
+    with pytest.raises(ConfigError, match="greater than 0"):
         DijetConfig(n_jets=0)

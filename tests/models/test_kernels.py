@@ -2,15 +2,7 @@
 
 import pytest
 import torch
-from omnilearn_lab.models import kernels
-from omnilearn_lab.models.kernels import (
-    FORBIDDEN,
-    LARGE_MATRIX,
-    attend,
-    gelu_scaled_tanh,
-    linear,
-    scaled_tanh,
-)
+from omnilearn_lab.models.kernels import LARGE_MATRIX, gelu_scaled_tanh, linear, scaled_tanh
 from torch.nn import functional
 
 
@@ -56,45 +48,6 @@ def test_tanh(scale):
     compare(
         gelu_scaled_tanh, lambda x, a: torch.tanh(a * functional.gelu(x)), values, alpha, tolerance=tolerance
     )
-
-
-def plain_attention(qkv, bias):
-    query, key, value = qkv.permute(2, 0, 3, 1, 4)
-    logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-    shares = torch.softmax(logits if bias is None else logits + bias, -1)
-    return (shares @ value).transpose(1, 2).flatten(2)
-
-
-@pytest.mark.parametrize("length", [1, 10, 40])
-def test_attention(length):
-    torch.manual_seed(0)
-    qkv = torch.randn(3, length, 3, 2, 4)
-    compare(lambda x: attend(x, None), lambda x: plain_attention(x, None), qkv)
-    for shape in ((3, 2, length, length), (3, 1, 1, length)):
-        compare(attend, plain_attention, qkv, torch.randn(shape))
-
-
-@pytest.mark.parametrize("length", [10, 40])
-def test_forbidden_keys_have_no_say(length):
-    torch.manual_seed(0)
-    qkv = torch.randn(2, length, 3, 2, 4)
-    bias = torch.zeros(2, 1, 1, length)
-    bias[:, :, :, 6:] = FORBIDDEN
-    short = attend(qkv[:, :6].contiguous(), None)
-    torch.testing.assert_close(attend(qkv, bias)[:, :6], short)
-
-
-def test_all_keys_forbidden_is_finite():
-    out = attend(torch.randn(1, 10, 3, 2, 4), torch.full((1, 1, 1, 10), FORBIDDEN))
-    assert torch.isfinite(out).all()
-
-
-def test_fused_attention_agrees(monkeypatch):
-    torch.manual_seed(0)
-    qkv, bias = torch.randn(2, 12, 3, 2, 4), torch.randn(2, 2, 12, 12)
-    fast = attend(qkv, bias)
-    monkeypatch.setattr(kernels, "_is_plain", lambda values: True)
-    torch.testing.assert_close(attend(qkv, bias), fast)
 
 
 def test_half_precision_keeps_its_type():

@@ -182,7 +182,7 @@ def test_replacing_heads_renews_only_what_changes_shape():
     [
         ({"width": 30}, "n_heads"),
         ({"class_token": "trained?"}, "class_token"),
-        ({"feature_drop": 1.5}, "probability"),
+        ({"feature_drop": 1.5}, "less than 1"),
         ({"n_diffused": 14}, "n_diffused"),
     ],
 )

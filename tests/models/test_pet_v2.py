@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.models.batch import Batch
 from omnilearn_lab.models.edges import nearest_neighbors
-from omnilearn_lab.models.packing import Batch
 from omnilearn_lab.models.pet_v2 import PETv2, PETv2Config
-from omnilearn_lab.models.published_v2 import load_published_v2, published_name
+from omnilearn_lab.models.published.v2 import load_published_v2, published_name
 
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
 CASES = ("clf_int", "clf_noint", "gen_cond", "gen_full", "pretrain", "ftag")
@@ -178,8 +178,8 @@ def test_pair_bias_equals_published():
     with torch.no_grad():
         blocks = model.body.pair_bias(batch.features, batch.packing)
     place = torch.from_numpy(arrays["mask"]).cumsum(1) - 1
-    for group, bias in zip(batch.packing.groups, blocks, strict=True):
-        jets = batch.packing.jet[group.take(batch.packing.slot_rows)[:, 0]]
+    order = batch.packing.by_group(torch.arange(8))
+    for jets, bias in zip(order, blocks, strict=True):
         for jet, mine in zip(jets.tolist(), bias, strict=True):
             keep = torch.from_numpy(arrays["mask"])[jet]
             order = place[jet][keep]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from omnilearn_lab.errors import TrainingError
-from omnilearn_lab.models.published_v2 import published_name
+from omnilearn_lab.models.published import published_name
 from omnilearn_lab.training import TrainConfig
 from omnilearn_lab.training.optimizers import (
     LearningRate,

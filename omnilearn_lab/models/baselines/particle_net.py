@@ -8,22 +8,21 @@ H. Qu, L. Gouskos, ParticleNet: jet tagging via particle clouds, arXiv:1902.0857
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models.baselines.common import Baseline, NamedSizes
+from omnilearn_lab.models.baselines.dense import Baseline, Widths
+from omnilearn_lab.models.batch import Batch
 from omnilearn_lab.models.edges import Neighbors, nearest_neighbors
 from omnilearn_lab.models.kernels import at_least_float32
-from omnilearn_lab.models.batch import Batch
+from omnilearn_lab.models.sizes import Count, NamedSizes, Probability, Width
+from omnilearn_lab.settings import settings
 
 
-
-@dataclass(frozen=True)
+@settings
 class ParticleNetConfig(NamedSizes):
     """Sizes of a `ParticleNet`; the defaults are the paper's.
 
@@ -42,11 +41,6 @@ class ParticleNetConfig(NamedSizes):
     dropout
         Dropout before the logits.
 
-    Raises
-    ------
-    ConfigError
-        For no blocks, or a dropout that is no probability below one.
-
     Examples
     --------
     >>> ParticleNetConfig().widths, ParticleNetConfig.named("tiny").widths  # tiny: the paper's "Lite"
@@ -58,19 +52,13 @@ class ParticleNetConfig(NamedSizes):
         "paper": {},
     }
 
-    n_features: int = 13
-    n_classes: int = 2
-    n_neighbors: int = 16
-    widths: tuple[int, ...] = (64, 128, 256)
-    n_layers: int = 3
-    jet_width: int = 256
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not self.widths or self.n_layers < 1:
-            raise ConfigError("a ParticleNet needs at least one block with at least one layer")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout {self.dropout} is not a probability below one")
+    n_features: Width = 13
+    n_classes: Width = 2
+    n_neighbors: Count = 16
+    widths: Widths = (64, 128, 256)
+    n_layers: Count = 3
+    jet_width: Width = 256
+    dropout: Probability = 0.1
 
 
 class EdgeBlock(nn.Module):
@@ -100,19 +88,20 @@ class EdgeBlock(nn.Module):
         self.shortcut = nn.Linear(n_in, n_out, bias=False)
         self.norm_shortcut = nn.BatchNorm1d(n_out)
 
-    def forward(self, rows: Tensor, neighbors: Neighbors) -> Tensor:
-        """Map (T, n_in) to (T, n_out)."""
-        is_edge = neighbors.share > 0  # (T, K)
-        center, other = is_edge.nonzero()[:, 0], neighbors.rows[is_edge]
+    def forward(self, rows: Tensor, neighbors: Neighbors, edges: Tensor) -> Tensor:
+        """Map (T, n_in) to (T, n_out); ``edges`` (E,) are the used places of the flattened neighbours."""
+        n_neighbors = neighbors.rows.shape[1]
+        center, other = edges // n_neighbors, neighbors.rows.flatten().index_select(0, edges)
+        share = neighbors.share.flatten().index_select(0, edges)
         with torch.autocast(rows.device.type, enabled=False):  # differences of coordinates need all digits
             own, difference = self.first.weight.chunk(2, 1)
             kept, sent = functional.linear(rows, own - difference), functional.linear(rows, difference)
-        edges = kept.index_select(0, center) + sent.index_select(0, other)  # (E, n_out)
-        edges = functional.relu(self.norms[0](at_least_float32(edges)))
+        hidden = kept.index_select(0, center) + sent.index_select(0, other)  # (E, n_out)
+        hidden = functional.relu(self.norms[0](at_least_float32(hidden)))
         for layer, norm in zip(self.further, self.norms[1:], strict=True):
-            edges = functional.relu(norm(at_least_float32(layer(edges))))
-        edges = edges * neighbors.share[is_edge][:, None]
-        mean = edges.new_zeros(len(rows), edges.shape[1]).index_add_(0, center, edges)
+            hidden = functional.relu(norm(at_least_float32(layer(hidden))))
+        hidden = hidden * share[:, None]
+        mean = hidden.new_zeros(len(rows), hidden.shape[1]).index_add_(0, center, hidden)
         return functional.relu(mean + self.norm_shortcut(at_least_float32(self.shortcut(rows))))
 
 
@@ -147,11 +136,12 @@ class ParticleNet(Baseline):
 
     def logits(self, batch: Batch) -> Tensor:
         """Class logits (B, C)."""
-        packing = batch.packing
+        packing, n_neighbors = batch.packing, self.config.n_neighbors
+        edges = packing.edges(n_neighbors)
         rows, points = self.norm(batch.features), batch.points
         for block in self.blocks:
-            rows = block(rows, nearest_neighbors(points, packing, n_neighbors=self.config.n_neighbors))
-            points = rows
+            neighbors = nearest_neighbors(points, packing, n_neighbors=n_neighbors, in_order=True)
+            rows = points = block(rows, neighbors, edges)
         mean = packing.sum_rows(rows) / packing.counts[:, None]
         hidden = functional.relu(self.jet(mean))
         return self.out(functional.dropout(hidden, self.config.dropout, self.training))

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models.diffusion.paths import Perturbed, cosine_angle, cosine_time, perturb
 from omnilearn_lab.models.batch import Batch
+from omnilearn_lab.models.diffusion.paths import Perturbed, cosine_angle, cosine_time, perturb
 from omnilearn_lab.models.diffusion.samplers import VelocityModel
 from omnilearn_lab.models.diffusion.solvers import integrate
-
 
 
 def average_velocity(

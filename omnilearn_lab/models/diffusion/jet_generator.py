@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.diffusion.paths import cosine_level
-from omnilearn_lab.models.layers import TimeEmbedding
 from omnilearn_lab.models.diffusion.samplers import SamplerConfig, denoise
+from omnilearn_lab.models.layers import TimeEmbedding
+from omnilearn_lab.models.sizes import Width
+from omnilearn_lab.settings import settings
 
 
-
-@dataclass(frozen=True)
+@settings
 class JetGeneratorConfig:
     """Sizes of a `JetGenerator`.
 
@@ -32,14 +31,10 @@ class JetGeneratorConfig:
         Start value of the residual scales.
     """
 
-    n_jet_features: int = 4
-    n_classes: int = 10
-    width: int = 128
+    n_jet_features: Width = 4
+    n_classes: Width = 10
+    width: Width = 128
     layer_scale: float = 1e-5
-
-    def __post_init__(self) -> None:
-        if min(self.n_jet_features, self.n_classes, self.width) < 1:
-            raise ConfigError(f"sizes of a jet generator are positive numbers, not {self}")
 
 
 class Stage(nn.Module):

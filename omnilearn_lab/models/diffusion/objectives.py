@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from omnilearn_lab.models.packing import Packing
 
-
 CONTRASTIVE_SCALE = 2.74
 NO_LABEL = -1
 

@@ -1,9 +1,8 @@
-"""From jets to noise: the cosine schedule of PET, the straight line of PET v2, and the velocity along them."""
+"""From jets to noise: the cosine schedule of PET, the straight line of PET v2, the velocity along them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.batch import Batch
-
+from omnilearn_lab.settings import settings
 
 LOG_SNR_MAX = 20.0  # logarithm of the signal-to-noise ratio at t = 0; minus this at t = 1
 
@@ -123,7 +122,7 @@ def perturb(batch: Batch, time: Tensor, noise: Tensor | None = None, *, n_diffus
     return Perturbed(changed, alpha * noise - sigma * clean, *level)
 
 
-@dataclass(frozen=True)
+@settings
 class NoiseConfig:
     """Normal distribution of the noise, per feature: deta, dphi, ln(pt / GeV), ln(energy / GeV).
 

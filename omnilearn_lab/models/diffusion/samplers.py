@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.models.batch import Batch
 from omnilearn_lab.models.diffusion.paths import NoiseConfig, cosine_angle, cosine_level, cosine_time
 from omnilearn_lab.models.diffusion.solvers import SOLVERS, integrate
-from omnilearn_lab.models.sizes import check_choice
+from omnilearn_lab.settings import settings
 
 PUBLISHED, DDIM = "published", "ddim"
-METHODS = (*SOLVERS, DDIM, PUBLISHED)
 Progress = Callable[[Iterable[int]], Iterable[int]]
 Velocity = Callable[[Tensor, float], Tensor]
 
 
-@dataclass(frozen=True)
+@settings
 class SamplerConfig:
     """How to sample, for PET and PET v2.
 
@@ -51,19 +50,13 @@ class SamplerConfig:
         Distribution at t = 1 of PET v2; that of PET is the standard normal one.
     """
 
-    n_steps: int = 32
-    method: str = "ralston3"
+    n_steps: Annotated[int, Field(gt=0)] = 32
+    method: Literal["euler", "midpoint", "heun", "ralston3", "rk4", "ddim", "published"] = "ralston3"
     seed: int = 0
     guidance: float = 0.0
-    batch_size: int = 256
+    batch_size: Annotated[int, Field(gt=0)] = 256
     show_progress: bool = False
     noise: NoiseConfig = NoiseConfig()
-
-    def __post_init__(self) -> None:
-        check_choice("sampler", self.method, METHODS)
-        for name in ("n_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: at least 1")
 
     @property
     def n_evaluations(self) -> int:
@@ -157,9 +150,13 @@ def sample(model: VelocityModel, jets: JetInputs, *, config: SamplerConfig | Non
     for first in range(0, len(counts), config.batch_size):
         last = min(first + config.batch_size, len(counts))
         rows = slice(int(offsets[first]), int(offsets[last]))
-        empty = _empty_batch(model, jets, offsets[first : last + 1] - offsets[first], (slice(first, last), rows))
+        empty = _empty_batch(
+            model, jets, offsets[first : last + 1] - offsets[first], (slice(first, last), rows)
+        )
         start = noise[rows].to(empty.features.device, non_blocking=True)
-        parts.append(denoise(partial(_velocity, model, empty, config.guidance), start, config, path=model.path))
+        parts.append(
+            denoise(partial(_velocity, model, empty, config.guidance), start, config, path=model.path)
+        )
     return Samples(torch.cat(parts), torch.from_numpy(offsets))
 
 
@@ -228,7 +225,9 @@ def denoise(velocity: Velocity, noise: Tensor, config: SamplerConfig, *, path: s
     if config.method in SOLVERS:
         return PATHS[path](velocity, noise, config.n_steps, method=config.method, progress=progress)
     if path != "cosine":
-        raise ConfigError(f"'{config.method}' samples along PET's cosine path; take one of {sorted(SOLVERS)} here")
+        raise ConfigError(
+            f"'{config.method}' samples along PET's cosine path; take one of {sorted(SOLVERS)} here"
+        )
     sampler = midpoint_ddim if config.method == PUBLISHED else ddim
     return sampler(velocity, noise, config.n_steps, progress=progress)
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from omnilearn_lab.errors import ConfigError, nearest
 
 
-
 class Tableau(NamedTuple):
     """A Runge-Kutta method: stage ``i`` is evaluated at ``t + nodes[i] h``, from the stage before it."""
 

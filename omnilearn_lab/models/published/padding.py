@@ -14,22 +14,45 @@ arXiv:2404.16091 and its published program (weights of 2024).
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from pydantic import Field
+from torch import Tensor
 from torch.nn import functional
 
-from omnilearn_lab.errors import JetsError
+from omnilearn_lab.errors import ConfigError, JetsError
+from omnilearn_lab.models.batch import Batch, ClassifierOutput, JointOutput
 from omnilearn_lab.models.edges import Neighbors
 from omnilearn_lab.models.layers import modulate
-from omnilearn_lab.models.batch import Batch
 from omnilearn_lab.models.packing import Packing
-from omnilearn_lab.models.pet import PET, Block, ClassifierOutput, JointOutput, PETConfig
-
+from omnilearn_lab.models.pet import PET, Block, PETConfig
+from omnilearn_lab.settings import settings
 
 FAR_AWAY = 999.0  # added to the coordinates of padded rows
 DISTANCE_OFFSET = 1e-5
+
+
+@settings
+class PublishedPETConfig(PETConfig):
+    """Sizes and choices of a `PublishedPET`: those of a `PET`, and the padded length.
+
+    Parameters
+    ----------
+    padded_length
+        P, at least K + 1 and at least the largest multiplicity; 150 for JetClass.
+    """
+
+    padded_length: Annotated[int, Field(gt=0, le=1 << 12)] = 150
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        least = self.n_neighbors + 1
+        if self.padded_length < least:
+            raise ConfigError(
+                f"padded length {self.padded_length}: the neighbour search needs {least} or more"
+            )
 
 
 class _Ghosts(NamedTuple):
@@ -43,49 +66,46 @@ class _Ghosts(NamedTuple):
     firsts: Tensor  # (rows,): first search row of each row
 
 
-class PublishedPET(nn.Module):
-    """Run the weights of a `PET` the way the published program does, padded rows included.
+class PublishedPET(PET):
+    """A `PET` that works the way the published program does, padded rows included.
 
-    Same calls and results as `PET` (rows are particles; padding is never returned).
+    Same parameters, calls and results as `PET` (rows are particles; padding is never returned).
 
     Parameters
     ----------
-    network
-        The weights; its class token should be ``"zero"``, as in the published program.
-    padded_length
-        P, at least K + 1 and at least the largest multiplicity.
+    config
+        Sizes and padded length; its class token should be ``"zero"``, as in the published program.
 
     Examples
     --------
     >>> import torch
-    >>> network = PET(PETConfig(width=8, n_layers=1, n_heads=2, class_token="zero"))
+    >>> config = PublishedPETConfig(width=8, n_layers=1, n_heads=2, class_token="zero", padded_length=20)
     >>> batch = Batch.from_padded(torch.randn(1, 3, 13), torch.ones(1, 3), jet=torch.zeros(1, 4))
-    >>> PublishedPET(network, padded_length=20).classify(batch).logits.shape
+    >>> PublishedPET(config).classify(batch).logits.shape
     torch.Size([1, 10])
     """
 
-    def __init__(self, network: PET, *, padded_length: int = 150) -> None:
-        super().__init__()
-        least = network.config.n_neighbors + 1
-        if padded_length < least:
-            raise JetsError(f"padded length {padded_length}: the neighbour search needs {least} or more")
-        self.network = network
-        self.padded_length = padded_length
+    def __init__(self, config: PublishedPETConfig | None = None) -> None:
+        super().__init__(config or PublishedPETConfig(class_token="zero"))
 
-    @property
-    def config(self) -> PETConfig:
-        """Configuration of the network."""
-        return self.network.config
+    @classmethod
+    def of(cls, network: PET, *, padded_length: int = 150) -> PublishedPET:
+        """Return a network with the weights of another PET (shared, not copied)."""
+        sizes = {field.name: getattr(network.config, field.name) for field in dataclasses.fields(PETConfig)}
+        made = cls(PublishedPETConfig(**sizes, padded_length=padded_length))
+        for name, part in network.named_children():
+            setattr(made, name, part)
+        return made.train(network.training)
 
-    def body(self, batch: Batch, time: Tensor | None = None) -> Tensor:
+    def embed(self, batch: Batch, time: Tensor | None = None) -> Tensor:
         """Particle embeddings, (T, d)."""
         ghosts = self._with_ghosts(batch)
-        return self._body(ghosts, time)[ghosts.particles]
+        return self._body(ghosts, time).index_select(0, ghosts.particles)
 
     def classify(self, batch: Batch, time: Tensor | None = None) -> ClassifierOutput:
         """Class logits (B, C) and jet quantities (B, J)."""
         ghosts = self._with_ghosts(batch)
-        return self.network.classifier(self._body(ghosts, time), ghosts.batch)
+        return self.classifier(self._body(ghosts, time), ghosts.batch)
 
     forward = classify
 
@@ -96,18 +116,17 @@ class PublishedPET(nn.Module):
     def velocity_columns(self, batch: Batch, time: Tensor, label: Tensor | None = None) -> Tensor:
         """All output columns of the generator head, (T, F); only the diffused ones are trained."""
         ghosts = self._with_ghosts(batch)
-        rows = self._body(ghosts, time)
-        return self._generate(rows, ghosts, time, label)[ghosts.particles]
+        return self._generate(self._body(ghosts, time), ghosts, time, label)
 
     def joint(self, clean: Batch, perturbed: Batch, time: Tensor, label: Tensor | None = None) -> JointOutput:
         """Both heads for pretraining, in two passes."""
         ghosts = self._with_ghosts(perturbed)
         rows = self._body(ghosts, time)
-        velocity = self._generate(rows, ghosts, time, label)[ghosts.particles, : self.config.n_diffused]
-        return JointOutput(self.classify(clean), self.network.classifier(rows, ghosts.batch), velocity)
+        velocity = self._generate(rows, ghosts, time, label)[:, : self.config.n_diffused]
+        return JointOutput(self.classify(clean), self.classifier(rows, ghosts.batch), velocity)
 
     def _body(self, ghosts: _Ghosts, time: Tensor | None) -> Tensor:
-        body, packing = self.network.body, ghosts.batch.packing
+        body, packing = self.body, ghosts.batch.packing
         features = body.drop_features(ghosts.batch.features, packing)
         rows = body.embed(features)
         if time is not None:
@@ -119,86 +138,79 @@ class PublishedPET(nn.Module):
             local = points = layer(local, _neighbors(shifted, ghosts, self.config.n_neighbors))
         start = rows = local + rows
         for block in body.blocks:
-            rows = _masked_block(block, rows, ghosts, 0.0)
+            rows = _masked_block(block, rows, ghosts, None)
         return rows + start
 
     def _generate(self, rows: Tensor, ghosts: _Ghosts, time: Tensor, label: Tensor | None) -> Tensor:
-        head, batch = self.network.generator, ghosts.batch
-        condition = head.conditioning(batch.jet, time, self.network.one_hot(label))
+        head, batch = self.generator, ghosts.batch
+        condition = head.conditioning(batch.jet, time, self.one_hot(label))
         stream = batch.packing.to_rows(condition) * ghosts.real
         for block in head.blocks:
             stream = _masked_block(block, stream, ghosts, rows)
-        return head.out(head.norm(stream + rows, batch.packing)).float()
+        return head.out(head.norm(stream + rows, batch.packing)).float().index_select(0, ghosts.particles)
 
     def _with_ghosts(self, batch: Batch) -> _Ghosts:
-        counts = batch.counts
-        n_padded = self.padded_length - counts
-        if int(n_padded.min()) < 0:
-            raise JetsError(f"{int(counts.max())} particles do not fit padded length {self.padded_length}")
-        offsets = _offsets(counts + n_padded.clamp(max=1))
-        plain = Packing.build(offsets)
-        real = torch.ones_like(plain.jet, dtype=torch.bool)
-        real[(offsets[1:] - 1)[n_padded > 0]] = False
-        weight = torch.where(real, 1.0, plain.to_rows(n_padded).float())
-        packing = _weigh(plain, weight)
-        token_weight = torch.cat([weight, weight.new_ones(len(batch))])
-        packing.__dict__["with_token"] = _weigh(plain.with_token, token_weight)
-        particles = torch.nonzero(real)[:, 0]
+        length, counts = self.config.padded_length, batch.packing.multiplicities
+        if counts.max() > length:
+            raise JetsError(f"{counts.max()} particles do not fit padded length {length}")
+        n_padded, device, one_block = length - counts, batch.features.device, batch.packing.one_block
+        extended = counts + (n_padded > 0)
+        weight = np.ones(extended.sum(), dtype=np.float32)
+        last = np.cumsum(extended) - 1
+        real = np.ones(len(weight), dtype=bool)
+        real[last[n_padded > 0]] = False
+        weight[last] = np.maximum(n_padded, 1)
+        search, *indices = _search_rows(extended, counts, np.minimum(n_padded, self.config.n_neighbors + 1))
+        arrays = (real[:, None].astype(np.float32), weight, np.flatnonzero(real), *indices)
+        real_rows, weight, particles, copies, firsts = (
+            torch.from_numpy(array).to(device, non_blocking=True) for array in arrays
+        )
+        packing = dataclasses.replace(
+            Packing.plan(extended, one_block=one_block).to(device), row_weight=weight
+        )
+        packing = dataclasses.replace(packing, counts=torch.full_like(packing.counts, float(length)))
         features, points = (
             value.new_zeros(len(real), value.shape[1]).index_copy(0, particles, value)
             for value in (batch.features, batch.points)
         )
-        extended = Batch(features, points, offsets, batch.jet, batch.label, batch.weight)
-        extended.__dict__["packing"] = packing
-        n_copies = n_padded.clamp(max=self.config.n_neighbors + 1)
-        return _Ghosts(extended, real[:, None].float(), particles, *_search_rows(offsets, counts, n_copies))
+        offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(extended)])).to(device, non_blocking=True)
+        with_rows = Batch(features, points, offsets, batch.jet, batch.label, batch.weight).keep(packing)
+        search = Packing.plan(search, one_block=one_block).to(device)
+        return _Ghosts(with_rows, real_rows, particles, search, copies, firsts)
 
 
-def _masked_block(block: Block, rows: Tensor, ghosts: _Ghosts, context: Tensor | float) -> Tensor:
+def _masked_block(block: Block, rows: Tensor, ghosts: _Ghosts, context: Tensor | None) -> Tensor:
     """The transformer block with ghosts as keys and in the norms, but never updated, and zero afterwards."""
     packing = ghosts.batch.packing
-    seen = block.norm_attention(rows + context, packing)
-    rows = rows + block.scale_attention(block.attention(seen, packing)) * ghosts.real
+    seen = block.norm_attention(rows if context is None else rows + context, packing)
+    rows = rows + block.scale_attention(block.attention(seen, packing, packing.key_biases)) * ghosts.real
     return (rows + block.scale_forward(block.forward_layer(block.norm_forward(rows, packing)))) * ghosts.real
 
 
-def _offsets(counts: Tensor) -> Tensor:
-    return functional.pad(counts.cumsum(0), (1, 0))
-
-
-def _weigh(packing: Packing, weight: Tensor) -> Packing:
-    """Let each row stand for ``weight`` (T,) rows."""
-    logarithm = weight.log()[packing.slot_rows].masked_fill(~packing.slot_mask, -torch.inf)
-    groups = tuple(group._replace(key_bias=group.take(logarithm)) for group in packing.groups)
-    return dataclasses.replace(packing, counts=packing.sum_rows(weight), row_weight=weight, groups=groups)
-
-
-def _search_rows(offsets: Tensor, counts: Tensor, n_copies: Tensor) -> tuple[Packing, Tensor, Tensor]:
-    """Jets with ``n_copies`` of the ghost; the row a search row stands for; a row's first search row."""
-    search_offsets = _offsets(counts + n_copies)
-    search = Packing.build(search_offsets)
-    place = torch.arange(search.n_rows) - search.to_rows(search_offsets[:-1])
-    copies = search.to_rows(offsets[:-1]) + torch.minimum(place, search.to_rows(counts))
-    rows = torch.arange(int(offsets[-1]))
-    firsts = torch.searchsorted(copies, rows)
-    return search, copies, firsts
+def _search_rows(
+    extended: np.ndarray, counts: np.ndarray, n_copies: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of jets with copies of the ghost; the row a search row stands for; a row's first search row."""
+    n_rows = counts + n_copies
+    place = np.arange(n_rows.sum()) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
+    first = np.repeat(np.cumsum(extended) - extended, n_rows)
+    copies = first + np.minimum(place, np.repeat(counts, n_rows))
+    return n_rows, copies, np.searchsorted(copies, np.arange(extended.sum()))
 
 
 @torch.no_grad()
 def _neighbors(points: Tensor, ghosts: _Ghosts, n_neighbors: int) -> Neighbors:
     """The K + 1 nearest rows in float32, lower index first, less the first (taken to be the row itself)."""
-    search = ghosts.search
-    slots = search.to_slots(points.float()[ghosts.copies])
-    found = []
-    for group in search.groups:
-        block = group.take(slots)
+    search, blocks = ghosts.search, []
+    slots = search.to_slots(points.float().index_select(0, ghosts.copies))
+    for group, mask, block in zip(search.groups, search.masks, search.split(slots), strict=True):
         norm = block.square().sum(-1)
         product = block @ block.transpose(1, 2)
         distance = ((norm[:, :, None] - 2 * product) + norm[:, None, :]) + DISTANCE_OFFSET
-        distance.masked_fill_(~group.mask[:, None, :], torch.inf)
+        distance.masked_fill_(~mask[:, None, :], torch.inf)
         order = distance.argsort(dim=-1, stable=True)[:, :, 1 : n_neighbors + 1]
-        first = group.start + torch.arange(len(block))[:, None, None] * block.shape[1]
-        found.append((order + first).flatten(0, 1))
-    nearest = torch.cat(found)[search.row_slots][ghosts.firsts]  # slots, (rows, K)
-    rows = ghosts.copies[search.slot_rows[nearest]]
-    return Neighbors(rows, points.new_full(rows.shape, 1 / n_neighbors))
+        first = group.start + torch.arange(len(block), device=block.device)[:, None, None] * group.length
+        blocks.append((order + first).flatten(0, 1))
+    nearest = torch.cat(blocks).index_select(0, search.row_slots).index_select(0, ghosts.firsts)  # (rows, K)
+    rows = ghosts.copies.index_select(0, search.slot_rows.index_select(0, nearest.flatten()))
+    return Neighbors(rows.view_as(nearest), points.new_full(nearest.shape, 1 / n_neighbors))

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from omnilearn_lab.errors import CheckpointError
-from omnilearn_lab.models.layers import Attention
+from omnilearn_lab.errors import CheckpointError, ConfigError
+from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.models.attention import Attention
 from omnilearn_lab.models.pet import PET, PETConfig
-
+from omnilearn_lab.models.sizes import check_tensors
 
 LAYOUTS = {
     "TF 2.15": {
@@ -52,7 +53,7 @@ def load_keras(path: str | Path, *, ema: bool = False) -> PET:
     -------
     PET
         In evaluation mode, on CPU, with ``class_token="zero"``, and no drops, as published. For the published
-        padding wrap it in `omnilearn_lab.models.PublishedPET`.
+        padding wrap it in `omnilearn_lab.models.published.PublishedPET`.
 
     Raises
     ------
@@ -60,7 +61,11 @@ def load_keras(path: str | Path, *, ema: bool = False) -> PET:
         If the file is not such a file, or tensors are missing, superfluous or of a wrong shape (all listed).
     """
     tensors = read_keras(path, ema=ema)
-    model = PET(_infer_config(tensors, path))
+    try:
+        config = _infer_config(tensors, path)
+    except (IndexError, ConfigError) as error:
+        raise CheckpointError(f"{path}: shapes of no PET ({error})") from error
+    model = PET(config)
     _assign(model, tensors, path)
     return model.eval()
 
@@ -87,7 +92,7 @@ def save_keras(model: PET, path: str | Path, *, layout: str = "TF 2.15") -> Path
     if model.config.class_token != "zero" or model.particle is not None:
         raise CheckpointError("a published file holds neither a trained class token nor a particle head")
     prefixes, n_heads = LAYOUTS[layout], model.config.n_heads
-    with h5py.File(path, "w") as file:
+    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
         for key, value, kind in keras_names(model):
             part, _, name = key.partition("/")
             layer, _, number = name.rpartition("/")
@@ -107,9 +112,11 @@ def read_keras(path: str | Path, *, ema: bool = False) -> dict[str, np.ndarray]:
             for part, source in chosen.items():
                 if prefixes[source] not in file:
                     raise CheckpointError(f"{path}: no '{prefixes[source]}' ({source}) in this file")
-                tensors.update(_tensors(part, file[prefixes[source]]))
+                tensors.update(_tensors(part, file[prefixes[source]], Path(path).stat().st_size))
             return tensors
-    except OSError as error:
+    except CheckpointError:
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
         raise CheckpointError(f"{path}: not a readable HDF5 file ({error}); download it again") from error
 
 
@@ -124,17 +131,22 @@ def _layout(file: Any, path: str | Path) -> str:
     )
 
 
-def _tensors(part: str, group: Any) -> dict[str, np.ndarray]:
+def _tensors(part: str, group: Any, n_bytes: int) -> dict[str, np.ndarray]:
+    """The arrays of a part; what it says of their sizes is compared with the size of the file."""
     import h5py
 
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
-            found[f"{part}/{name.replace('/vars/', '/')}"] = item[()]
+            if item.dtype.kind != "f" or item.nbytes > n_bytes:
+                raise CheckpointError(
+                    f"'{part}/{name}' is {item.dtype}, {item.shape}: no tensor of this file"
+                )
+            arrays[f"{part}/{name.replace('/vars/', '/')}"] = item[()]
 
     group.visititems(visit)
-    return found
+    return arrays
 
 
 def _infer_config(tensors: Mapping[str, np.ndarray], path: str | Path) -> PETConfig:
@@ -164,16 +176,10 @@ def _infer_config(tensors: Mapping[str, np.ndarray], path: str | Path) -> PETCon
 def _assign(model: PET, tensors: Mapping[str, np.ndarray], path: str | Path) -> None:
     """Copy every tensor into the model; nothing may be left over on either side."""
     wanted = {key: (target, kind) for key, target, kind in keras_names(model)}
-    missing = sorted(set(wanted) - set(tensors))
-    extra = sorted(set(tensors) - set(wanted))
-    converted = {key: _convert(tensors[key], wanted[key][1]) for key in wanted if key in tensors}
-    wrong = [
-        f"{key}: {tuple(converted[key].shape)} instead of {tuple(wanted[key][0].shape)}"
-        for key in converted
-        if converted[key].shape != wanted[key][0].shape
-    ]
-    if missing or extra or wrong:
-        raise CheckpointError(f"{path}: missing {missing}, not expected {extra}, wrong shape {wrong}")
+    converted = {
+        k: _convert(v, wanted[k][1]) if k in wanted else torch.from_numpy(v) for k, v in tensors.items()
+    }
+    check_tensors(converted, str(path), expected={key: target for key, (target, _) in wanted.items()})
     with torch.no_grad():
         for key, value in converted.items():
             wanted[key][0].copy_(value)

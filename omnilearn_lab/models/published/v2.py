@@ -11,14 +11,15 @@ import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from omnilearn_lab.errors import CheckpointError, nearest
-from omnilearn_lab.models.pet_v2 import SIZES, PETv2, PETv2Config
-
+from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.models.pet_v2 import PETv2, PETv2Config
+from omnilearn_lab.models.sizes import check_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -52,16 +53,6 @@ RENAMED = (
     (r"\.first\.", ".fc1."),
     (r"\.second\.", ".fc2."),
 )
-CLASS_TENSORS = ("classifier.out.", "generator.out.", "generator.label.")
-OPTIONAL = ("body.species.", "body.extra.", "body.condition.", "body.time.", "classifier.", "generator.")
-
-
-class LoadReport(NamedTuple):
-    """Our names of the tensors that were loaded, that keep their start values, and that were not used."""
-
-    loaded: tuple[str, ...]
-    fresh: tuple[str, ...]
-    unused: tuple[str, ...]
 
 
 def published_name(name: str) -> tuple[str, str]:
@@ -97,6 +88,14 @@ def read_published_v2(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, Mapping) or not isinstance(content.get("body"), Mapping):
         raise CheckpointError(f"{path} has no part 'body': it is not a checkpoint of OmniLearned")
+    parts = [content.get(name) for name in (*PARTS.values(), *EMA_PARTS.values())]
+    values = [value for part in parts if isinstance(part, Mapping) for value in part.values()]
+    if not all(isinstance(value, Tensor) and value.layout == torch.strided for value in values):
+        raise CheckpointError(
+            f"{path} holds something else than tensors: it is not a checkpoint of OmniLearned"
+        )
+    if sum(value.nbytes for value in values) > 2 * Path(path).stat().st_size:
+        raise CheckpointError(f"{path} says of its tensors that they are larger than the file: get it again")
     return dict(content)
 
 
@@ -169,7 +168,7 @@ def _n_blocks(part: Mapping[str, Tensor], prefix: str) -> int:
 def _n_heads(body: Mapping[str, Tensor], width: int) -> int:
     if "interaction.mlp.fc2.weight" in body:
         return _shape(body, "interaction.mlp.fc2.weight")[0]
-    known = {size["width"]: size["n_heads"] for size in SIZES.values()}
+    known = {size["width"]: size["n_heads"] for size in PETv2Config.SIZES.values()}
     if width not in known:
         raise CheckpointError(
             f"no shape tells the number of heads of this checkpoint (width {width}): give n_heads"
@@ -205,44 +204,22 @@ def load_published_v2(
         When tensors are missing, left over or of another shape; all are listed.
     """
     checkpoint = read_published_v2(path)
-    model = PETv2(infer_config(checkpoint, n_heads=n_heads))
-    tensors = _collect(checkpoint, model, weights)
-    problems = _problems(model, tensors)
-    if problems:
-        raise CheckpointError(f"{path} does not fit the published network:\n  " + "\n  ".join(problems))
+    try:
+        config = infer_config(checkpoint, n_heads=n_heads)
+    except (ValueError, IndexError, ZeroDivisionError) as error:
+        raise error if isinstance(error, CheckpointError) else CheckpointError(f"{path}: {error}") from error
+    with torch.device("meta"):
+        shapes = PETv2(config)
+    tensors = _collect(checkpoint, shapes, weights)
+    expected = shapes.state_dict()
+    theirs = {"/".join(published_name(k)) if k in expected else k: v for k, v in tensors.items()}
+    expected = {"/".join(published_name(name)): value for name, value in expected.items()}
+    check_tensors(theirs, f"{path} does not fit the published network", expected=expected)
+    model = PETv2(config)
     model.load_state_dict(tensors)
     if n_classes is not None:
         model.replace_heads(n_classes=n_classes)
     return model.eval()
-
-
-def load_weights_v2(model: PETv2, path: str | Path, *, weights: str = "live") -> LoadReport:
-    """Start a model for another task from a published checkpoint.
-
-    Tensors whose size is a number of classes keep their start values where that number differs, and so do
-    inputs and heads that the checkpoint does not have; both are logged. Everything else must fit.
-
-    Raises
-    ------
-    CheckpointError
-        When a tensor outside the heads and optional inputs is missing, left over or of another shape.
-    """
-    tensors = _collect(read_published_v2(path), model, weights)
-    own = model.state_dict()
-    fitting = {
-        name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape
-    }
-    hard = [text for name, text in _differences(own, tensors).items() if not _may_differ(name, own, tensors)]
-    if hard:
-        raise CheckpointError(f"{path} does not fit this model:\n  " + "\n  ".join(hard))
-    model.load_state_dict({**own, **fitting})
-    fresh = tuple(name for name in own if name not in fitting)
-    unused = tuple(name for name in tensors if name not in own)
-    if fresh:
-        logger.warning("not in %s with this shape, so started anew: %s", path, ", ".join(fresh))
-    if unused:
-        logger.info("in %s and not used by this model: %s", path, ", ".join(unused))
-    return LoadReport(tuple(fitting), fresh, unused)
 
 
 def write_published_v2(model: PETv2, path: str | Path, *, ema: PETv2 | None = None, epoch: int = 0) -> None:
@@ -253,7 +230,7 @@ def write_published_v2(model: PETv2, path: str | Path, *, ema: PETv2 | None = No
     model
         Weights.
     path
-        The file is written beside it first and then renamed.
+        File to write, ``.pt``.
     ema
         A model with averaged weights.
     epoch
@@ -263,10 +240,8 @@ def write_published_v2(model: PETv2, path: str | Path, *, ema: PETv2 | None = No
     content |= _to_parts(model, PARTS)
     if ema is not None:
         content |= _to_parts(ema, EMA_PARTS)
-    target = Path(path)
-    partial = target.with_name(target.name + ".part")
-    torch.save(content, partial)
-    partial.replace(target)
+    with atomic_path(path) as partial:
+        torch.save(content, partial)
 
 
 def _to_parts(model: PETv2, parts: Mapping[str, str]) -> dict[str, dict[str, Tensor]]:
@@ -294,42 +269,5 @@ def _collect(checkpoint: Mapping[str, Any], model: PETv2, weights: str) -> dict[
                     f"the checkpoint has no averaged weights '{title}': load weights='live'"
                 )
         for name, value in (checkpoint.get(title) or {}).items():
-            tensors[ours.get((part, name), _untranslated(part, name))] = value
+            tensors[ours.get((part, name), f"{part}/{name}")] = value
     return tensors
-
-
-def _untranslated(part: str, name: str) -> str:
-    """Name of a published tensor that this model lacks: translated where an optional input tells it."""
-    optional = {"pid_embed.0.": "species.", "add_embed.0.": "extra.", "cond_embed.0.": "condition."}
-    optional |= {"MPFourier.": "time.", "time_embed.": "time.mlp."}
-    if part == "body":
-        for prefix, own in optional.items():
-            if name.startswith(prefix):
-                return f"body.{own}{name.removeprefix(prefix)}"
-    return f"{part}.{name}"
-
-
-def _problems(model: PETv2, tensors: Mapping[str, Tensor]) -> list[str]:
-    return list(_differences(model.state_dict(), tensors).values())
-
-
-def _differences(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """One line for each tensor that is missing, left over or of another shape."""
-    lines = {}
-    for name in own.keys() | tensors.keys():
-        found = tuple(tensors[name].shape) if name in tensors else None
-        wanted = tuple(own[name].shape) if name in own else None
-        published = "/".join(published_name(name)) if wanted else name
-        if found is None:
-            lines[name] = f"missing: {published} {wanted}"
-        elif wanted is None:
-            lines[name] = f"left over: {published} {found}"
-        elif found != wanted:
-            lines[name] = f"shape: {published} is {found}, expected {wanted}"
-    return dict(sorted(lines.items()))
-
-
-def _may_differ(name: str, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:
-    if name in own and name in tensors:
-        return name.startswith(CLASS_TENSORS)
-    return name.startswith(OPTIONAL)

@@ -12,7 +12,6 @@ from omnilearn_lab.tasks.common.learning_curve import LearningCurve, train_learn
 from omnilearn_lab.tasks.common.networks import (
     ClassifierSettings,
     describe_checkpoint,
-    has_checkpoint,
     load_classifier,
     make_model,
     network_batch,
@@ -24,7 +23,7 @@ from omnilearn_lab.tasks.common.trainings import train_many
 
 __all__ = [
     "ClassifierData", "ClassifierResult", "ClassifierSettings", "CompareConfig", "Comparison",
-    "ComparisonRecord", "LearningCurve", "compare", "describe_checkpoint", "gain_table", "has_checkpoint",
+    "ComparisonRecord", "LearningCurve", "compare", "describe_checkpoint", "gain_table",
     "load_classifier", "load_trained", "make_model", "network_batch", "network_of", "predict",
     "published_numbers", "read_results", "seed_table", "train_classifier", "train_learning_curve",
     "train_many",

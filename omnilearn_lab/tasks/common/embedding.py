@@ -46,7 +46,7 @@ def embed(model: nn.Module, jets: Batch) -> np.ndarray:
         for batch in Batches(complete_batch(jets, model), _TOGETHER).in_order():
             batch = batch.to(device)
             model.classify(batch)
-            parts.append(_in_order_of_jets(rows.pop(), batch, model))
+            parts.append(rows.pop())
     finally:
         hook.remove()
         model.train(was_training)
@@ -60,9 +60,3 @@ def _last_layer(model: nn.Module) -> nn.Linear:
         if isinstance(layer, nn.Linear):
             return layer
     raise ConfigError(f"a {type(model).__name__} has no classifier head whose input could serve as embedding")
-
-
-def _in_order_of_jets(rows: Tensor, batch: Batch, model: nn.Module) -> Tensor:
-    """The head of PET v2 sees jets in the order of the packing."""
-    is_packed = hasattr(model.classifier, "out")
-    return rows[batch.packing.jet_slots.cpu()] if is_packed else rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -12,7 +11,7 @@ from omnilearn_lab import models
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.features import pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.models import Batch, PETv2, load_checkpoint, load_published, read_card, shipped_checkpoints
+from omnilearn_lab.models import Batch, PETv2, load_checkpoint, load_published, read_card
 from omnilearn_lab.settings import settings
 from omnilearn_lab.training import TrainConfig
 
@@ -21,7 +20,6 @@ __all__ = [
     "ClassifierSettings",
     "complete_batch",
     "describe_checkpoint",
-    "has_checkpoint",
     "load_classifier",
     "make_model",
     "network_batch",
@@ -104,9 +102,9 @@ def make_model(settings: ClassifierSettings) -> nn.Module:
     if settings.init != "scratch":
         return load_classifier(settings.init, n_classes=settings.n_classes)
     if settings.like:
-        config = load_classifier(settings.like, n_classes=settings.n_classes).config
+        like = load_classifier(settings.like, n_classes=settings.n_classes)
         torch.manual_seed(settings.training.seed)
-        return getattr(models, NETWORKS[network_of(settings.like)])(config)
+        return type(like)(like.config)
     name = NETWORKS[settings.network]
     inputs = {"n_species": _N_SPECIES} if settings.network == "pet_v2" else {}
     config = getattr(models, f"{name}Config").named(settings.size, n_classes=settings.n_classes, **inputs)
@@ -143,21 +141,10 @@ def network_of(source: str) -> str:
     if _is_published(source):
         return "pet_v2" if source.endswith(".pt") else "pet"
     name = read_card(source)["model"]
-    known = {class_name: key for key, class_name in NETWORKS.items()}
+    known = {class_name: key for key, class_name in NETWORKS.items()} | {"PublishedPET": "pet"}
     if name not in known:
         raise ConfigError(f"'{source}' holds a {name}, which cannot classify jets; {nearest(name, known)}")
     return known[name]
-
-
-def has_checkpoint(source: str) -> bool:
-    """Whether a checkpoint is here: shipped under this name, or a file.
-
-    Examples
-    --------
-    >>> has_checkpoint("tiny"), has_checkpoint("no such file")
-    (True, False)
-    """
-    return source in shipped_checkpoints() or Path(source).is_file()
 
 
 def network_batch(

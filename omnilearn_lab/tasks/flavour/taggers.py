@@ -14,7 +14,7 @@ from torch import nn
 
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.machine import run_jobs
-from omnilearn_lab.models import PETv2, PETv2Config, shipped_checkpoints
+from omnilearn_lab.models import PETv2, PETv2Config
 from omnilearn_lab.models.baselines import TrackTransformer, TrackTransformerConfig
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.common.classification import predict
@@ -35,7 +35,6 @@ __all__ = [
     "FlavourResult",
     "FlavourSettings",
     "compare_taggers",
-    "has_checkpoint",
     "make_tagger",
     "train_tagger",
 ]
@@ -143,17 +142,6 @@ class FlavourResult:
     probabilities: np.ndarray
     seconds: float
     n_loaded: int = 0
-
-
-def has_checkpoint(source: str) -> bool:
-    """Say whether a checkpoint comes with the package, or is a file here.
-
-    Examples
-    --------
-    >>> has_checkpoint("tiny"), has_checkpoint("no_such_network")
-    (True, False)
-    """
-    return source in shipped_checkpoints() or Path(source).is_file()
 
 
 def make_tagger(settings: FlavourSettings, n_extra: int) -> tuple[nn.Module, int]:

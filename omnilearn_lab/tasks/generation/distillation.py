@@ -11,7 +11,7 @@ from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, Batch, SamplerConfig
-from omnilearn_lab.models.distillation import distillation_pair
+from omnilearn_lab.models.diffusion.distillation import distillation_pair
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.generation.kinematics import labelled
 from omnilearn_lab.tasks.generation.two_stage import JetGeneration

@@ -13,7 +13,8 @@ from torch.nn import functional
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.features import jet_features
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.models import Batch, perturb_jets
+from omnilearn_lab.models import Batch
+from omnilearn_lab.models.diffusion import perturb_jets
 from omnilearn_lab.settings import settings
 
 __all__ = ["JetDomain", "KinematicsGeneration", "bare_jets", "jet_batch", "labelled"]

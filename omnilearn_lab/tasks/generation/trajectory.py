@@ -9,9 +9,8 @@ import torch
 
 from omnilearn_lab.features import jets_from_features, pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.models import PET, PETv2, SamplerConfig, sample, sample_flow
-from omnilearn_lab.models.flow import FlowSampleConfig, JetInputs
-from omnilearn_lab.models.samplers import denoising_path
+from omnilearn_lab.models import PET, JetInputs, PETv2, SamplerConfig, sample
+from omnilearn_lab.models.diffusion.samplers import denoising_path
 
 __all__ = ["Trajectory", "generate_like", "generate_like_v2", "generated_features", "generation_trajectory"]
 
@@ -74,11 +73,9 @@ def generated_features(
 ) -> np.ndarray:
     """Return the standardised features that `generate_like` makes jets of, shape (T, n_diffused)."""
     batch = pet_batch(jets, standardization=standardization)
-    device = next(model.parameters()).device
-    label = None if batch.label is None else batch.label.to(device)
     model.eval()
-    counts = torch.from_numpy(jets.counts)
-    made = sample(model, counts, batch.jet.to(device), label=label, config=config)
+    told = JetInputs(torch.from_numpy(jets.counts), batch.jet, batch.label)
+    made = sample(model, told, config=config)
     return made.particles.cpu().numpy()
 
 
@@ -135,7 +132,7 @@ def generation_trajectory(
     return Trajectory(tuple(i / config.n_steps for i in range(config.n_steps, -1, -1)), tuple(steps))
 
 
-def generate_like_v2(model: PETv2, jets: Jets, *, config: FlowSampleConfig | None = None) -> Jets:
+def generate_like_v2(model: PETv2, jets: Jets, *, config: SamplerConfig | None = None) -> Jets:
     """Generate one jet for each given jet with a PET v2: same number of particles, class and condition.
 
     Parameters
@@ -145,7 +142,7 @@ def generate_like_v2(model: PETv2, jets: Jets, *, config: FlowSampleConfig | Non
         ln(1 + mass) and multiplicity / 100 as it has, counted from the end.
     jets : Jets
         Condition, and jet axes that the generated particles are put around.
-    config : FlowSampleConfig
+    config : SamplerConfig
         Solver, steps, seed, progress bar.
 
     Returns
@@ -164,18 +161,18 @@ def generate_like_v2(model: PETv2, jets: Jets, *, config: FlowSampleConfig | Non
     >>> cloud = {"deta": [0.1, -0.2], "dphi": [0.0, 0.1], "pt": [400.0, 200.0], "energy": [400.0, 200.0]}
     >>> model = PETv2(PETv2Config.named("tiny", mode="generator", n_classes=1))
     >>> like = Jets.build(cloud, [0, 2], jet)
-    >>> generate_like_v2(model, like, config=FlowSampleConfig(n_steps=1)).counts.tolist()
+    >>> generate_like_v2(model, like, config=SamplerConfig(1)).counts.tolist()
     [2]
     """
-    config = config or FlowSampleConfig()
+    config = config or SamplerConfig(127, "midpoint")
     batch = pet_v2_batch(jets)
     model.eval()
     n_told = model.config.n_condition
     condition = batch.condition[:, -n_told:] if n_told else None
     label = batch.label if model.config.n_classes > 1 else None
     pid = batch.pid if model.config.n_species else None
-    told = JetInputs(torch.from_numpy(jets.counts), label, condition, pid)
-    rows = sample_flow(model, told, config=config).particles.cpu().double().numpy()
+    told = JetInputs(torch.from_numpy(jets.counts), None, label, condition, pid)
+    rows = sample(model, told, config=config).particles.cpu().double().numpy()
     eta = rows[:, 0] + np.repeat(jets.jet["eta"], jets.counts)
     phi = rows[:, 1] + np.repeat(jets.jet["phi"], jets.counts)
     pt = np.exp(rows[:, 2])

@@ -24,9 +24,9 @@ from omnilearn_lab.models import (
     SamplerConfig,
     load_checkpoint,
     read_card,
-    sample_jets,
     save_checkpoint,
 )
+from omnilearn_lab.models.diffusion import sample_jets
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, make_model
 from omnilearn_lab.tasks.generation.kinematics import (

@@ -16,7 +16,7 @@ from torch import nn
 from omnilearn_lab.errors import ConfigError, JetsError, TrainingError, nearest
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch
-from omnilearn_lab.models.rows import RowClassifier, rows_batch
+from omnilearn_lab.models.baselines.dense import RowClassifier, rows_batch
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.common.networks import (
     NETWORKS,

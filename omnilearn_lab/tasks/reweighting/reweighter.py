@@ -17,7 +17,7 @@ from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import density_ratio
 from omnilearn_lab.models import load_checkpoint, save_checkpoint
-from omnilearn_lab.models.rows import RowClassifier
+from omnilearn_lab.models.baselines.dense import RowClassifier
 from omnilearn_lab.settings import from_mapping, to_mapping
 from omnilearn_lab.tasks.reweighting.polynomial import LogisticRatio
 from omnilearn_lab.tasks.reweighting.ratios import (

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch, DijetConfig, DijetGenerator, PETConfig, SamplerConfig
-from omnilearn_lab.models.samplers import denoise
+from omnilearn_lab.models.diffusion.samplers import denoise
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.generation.kinematics import KinematicsGeneration, bare_jets
 from omnilearn_lab.tasks.generation.two_stage import JetGeneration, JetGenerationConfig

@@ -1,10 +1,9 @@
 import pytest
 import torch
 from omnilearn_lab.errors import CheckpointError, ConfigError
-from omnilearn_lab.models import PETv2, PETv2Config, save_checkpoint
+from omnilearn_lab.models import PETv2, PETv2Config, has_checkpoint, save_checkpoint
 from omnilearn_lab.tasks.common import (
     ClassifierSettings,
-    has_checkpoint,
     make_model,
     network_batch,
     network_of,

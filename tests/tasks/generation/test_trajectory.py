@@ -4,7 +4,6 @@ import torch
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.features import jets_from_features, pet_batch
 from omnilearn_lab.models import PETv2, PETv2Config, SamplerConfig
-from omnilearn_lab.models.flow import FlowSampleConfig
 from omnilearn_lab.tasks.generation import generate_like, generate_like_v2
 from tests.conftest import random_jets
 from tests.training.helpers import small_model
@@ -54,8 +53,8 @@ def test_v2_generates_valid_jets(n_condition):
     torch.manual_seed(0)
     sizes = {"mode": "generator", "n_classes": 2, "n_species": 0, "n_condition": n_condition}
     model = PETv2(PETv2Config.named("tiny", **sizes))
-    made = generate_like_v2(model, jets, config=FlowSampleConfig(n_steps=2, seed=3))
+    made = generate_like_v2(model, jets, config=SamplerConfig(2, seed=3))
     assert made.counts.tolist() == jets.counts.tolist()
     assert (made.particles["energy"] >= made.particles["pt"] * (1 - 1e-6)).all()
-    again = generate_like_v2(model, jets, config=FlowSampleConfig(n_steps=2, seed=3))
+    again = generate_like_v2(model, jets, config=SamplerConfig(2, seed=3))
     np.testing.assert_array_equal(made.jet["pt"], again.jet["pt"])

@@ -7,9 +7,9 @@ import pytest
 import torch
 from omnilearn_lab.errors import CheckpointError
 from omnilearn_lab.models import PublishedPET, load_published
-from omnilearn_lab.models.published_v1 import load_keras, save_keras
+from omnilearn_lab.models.published.v1 import load_keras, save_keras
 
-FIXTURES = pathlib.Path(__file__).resolve().parents[3] / "shared" / "fixtures"
+FIXTURES = pathlib.Path(__file__).resolve().parents[4] / "shared" / "fixtures"
 NAMES = {"TF 2.15": "pet_v1_keras_small.weights.h5", "TF 2.14": "pet_v1_keras214_tiny.weights.h5"}
 
 pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"no parity fixtures in {FIXTURES}")
@@ -82,6 +82,8 @@ def test_truncated_file_and_missing_part(copy, h5py):
 def test_load_published_chooses_padding_and_heads():
     path = FIXTURES / NAMES["TF 2.15"]
     model = load_published(path, n_classes=2, padding="published", padded_length=60)
-    assert isinstance(model, PublishedPET) and model.padded_length == 60 and model.config.n_classes == 2
+    assert (
+        isinstance(model, PublishedPET) and model.config.padded_length == 60 and model.config.n_classes == 2
+    )
     with pytest.raises(CheckpointError, match="did you mean 'exact'"):
         load_published(path, padding="exactly")

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError, JetsError
-from omnilearn_lab.models.flow import (
-    FlowSampleConfig,
+from omnilearn_lab.models import Batch
+from omnilearn_lab.models.diffusion import (
     JetInputs,
     NoiseConfig,
-    counts_from_condition,
-    follow_line,
+    SamplerConfig,
+    denoise,
     perturb_flow,
-    sample_flow,
+    sample,
 )
 from omnilearn_lab.models.pet_v2 import PETv2, PETv2Config
 from tests.models.test_pet_v2 import TOLERANCE, error, load_case, make_batch, needs_fixtures
@@ -37,16 +37,14 @@ def test_samples_equal_published(case, n_points):
     model, arrays = load_case(case)
     mask = np.arange(20) < arrays["gen_nparts"][:, None]
     inputs = make_batch(arrays | {"mask": mask})
-    counts = counts_from_condition(inputs.condition, rounding="published")
-    assert counts.tolist() == arrays["gen_nparts"].tolist()
-    config = FlowSampleConfig(n_steps=n_points - 1)
+    config = SamplerConfig(n_points - 1, "midpoint")
 
     def velocity(state, time):
         moved = inputs.replace(features=state, points=state[:, :2])
         return model.velocity(moved, state.new_full((len(moved),), time), moved.label)
 
     with torch.no_grad():
-        made = follow_line(velocity, torch.from_numpy(arrays["gen_x0"][mask]), config)
+        made = denoise(velocity, torch.from_numpy(arrays["gen_x0"][mask]), config, path="straight")
     assert error(made, arrays[f"gen_out_nsteps{n_points}"][mask]) < TOLERANCE
 
 
@@ -69,19 +67,9 @@ def test_samplers_recover_a_gaussian():
 
     start = noise.draw(50_000, torch.Generator().manual_seed(0))
     for method, n_steps in (("midpoint", 40), ("ralston3", 20), ("rk4", 20)):
-        made = follow_line(velocity, start, FlowSampleConfig(n_steps=n_steps, method=method))
+        made = denoise(velocity, start, SamplerConfig(n_steps, method), path="straight")
         exact = mean + spread * (start - mu) / s
         assert (made - exact).abs().max() < 0.02 * spread.max(), method
-
-
-def test_multiplicities_survive_rounding():
-    counts = torch.arange(1, 151)
-    condition = (counts / 100).float()[:, None]
-    assert counts_from_condition(condition).tolist() == counts.tolist()
-    published = counts_from_condition(condition, rounding="published")
-    assert counts[published != counts].tolist()[:2] == [53, 59]
-    with pytest.raises(ConfigError, match="nearest"):
-        counts_from_condition(condition, rounding="neerest")
 
 
 def tiny_generator(**overrides):
@@ -93,10 +81,10 @@ def tiny_generator(**overrides):
 def test_samples_depend_on_the_seed_and_not_on_the_batches():
     model = tiny_generator(n_classes=3, n_condition=2)
     counts = torch.tensor([4, 1, 13])
-    jets = JetInputs(counts, torch.tensor([0, 1, 2]), torch.rand(3, 2))
-    one = sample_flow(model, jets, config=FlowSampleConfig(n_steps=2, seed=3))
-    split = sample_flow(model, jets, config=FlowSampleConfig(n_steps=2, seed=3, batch_size=2))
-    other = sample_flow(model, jets, config=FlowSampleConfig(n_steps=2, seed=4))
+    jets = JetInputs(counts, label=torch.tensor([0, 1, 2]), condition=torch.rand(3, 2))
+    one = sample(model, jets, config=SamplerConfig(2, "midpoint", seed=3))
+    split = sample(model, jets, config=SamplerConfig(2, "midpoint", seed=3, batch_size=2))
+    other = sample(model, jets, config=SamplerConfig(2, "midpoint", seed=4))
     assert one.particles.shape == (18, 4) and one.offsets.tolist() == [0, 4, 5, 18]
     torch.testing.assert_close(one.particles, split.particles)
     assert (one.particles - other.particles).abs().max() > 0.1
@@ -104,19 +92,16 @@ def test_samples_depend_on_the_seed_and_not_on_the_batches():
 
 def test_bad_requests_are_named():
     with pytest.raises(JetsError, match="at least one particle"):
-        sample_flow(tiny_generator(n_classes=1), JetInputs(torch.tensor([2, 0])))
-    with pytest.raises(ConfigError, match="midpoint"):
-        FlowSampleConfig(method="midpont")
-    with pytest.raises(ConfigError, match="at least 1"):
-        FlowSampleConfig(n_steps=0)
+        sample(tiny_generator(n_classes=1), JetInputs(torch.tensor([2, 0])))
+    jets = JetInputs(torch.tensor([2]))
+    with pytest.raises(ConfigError, match="cosine path"):
+        sample(tiny_generator(n_classes=1), jets, config=SamplerConfig(method="ddim"))
     with pytest.raises(ConfigError, match="spread"):
         NoiseConfig(spread=(1.0, 1.0, 1.0, 0.0))
 
 
 def test_perturbed_jets_keep_what_is_not_noise():
     x = torch.randn(5, 4)
-    from omnilearn_lab.models.packing import Batch
-
     batch = Batch(x, x[:, :2], torch.tensor([0, 2, 5]), torch.zeros(2, 0), pid=torch.arange(5))
     moved = perturb_flow(batch, torch.tensor([0.0, 1.0]))
     torch.testing.assert_close(moved.batch.features[:2], x[:2])

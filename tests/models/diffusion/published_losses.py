@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import torch
-from omnilearn_lab.models.objectives import NO_LABEL, class_entropy, contrastive_entropy, velocity_error
+from omnilearn_lab.models.diffusion.objectives import (
+    NO_LABEL,
+    class_entropy,
+    contrastive_entropy,
+    velocity_error,
+)
 from omnilearn_lab.models.packing import Packing
 from torch import Tensor
 from torch.nn import functional

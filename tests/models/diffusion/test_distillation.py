@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models.diffusion import cosine_level
-from omnilearn_lab.models.distillation import average_velocity, distillation_pair
-from omnilearn_lab.models.samplers import follow_cosine
+from omnilearn_lab.models.diffusion.distillation import average_velocity, distillation_pair
+from omnilearn_lab.models.diffusion.paths import cosine_level
+from omnilearn_lab.models.diffusion.samplers import follow_cosine
 from tests.training.helpers import packed, small_model
 from torch import nn
 

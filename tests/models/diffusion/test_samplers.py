@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError, JetsError
-from omnilearn_lab.models import PET, Batch, PETConfig, PublishedPET, SamplerConfig, cosine_level, sample
-from omnilearn_lab.models.published_v1 import load_keras
-from omnilearn_lab.models.samplers import denoise, denoising_path, follow_cosine, midpoint_ddim
-from omnilearn_lab.models.solvers import SOLVERS
+from omnilearn_lab.models import PET, Batch, JetInputs, PETConfig, PublishedPET, SamplerConfig, sample
+from omnilearn_lab.models.diffusion import cosine_level
+from omnilearn_lab.models.diffusion.samplers import denoise, denoising_path, follow_cosine, midpoint_ddim
+from omnilearn_lab.models.diffusion.solvers import SOLVERS
+from omnilearn_lab.models.published.v1 import load_keras
 
-FIXTURES = pathlib.Path(__file__).resolve().parents[3] / "shared" / "fixtures"
+FIXTURES = pathlib.Path(__file__).resolve().parents[4] / "shared" / "fixtures"
 MEAN, SPREAD = 0.7, 0.4
 
 
@@ -85,7 +86,7 @@ def test_the_default_has_the_smallest_error_at_equal_cost(n_evaluations):
 def test_parity_with_the_published_sampler(name, n_steps):
     arrays = np.load(FIXTURES / f"{name}.npz")
     mask = torch.from_numpy(arrays["mask"]).bool()
-    model = PublishedPET(load_keras(FIXTURES / f"{name}.weights.h5"), padded_length=mask.shape[1])
+    model = PublishedPET.of(load_keras(FIXTURES / f"{name}.weights.h5"), padded_length=mask.shape[1])
     batch = Batch.from_padded(torch.zeros(*mask.shape, 13), mask, jet=torch.from_numpy(arrays["jet"]))
     label = torch.from_numpy(arrays["label"])
 
@@ -108,13 +109,14 @@ def model():
 
 
 COUNTS, JET = torch.tensor([3, 1, 12, 7, 5]), torch.arange(20.0).view(5, 4) / 20
+JETS = JetInputs(COUNTS, JET)
 
 
 @pytest.mark.parametrize("method", ["ralston3", "published"])
 def test_samples_depend_on_the_seed_and_not_on_the_batch_size(model, method):
-    first = sample(model, COUNTS, JET, config=SamplerConfig(3, method, seed=1))
-    again = sample(model, COUNTS, JET, config=SamplerConfig(3, method, seed=1, batch_size=2))
-    other = sample(model, COUNTS, JET, config=SamplerConfig(3, method, seed=2))
+    first = sample(model, JETS, config=SamplerConfig(3, method, seed=1))
+    again = sample(model, JETS, config=SamplerConfig(3, method, seed=1, batch_size=2))
+    other = sample(model, JETS, config=SamplerConfig(3, method, seed=2))
     assert first.particles.shape == (28, 3) and first.offsets.tolist() == [0, 3, 4, 16, 23, 28]
     scale = first.particles.abs().max()
     assert (first.particles - again.particles).abs().max() < 1e-4 * scale
@@ -123,20 +125,20 @@ def test_samples_depend_on_the_seed_and_not_on_the_batch_size(model, method):
 
 def test_label_and_guidance_matter(model):
     config, label = SamplerConfig(3), torch.tensor([0, 1, 2, 0, 1])
-    plain = sample(model, COUNTS, JET, config=config).particles
-    labelled = sample(model, COUNTS, JET, label=label, config=config).particles
-    guided = sample(model, COUNTS, JET, label=label, config=SamplerConfig(3, guidance=2.0)).particles
+    plain = sample(model, JETS, config=config).particles
+    labelled = sample(model, JETS._replace(label=label), config=config).particles
+    guided = sample(model, JETS._replace(label=label), config=SamplerConfig(3, guidance=2.0)).particles
     assert not torch.allclose(plain, labelled) and not torch.allclose(labelled, guided)
 
 
 def test_progress_bar_is_shown_on_request(model, capsys):
-    sample(model, COUNTS, JET, config=SamplerConfig(2, show_progress=True))
+    sample(model, JETS, config=SamplerConfig(2, show_progress=True))
     assert "sampling" in capsys.readouterr().err
 
 
 def test_bad_requests_are_errors(model):
     with pytest.raises(JetsError, match="at least one particle"):
-        sample(model, torch.tensor([3, 0]), JET[:2])
+        sample(model, JetInputs(torch.tensor([3, 0]), JET[:2]))
     with pytest.raises(ConfigError, match="did you mean 'ralston3'"):
         SamplerConfig(method="ralston")
     with pytest.raises(ConfigError, match="n_steps"):
@@ -183,5 +185,5 @@ def test_the_path_ends_at_the_sample(model):
     config = SamplerConfig(3, seed=4)
     path = denoising_path(model, batch, config=config)
     assert len(path) == 4
-    end = sample(model, COUNTS, JET, config=config).particles
+    end = sample(model, JETS, config=config).particles
     assert (path[-1] - end).abs().max() < 1e-4 * end.abs().max()

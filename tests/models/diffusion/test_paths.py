@@ -5,9 +5,10 @@ import pathlib
 import numpy as np
 import pytest
 import torch
-from omnilearn_lab.models import Batch, cosine_level, perturb
+from omnilearn_lab.models import Batch
+from omnilearn_lab.models.diffusion import cosine_level, perturb
 
-FIXTURE = pathlib.Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "pet_v1_keras_small.npz"
+FIXTURE = pathlib.Path(__file__).resolve().parents[4] / "shared" / "fixtures" / "pet_v1_keras_small.npz"
 
 
 def make_batch():

@@ -5,12 +5,12 @@ import pathlib
 import numpy as np
 import pytest
 import torch
-from omnilearn_lab.errors import JetsError
+from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.models import PET, Batch, PETConfig, PublishedPET
-from omnilearn_lab.models.published_v1 import keras_names, load_keras
+from omnilearn_lab.models.published.v1 import keras_names, load_keras
 from torch.nn import functional
 
-FIXTURES = pathlib.Path(__file__).resolve().parents[3] / "shared" / "fixtures"
+FIXTURES = pathlib.Path(__file__).resolve().parents[4] / "shared" / "fixtures"
 NAMES = ("pet_v1_keras_small", "pet_v1_keras214_tiny")
 TOLERANCE = 1e-5  # of an array's largest number
 LOOSE = 1.2e-5  # velocity: a jet of one particle at t = 1 sets it, see facts/models.md 5.3
@@ -25,7 +25,7 @@ class Case:
         self.arrays = np.load(FIXTURES / f"{name}.npz")
         self.mask = self["mask"].bool()
         self.network = load_keras(FIXTURES / f"{name}.weights.h5", ema=ema)
-        self.model = PublishedPET(self.network, padded_length=self.mask.shape[1])
+        self.model = PublishedPET.of(self.network, padded_length=self.mask.shape[1])
         self.clean = Batch.from_padded(self["x"], self.mask, jet=self["jet"])
         self.noisy = Batch.from_padded(self["x_pert"], self.mask, jet=self["jet"])
         self.time = self["t"][:, 0]
@@ -48,9 +48,9 @@ def case(request):
 
 def test_body_and_heads(case):
     with torch.no_grad():
-        case.agrees(case.model.body(case.clean), "clean_body")
-        case.agrees(case.model.body(case.clean, torch.zeros(len(case.clean))), "clean_body")
-        case.agrees(case.model.body(case.noisy, case.time), "pert_body")
+        case.agrees(case.model.embed(case.clean), "clean_body")
+        case.agrees(case.model.embed(case.clean, torch.zeros(len(case.clean))), "clean_body")
+        case.agrees(case.model.embed(case.noisy, case.time), "pert_body")
         for prefix, output in (
             ("clean", case.model.classify(case.clean)),
             ("pert", case.model.classify(case.noisy, case.time)),
@@ -81,7 +81,7 @@ def test_every_stage_of_the_body(case):
         for key, module in stages.items()
     ]
     with torch.no_grad():
-        case.model.body(case.noisy, case.time)
+        case.model.embed(case.noisy, case.time)
     for hook in hooks:
         hook.remove()
     case.agrees(seen.pop("fourier"), "pert_fourier", 2e-6)
@@ -100,7 +100,7 @@ def test_averaged_weights(request):
     for name in NAMES:
         case = Case(name, ema=True)
         with torch.no_grad():
-            case.agrees(case.model.body(case.noisy, case.time), "pert_body_ema")
+            case.agrees(case.model.embed(case.noisy, case.time), "pert_body_ema")
             velocity = case.model.velocity_columns(case.noisy, case.time, case["label"])
             case.agrees(velocity, "pert_v_ema")
 
@@ -152,7 +152,7 @@ def test_exact_padding_and_published_padding_differ_only_through_padding():
     full = case["n"] == case.mask.shape[1]
     rows = full[case.clean.jet_index]
     with torch.no_grad():
-        exact, published = case.network.body(case.clean), case.model.body(case.clean)
+        exact, published = case.network.body(case.clean), case.model.embed(case.clean)
     torch.testing.assert_close(exact[rows], published[rows], rtol=1e-4, atol=1e-4)
     assert (exact[~rows] - published[~rows]).abs().max() > 0.01
 
@@ -160,7 +160,7 @@ def test_exact_padding_and_published_padding_differ_only_through_padding():
 def test_lengths_that_cannot_work_are_errors():
     network = PET(PETConfig(width=8, n_layers=1, n_heads=2, class_token="zero"))
     batch = Batch.from_padded(torch.randn(1, 30, 13), torch.ones(1, 30), jet=torch.zeros(1, 4))
-    with pytest.raises(JetsError, match="needs 11"):
-        PublishedPET(network, padded_length=10)
+    with pytest.raises(ConfigError, match="needs 11"):
+        PublishedPET.of(network, padded_length=10)
     with pytest.raises(JetsError, match="30 particles"):
-        PublishedPET(network, padded_length=29).body(batch)
+        PublishedPET.of(network, padded_length=29).embed(batch)

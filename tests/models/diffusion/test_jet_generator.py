@@ -3,8 +3,8 @@
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models import JetGenerator, JetGeneratorConfig, SamplerConfig, sample_jets
-from omnilearn_lab.models.jet_generator import perturb_jets
+from omnilearn_lab.models import JetGenerator, JetGeneratorConfig, SamplerConfig
+from omnilearn_lab.models.diffusion import perturb_jets, sample_jets
 
 
 def test_published_size():
@@ -47,5 +47,5 @@ def test_same_seed_same_jets():
 
 
 def test_bad_sizes_are_errors():
-    with pytest.raises(ConfigError, match="positive"):
+    with pytest.raises(ConfigError, match="greater than 0"):
         JetGeneratorConfig(width=0)
