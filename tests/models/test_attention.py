@@ -100,12 +100,9 @@ class MeanAttention(nn.Module):
         rows = rows if channel_weight is None else rows * channel_weight
         means = []
         for part, bias in zip(packing.split(packing.to_slots(rows)), biases, strict=True):
-            shares = (
-                torch.ones_like(part[..., 0])[:, None, None]
-                if bias is None
-                else (bias > FORBIDDEN / 2).float()
-            )
-            shares = shares / shares.sum(-1, keepdim=True)
+            bias = torch.zeros_like(part[:, None, None, :, 0]) if bias is None else bias
+            shares = (bias > FORBIDDEN / 2).float()
+            shares = shares / shares.sum(-1, keepdim=True).clamp(min=1)
             means.append((shares.mean(1) @ part).expand_as(part))
         return self.out(packing.from_slots(packing.join(means)))
 

@@ -5,7 +5,7 @@ from omnilearn_lab.training import Whole
 from omnilearn_lab.training.batches import select
 from omnilearn_lab.training.parts import Extent, PartDraws, jet_weights
 
-from tests.models.published_losses import balance_weights
+from tests.models.diffusion.published_losses import balance_weights
 from tests.training.helpers import packed
 
 SIZES = [(3, 20), (4, 31), (2, 9)]
