@@ -25,7 +25,12 @@ from omnilearn_lab.training.losses import is_correct, part_terms
 from torch.nn import functional
 
 from tests.conftest import random_jets
-from tests.models.diffusion.published_losses import balance_weights, contrastive_loss, grouped_class_loss, velocity_loss
+from tests.models.diffusion.published_losses import (
+    balance_weights,
+    contrastive_loss,
+    grouped_class_loss,
+    velocity_loss,
+)
 from tests.models.test_pet_v2 import load_case, make_batch, needs_fixtures
 from tests.training.helpers import packed, small_model, small_v2
 
