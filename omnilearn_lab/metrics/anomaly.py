@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammaincc, log_ndtr, ndtri_exp
+from scipy.special import gammaincc, ndtri_exp
 
 from omnilearn_lab.errors import MetricError
-
-__all__ = ["AbcdClosure", "abcd_closure", "p_value_to_sigma", "sigma_to_p_value", "significance"]
 
 
 def significance(n_signal: float, n_background: float, *, background_uncertainty: float = 0.0) -> float:
@@ -93,34 +91,6 @@ def p_value_to_sigma(p_value: float) -> float:
             "with n pseudo-experiments and none beyond, quote p < 1/(n + 1)"
         )
     return float(-ndtri_exp(np.log(p_value)))
-
-
-def sigma_to_p_value(sigma: float) -> float:
-    r"""Standard deviations as a one-sided p-value, :math:`p = 1 - \Phi(Z)`.
-
-    Parameters
-    ----------
-    sigma
-        Any finite number below 38; above, the p-value is smaller than the smallest float.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    MetricError
-        For not-a-number, infinities, or a p-value that underflows.
-
-    Examples
-    --------
-    >>> f"{sigma_to_p_value(5.0):.3e}"
-    '2.867e-07'
-    """
-    p_value = float(np.exp(log_ndtr(-sigma))) if np.isfinite(sigma) else 0.0
-    if p_value == 0:
-        raise MetricError(f"no p-value for {sigma} standard deviations: give a finite number below 38")
-    return p_value
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike
 from omnilearn_lab.errors import MetricError
 from omnilearn_lab.metrics._checks import as_values
 
-__all__ = ["Gain", "Speedup", "Spread", "gain", "speedup", "spread", "time_to_target"]
-
 
 @dataclass(frozen=True)
 class Spread:

@@ -53,7 +53,9 @@ def jet_distances(
     >>> jet_distances(jets, jet_radius=0.4).tolist()
     [[0.0, 2.0], [2.0, 0.0]]
     """
-    from omnilearn_lab.metrics import emd_matrix  # here: it takes along scipy, which the rest does without
+    from omnilearn_lab.metrics.distances import (
+        emd_matrix,  # here: it takes along scipy, which the rest does without
+    )
 
     radius = known_radius(first, jet_radius, "the energy mover's distance")
     rows = _padded(first, normalise)

@@ -11,7 +11,7 @@ import numpy as np
 
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.metrics import (
+from omnilearn_lab.metrics.distances import (
     CoverageMmd,
     FpdConfig,
     GenerationScore,

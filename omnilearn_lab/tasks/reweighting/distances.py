@@ -9,7 +9,7 @@ import numpy as np
 
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.metrics import TriangularDiscriminator, published_edges, triangular_discriminator
+from omnilearn_lab.metrics.distances import TriangularDiscriminator, published_edges, triangular_discriminator
 from omnilearn_lab.observables import SIX, observables
 
 __all__ = ["DistanceChange", "discriminator", "distance_changes", "observable_edges", "observables_of"]

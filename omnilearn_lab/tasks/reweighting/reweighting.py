@@ -13,12 +13,8 @@ from typing import Any
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.metrics import (
-    CalibrationCurve,
-    TriangularDiscriminator,
-    calibration_curve,
-    effective_sample_size,
-)
+from omnilearn_lab.metrics import CalibrationCurve, calibration_curve, effective_sample_size
+from omnilearn_lab.metrics.distances import TriangularDiscriminator
 from omnilearn_lab.observables import SIX
 from omnilearn_lab.tasks.reweighting.distances import DistanceChange, distance_changes, observables_of
 from omnilearn_lab.tasks.reweighting.paired_sample import rows_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnilearn_lab.metrics import TriangularDiscriminator
+from omnilearn_lab.metrics.distances import TriangularDiscriminator
 from omnilearn_lab.tasks.reweighting.distances import DistanceChange, discriminator
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.unfolding.breit import breit_observables, simulate_dis

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.metrics import Sampling
+from omnilearn_lab.metrics.distances import Sampling
 from omnilearn_lab.models import PET, PETConfig, SamplerConfig, save_checkpoint
 from omnilearn_lab.notebook import notebook_profile
 from omnilearn_lab.notebook.generation_profile import GenerationProfile

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from omnilearn_lab.errors import JetsError
-from omnilearn_lab.metrics import FpdConfig, KpdConfig, Sampling
+from omnilearn_lab.metrics.distances import FpdConfig, KpdConfig, Sampling
 from omnilearn_lab.observables import observables
 from omnilearn_lab.tasks.generation import ScoresConfig, generation_scores, scores_by_class
 from omnilearn_lab.tasks.generation.scores import relative_cloud, relative_mass

@@ -11,16 +11,7 @@ from scipy.special import gammaincc
 
 from omnilearn_lab.errors import MetricError, nearest
 from omnilearn_lab.metrics._checks import as_values, as_weights, effective_number
-from omnilearn_lab.metrics.scores import Weights
-
-__all__ = [
-    "PUBLISHED_BINNING",
-    "Chi2",
-    "TriangularDiscriminator",
-    "published_edges",
-    "triangular_discriminator",
-    "weighted_chi2",
-]
+from omnilearn_lab.metrics.distances.transport import Weights
 
 PER_MILLE = 1000.0  # the factor of the published tables
 N_TRIALS = 100  # as in the published script

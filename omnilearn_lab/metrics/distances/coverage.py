@@ -1,26 +1,112 @@
-"""Coverage and minimum matching distance, FPND, and the floor that statistics set."""
+"""Energy mover's distance between jets by exact optimal transport; coverage and minimum matching distance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from omnilearn_lab.errors import MetricError, MissingDependencyError
 from omnilearn_lab.metrics._checks import as_weights
-from omnilearn_lab.metrics.emd import emd_matrix, particle_jets
-from omnilearn_lab.metrics.scores import Sampling, Weights
+from omnilearn_lab.metrics.distances.transport import Sampling, Weights
 
-__all__ = [
-    "CoverageMmd",
-    "coverage_mmd",
-    "coverage_mmd_from_distances",
-    "fpnd",
-    "truth_floor",
-]
+
+def emd_matrix(generated: ArrayLike, reference: ArrayLike, *, radius: float = 1.0) -> np.ndarray:
+    r"""Energy mover's distance of every generated to every reference jet.
+
+    :math:`\min_f \sum_{ij} f_{ij}\,\Delta R_{ij}/R + |\sum_i p_{T,i} - \sum_j p_{T,j}|`: transport of
+    transverse momentum plus the cost of making what one jet has more than the other.
+
+    Parameters
+    ----------
+    generated, reference : array, shape (N, P, 3) and (M, Q, 3)
+        eta, phi, pt of padded particles; rows with pt = 0 are ignored. phi is not wrapped: give it
+        relative to the jet axis.
+    radius
+        R, in the unit of eta and phi.
+
+    Returns
+    -------
+    array, shape (N, M)
+        In the unit of pt; about 0.1 ms per pair of 30-particle jets on one core.
+
+    Raises
+    ------
+    MetricError
+        For wrong shapes, negative pt, not-a-number, or a radius that is not positive.
+    MissingDependencyError
+        Without the POT package.
+
+    References
+    ----------
+    Komiske, Metodiev and Thaler, arXiv:1902.02346, eq. 1.
+
+    Examples
+    --------
+    >>> emd_matrix([[[0.0, 0.0, 1.0]]], [[[0.0, 0.0, 1.0]], [[1.0, 0.0, 1.0]]]).tolist()
+    [[0.0, 1.0]]
+    """
+    solve = _optimal_transport()
+    if not radius > 0:
+        raise MetricError(f"radius must be positive, found {radius}")
+    rows, columns = (
+        [jet[jet[:, 2] > 0] for jet in particle_jets(name, jets)]
+        for name, jets in (("generated", generated), ("reference", reference))
+    )
+    return np.array([[_emd(a, b, radius, solve) for b in columns] for a in rows])
+
+
+def particle_jets(name: str, jets: ArrayLike) -> np.ndarray:
+    """Check padded jets of (eta, phi, pt), shape (N, P, 3), and return them as float64.
+
+    Raises
+    ------
+    MetricError
+        For another shape, not-a-number or negative pt.
+
+    Examples
+    --------
+    >>> particle_jets("generated", [[[0.0, 0.0, 1.0]]]).shape
+    (1, 1, 3)
+    """
+    array = np.asarray(jets, dtype=float)
+    if array.ndim != 3 or array.shape[2] != 3 or not len(array):
+        raise MetricError(
+            f"{name} must have shape (jets, particles, 3) with eta, phi, pt; found {array.shape}"
+        )
+    if not np.isfinite(array).all() or array[..., 2].min(initial=0.0) < 0:
+        raise MetricError(f"{name}: particles must be finite with pt >= 0")
+    return array
+
+
+def _emd(a: np.ndarray, b: np.ndarray, radius: float, solve: Callable[..., float]) -> float:
+    """Exact transport; an extra particle at unit cost on the lighter side carries the difference."""
+    total_a, total_b = a[:, 2].sum(), b[:, 2].sum()
+    if not (len(a) and len(b)):
+        return float(abs(total_a - total_b))
+    cost = np.ones((len(a) + 1, len(b) + 1))
+    cost[:-1, :-1] = np.hypot(*(a[:, None, :2] - b[None, :, :2]).transpose(2, 0, 1)) / radius
+    cost[-1, -1] = 0
+    scale = max(total_a, total_b)
+    left = np.append(a[:, 2], max(total_b - total_a, 0.0)) / scale
+    right = np.append(b[:, 2], max(total_a - total_b, 0.0)) / scale
+    return float(solve(left, right * (left.sum() / right.sum()), cost)) * scale
+
+
+def _optimal_transport() -> Callable[..., float]:
+    try:
+        from ot.lp import emd2
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"the energy mover's distance needs POT: pip install POT (import failed with: {error})"
+        ) from error
+    # the marginals are built here, and nobody reads the dual: skipping both halves the time per pair
+    return partial(emd2, check_marginals=False, center_dual=False)
+
 
 T = TypeVar("T")
 COVERAGE_SAMPLING = Sampling(n_jets=100, n_batches=10)
@@ -148,89 +234,3 @@ def coverage_mmd(
         results.append(coverage_mmd_from_distances((distance or emd_matrix)(made, real)))
     coverage, mmd = np.array([r.coverage for r in results]), np.array([r.mmd for r in results])
     return CoverageMmd(*(float(x) for x in (coverage.mean(), mmd.mean(), coverage.std(), mmd.std())), size)
-
-
-def fpnd(jets: ArrayLike, jet_type: Literal["g", "q", "t"]) -> float:
-    """Frechet ParticleNet distance to JetNet's 30-particle jets, computed by the ``jetnet`` library.
-
-    Parameters
-    ----------
-    jets : array, shape (N, 30, 3)
-        eta_rel, phi_rel, pt_rel, zero-padded; 50,000 jets for a comparable number.
-    jet_type
-        Gluon, light quark or top; JetNet ships no reference for W and Z.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    MetricError
-        For another shape or jet type.
-    MissingDependencyError
-        Without ``jetnet`` and ``torch_geometric``; the message says how to install them.
-
-    References
-    ----------
-    Kansal et al., arXiv:2106.11535, section 4.
-
-    Examples
-    --------
-    >>> fpnd([[[0.0, 0.0, 0.1]]], "g")
-    Traceback (most recent call last):
-    omnilearn_lab.errors.MetricError: FPND is defined for jets of shape (N, 30, 3), found (1, 1, 3)
-    """
-    array = np.asarray(jets, dtype=np.float32)
-    if array.ndim != 3 or array.shape[1:] != (30, 3):
-        raise MetricError(f"FPND is defined for jets of shape (N, 30, 3), found {array.shape}")
-    if jet_type not in ("g", "q", "t"):
-        raise MetricError(f"FPND has no reference for jet type '{jet_type}'; known: g, q, t")
-    try:
-        import torch_geometric  # noqa: F401
-        from jetnet.evaluation import fpnd as compute
-    except ImportError as error:
-        raise MissingDependencyError(
-            "FPND needs the reference network shipped with the 'jetnet' package, and 'torch_geometric'. "
-            "In an environment of Python < 3.13: pip install jetnet torch_geometric 'numpy<2' "
-            f"wasserstein==1.1.0 (import failed with: {error})"
-        ) from error
-    return float(compute(array, jet_type, use_tqdm=False))
-
-
-def truth_floor(metric: Callable[[np.ndarray, np.ndarray], T], reference: ArrayLike, *, seed: int = 0) -> T:
-    """Value of a metric between two disjoint halves of the reference: the floor that statistics set.
-
-    Each half has N/2 jets, and W1 falls like 1/sqrt(N): compare with a score of N/2 against N/2 jets.
-
-    Parameters
-    ----------
-    metric
-        Called with two arrays of jets, e.g. `w1_mass`.
-    reference : array, shape (N, ...)
-        True jets (or their masses, polynomials, ...); shuffled before they are split.
-    seed
-        Seed of the shuffle.
-
-    Returns
-    -------
-    whatever ``metric`` returns
-
-    Raises
-    ------
-    MetricError
-        For fewer than two jets.
-
-    Examples
-    --------
-    >>> from omnilearn_lab.metrics import wasserstein
-    >>> masses = np.random.default_rng(0).normal(size=20_000)
-    >>> truth_floor(wasserstein, masses) < 0.03
-    True
-    """
-    jets = np.asarray(reference)
-    if jets.ndim == 0 or len(jets) < 2:
-        raise MetricError("a truth floor needs at least two reference jets to split")
-    order = np.random.default_rng(seed).permutation(len(jets))
-    half = len(jets) // 2
-    return metric(jets[order[:half]], jets[order[half : 2 * half]])

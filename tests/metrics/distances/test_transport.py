@@ -1,4 +1,4 @@
-"""W1 distances against scipy, JetNet and analytic shifts."""
+"""Wasserstein distances against scipy and the jetnet library; what makes scores comparable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from omnilearn_lab.errors import MetricError
-from omnilearn_lab.metrics import Sampling, w1_efp, w1_mass, w1_particles, wasserstein
+from omnilearn_lab.metrics.distances import Sampling, w1_efp, w1_mass, w1_particles, wasserstein
 from scipy.stats import wasserstein_distance
 
 values = arrays(float, st.integers(1, 30), elements=st.floats(-1e3, 1e3))
@@ -92,3 +92,18 @@ def test_the_seed_fixes_the_score():
 def test_bad_input_is_named(call, message):
     with pytest.raises(MetricError, match=message):
         call()
+
+
+def test_only_jetnets_own_sizes_are_comparable():
+    large, small = np.zeros(50_000), np.zeros(49_999)
+    assert w1_mass(large, large).is_comparable
+    assert not w1_mass(large, small).is_comparable
+    assert not w1_mass(large, large, sampling=Sampling(n_jets=1000)).is_comparable
+    assert not w1_mass(large, large, sampling=Sampling(n_batches=2)).is_comparable
+    assert "not comparable: 49999 jets" in str(w1_mass(large, small))
+
+
+@pytest.mark.parametrize("values", [{"n_jets": 0}, {"n_batches": 0}])
+def test_drawing_nothing_is_an_error(values):
+    with pytest.raises(MetricError, match="at least one jet and one batch"):
+        Sampling(**values)

@@ -9,9 +9,7 @@ from numpy.typing import ArrayLike
 
 from omnilearn_lab.errors import MetricError
 from omnilearn_lab.metrics._checks import as_features, as_weights
-from omnilearn_lab.metrics.scores import N_COMPARABLE, GenerationScore, Weights
-
-__all__ = ["FpdConfig", "KpdConfig", "fpd", "frechet_distance", "kpd"]
+from omnilearn_lab.metrics.distances.transport import N_COMPARABLE, GenerationScore, Weights
 
 _BLOCK = 1000  # rows of the kernel matrix in memory at a time
 

@@ -1,11 +1,12 @@
-"""FPD and KPD against JetNet and closed forms."""
+"""Frechet and kernel distances against the jetnet library."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from omnilearn_lab.errors import MetricError
-from omnilearn_lab.metrics import FpdConfig, KpdConfig, fpd, frechet_distance, kpd
+from omnilearn_lab.metrics.distances import FpdConfig, KpdConfig, fpd, kpd
+from omnilearn_lab.metrics.distances.physics import frechet_distance
 
 
 def test_frechet_distance_of_known_normals():

@@ -1,4 +1,4 @@
-"""Triangular discriminator and chi-square: by hand, against their statistics, and at the edges."""
+"""Triangular discriminator and chi-square of weighted histograms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omnilearn_lab.errors import MetricError
-from omnilearn_lab.metrics import published_edges, triangular_discriminator, weighted_chi2
+from omnilearn_lab.metrics.distances import published_edges, triangular_discriminator, weighted_chi2
 
 UNIT = np.linspace(0, 1, 11)
 
