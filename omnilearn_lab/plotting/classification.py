@@ -23,7 +23,7 @@ _REJECTION = r"Background rejection $1/\epsilon_B$"
 _SIC = r"Significance improvement $\epsilon_S/\sqrt{\epsilon_B}$"
 _MIN_BACKGROUND = 10
 _REJECTION_METRIC = "rejection_at_"
-_MARKERS = "osD^vP"
+_MARKERS, _GREYS = "osD^vP", ("0.0", "0.35", "0.55")
 
 
 @in_house_style
@@ -248,13 +248,12 @@ def _points(published: Any) -> Mapping[str, Sequence[tuple[float, ...]]]:
 
 def _draw_published(ax: Axes, label: str, points: Sequence[tuple[float, ...]], index: int) -> None:
     rows = np.array([(*point, 0.0)[:3] for point in points], dtype=float)
-    look = line_look(index)
     ax.errorbar(
         rows[:, 0],
         rows[:, 1],
         yerr=rows[:, 2],
         fmt=_MARKERS[index % len(_MARKERS)],
-        color=look.color,
+        color=_GREYS[index % len(_GREYS)],  # the reader's own curves have the colours
         markerfacecolor="white",
         markeredgewidth=1.6,
         markersize=7,

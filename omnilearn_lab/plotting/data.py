@@ -215,7 +215,7 @@ def new_file(path: Path) -> Iterator[Path]:
         with atomic_path(path) as temporary:
             yield temporary
     except OSError as error:
-        raise FigureError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+        raise FigureError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
 
 
 def _write(path: Path, text: str) -> Path:

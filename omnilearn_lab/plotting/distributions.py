@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from omnilearn_lab.display import plain
 from omnilearn_lab.errors import FigureError, nearest
 from omnilearn_lab.plotting.bands import named
 from omnilearn_lab.plotting.data import Column, Table, attach_data
@@ -18,7 +19,7 @@ from omnilearn_lab.plotting.histograms import FilledHistogram, HistogramAxis, as
 from omnilearn_lab.plotting.style import experiment_label, figure_label, in_house_style, line_look
 
 _OUTSIDE_SHOWN = 0.0005
-_HEADROOM, _LOG_HEADROOM = 1.25, 4.0  # room for the legend
+_HEADROOM = 1.08  # of the highest point; more where the legend needs it
 _RATIO_RANGE = (0.5, 1.5)
 
 
@@ -366,11 +367,7 @@ def _finish(
 ) -> None:
     main.set_ylabel(f"Normalised entries / {axis.unit}" if axis.unit else "Normalised entries")
     main.set_xlim(axis.edges[0], axis.edges[-1])
-    if options.log_y:
-        main.set_yscale("log")
-        main.set_ylim(top=main.get_ylim()[1] * _LOG_HEADROOM)
-    else:
-        main.set_ylim(0, main.get_ylim()[1] * _HEADROOM)
+    main.set_yscale("log" if options.log_y else "linear")
     bottom = main if ratio is None else ratio
     bottom.set_xlabel(axis.title)
     if ratio is not None:
@@ -392,12 +389,51 @@ def _legend_text(label: str, filled: FilledHistogram, reference: FilledHistogram
     return f"{label} ({', '.join(notes)})" if notes else label
 
 
-def _legend(ax: Axes, samples: Mapping[str, Any], **looks: Any) -> None:
-    """Make the legend in the order of the samples (matplotlib puts points last)."""
-    order = [str(label) for label in samples]
+def _legend(ax: Axes, samples: Mapping[str, Any], fontsize: float = 10.5) -> None:
+    """Make the legend in the order of the samples (matplotlib puts points last), above the data under it."""
+    order = [str(name) for name in samples]
     entries = list(zip(*ax.get_legend_handles_labels(), strict=True))
     entries.sort(key=lambda entry: order.index(_sample_of(entry[1], order)))
-    ax.legend(*zip(*entries, strict=True), **looks)
+    size, figure = ax.get_position(), ax.get_figure(root=True)
+    part = ax.get_figure(root=False).bbox
+    wide, high = (size.width * part.width / figure.dpi, size.height * part.height / figure.dpi)
+    longest = max(len(plain(text)) for _, text in entries)
+    share = (
+        min(1.0, (0.52 * longest + 4.5) * fontsize / 72 / wide),
+        min(0.75, (1.45 * len(entries) + 2.2) * fontsize / 72 / high),
+    )
+    side = _make_room(ax, share)
+    ax.legend(*zip(*entries, strict=True), loc=f"upper {side}", fontsize=fontsize)
+
+
+def _make_room(ax: Axes, share: tuple[float, float]) -> str:
+    """Raise the axis where a legend of a share of the panel covers data; return the side to put it."""
+    left, right = ax.get_xlim()
+    x, y = (np.concatenate(values) for values in zip(*_heights(ax), strict=True))
+    place, highest = (x - left) / (right - left), float(y.max())
+    near = {"right": place > 1 - share[0], "left": place < share[0]}
+    tops = {side: float(y[rows].max(initial=0.0)) for side, rows in near.items()}
+    side = min(tops, key=lambda name: tops[name])
+    if ax.get_yscale() == "log":
+        low = ax.get_ylim()[0]
+        above = max(np.log(highest * _HEADROOM / low), np.log(max(tops[side], low) / low) / (1 - share[1]))
+        ax.set_ylim(low, low * np.exp(above))
+    else:
+        ax.set_ylim(0, max(highest * _HEADROOM, tops[side] / (1 - share[1])))
+    return side
+
+
+def _heights(ax: Axes) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield places and heights of everything drawn, steps and points with their uncertainties."""
+    for patch in ax.patches:
+        steps = patch.get_data()
+        yield (steps.edges[1:] + steps.edges[:-1]) / 2, np.nan_to_num(steps.values)
+    for container in ax.containers:
+        points, _, bars = container
+        yield np.asarray(points.get_xdata(), dtype=float), np.nan_to_num(points.get_ydata())
+        for bar in bars:
+            ends = np.array(bar.get_segments())
+            yield ends[:, 1, 0], np.nan_to_num(ends[:, 1, 1])
 
 
 def _sample_of(text: str, order: list[str]) -> str:

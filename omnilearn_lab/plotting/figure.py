@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from omnilearn_lab.display import plain
 from omnilearn_lab.errors import FigureError
@@ -117,6 +118,15 @@ def root_figure(ax: Axes) -> Figure:
     if not isinstance(figure, Figure):
         raise FigureError("the axes belong to no figure; make them with figure.add_subplot()")
     return figure
+
+
+def plain_log_ticks(ax: Axes) -> None:
+    """Write 1, 2, 5 at a logarithmic vertical axis, where powers of ten alone would be too few."""
+    low, high = ax.get_ylim()
+    if high / low < 1000:
+        ax.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        for axis_formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+            axis_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def describe(figure: Figure, text: str) -> None:

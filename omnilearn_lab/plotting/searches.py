@@ -16,7 +16,7 @@ from omnilearn_lab.plotting.figure import describe, new_axes, new_ratio_axes
 from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
 
 _QUANTILES = (0.16, 0.5, 0.84)
-_LEGEND_ROOM = 6.0
+_LEGEND_ROOM, _FARTHEST_PULL = 6.0, 5.0  # farther pulls are arrows at the edge
 
 
 class Hunt(Protocol):
@@ -50,13 +50,13 @@ def mass_spectrum(
     r"""Events against mass, with the fit to the sidebands, and the pulls below.
 
     Points carry the square root of the count; lines are the fits, with their uncertainty; the signal
-    region, which no fit has seen, is shaded. Pulls are :math:`(n - f)/\sqrt{f + \delta f^2}`. Bins have the
-    widths of the fit: counts are per bin.
+    region, which no fit has seen, is shaded. Pulls are :math:`(n - f)/\sqrt{f + \delta f^2}`. Bins may differ
+    in width: events are shown per one round width, so that a smooth spectrum looks smooth.
 
     Parameters
     ----------
     hunts : mapping of label to bump hunt
-        Such as the same data after harder and harder cuts.
+        Such as the same data after harder and harder cuts, and a control sample without signal.
     x_label
         Axis title with its unit.
     source
@@ -75,37 +75,73 @@ def mass_spectrum(
         For no spectrum, or arrays that do not fit together.
     """
     figure, main, pulls = new_ratio_axes(ax)
-    top, bottom = 1.0, np.inf
-    for i, (label, hunt) in enumerate(named(hunts, "hunts")):
-        counts, curve, error = (
-            np.asarray(v, dtype=float) for v in (hunt.counts, hunt.curve, hunt.curve_uncertainty)
-        )
-        _check(label, hunt.edges, counts, curve, error)
-        color, centres = line_look(i).color, (hunt.edges[1:] + hunt.edges[:-1]) / 2
-        text = f"{label} ({hunt.significance:+.1f}$\\sigma$)"
-        main.errorbar(
-            centres, counts, yerr=np.sqrt(counts), fmt="o", color=color, markersize=4, label=text, capsize=0
-        )
-        main.plot(centres, curve, color=color, linewidth=1.4, label="_fit")
-        main.fill_between(
-            centres, np.maximum(curve - error, 1e-3), curve + error, color=color, alpha=0.25, linewidth=0
-        )
-        pull = (counts - curve) / np.sqrt(np.maximum(curve + error**2, 1e-9))
-        pulls.plot(centres, pull, "o", color=color, markersize=3.5)
-        top, bottom = max(top, counts.max()), min(bottom, curve.min())
+    items = named(hunts, "hunts")
+    width = _shown_width(np.concatenate([np.diff(hunt.edges) for _, hunt in items]))
+    drawn = [_draw_hunt((main, pulls), i, label, hunt, width) for i, (label, hunt) in enumerate(items)]
+    for (label, hunt), pull in zip(items, (pull for _, _, pull in drawn), strict=True):
         attach_data(figure, _spectrum_table(label, hunt, x_label, pull))
-    for axes in (main, pulls):
-        axes.axvspan(*hunt.signal_region, color="0.6", alpha=0.18, linewidth=0)
+    for left, right in {tuple(hunt.signal_region) for _, hunt in items}:
+        for axes in (main, pulls):
+            axes.axvspan(left, right, color="0.6", alpha=0.18, linewidth=0)
     pulls.axhline(0, color="0.4", linewidth=1)
-    low = max(0.3, 0.5 * bottom)
-    main.set(ylabel="Events per bin", yscale="log", ylim=(low, _LEGEND_ROOM * max(top, 2 * low)))
-    pulls.set(xlabel=x_label, ylabel="Pull", ylim=(-4.5, 4.5))
+    low = max(0.3, 0.5 * min(bottom for bottom, _, _ in drawn))
+    top = max(1.0, *(top for _, top, _ in drawn))
+    main.set(yscale="log", ylim=(low, _LEGEND_ROOM * max(top, 2 * low)))
+    main.set_ylabel(f"Events / {width:.3g} {_unit(x_label)}".rstrip())
+    pulls.set(xlabel=x_label, ylabel="Pull", ylim=(-1.1 * _FARTHEST_PULL, 1.1 * _FARTHEST_PULL))
     main.legend(loc="upper right")
     experiment_label(main, source)
-    texts = ", ".join(f"{label} {hunt.significance:+.1f} sigma" for label, hunt in hunts.items())
-    left, right = hunt.signal_region
-    describe(figure, f"Mass spectrum with sideband fit; excess between {left:g} and {right:g}: {texts}.")
+    describe(figure, f"Mass spectrum with sideband fit; {'; '.join(_sentence(*item) for item in items)}.")
     return figure
+
+
+def _draw_hunt(
+    axes: tuple[Axes, Axes], index: int, label: str, hunt: Hunt, width: float
+) -> tuple[float, float, np.ndarray]:
+    """Draw one spectrum per ``width`` and its pulls; return its lowest and highest point, and the pulls."""
+    counts, curve, error = (np.asarray(v, float) for v in (hunt.counts, hunt.curve, hunt.curve_uncertainty))
+    _check(label, hunt.edges, counts, curve, error)
+    (main, pulls), color = axes, line_look(index).color
+    centres, scale = (hunt.edges[1:] + hunt.edges[:-1]) / 2, width / np.diff(hunt.edges)
+    look = {"fmt": "o", "color": color, "markersize": 4, "capsize": 0, "xerr": np.diff(hunt.edges) / 2}
+    text = f"{label} ({_signed(hunt.significance)}$\\sigma$)"
+    main.errorbar(centres, counts * scale, yerr=np.sqrt(counts) * scale, label=text, **look)
+    main.plot(centres, curve * scale, color=color, linewidth=1.4, label="_fit")
+    low, high = np.maximum(curve - error, 1e-3) * scale, (curve + error) * scale
+    main.fill_between(centres, low, high, color=color, alpha=0.25, linewidth=0)
+    pull = (counts - curve) / np.sqrt(np.maximum(curve + error**2, 1e-9))
+    is_near = np.abs(pull) <= _FARTHEST_PULL
+    pulls.plot(centres[is_near], pull[is_near], "o", color=color, markersize=3.5)
+    for is_far, edge, marker in ((pull > _FARTHEST_PULL, 1, "^"), (pull < -_FARTHEST_PULL, -1, "v")):
+        height = np.full(is_far.sum(), edge * _FARTHEST_PULL)
+        pulls.plot(centres[is_far], height, marker, color=color, markersize=5)
+    return float((curve * scale).min()), float((counts * scale).max()), pull
+
+
+def _shown_width(widths: np.ndarray) -> float:
+    """Return the width that events are shown per: that of all bins, or a round one near the median.
+
+    >>> _shown_width(np.array([100.0, 100.0])), _shown_width(np.array([333.3, 400.0, 325.0]))
+    (100.0, 300.0)
+    """
+    middle = float(np.median(widths))
+    if np.allclose(widths, middle):
+        return middle
+    return float(f"{middle:.0e}")
+
+
+def _signed(significance: float) -> str:
+    """Return a significance with one digit, and no minus before a zero."""
+    return f"{round(significance, 1) + 0.0:+.1f}"
+
+
+def _unit(title: str) -> str:
+    return title.partition(" [")[2].rstrip("]")
+
+
+def _sentence(label: str, hunt: Hunt) -> str:
+    left, right = hunt.signal_region
+    return f"{label}: excess of {_signed(hunt.significance)} sigma between {left:g} and {right:g}"
 
 
 @in_house_style

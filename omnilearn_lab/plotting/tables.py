@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from omnilearn_lab.display import label, plain
 from omnilearn_lab.errors import FigureError, nearest
 from omnilearn_lab.plotting.bands import named
 from omnilearn_lab.plotting.data import Column, Table, attach_data, titled_column
-from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes
+from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes, plain_log_ticks
 from omnilearn_lab.plotting.style import PALETTE, experiment_label, figure_label, in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
 
 _OWN = "this work"
+_MARKERS, _LINES = "osD^vP", ("-", ":", "--", "-.")
+_FLATTENED = 3.0  # times narrower without its farthest rows: those are drawn at the edge
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xx", "++", "oo")
 
 
@@ -118,13 +122,17 @@ def published_vs_ours(
     figure = PaperFigure(figsize=(width, height))
     axes = figure.subplots(1, len(chosen), sharey=True, squeeze=False)[0]
     for ax, name in zip(axes, chosen, strict=True):
-        _draw_panel(ax, panels[name], order)
-        ax.set_xlabel(labels.get(name, name), loc="center")
         ax.set_xscale("log" if name in set(log_x) else "linear")
-        attach_data(figure, _panel_table(labels.get(name, name), panels[name]))
+        ax.margins(x=0.12)
+        _draw_panel(ax, panels[name], order, log_x=name in set(log_x))
+        if name not in set(log_x):
+            ax.locator_params(axis="x", nbins=4)
+        ax.set_xlabel(labels[name], loc="center")
+        attach_data(figure, _panel_table(plain(labels[name]), panels[name]))
     _name_rows(axes[0], order, {row.name for rows in panels.values() for row in rows if row.is_own})
     figure_label(figure, source and f"filled: this work ({source}); open: published")
-    describe(figure, "Published and own results: " + "; ".join(_sentence(n, panels[n]) for n in chosen) + ".")
+    sentences = (_sentence(label(name), panels[name]) for name in chosen)
+    describe(figure, f"Published and own results: {'; '.join(sentences)}.")
     return figure
 
 
@@ -135,10 +143,12 @@ def metric_bars(
     y_label: str,
     x_label: str = "",
     log_y: bool = False,
+    lines: Mapping[str, float | Mapping[str, float]] = MappingProxyType({}),
     source: str | None = None,
-    ax: Axes | None = None,
 ) -> Figure:
     """Bars of several methods, grouped by metric, observable or class, with their spread.
+
+    On a logarithmic axis, which has no zero for a bar to start from, they are points.
 
     Parameters
     ----------
@@ -148,13 +158,16 @@ def metric_bars(
         Axis titles, with units where there are any.
     log_y
         Logarithmic axis.
-    source, ax
+    lines
+        What the results are to be seen against, such as the ideal, a floor, or the value before: one
+        number, or one for each group. The axis reaches to them.
+    source
         As in `omnilearn_lab.plotting.loss_curves`.
 
     Returns
     -------
     Figure
-        One table per method.
+        One table per method and per line.
 
     Raises
     ------
@@ -164,47 +177,54 @@ def metric_bars(
     Examples
     --------
     >>> metric_bars({"scratch": {"mass": [2.0, 4.0]}, "fine-tuned": {"mass": 1.0}}, y_label="Distance")
-    <figure: Bars of Distance: scratch, mass 3; fine-tuned, mass 1.>
+    <figure: Bars of Distance: scratch, m 3; fine-tuned, m 1.>
     """
-    items = [
-        (label, {k: measured(v) for k, v in named(row, label)}) for label, row in named(values, "values")
-    ]
+    items = [(name, {k: measured(v) for k, v in named(row, name)}) for name, row in named(values, "values")]
     groups = list(dict.fromkeys(group for _, row in items for group in row))
-    figure, ax = new_axes(ax, width=max(6.4, 0.35 * len(groups) * len(items) + 2))
+    figure, ax = new_axes(width=max(6.4, 0.35 * len(groups) * len(items) + 2))
     width = 0.8 / len(items)
-    for i, (label, row) in enumerate(items):
-        at = [groups.index(group) + (i - (len(items) - 1) / 2) * width for group in row]
-        heights, errors = (np.array(c) for c in zip(*row.values(), strict=True))
-        ax.bar(
-            at,
-            heights,
-            width * 0.92,
-            yerr=np.nan_to_num(errors),
-            color=line_look(i).color,
-            alpha=0.75,
-            hatch=_HATCHES[i % len(_HATCHES)],
-            edgecolor="black",
-            linewidth=0.6,
-            label=label,
-        )
-        attach_data(figure, _bar_table(label, row, y_label))
-    ax.set_xticks(range(len(groups)), groups)
+    for i, (name, row) in enumerate(items):
+        at = np.array([groups.index(group) + (i - (len(items) - 1) / 2) * width for group in row])
+        _draw_bars(ax, i, label(name, is_math=True), (at, *zip(*row.values(), strict=True)), log_y or width)
+        attach_data(figure, _bar_table(name, row, y_label))
+    ax.set_xticks(range(len(groups)), [label(group, is_math=True) for group in groups])
     ax.tick_params(axis="x", which="both", length=0)
-    ax.set(
-        xlabel=x_label, ylabel=y_label, yscale="log" if log_y else "linear", xlim=(-0.6, len(groups) - 0.4)
-    )
-    _make_room(ax, 0.06 * len(items), log_y=log_y)
+    limits = (-0.6, len(groups) - 0.4)
+    ax.set(xlabel=x_label, ylabel=y_label, yscale="log" if log_y else "linear", xlim=limits)
+    for i, (name, level) in enumerate(lines.items()):
+        levels = level if isinstance(level, Mapping) else dict.fromkeys(groups, level)
+        row = {group: Measured(float(levels[group]), math.nan) for group in groups if group in levels}
+        _draw_levels(ax, i, name, {groups.index(group): m.value for group, m in row.items()})
+        attach_data(figure, _bar_table(name, row, y_label))
+    if log_y:
+        plain_log_ticks(ax)
+    low, high = ax.get_ylim()
+    share = 0.06 * (len(items) + len(lines))  # room for the legend
+    ax.set_ylim(top=high * (high / low) ** share if log_y else high + share * (high - low))
     ax.legend()
     experiment_label(ax, source)
-    texts = [f"{label}, " + ", ".join(f"{k} {m.value:.4g}" for k, m in row.items()) for label, row in items]
+    texts = [f"{k}, " + ", ".join(f"{label(g)} {m.value:.4g}" for g, m in row.items()) for k, row in items]
     describe(figure, f"Bars of {y_label}: {'; '.join(texts)}.")
     return figure
 
 
-def _make_room(ax: Axes, share: float, *, log_y: bool) -> None:
-    """Raise the upper end of the axis, for a legend above the highest bar and its error."""
-    low, high = ax.get_ylim()
-    ax.set_ylim(top=high * (high / low) ** share if log_y else high + share * (high - low))
+def _draw_bars(ax: Axes, index: int, name: str, points: tuple[Any, Any, Any], width: float | bool) -> None:
+    """Draw one method's bars from zero; its points where the width is True."""
+    at, heights, errors = points
+    errors, color = np.nan_to_num(errors), line_look(index).color
+    if width is True:
+        look = {"fmt": _MARKERS[index % len(_MARKERS)], "markersize": 7, "capsize": 2}
+        ax.errorbar(at, heights, yerr=errors, color=color, label=name, **look)
+        return
+    look = {"hatch": _HATCHES[index % len(_HATCHES)], "edgecolor": "black", "linewidth": 0.6, "alpha": 0.75}
+    ax.bar(at, heights, width * 0.92, yerr=errors, color=color, label=name, **look)
+
+
+def _draw_levels(ax: Axes, index: int, name: str, levels: Mapping[int, float]) -> None:
+    """Draw a short line over each group."""
+    look = {"colors": "0.25", "linestyles": _LINES[index % len(_LINES)], "linewidth": 1.3, "zorder": 3}
+    at, heights = np.array(list(levels)), np.array(list(levels.values()))
+    ax.hlines(heights, at - 0.45, at + 0.45, label=name, **look)
 
 
 def _panels(table: Any, ours: set[str]) -> tuple[dict[str, list[Row]], dict[str, str]]:
@@ -214,9 +234,9 @@ def _panels(table: Any, ours: set[str]) -> tuple[dict[str, list[Row]], dict[str,
         for n in table:
             name = f"{n.algorithm} ({n.subset})" if n.subset else n.algorithm
             panels[n.metric].append(Row(name, Measured(n.value, n.uncertainty), n.evidence == _OWN))
-        return panels, {name: _in_math(label) for name, label in table.labels.items()}
+        return panels, {m: _in_math(m, text) for m, text in table.labels.items()}
     panels = {m: [Row(a, measured(v), a in ours) for a, v in named(r, m)] for m, r in named(table, "table")}
-    return panels, {}
+    return panels, {m: label(m, is_math=True) for m in panels}
 
 
 def _order(panels: Mapping[str, list[Row]], chosen: Sequence[str]) -> list[str]:
@@ -233,30 +253,60 @@ def _is_known(row: Row) -> bool:
     return math.isfinite(row.number.value)
 
 
-def _in_math(label: str) -> str:
-    """Set the published tables' efficiencies in mathtext."""
-    return label.replace("ε_B", r"$\epsilon_B$").replace("ε_S", r"$\epsilon_S$")
+def _in_math(metric: str, text: str) -> str:
+    """Return the mathtext of a column's heading."""
+    if text == label(metric):
+        return label(metric, is_math=True)
+    return text.replace("ε_B", r"$\epsilon_B$").replace("ε_S", r"$\epsilon_S$")
 
 
-def _draw_panel(ax: Axes, rows: list[Row], order: list[str]) -> None:
-    for row in filter(_is_known, rows):
-        color = PALETTE[1] if row.is_own else "0.25"
-        error = None if math.isnan(row.number.error) else row.number.error
-        ax.errorbar(
-            row.number.value,
-            order.index(row.name),
-            xerr=error,
-            marker="o",
-            color=color,
-            markerfacecolor=color if row.is_own else "white",
-            markersize=6,
-            linestyle="none",
-        )
+def _draw_panel(ax: Axes, rows: list[Row], order: list[str], *, log_x: bool) -> None:
+    known = list(filter(_is_known, rows))
+    low, high = _limits([row.number.value for row in known], log_x=log_x)
+    for row in known:
+        color, at = PALETTE[1] if row.is_own else "0.25", order.index(row.name)
+        fill, value = color if row.is_own else "white", row.number.value
+        if low <= value <= high:
+            error = None if math.isnan(row.number.error) else row.number.error
+            look = {"fmt": "o", "color": color, "markerfacecolor": fill, "markersize": 6}
+            ax.errorbar(value, at, xerr=error, **look)
+        else:
+            _draw_outside(ax, f"{value:.4g}", at, color, is_left=value < low)
+    if any(not low <= row.number.value <= high for row in known):
+        ax.set_xlim(low, high)
     ax.set_ylim(len(order) - 0.5, -0.5)
     ax.grid(axis="y", color="0.9", linewidth=0.8)
     ax.tick_params(axis="y", which="both", length=0)
-    ax.margins(x=0.12)
-    ax.locator_params(axis="x", nbins=4)
+
+
+def _limits(values: Sequence[float], *, log_x: bool) -> tuple[float, float]:
+    """Return the range to show: all values, or all but a few that would flatten the others.
+
+    >>> _limits([0.72, 0.980, 0.985, 0.982, 0.987], log_x=False)
+    (0.97916, 0.98784)
+    >>> _limits([1.0, 2.0, 3.0], log_x=False)
+    (-inf, inf)
+    """
+    kept = sorted(map(math.log, values) if log_x and min(values) > 0 else values)
+    most = len(kept) // 3
+    is_cut = False
+    for _ in range(most):
+        ways = [kept[1:], kept[:-1]]
+        best = min(ways, key=lambda way: way[-1] - way[0])
+        if len(best) < 3 or not 0 < best[-1] - best[0] < (kept[-1] - kept[0]) / _FLATTENED:
+            break
+        kept, is_cut = best, True
+    if not is_cut:
+        return -math.inf, math.inf
+    margin = 0.12 * (kept[-1] - kept[0])
+    low, high = round(kept[0] - margin, 12), round(kept[-1] + margin, 12)
+    return (math.exp(low), math.exp(high)) if log_x and min(values) > 0 else (low, high)
+
+
+def _draw_outside(ax: Axes, text: str, at: int, color: str, *, is_left: bool) -> None:
+    """Write a value that lies beyond the axis at its edge, with an arrow."""
+    x, side, shown = (0.02, "left", f"◀ {text}") if is_left else (0.98, "right", f"{text} ▶")
+    ax.text(x, at, shown, transform=ax.get_yaxis_transform(), color=color, ha=side, va="center", fontsize=9)
 
 
 def _name_rows(ax: Axes, order: list[str], own: set[str]) -> None:

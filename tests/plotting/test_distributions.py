@@ -87,10 +87,31 @@ def test_single_entry():
     np.testing.assert_allclose(figure_data(figure)["QCD"].dependent[0].values, [0, 1 / 50, 0])
 
 
-def test_logarithmic_axis_leaves_room_for_the_legend():
-    figure = observable_distributions({"QCD": QCD}, AXIS, options=HistogramOptions(log_y=True))
-    assert figure.axes[0].get_yscale() == "log"
-    assert figure.axes[0].get_ylim()[1] > 2 * 2 / 4 / 50
+@pytest.mark.parametrize("log_y", [False, True])
+@pytest.mark.parametrize("low", [20, 60, 160])
+def test_legends_cover_no_data(low, log_y):
+    rng = np.random.default_rng(0)
+    axis = HistogramAxis("Jet mass", np.linspace(0, 200, 41), "GeV")
+    shapes = {f"method number {i}": rng.normal(low, 12, 500) for i in range(6)}
+    options = HistogramOptions(log_y=log_y, discriminator=True, reference_points=True)
+    figures = [
+        observable_distributions(shapes, axis, ratio_to="method number 0", options=options),
+        observable_grid(
+            {k: {"a": v, "b": v, "c": v} for k, v in shapes.items()},
+            axes=dict.fromkeys("abc", axis),
+            ratio_to="method number 0",
+            options=options,
+        ),
+    ]
+    for figure in figures:
+        figure.draw_without_rendering()
+        for ax in (ax for ax in figure.axes if ax.get_legend()):
+            box = ax.get_legend().get_window_extent()
+            for patch in ax.patches:
+                steps = patch.get_data()
+                points = np.column_stack([(steps.edges[1:] + steps.edges[:-1]) / 2, steps.values])
+                points = points[np.isfinite(points).all(axis=1) & (points[:, 1] > 0)]
+                assert not box.count_contains(ax.transData.transform(points))
 
 
 def test_bad_labels_and_ranges():

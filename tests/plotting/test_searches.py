@@ -18,8 +18,8 @@ def hunt():
 def test_spectrum_shows_counts_fit_and_pulls(hunt):
     figure = mass_spectrum({"all": hunt}, source="toy")
     main, pulls = figure.axes
-    assert main.get_yscale() == "log" and main.get_ylabel() == "Events per bin"
-    assert "GeV" in pulls.get_xlabel() and "excess between 3300 and 3700" in figure.alt_text
+    assert main.get_yscale() == "log"
+    assert "GeV" in pulls.get_xlabel() and "sigma between 3300 and 3700" in figure.alt_text
     table = figure.figure_data["all"]
     events, fit, pull = table.dependent
     np.testing.assert_array_equal(events.values, hunt.counts)
@@ -27,6 +27,26 @@ def test_spectrum_shows_counts_fit_and_pulls(hunt):
     np.testing.assert_allclose(pull.values, by_hand)
     assert table.independent[0].values.shape == (len(hunt.counts), 2) and "fit" in fit.errors
     assert figure.to_png()
+
+
+def test_a_smooth_spectrum_is_drawn_smooth_in_bins_of_unequal_width():
+    masses = 2300 + np.random.default_rng(1).exponential(500, 3000)
+    hunt = bump_hunt(masses, (3300, 3700), MassFit(function="log_polynomial2", n_bins=9))
+    widths = np.diff(hunt.edges)
+    assert widths.max() > 1.1 * widths.min()
+    main = mass_spectrum({"all": hunt}).axes[0]
+    assert main.get_ylabel() == "Events / 300 GeV"
+    np.testing.assert_allclose(main.containers[0].lines[0].get_ydata(), hunt.counts / widths * 300)
+    centres, fit = main.lines[-1].get_data()
+    slopes = np.diff(np.log(fit)) / np.diff(centres)
+    np.testing.assert_allclose(slopes, slopes.mean(), rtol=0.1)  # an exponential: no hump where bins are wide
+
+
+def test_data_and_control_stand_in_one_figure(hunt):
+    figure = mass_spectrum({"with signal": hunt, "control": replace(hunt, significance=0.3)})
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert len(labels) == 2 and "+0.3" in labels[1]
+    assert figure.figure_data.names == ("with signal", "control")
 
 
 def test_spectrum_refuses_what_does_not_fit(hunt):

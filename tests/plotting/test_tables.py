@@ -75,7 +75,44 @@ def test_bars_have_the_mean_as_height_and_leave_gaps():
     assert heights == [3.0, 1.0, 0.5]
     assert figure.axes[0].patches[2].get_center()[0] > 1
     assert figure_data(figure)["scratch"].dependent[0].unit == "GeV"
-    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["mass", "width"]
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["$m$", "$w$"]
+
+
+def test_on_a_logarithmic_axis_points_stand_where_bars_would_start_anywhere():
+    values = {"scratch": {"mass": [2.0, 4.0]}, "fine-tuned": {"mass": 1.3}}
+    figure = metric_bars(values, y_label="Distance over its floor", log_y=True, lines={"ideal": 1.0})
+    ax = figure.axes[0]
+    assert not ax.patches and [c.lines[0].get_ydata()[0] for c in ax.containers] == [3.0, 1.3]
+    assert ax.get_ylim()[0] < 1.0  # the ideal is in the picture
+    assert {"ideal", "scratch"} <= {text.get_text() for text in ax.get_legend().get_texts()}
+    assert figure_data(figure)["ideal"].dependent[0].values.tolist() == [1.0]
+
+
+def test_lines_may_differ_from_group_to_group():
+    values = {"OmniFold": {"mass": 2.0, "width": 1.0}}
+    figure = metric_bars(values, y_label="x", lines={"before": {"mass": 5.0}, "floor": {"width": 0.5}})
+    before, floor = (c.get_segments() for c in figure.axes[0].collections[-2:])
+    assert len(before) == len(floor) == 1
+    assert before[0][0, 1] == 5.0 and before[0][:, 0].mean() == pytest.approx(0)
+    assert floor[0][:, 0].mean() == pytest.approx(1)
+
+
+def test_one_far_row_does_not_flatten_the_others():
+    rows = {"a": 0.9850, "b": 0.9858, "c": 0.9872, "d": 0.9880, "mine": 0.72}
+    figure = published_vs_ours({"AUC": rows}, ours=["mine"])
+    ax = figure.axes[0]
+    assert ax.get_xlim()[0] > 0.98
+    assert [text.get_text() for text in ax.texts] == ["◀ 0.72"]
+    assert len(ax.containers) == 4
+    assert figure_data(figure)["AUC"].dependent[0].values[-1] == 0.72
+    near = published_vs_ours({"AUC": rows | {"mine": 0.981}}, ours=["mine"])
+    assert not near.axes[0].texts and len(near.axes[0].containers) == 5
+
+
+def test_raw_keys_reach_no_axis():
+    figure = published_vs_ours({"rejection_at_0.5": {"a": 1.0}, "ln_rho": {"a": 2.0}})
+    assert [ax.get_xlabel() for ax in figure.axes] == [r"$1/\epsilon_B$ at $\epsilon_S$ = 50 %", r"$\ln\rho$"]
+    assert figure_data(figure).names == ("1/ε_B at ε_S = 50 %", "ln ρ")
 
 
 def test_bars_of_nothing():
