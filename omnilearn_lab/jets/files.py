@@ -7,17 +7,19 @@ Datasets, all zero-padded to P slots:
 - ``pid`` (N,) int64: the class label (that is the layout's name for it);
 - ``global`` (N, 4) float32: ln pt, eta, ln(1 + mass), multiplicity / 100;
 - ``weights`` (N,) float32, when jets have weights;
-- ``counts`` (N,) int32, ``jet`` (N, J) and ``extra`` (N, P, E) float32: ours; other readers ignore them.
+- ``counts`` (N,) int32, ``jet`` (N, J) and ``extra`` (N, P, E) float32, ``jet_integers`` and
+  ``extra_integers``: ours; other readers ignore them.
 
 OmniLearned recognises padding by ln pt = 0, so a real particle of exactly 1 GeV is written with
-ln pt = 1e-6 (a relative change of 1e-6). Our reader uses ``counts`` and has no such gap.
+ln pt = 1e-6 (a relative change of 1e-6). Our reader uses ``counts`` and has no such gap. `original_command`
+gives the options with which OmniLearned reads a file of ours.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,15 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets.jets import Jets
 from omnilearn_lab.jets.species import index_from_pid, pid_from_index
-from omnilearn_lab.machine import atomic_hdf5, check_disk, make_folder
+from omnilearn_lab.machine import atomic_hdf5, check_disk, check_size, make_folder, reading
 
 _DISPLACEMENT = ("d0", "d0_err", "dz", "dz_err")
 _KINEMATICS = ("deta", "dphi", "pt", "energy")
+_SMALL_INTEGERS = ("pid", "origin")
+_MASSES = np.array([0.0, 0.13957, 0.10566, 0.000511, 0.000511, 0.10566, 0.0, 0.49761, 0.13957])  # by index
 _ONE_GEV = np.float32(1e-6)
 _CHUNK_ROWS = 512
+_AXIS_STEPS = 8  # of Newton's method
 
 
 def write_jets(jets: Jets | Iterable[Jets], path: str | os.PathLike[str], max_particles: int = 150) -> Path:
@@ -72,9 +77,12 @@ def write_jets(jets: Jets | Iterable[Jets], path: str | os.PathLike[str], max_pa
 
 def _append(file: h5py.File, jets: Jets, slots: int) -> None:
     """Add a batch at the end of all datasets, making them for the first batch."""
+    reals, integers = _by_kind(jets.jet)
     described = {
-        "jet_columns": list(jets.jet),
-        "extra_columns": _extra_names(jets),
+        "jet_columns": reals,
+        "jet_integer_columns": integers,
+        "extra_columns": _by_kind(_extra(jets))[0],
+        "extra_integer_columns": _by_kind(_extra(jets))[1],
         "class_names": list(jets.class_names),
     }
     if "data" not in file:
@@ -85,11 +93,10 @@ def _append(file: h5py.File, jets: Jets, slots: int) -> None:
             raise JetsError(f"a batch has {name} {values}; the first one had {list(file.attrs[name])}")
     for name, values in _columns(jets, slots).items():
         if name not in file:
-            chunks = (min(_CHUNK_ROWS, max(len(values), 1)), *values.shape[1:])
             file.create_dataset(
                 name,
                 data=values,
-                chunks=chunks,
+                chunks=(min(_CHUNK_ROWS, max(len(values), 1)), *values.shape[1:]),
                 maxshape=(None, *values.shape[1:]),
                 compression="gzip",
                 compression_opts=1,
@@ -103,8 +110,9 @@ def _append(file: h5py.File, jets: Jets, slots: int) -> None:
 def read_jets(path: str | os.PathLike[str], start: int = 0, stop: int | None = None) -> Jets:
     """Read rows ``start:stop`` of an ML-ready file, ours or OmniLearned's.
 
-    Files without our ``jet`` table get jet quantities from the sum of their particles, around
-    an axis at (eta, phi) = (0, 0), since the layout does not store the axis.
+    Files without our ``jet`` table do not store the jet's axis. Its pseudorapidity follows from the
+    energies of the particles, E = sqrt((pt cosh(eta + deta))^2 + m^2), up to the sign where these do not
+    tell; its azimuth is 0; pt and mass are those of the sum of the particles.
 
     Raises
     ------
@@ -112,16 +120,8 @@ def read_jets(path: str | os.PathLike[str], start: int = 0, stop: int | None = N
         When the file is missing, truncated, or lacks ``data`` or ``pid``.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataFileError(f"'{path}' does not exist; check the path, or make it with write_jets")
-    try:
-        with h5py.File(path, "r") as file:
-            return _read(file, slice(start, stop))
-    except (OSError, KeyError) as error:
-        raise DataFileError(
-            f"'{path}' is not a readable ML-ready HDF5 file ({error}); if it is truncated, delete it "
-            "and make it again"
-        ) from error
+    with reading(path, "ML-ready HDF5"), h5py.File(path, "r") as file:
+        return _read(file, path, slice(start, stop))
 
 
 def jet_condition(jets: Jets) -> np.ndarray:
@@ -135,32 +135,84 @@ def jet_condition(jets: Jets) -> np.ndarray:
     -------
     float32 array, shape (N, 4)
         The layout's ``global``; momenta and masses in GeV.
+
+    Raises
+    ------
+    JetsError
+        For a jet without pt, or with a negative mass.
     """
     jet = jets.jet
+    if len(jets) and (jet["mass"].min() < 0 or jet["pt"].min() <= 0):
+        row = int(np.argmax((jet["mass"] < 0) | (jet["pt"] <= 0)))
+        raise JetsError(
+            f"jet {row} has pt {jet['pt'][row]:g} and mass {jet['mass'][row]:g} GeV, whose logarithms "
+            "are inputs; -1 often stands for 'no mass': leave such jets out, or take the particles'"
+        )
     columns = [np.log(jet["pt"]), jet["eta"], np.log1p(jet["mass"]), jet["multiplicity"] / 100]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _columns(jets: Jets, slots: int) -> dict[str, np.ndarray]:
+def original_command(jets: Jets) -> str:
+    """Return the options with which OmniLearned reads what `write_jets` makes of these jets.
+
+    Its defaults expect four columns per particle and three numbers per jet. Labels count from 0, and so its
+    shift for a set of this name must be 0: ``custom`` has none.
+
+    Parameters
+    ----------
+    jets : Jets
+
+    Examples
+    --------
+    >>> cloud = {"deta": [0.3], "dphi": [0.4], "pt": [1.0], "energy": [1.0], "pid": [211]}
+    >>> jet = {"pt": [2.0], "eta": [0.0], "phi": [0.0], "mass": [0.0]}
+    >>> original_command(Jets.build(cloud, [0, 1], jet, class_names=("QCD", "top")))
+    'omnilearned train --dataset custom --num-classes 2 --use-pid --pid_idx 4 --num-cond 4'
+    """
+    words = ["omnilearned train --dataset custom", f"--num-classes {max(len(jets.class_names), 2)}"]
+    names = _data_names(jets)
+    words += ["--use-pid --pid_idx 4"] if "pid" in names else []
+    words += ["--use-add --num-add 4"] if "d0" in names else []
+    return " ".join([*words, "--num-cond 4"])
+
+
+def _extra(jets: Jets) -> dict[str, np.ndarray]:
+    return {name: values for name, values in jets.particles.items() if name not in _KINEMATICS}
+
+
+def _by_kind(columns: Mapping[str, np.ndarray]) -> tuple[list[str], list[str]]:
+    """Return the names of the columns of real numbers, and of those of integers."""
+    integers = [name for name, values in columns.items() if values.dtype.kind == "i"]
+    return [name for name in columns if name not in integers], integers
+
+
+def _data_names(jets: Jets) -> list[str]:
     names = list(_KINEMATICS) + (["pid"] if "pid" in jets.particles else [])
     displaced = all(n in jets.particles for n in _DISPLACEMENT)
-    names += list(_DISPLACEMENT) if displaced and "pid" in jets.particles else []
-    data, mask = jets.to_padded(slots, names)
+    return names + (list(_DISPLACEMENT) if displaced and "pid" in jets.particles else [])
+
+
+def _columns(jets: Jets, slots: int) -> dict[str, np.ndarray]:
+    data, mask = jets.to_padded(slots, _data_names(jets))
     data[mask] = _encode(data[mask])
     columns = {"data": data, "pid": jets.jet.get("label", np.zeros(len(jets), dtype=np.int64))}
     columns["global"] = jet_condition(jets)
     columns["counts"] = jets.counts.astype(np.int32)
-    columns["jet"] = np.stack([v.astype(np.float32) for v in jets.jet.values()], axis=1)
+    reals, integers = _by_kind(jets.jet)
+    columns["jet"] = np.stack([jets.jet[name] for name in reals], axis=1)
+    if integers:
+        columns["jet_integers"] = np.stack([jets.jet[name].astype(np.int64) for name in integers], axis=1)
     if "weight" in jets.jet:
         columns["weights"] = jets.jet["weight"]
-    extra = _extra_names(jets)
-    if extra:
-        columns["extra"] = jets.to_padded(slots, extra)[0]
+    reals, integers = _by_kind(_extra(jets))
+    if reals:
+        columns["extra"] = jets.to_padded(slots, reals)[0]
+    if integers:
+        is_small = all(n in _SMALL_INTEGERS or jets.particles[n].dtype == np.int32 for n in integers)
+        padded = np.zeros((*mask.shape, len(integers)), dtype=np.int32 if is_small else np.int64)
+        padded[mask] = np.stack([jets.particles[name] for name in integers], axis=1)
+        columns["extra_integers"] = padded
     return columns
-
-
-def _extra_names(jets: Jets) -> list[str]:
-    return [n for n in jets.particles if n not in _KINEMATICS]
 
 
 def _encode(rows: np.ndarray) -> np.ndarray:
@@ -175,24 +227,55 @@ def _encode(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _read(file: h5py.File, rows: slice) -> Jets:
+def _read(file: h5py.File, path: Path, rows: slice) -> Jets:
+    n_rows = _check_layout(file, path)
     data = file["data"][rows]
-    label = file["pid"][rows].astype(np.int64)
+    label = file["pid"][rows]
     counts = file["counts"][rows] if "counts" in file else None
     mask = data[..., 2] != 0 if counts is None else np.arange(data.shape[1]) < counts[:, None]
     keep = mask.any(axis=1)
     data, mask, label = data[keep], mask[keep], label[keep]
     particles = _decode(data[mask])
     offsets = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
-    if "extra" in file:
-        extra = file["extra"][rows][keep][mask]
-        particles |= {name: extra[:, i] for i, name in enumerate(file.attrs["extra_columns"])}
+    for name in ("extra", "extra_integers"):
+        if name in file:
+            extra = file[name][rows][keep][mask]
+            particles |= {n: extra[:, i] for i, n in enumerate(_stored_names(file, name))}
     labels = _labels(file)
-    if "jet" in file:
-        table = file["jet"][rows][keep]
-        jet: dict[str, Any] = {n: table[:, i] for i, n in enumerate(file.attrs["jet_columns"])}
-        return Jets.build(particles, offsets, jet, **labels)
-    return _without_axis(particles, offsets, {"label": label}, labels)
+    if "jet" not in file:
+        row = np.arange(n_rows)[rows][keep]
+        return _without_axis(particles, offsets, {"label": label, "row": row}, labels)
+    jet: dict[str, Any] = {}
+    for name in ("jet", "jet_integers"):
+        if name in file:
+            table = file[name][rows][keep]
+            jet |= {n: table[:, i] for i, n in enumerate(_stored_names(file, name))}
+    return Jets.build(particles, offsets, jet, **labels)
+
+
+def _check_layout(file: h5py.File, path: Path) -> int:
+    """Return the number of rows; datasets that are missing, of other lengths or sizes are errors."""
+    missing = [name for name in ("data", "pid") if name not in file]
+    if missing:
+        raise DataFileError(
+            f"'{path}' is not a readable ML-ready HDF5 file: {missing} are missing, and {sorted(file)} found"
+        )
+    data = file["data"]
+    if data.ndim != 3 or data.shape[2] < 4:
+        raise DataFileError(f"'{path}': 'data' has shape {data.shape}; (N, P, 4 or more) is needed")
+    check_size(data.nbytes, path, "data")
+    for name in ("pid", "counts", "jet", "jet_integers", "extra", "extra_integers"):
+        if name in file and len(file[name]) != len(data):
+            raise DataFileError(
+                f"'{path}': 'data' has {len(data)} rows and '{name}' has {len(file[name])}; jets would be "
+                "lost or mixed up: make the file again"
+            )
+    return len(data)
+
+
+def _stored_names(file: h5py.File, table: str) -> list[str]:
+    names = {"jet": "jet_columns", "jet_integers": "jet_integer_columns", "extra": "extra_columns"}
+    return [str(name) for name in file.attrs[names.get(table, "extra_integer_columns")]]
 
 
 def _labels(file: h5py.File) -> dict[str, Any]:
@@ -204,33 +287,63 @@ def _labels(file: h5py.File) -> dict[str, Any]:
 
 
 def _decode(rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The layout's columns to physical ones; 4 are kinematics, 5 with species, 8 or 9 with displacement."""
+    width = rows.shape[1]
     particles = {
         "deta": rows[:, 0],
         "dphi": rows[:, 1],
         "pt": np.exp(rows[:, 2]),
         "energy": np.exp(rows[:, 3]),
     }
-    if rows.shape[1] > 4:
+    if width in (5, 9):
         particles["pid"] = pid_from_index(np.clip(rows[:, 4].astype(np.int64), 0, 8))
-    if rows.shape[1] == 9:
+    if width in (8, 9):
         limit = np.float32(1 - 1e-6)
-        particles["d0"], particles["dz"] = (np.arctanh(np.clip(rows[:, i], -limit, limit)) for i in (5, 7))
-        particles["d0_err"], particles["dz_err"] = rows[:, 6], rows[:, 8]
+        d0, d0_err, dz, dz_err = rows[:, -4:].T
+        particles["d0"], particles["dz"] = (np.arctanh(np.clip(v, -limit, limit)) for v in (d0, dz))
+        particles["d0_err"], particles["dz_err"] = d0_err, dz_err
+    if width not in (4, 5, 8, 9):
+        particles |= {f"feature_{i}": rows[:, i] for i in range(4, width)}
     return particles
 
 
 def _without_axis(
     particles: dict[str, np.ndarray], offsets: np.ndarray, jet: dict[str, Any], labels: dict[str, Any]
 ) -> Jets:
-    pt, deta, dphi = particles["pt"], particles["deta"], particles["dphi"]
-    momenta = np.stack(
-        [pt * np.cos(dphi), pt * np.sin(dphi), pt * np.sinh(deta), particles["energy"]], axis=1
-    )
-    total = Jets.from_four_momenta(momenta, offsets)
-    axis = {
-        "pt": total.jet["pt"],
-        "mass": total.jet["mass"],
-        "eta": 0 * total.jet["pt"],
-        "phi": 0 * total.jet["pt"],
-    }
+    """Jets around the axis that the energies tell."""
+    counts = np.diff(offsets)
+    axis_eta = _axis_eta(particles, counts)
+    eta = particles["deta"].astype(np.float64) + np.repeat(axis_eta, counts)
+    pt, phi = particles["pt"].astype(np.float64), particles["dphi"]
+    momenta = [pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), particles["energy"]]
+    total = Jets.from_four_momenta(np.stack(momenta, axis=1), offsets).jet
+    axis = {"pt": total["pt"], "mass": total["mass"], "eta": axis_eta, "phi": np.zeros(len(counts))}
     return Jets.build(particles, offsets, axis | jet, **labels)
+
+
+def _axis_eta(particles: Mapping[str, np.ndarray], counts: np.ndarray) -> np.ndarray:
+    """Return the pseudorapidity x of every jet that fits E = pt cosh(x + deta) best, by least squares.
+
+    The fit starts on either side, since particles towards the beam have more energy than those away from it;
+    where both fit alike (one particle, or x near 0), the sign is positive. Masses are those of the species.
+    """
+    pt, deta, energy = (particles[n].astype(np.float64) for n in ("pt", "deta", "energy"))
+    if "pid" in particles:
+        energy = np.sqrt(np.maximum(energy**2 - _MASSES[index_from_pid(particles["pid"])] ** 2, 0))
+    energy = np.maximum(energy, pt)
+    owner = np.repeat(np.arange(len(counts)), counts)
+
+    def add(values: np.ndarray) -> np.ndarray:
+        return np.bincount(owner, weights=values, minlength=len(counts))
+
+    start = np.arccosh(np.maximum(add(energy) / np.maximum(add(pt), np.finfo(float).tiny), 1))
+    fits = []
+    for side in (1.0, -1.0):
+        x = side * start
+        for _ in range(_AXIS_STEPS):
+            rapidity = x[owner] + deta
+            slope = pt * np.sinh(rapidity)
+            x = x + add((energy - pt * np.cosh(rapidity)) * slope) / np.maximum(add(slope**2), 1e-9)
+        fits.append((x, add((energy - pt * np.cosh(x[owner] + deta)) ** 2)))
+    (above, error_above), (below, error_below) = fits
+    return np.where(error_below < 0.5 * error_above, below, above)

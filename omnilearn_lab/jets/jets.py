@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _PARTICLE_FIELDS = ("deta", "dphi", "pt", "energy")
 _JET_FIELDS = ("pt", "eta", "phi", "mass", "multiplicity")
 _INTEGER_FIELDS = frozenset({"pid", "label", "origin", "event"})
+_REAL_FIELDS = frozenset(
+    {*_PARTICLE_FIELDS, *_JET_FIELDS, "charge", "weight", "d0", "d0_err", "dz", "dz_err"}
+)
+_LARGEST = np.iinfo(np.int64).max
 _PREVIEW_ROWS = 5
 
 
@@ -39,7 +43,8 @@ class Jets:
     offsets : int64 array, shape (N + 1,)
     jet : mapping of name to array, shape (N,)
         At least ``pt``, ``mass`` [GeV], ``eta``, ``phi`` and ``multiplicity``. Optional: ``label``
-        (int, position in ``class_names``), ``weight``, and anything else by name.
+        (int, position in ``class_names``), ``weight``, and anything else by name; integers stay
+        integers.
     class_names : tuple of str
     provenance : mapping
         Where the jets come from: source, recipe, seed, versions.
@@ -88,8 +93,9 @@ class Jets:
     ) -> Jets:
         """Make jets from arrays of any number type, in any order of particles.
 
-        Casts to float32 (int64 for labels and codes), wraps ``dphi``, sorts particles by
-        falling pt within each jet, and counts ``multiplicity`` when it is not given.
+        Casts to float32 and leaves integers integers (event numbers have more digits than float32 holds),
+        wraps ``dphi``, sorts particles by falling pt within each jet, and counts ``multiplicity`` when it is
+        not given.
         """
         offsets = np.asarray(offsets, dtype=np.int64)
         _check_offsets(offsets)
@@ -200,6 +206,84 @@ class Jets:
     def with_jet(self, **columns: Any) -> Jets:
         """Return a copy with jet columns added or replaced."""
         return replace(self, jet=dict(self.jet) | {k: _cast(k, v) for k, v in columns.items()})
+
+    def with_classes(self, names: Sequence[str]) -> Jets:
+        """Return the jets with labels that count in the order of ``names``: classes are matched by name.
+
+        Parameters
+        ----------
+        names
+            Every class that these jets have, and possibly more.
+
+        Raises
+        ------
+        JetsError
+            When a class of these jets is not among the names, or the jets do not name their classes.
+
+        Examples
+        --------
+        >>> cloud = {"deta": [0.0], "dphi": [0.0], "pt": [9.0], "energy": [9.0]}
+        >>> jet = {"pt": [9.0], "eta": [0.0], "phi": [0.0], "mass": [0.0], "label": [0]}
+        >>> Jets.build(cloud, [0, 1], jet, class_names=("top", "QCD")).with_classes(("QCD", "top")).label
+        array([1])
+        """
+        names = tuple(names)
+        if names == self.class_names:
+            return self
+        held = set(np.unique(self.label).tolist()) if "label" in self.jet else set()
+        missing = [name for i, name in enumerate(self.class_names) if name not in names and i in held]
+        if missing or not self.class_names:
+            raise JetsError(
+                f"jets of the classes {self.class_names} cannot be taken for {names}: "
+                f"{missing or 'their names'} are not among these; give class_names when reading them"
+            )
+        if "label" not in self.jet:
+            return replace(self, class_names=names)
+        place = np.array([names.index(name) if name in names else 0 for name in self.class_names])
+        return replace(self, jet={**self.jet, "label": place[self.label]}, class_names=names)
+
+    def split(
+        self, fractions: Sequence[float] = (0.8, 0.1, 0.1), *, seed: int, together: str = ""
+    ) -> tuple[Jets, ...]:
+        """Split into parts at random, with the same mixture of classes in each.
+
+        Parameters
+        ----------
+        fractions
+            Shares of the parts; they add up to 1 or less.
+        seed
+        together
+            Jet column whose equal values stay in one part: ``"event"``, where events have several jets.
+            The classes then are mixed as well as whole groups allow.
+
+        Returns
+        -------
+        tuple of Jets
+            Each part in random order.
+
+        Raises
+        ------
+        JetsError
+            For fractions that are not shares, or a column that is not there.
+        """
+        shares = np.asarray(fractions, dtype=np.float64)
+        if not len(shares) or np.any(shares < 0) or shares.sum() > 1 + 1e-9:
+            raise JetsError(f"fractions are {tuple(fractions)}; shares that add up to 1 are needed")
+        if together and together not in self.jet:
+            raise JetsError(f"there is no jet column '{together}'; {nearest(together, self.jet)}")
+        group = np.unique(self.jet[together], return_inverse=True)[1] if together else np.arange(len(self))
+        label = np.zeros(group.max(initial=-1) + 1, dtype=np.int64)
+        if "label" in self.jet:
+            label[group[::-1]] = self.label[::-1]  # of the first jet of each group
+        random = np.random.default_rng(seed)
+        part = np.full(len(label), len(shares))
+        for kind in np.unique(label):
+            rows = random.permutation(np.flatnonzero(label == kind))
+            edges = np.rint(np.cumsum(shares) * len(rows)).astype(int)
+            for number, (start, stop) in enumerate(zip(np.append(0, edges[:-1]), edges, strict=True)):
+                part[rows[start:stop]] = number
+        order = random.permutation(len(self))
+        return tuple(self[order[part[group[order]] == number]] for number in range(len(shares)))
 
     @classmethod
     def concatenate(cls, batches: Iterable[Jets]) -> Jets:
@@ -320,7 +404,32 @@ class Jets:
 
 
 def _cast(name: str, values: Any) -> np.ndarray:
-    return np.ascontiguousarray(values, dtype=np.int64 if name in _INTEGER_FIELDS else np.float32)
+    """Bring a column to float32, int32 or int64; no digit of an integer is lost."""
+    values = np.asarray(values)
+    if name in _INTEGER_FIELDS:
+        return np.ascontiguousarray(_whole(name, values), dtype=np.int64)
+    if name in _REAL_FIELDS or values.dtype.kind not in "iub":
+        return np.ascontiguousarray(values, dtype=np.float32)
+    if values.dtype == np.uint64 and values.size and values.max() > _LARGEST:
+        raise JetsError(f"'{name}' holds {values.max()}; integers up to {_LARGEST} can be kept")
+    is_short = values.dtype.itemsize < 4 or values.dtype == np.int32
+    return np.ascontiguousarray(values, dtype=np.int32 if is_short else np.int64)
+
+
+def _whole(name: str, values: np.ndarray) -> np.ndarray:
+    """Refuse fractions where whole numbers are meant: 0.9999 is not class 0."""
+    if values.dtype.kind not in "f":
+        return values
+    if values.size and not np.isfinite(values).all():
+        row = int(np.argmin(np.isfinite(values)))
+        raise JetsError(f"'{name}' is not finite at row {row}; remove or repair that row")
+    is_part = values != np.rint(values)
+    if is_part.any():
+        raise JetsError(
+            f"'{name}' is {values[is_part][0]:g} at row {int(np.argmax(is_part))}; whole numbers are needed "
+            "(a target of a regression, or a probability, goes into a column of another name)"
+        )
+    return values
 
 
 def _wrap(phi: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import logging
 import os
@@ -16,14 +15,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from omnilearn_lab.errors import CatalogError, DataFileError, OmniLearnLabError, nearest
+from omnilearn_lab.errors import CatalogError, DataFileError, nearest
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import check_size, reading
 from omnilearn_lab.settings import settings
 
 log = logging.getLogger(__name__)
 _READERS: dict[str, type[Reader]] = {}
-_BELIEVED = 1 << 27  # bytes that any file may ask for
-_DENSEST = 5000  # bytes of content per byte of file: zeros, well compressed
 _ROUNDING = 1e-3  # of a jet's pt: how far below zero a mass may come out of single precision
 
 
@@ -343,49 +341,6 @@ def make_reader(name: str, **options: Any) -> Reader:
 
 
 @contextmanager
-def reading(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever a library raises on the content of a file into `DataFileError`.
-
-    Parameters
-    ----------
-    path
-        The file, for the message.
-    kind
-        What it was read as.
-
-    Examples
-    --------
-    >>> with reading(Path(__file__), "jetclass"):
-    ...     raise RecursionError("too deep")
-    Traceback (most recent call last):
-    omnilearn_lab.errors.DataFileError: '...' is not a readable 'jetclass' file (RecursionError: too ...
-    """
-    if not path.is_file():
-        raise DataFileError(f"'{path}' is not an existing file; check the path, or fetch the dataset first")
-    try:
-        yield
-    except OmniLearnLabError:
-        raise
-    except Exception as error:
-        code = getattr(error, "errno", None)
-        if isinstance(error, PermissionError):
-            text = f"'{path}' may not be read by this user; ask its owner for permission (chmod a+r)"
-        elif code in (errno.ENOSPC, errno.EDQUOT):
-            text = f"'{path}' cannot be read: the disk for temporary files is full; free space, or set TMPDIR"
-        else:
-            text = (
-                f"'{path}' is not a readable '{kind}' file ({type(error).__name__}: {_one_line(error)}); it "
-                "may be truncated or of another format: fetch it again, or choose another reader"
-            )
-        raise DataFileError(text) from error
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) < 300 else f"{text[:300]}..."
-
-
-@contextmanager
 def opened(reader: Reader, path: str | os.PathLike[str]) -> Iterator[Rows]:
     """Open a file with a reader; failures of the libraries below become `DataFileError`."""
     with reading(Path(path), reader.name), reader.open(Path(path)) as file:
@@ -417,25 +372,6 @@ def column(place: Any, name: str, path: Path) -> Any:
     if hasattr(item, "nbytes") and hasattr(item, "id"):
         check_size(item.nbytes, path, name)
     return item
-
-
-def check_size(n_bytes: int, path: Path, what: str) -> None:
-    """Refuse content that is far larger than its file can hold, before memory is asked for it.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as file:
-    ...     check_size(10**12, Path(file.name), "data")
-    Traceback (most recent call last):
-    omnilearn_lab.errors.DataFileError: '...': 'data' claims 1,000 GB in a file of 0 bytes; ...
-    """
-    size = path.stat().st_size
-    if n_bytes > _BELIEVED and n_bytes > _DENSEST * size:
-        raise DataFileError(
-            f"'{path}': '{what}' claims {n_bytes / 1e9:,.0f} GB in a file of {size:,} bytes; "
-            "it is damaged: fetch or make it again"
-        )
 
 
 def count_entries(tree: Any, path: Path) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, MissingDependencyError, nearest
-from omnilearn_lab.readers.base import check_size
+from omnilearn_lab.machine import check_size
 
 _LONGEST_PICKLE = 1 << 24
 _PLAIN_VALUES = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}

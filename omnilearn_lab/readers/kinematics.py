@@ -148,6 +148,17 @@ def published_charge(pid: np.ndarray) -> np.ndarray:
     return np.sign(pid) * ~np.isin(pid, (22, 130))
 
 
+def pid_from_cms(pid: np.ndarray) -> np.ndarray:
+    """Return PDG codes of CMS candidates, whose 1 and 2 are deposits in the forward calorimeter.
+
+    Examples
+    --------
+    >>> pid_from_cms(np.array([1, 2, 211])).tolist()
+    [130, 22, 211]
+    """
+    return np.where(pid == 1, 130, np.where(pid == 2, 22, pid))
+
+
 def pid_from_flags(flags: Mapping[str, np.ndarray], charge: np.ndarray) -> np.ndarray:
     """Return reduced PDG codes from the five particle flags and the charge.
 

@@ -143,3 +143,58 @@ def test_displays_name_counts_and_classes(jets):
 def test_empty_batch_is_allowed(jets):
     assert len(jets[:0]) == 0
     assert len(Jets.concatenate([jets[:0], jets])) == len(jets)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.int32, np.uint32, np.uint8])
+def test_integers_stay_integers_in_memory(jets, kind):
+    largest = np.iinfo(kind).max if kind != np.uint64 else np.iinfo(np.int64).max
+    marked = jets.with_jet(number=np.full(len(jets), largest, dtype=kind))
+    assert marked.jet["number"].dtype.kind == "i" and set(marked.jet["number"].tolist()) == {int(largest)}
+
+
+def test_an_integer_that_does_not_fit_is_refused(jets):
+    with pytest.raises(JetsError, match="'event_hash' holds 18446744073709551615"):
+        jets.with_jet(event_hash=np.full(len(jets), 2**64 - 1, dtype=np.uint64))
+
+
+@pytest.mark.parametrize("label", [0.9999, 0.5])
+def test_a_soft_label_is_not_class_0(jets, label):
+    with pytest.raises(JetsError, match=r"'label' is .*probability, goes into a column of another name"):
+        jets.with_jet(label=np.full(len(jets), label))
+
+
+def test_classes_are_matched_by_name(jets):
+    names = jets.class_names
+    turned = jets.with_classes(names[::-1])
+    assert turned.class_names == names[::-1]
+    assert [turned.class_names[i] for i in turned.label] == [names[i] for i in jets.label]
+    assert turned.with_classes(names).label.tolist() == jets.label.tolist()
+    more = jets.with_classes(("other", *names))
+    assert more.label.tolist() == (jets.label + 1).tolist()
+    with pytest.raises(JetsError, match="cannot be taken for"):
+        jets.with_classes(("other", *names[1:]))
+
+
+def test_a_file_sorted_by_class_is_split_into_equal_mixtures(jets):
+    label = np.sort(jets.label)
+    parts = jets.with_jet(label=label, number=np.arange(len(jets))).split((0.5, 0.25, 0.25), seed=3)
+    assert sum(map(len, parts)) == len(jets)
+    assert len(set(np.concatenate([p.jet["number"] for p in parts]).tolist())) == len(jets)
+    for part, share in zip(parts, (0.5, 0.25, 0.25), strict=True):
+        np.testing.assert_allclose(np.bincount(part.label), share * np.bincount(label), atol=1)
+        assert np.any(np.diff(part.jet["number"]) < 0)
+    again = jets.with_jet(label=label, number=np.arange(len(jets))).split((0.5, 0.25, 0.25), seed=3)
+    assert all(np.array_equal(a.jet["number"], b.jet["number"]) for a, b in zip(parts, again, strict=True))
+
+
+def test_jets_of_an_event_stay_in_one_part(jets):
+    event = np.arange(len(jets)) // 2
+    train, test = jets.with_jet(event=event).split((0.6, 0.4), seed=1, together="event")
+    assert not set(train.jet["event"].tolist()) & set(test.jet["event"].tolist())
+    assert len(train) + len(test) == len(jets) and abs(len(train) - 0.6 * len(jets)) < 4
+
+
+@pytest.mark.parametrize("fractions", [(), (0.8, 0.3), (-0.1, 0.5)])
+def test_shares_that_are_none_are_refused(jets, fractions):
+    with pytest.raises(JetsError, match="add up to 1"):
+        jets.split(fractions, seed=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, nearest
-from omnilearn_lab.readers.base import reading
+from omnilearn_lab.machine import reading
 from omnilearn_lab.readers.frames import Frame, open_frame
 
 _TRACK_JET = ("pT", "y", "phi", "m", "tau1", "tau2", "tau3", "Ntracks")

@@ -10,7 +10,12 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import charge_of, reduce_pid
 from omnilearn_lab.readers.base import RawJets, Reader, Source
-from omnilearn_lab.readers.kinematics import Convention, momenta_from_rapidity, published_charge
+from omnilearn_lab.readers.kinematics import (
+    Convention,
+    momenta_from_rapidity,
+    pid_from_cms,
+    published_charge,
+)
 from omnilearn_lab.settings import settings
 
 _QUARKS = (1, 2, 3)
@@ -86,7 +91,7 @@ class CmsMod(Reader):
     ) -> RawJets:
         momenta = momenta_from_rapidity(stored["pt"], stored["y"], stored["phi"], stored["m"])
         pid = np.rint(stored["pid"]).astype(np.int64)
-        reduced = reduce_pid(pid)
+        reduced = reduce_pid(pid_from_cms(pid) if self.level == "reco" else pid)
         columns = {**momenta, "pid": reduced, "charge": charge_of(reduced), "vertex": stored["vertex"]}
         if self.convention == "physical":
             return RawJets(columns, counts, jet)

@@ -49,17 +49,9 @@ class MLReady(Reader):
     name: ClassVar[str] = "ml_ready"
 
     def count_rows(self, source: Source) -> int:
-        """Return the number of jets, once the layout is checked."""
-        n_rows = len(source["data"])
-        for name in ("pid", "global", "counts", "jet", "weights"):
-            if name == "pid" or name in source:
-                length = len(source[name])
-                if length != n_rows:
-                    raise DataFileError(
-                        f"'{source.path}': 'data' has {n_rows} rows and '{name}' has {length}; jets would "
-                        "be lost or mixed up: make the file again"
-                    )
-        return n_rows
+        """Return the number of jets."""
+        read_jets(source.path, 0, 0)  # the layout is checked
+        return len(source["data"])
 
     def block(self, source: Source, rows: slice) -> RawJets:
         """Read some jets."""
@@ -72,12 +64,17 @@ class MLReady(Reader):
                 "or read around these rows"
             ) from error
         names = tuple(self.classes) or jets.class_names
-        label = jets.jet["label"] - self.shift
-        if self.stored_labels:
-            match = label[:, None] == np.array(self.stored_labels)
-            label = np.where(match.any(axis=1), match.argmax(axis=1), -1)
+        table = dict(jets.jet)
+        if "label" in table:
+            table["label"] = self._label(table["label"] - self.shift)
         kept = np.arange(len(jets)) if len(jets) == stop - start else _filled_rows(path, start, stop)
-        return RawJets(jets.particles, jets.counts, {**jets.jet, "label": label}, kept, names)
+        return RawJets(jets.particles, jets.counts, table, kept, names)
+
+    def _label(self, label: np.ndarray) -> np.ndarray:
+        if not self.stored_labels:
+            return label
+        match = label[:, None] == np.array(self.stored_labels)
+        return np.where(match.any(axis=1), match.argmax(axis=1), -1)
 
 
 def _filled_rows(path: Path, start: int, stop: int) -> np.ndarray:

@@ -69,7 +69,7 @@ def test_bad_files_are_named(tmp_path):
         file["data"][4, 0, 1] = np.nan
     with pytest.raises(DataFileError, match=r"a\.h5.*not finite"):
         MLReady().read(path)
-    with pytest.raises(DataFileError, match="no 'pid'"):
+    with pytest.raises(DataFileError, match="\\['pid'\\] are missing"):
         MLReady().read(write_h5(tmp_path / "b.h5", data=np.ones((1, 2, 4))))
     path.write_bytes(path.read_bytes()[:4000])
     with pytest.raises(DataFileError, match="truncated"):
