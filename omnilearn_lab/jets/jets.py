@@ -11,18 +11,22 @@ import numpy as np
 
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import JetsError, nearest
+from omnilearn_lab.jets.columns import (
+    JET_FIELDS,
+    PARTICLE_FIELDS,
+    cast,
+    check_arrays,
+    check_names,
+    check_offsets,
+    jet_kinematics,
+    sorted_by_pt,
+    wrap,
+)
 
 if TYPE_CHECKING:
     import awkward as ak
 
 
-_PARTICLE_FIELDS = ("deta", "dphi", "pt", "energy")
-_JET_FIELDS = ("pt", "eta", "phi", "mass", "multiplicity")
-_INTEGER_FIELDS = frozenset({"pid", "label", "origin", "event"})
-_REAL_FIELDS = frozenset(
-    {*_PARTICLE_FIELDS, *_JET_FIELDS, "charge", "weight", "d0", "d0_err", "dz", "dz_err"}
-)
-_LARGEST = np.iinfo(np.int64).max
 _PREVIEW_ROWS = 5
 
 
@@ -74,11 +78,11 @@ class Jets:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_names("particle", self.particles, _PARTICLE_FIELDS)
-        _check_names("jet", self.jet, _JET_FIELDS)
-        _check_offsets(self.offsets)
-        _check_arrays("particle", self.particles, int(self.offsets[-1]))
-        _check_arrays("jet", self.jet, len(self))
+        check_names("particle", self.particles, PARTICLE_FIELDS)
+        check_names("jet", self.jet, JET_FIELDS)
+        check_offsets(self.offsets)
+        check_arrays("particle", self.particles, int(self.offsets[-1]))
+        check_arrays("jet", self.jet, len(self))
         _check_physics(self)
 
     @classmethod
@@ -98,14 +102,14 @@ class Jets:
         not given.
         """
         offsets = np.asarray(offsets, dtype=np.int64)
-        _check_offsets(offsets)
-        columns = {name: _cast(name, values) for name, values in particles.items()}
-        jet_columns = {name: _cast(name, values) for name, values in jet.items()}
+        check_offsets(offsets)
+        columns = {name: cast(name, values) for name, values in particles.items()}
+        jet_columns = {name: cast(name, values) for name, values in jet.items()}
         jet_columns.setdefault("multiplicity", np.diff(offsets).astype(np.float32))
-        _check_names("particle", columns, _PARTICLE_FIELDS)
-        _check_arrays("particle", columns, int(offsets[-1]))
-        columns["dphi"] = _wrap(columns["dphi"])
-        columns = _sorted_by_pt(columns, offsets)
+        check_names("particle", columns, PARTICLE_FIELDS)
+        check_arrays("particle", columns, int(offsets[-1]))
+        columns["dphi"] = wrap(columns["dphi"])
+        columns = sorted_by_pt(columns, offsets)
         return cls(columns, offsets, jet_columns, tuple(class_names), dict(provenance or {}))
 
     @classmethod
@@ -133,7 +137,7 @@ class Jets:
         """
         momenta = np.asarray(momenta, dtype=np.float64)
         offsets = np.asarray(offsets, dtype=np.int64)
-        _check_offsets(offsets)
+        check_offsets(offsets)
         if momenta.shape != (offsets[-1], 4):
             raise JetsError(
                 f"momenta have shape {momenta.shape}; ({offsets[-1]}, 4) is needed by the offsets"
@@ -141,7 +145,7 @@ class Jets:
         px, py, pz, energy = momenta.T
         pt = np.hypot(px, py)
         total = np.add.reduceat(momenta, offsets[:-1], axis=0)
-        axis = _jet_kinematics(total) | {k: np.asarray(v) for k, v in (jet or {}).items()}
+        axis = jet_kinematics(total) | {k: np.asarray(v) for k, v in (jet or {}).items()}
         # relative to the axis as it will be stored, so that the two add up to the particle's direction
         eta, phi = (np.repeat(axis[n].astype(np.float32), np.diff(offsets)) for n in ("eta", "phi"))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -205,7 +209,7 @@ class Jets:
 
     def with_jet(self, **columns: Any) -> Jets:
         """Return a copy with jet columns added or replaced."""
-        return replace(self, jet=dict(self.jet) | {k: _cast(k, v) for k, v in columns.items()})
+        return replace(self, jet=dict(self.jet) | {k: cast(k, v) for k, v in columns.items()})
 
     def with_classes(self, names: Sequence[str]) -> Jets:
         """Return the jets with labels that count in the order of ``names``: classes are matched by name.
@@ -308,7 +312,7 @@ class Jets:
     # ---- other shapes ----------------------------------------------------------------------
 
     def to_padded(
-        self, max_particles: int | None = None, fields: Sequence[str] = _PARTICLE_FIELDS
+        self, max_particles: int | None = None, fields: Sequence[str] = PARTICLE_FIELDS
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return rectangular arrays, zero where a jet has fewer particles.
 
@@ -401,86 +405,6 @@ class Jets:
     def _like(self, particles: dict[str, np.ndarray], offsets: np.ndarray, rows: Any) -> Jets:
         jet = {k: v[rows] for k, v in self.jet.items()}
         return replace(self, particles=particles, offsets=offsets.astype(np.int64), jet=jet)
-
-
-def _cast(name: str, values: Any) -> np.ndarray:
-    """Bring a column to float32, int32 or int64; no digit of an integer is lost."""
-    values = np.asarray(values)
-    if name in _INTEGER_FIELDS:
-        return np.ascontiguousarray(_whole(name, values), dtype=np.int64)
-    if name in _REAL_FIELDS or values.dtype.kind not in "iub":
-        return np.ascontiguousarray(values, dtype=np.float32)
-    if values.dtype == np.uint64 and values.size and values.max() > _LARGEST:
-        raise JetsError(f"'{name}' holds {values.max()}; integers up to {_LARGEST} can be kept")
-    is_short = values.dtype.itemsize < 4 or values.dtype == np.int32
-    return np.ascontiguousarray(values, dtype=np.int32 if is_short else np.int64)
-
-
-def _whole(name: str, values: np.ndarray) -> np.ndarray:
-    """Refuse fractions where whole numbers are meant: 0.9999 is not class 0."""
-    if values.dtype.kind not in "f":
-        return values
-    if values.size and not np.isfinite(values).all():
-        row = int(np.argmin(np.isfinite(values)))
-        raise JetsError(f"'{name}' is not finite at row {row}; remove or repair that row")
-    is_part = values != np.rint(values)
-    if is_part.any():
-        raise JetsError(
-            f"'{name}' is {values[is_part][0]:g} at row {int(np.argmax(is_part))}; whole numbers are needed "
-            "(a target of a regression, or a probability, goes into a column of another name)"
-        )
-    return values
-
-
-def _wrap(phi: np.ndarray) -> np.ndarray:
-    """Bring angles into (-pi, pi]."""
-    turns = np.ceil((phi.astype(np.float64) - np.float32(np.pi)) / (2 * np.pi))
-    return np.where(turns != 0, phi - turns * 2 * np.pi, phi).astype(np.float32)
-
-
-def _sorted_by_pt(columns: dict[str, np.ndarray], offsets: np.ndarray) -> dict[str, np.ndarray]:
-    rises = np.diff(columns["pt"]) > 0
-    rises[offsets[1:-1] - 1] = False  # from one jet to the next
-    if not rises.any():  # as in files of ours; looking is far cheaper than sorting
-        return columns
-    index = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    order = np.lexsort((-columns["pt"], index))
-    return {name: values[order] for name, values in columns.items()}
-
-
-def _jet_kinematics(total: np.ndarray) -> dict[str, np.ndarray]:
-    px, py, pz, energy = total.T
-    pt = np.hypot(px, py)
-    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        eta = np.arcsinh(pz / pt)
-    return {"pt": pt, "eta": eta, "phi": np.arctan2(py, px), "mass": mass}
-
-
-def _check_names(kind: str, columns: Mapping[str, Any], needed: tuple[str, ...]) -> None:
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        raise JetsError(
-            f"{kind} fields {missing} are missing; found {sorted(columns)}; add them by these names"
-        )
-
-
-def _check_offsets(offsets: np.ndarray) -> None:
-    if offsets.ndim != 1 or len(offsets) < 1 or offsets[0] != 0:
-        raise JetsError("offsets must be one-dimensional and start at 0 (one more entry than jets)")
-    counts = np.diff(offsets)
-    if np.any(counts < 1):
-        row = int(np.argmax(counts < 1))
-        raise JetsError(f"jet {row} has {counts[row]} particles; drop empty jets before building Jets")
-
-
-def _check_arrays(kind: str, columns: Mapping[str, np.ndarray], size: int) -> None:
-    for name, values in columns.items():
-        if np.shape(values) != (size,):
-            raise JetsError(f"{kind} field '{name}' has shape {np.shape(values)}; ({size},) is needed")
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            row = int(np.argmin(np.isfinite(values)))
-            raise JetsError(f"{kind} field '{name}' is not finite at row {row}; remove or repair that row")
 
 
 def _check_physics(jets: Jets) -> None:
