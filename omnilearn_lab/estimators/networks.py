@@ -27,9 +27,8 @@ from omnilearn_lab.estimators.base import (
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch
 from omnilearn_lab.tasks.common.classification import network_outputs, predict
-from omnilearn_lab.tasks.common.embedding import embed
-from omnilearn_lab.tasks.common.networks import make_model
-from omnilearn_lab.training import Classification, History, Regression, default_device
+from omnilearn_lab.tasks.common.networks import complete_batch, make_model
+from omnilearn_lab.training import Classification, History, Regression, default_device, embed_jets
 
 TRAIN = ("all", "head", "adapters")
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse regularisation of a head, chosen on held-out jets
@@ -63,7 +62,10 @@ class _PETEstimator(TransformerMixin, JetEstimator):
 
         What enters the last layer of its classifier: for nearest neighbours, linear probes, maps.
         """
-        return self._blocks(jets, lambda batch: embed(self.network_, batch))
+        return self._blocks(jets, self._embedding)
+
+    def _embedding(self, batch: Batch) -> np.ndarray:
+        return embed_jets(self.network_, complete_batch(batch, self.network_))
 
     def _check_parameters(self) -> None:
         if self.train not in TRAIN:
