@@ -2,11 +2,21 @@
 
 import json
 import logging
+import os
 
 import pytest
 import torch
 from omnilearn_lab.errors import CheckpointError
-from omnilearn_lab.models import PET, PETConfig, load_checkpoint, load_published, read_card, save_checkpoint
+from omnilearn_lab.models import (
+    PET,
+    PETConfig,
+    checkpoints,
+    has_checkpoint,
+    load_checkpoint,
+    load_published,
+    read_card,
+    save_checkpoint,
+)
 from safetensors.torch import load_file, save_file
 
 CONFIG = PETConfig(width=16, n_layers=1, n_heads=2, n_classes=3)
@@ -110,3 +120,82 @@ def test_published_files_that_do_not_exist_or_end_otherwise(path):
         load_published("nowhere.weights.h5")
     with pytest.raises(CheckpointError, match="published weights end in"):
         load_published(path)
+
+
+def test_weights_and_card_are_a_pair_wherever_writing_stops(model, path, monkeypatch, caplog):
+    """The weights of a second save are there, its card is not: killed between the two."""
+    first = read_card(path)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    model.body.embedding.first.bias.data.fill_(0.5)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoints, "write_text", killed)
+        save_checkpoint(model, path, {"seed": 8})
+    assert read_card(path) == first
+    again = load_checkpoint(path)
+    assert (again.body.embedding.first.bias == 0.5).all() and "card inside" in caplog.text
+    path.with_name(path.name + ".json").unlink()
+    assert torch.equal(load_checkpoint(path).body.embedding.first.bias, again.body.embedding.first.bias)
+
+
+def test_a_stopped_write_leaves_the_old_pair_and_nothing_else(model, path, monkeypatch):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        save_checkpoint(model, path)
+    assert path.read_bytes() == before
+    assert [p.name for p in sorted(path.parent.iterdir())] == ["a.safetensors", "a.safetensors.json"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_refused(model, path, tmp_path, value):
+    tensors = load_file(path)
+    tensors["classifier.norm.bias"][3] = value
+    rewrite(path, tensors)
+    with pytest.raises(CheckpointError, match=r"not finite in \['classifier.norm.bias'\]"):
+        load_checkpoint(path)
+    model.body.time.first.weight.data[0, 0] = value
+    with pytest.raises(CheckpointError, match="not finite"):
+        save_checkpoint(model, tmp_path / "b.safetensors")
+    assert not (tmp_path / "b.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"n_layers": 10**30}, "n_layers"),
+        ({"width": -4}, "width"),
+        ({"width": 65536, "n_layers": 1024, "n_heads": 1}, "missing"),
+    ],
+)
+def test_what_a_card_says_of_sizes_is_not_believed(path, sizes, message):
+    """The last network would take 50 terabytes."""
+    rewrite(path, load_file(path), config={**read_card(path)["config"], **sizes})
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "null", '"text"', '{"model": "PET"}', "\xff", ""])
+def test_foreign_cards_are_our_errors(path, text):
+    path.with_name(path.name + ".json").write_text(text, encoding="latin-1")
+    with pytest.raises(CheckpointError, match="card"):
+        read_card(path)
+    with pytest.raises(CheckpointError, match="card"):
+        load_checkpoint(path)
+
+
+def test_foreign_weights_are_our_errors(path):
+    for content in (b"", b"\x00" * 7, b"\xff" * 100, b"\x05\x00\x00\x00\x00\x00\x00\x00[[[[["):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError):
+            load_checkpoint(path)
+
+
+def test_there_is_one_way_to_ask_whether_a_checkpoint_is_here(path, tmp_path):
+    assert has_checkpoint("tiny") and has_checkpoint(path)
+    assert not has_checkpoint("nothing") and not has_checkpoint(tmp_path)

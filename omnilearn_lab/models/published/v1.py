@@ -112,7 +112,7 @@ def read_keras(path: str | Path, *, ema: bool = False) -> dict[str, np.ndarray]:
             for part, source in chosen.items():
                 if prefixes[source] not in file:
                     raise CheckpointError(f"{path}: no '{prefixes[source]}' ({source}) in this file")
-                tensors.update(_tensors(part, file[prefixes[source]], Path(path).stat().st_size))
+                tensors.update(_tensors(part, file[prefixes[source]], Path(path)))
             return tensors
     except CheckpointError:
         raise
@@ -131,11 +131,12 @@ def _layout(file: Any, path: str | Path) -> str:
     )
 
 
-def _tensors(part: str, group: Any, n_bytes: int) -> dict[str, np.ndarray]:
+def _tensors(part: str, group: Any, path: Path) -> dict[str, np.ndarray]:
     """The arrays of a part; what it says of their sizes is compared with the size of the file."""
     import h5py
 
     arrays: dict[str, np.ndarray] = {}
+    n_bytes = path.stat().st_size
 
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):

@@ -3,21 +3,18 @@
 import pathlib
 import shutil
 
+import h5py
+import numpy as np
 import pytest
 import torch
 from omnilearn_lab.errors import CheckpointError
-from omnilearn_lab.models import PublishedPET, load_published
+from omnilearn_lab.models import Batch, PublishedPET, load_checkpoint, load_published, save_checkpoint
 from omnilearn_lab.models.published.v1 import load_keras, save_keras
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[4] / "shared" / "fixtures"
 NAMES = {"TF 2.15": "pet_v1_keras_small.weights.h5", "TF 2.14": "pet_v1_keras214_tiny.weights.h5"}
 
 pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"no parity fixtures in {FIXTURES}")
-
-
-@pytest.fixture
-def h5py():
-    return pytest.importorskip("h5py")
 
 
 @pytest.fixture
@@ -48,14 +45,14 @@ def test_live_and_averaged_weights_differ():
     assert torch.equal(live.classifier.logits.weight, averaged.classifier.logits.weight)
 
 
-def test_wrong_layout_is_loud(copy, h5py):
+def test_wrong_layout_is_loud(copy):
     with h5py.File(copy, "r+") as file:
         file.move("body", "trunk")
     with pytest.raises(CheckpointError, match="match neither layout"):
         load_keras(copy)
 
 
-def test_missing_extra_and_misshaped_tensors_are_listed(copy, h5py):
+def test_missing_extra_and_misshaped_tensors_are_listed(copy):
     with h5py.File(copy, "r+") as file:
         body = file["body/_layer_checkpoint_dependencies"]
         body.move("dense_4", "dense_77")
@@ -68,7 +65,7 @@ def test_missing_extra_and_misshaped_tensors_are_listed(copy, h5py):
         assert text in str(error.value)
 
 
-def test_truncated_file_and_missing_part(copy, h5py):
+def test_truncated_file_and_missing_part(copy):
     with h5py.File(copy, "r+") as file:
         del file["ema_body"]
     load_keras(copy)
@@ -87,3 +84,35 @@ def test_load_published_chooses_padding_and_heads():
     )
     with pytest.raises(CheckpointError, match="did you mean 'exact'"):
         load_published(path, padding="exactly")
+
+
+def test_numbers_that_are_not_finite_and_false_sizes_are_refused(tmp_path):
+    original, copy = FIXTURES / NAMES["TF 2.15"], tmp_path / "a.weights.h5"
+    name = "layers/functional/layers/dense/vars/1"
+
+    def changed(**dataset):
+        shutil.copy(original, copy)
+        with h5py.File(copy, "r+") as file:
+            dataset.setdefault("data", np.full(file[name].shape, np.nan, np.float32))
+            del file[name]
+            file.create_dataset(name, **{key: value for key, value in dataset.items() if value is not None})
+        with pytest.raises(CheckpointError) as error:
+            load_keras(copy)
+        return str(error.value)
+
+    assert "not finite in ['body/dense/1']" in changed()
+    assert "no tensor of a file" in changed(data=None, shape=(10**6, 10**6), dtype="f4", chunks=(100, 100))
+    assert "no tensor of a file" in changed(data=np.array([b"text"] * 4))
+    assert "body/dense/1: () instead of" in changed(data=np.float32(1))
+
+
+def test_fine_tuned_published_weights_keep_the_published_padding(tmp_path):
+    model = load_published(FIXTURES / NAMES["TF 2.15"], n_classes=2, padded_length=40).eval()
+    again = load_checkpoint(save_checkpoint(model, tmp_path / "tuned.safetensors"))
+    assert isinstance(again, PublishedPET) and again.config == model.config
+    rows = torch.randn(9, 13)
+    jets = Batch(rows, rows[:, :2], torch.tensor([0, 4, 9]), torch.randn(2, 4))
+    with torch.no_grad():
+        torch.testing.assert_close(again.classify(jets).logits, model.classify(jets).logits)
+        exact = load_published(FIXTURES / NAMES["TF 2.15"], padding="exact").classify(jets).jet
+        assert (exact - again.classify(jets).jet).abs().max() > 1e-3

@@ -153,3 +153,17 @@ def test_averaged_weights_must_be_there(written):
 def test_heads_refuse_jet_features():
     with pytest.raises(ConfigError, match="no jet features"):
         PETv2(PETv2Config(**SMALL)).replace_heads(n_jet_features=4)
+
+
+def test_numbers_that_are_not_finite_and_false_sizes_are_refused(written):
+    path, _ = written
+    damage(path, lambda content: content["body"]["token"].fill_(float("nan")))
+    with pytest.raises(CheckpointError, match=r"not finite in \['body/token'\]"):
+        load_published_v2(path)
+    huge = torch.zeros(1).expand(10**6, 10**6)  # four bytes that call themselves four terabytes
+    damage(path, lambda content: content["body"].update({"embed.mlp.fc1.weight": huge}))
+    with pytest.raises(CheckpointError, match="larger than the file"):
+        load_published_v2(path)
+    damage(path, lambda content: content["body"].update({"embed.mlp.fc1.weight": "text"}))
+    with pytest.raises(CheckpointError, match="something else than tensors"):
+        load_published_v2(path)
