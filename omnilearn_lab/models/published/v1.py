@@ -141,9 +141,8 @@ def _tensors(part: str, group: Any, path: Path) -> dict[str, np.ndarray]:
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
             if item.dtype.kind != "f" or item.nbytes > n_bytes:
-                raise CheckpointError(
-                    f"'{part}/{name}' is {item.dtype}, {item.shape}: no tensor of this file"
-                )
+                what = f"'{part}/{name}' is {item.dtype}, {item.shape}"
+                raise CheckpointError(f"{path}: {what}, no tensor of a file of {n_bytes} bytes")
             arrays[f"{part}/{name.replace('/vars/', '/')}"] = item[()]
 
     group.visititems(visit)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from omnilearn_lab.errors import CheckpointError, ConfigError
-from omnilearn_lab.models import PETv2, PETv2Config, has_checkpoint, save_checkpoint
+from omnilearn_lab.models import PETv2, PETv2Config, PublishedPET, has_checkpoint, save_checkpoint
 from omnilearn_lab.tasks.common import (
     ClassifierSettings,
     make_model,
@@ -90,6 +90,16 @@ def test_published_files_of_both_networks(shared_fixtures):
     assert load_classifier(first, n_classes=3).config.n_classes == 3
     model = load_classifier(second, n_classes=3)
     assert (model.config.mode, model.config.n_classes) == ("classifier", 3)
+
+
+def test_published_padding_comes_with_the_published_weights(shared_fixtures, tmp_path):
+    source = str(shared_fixtures / PUBLISHED[0])
+    settings = {"init": ClassifierSettings(2, source), "like": ClassifierSettings(2, like=source)}
+    for made in (make_model(one) for one in settings.values()):
+        assert isinstance(made, PublishedPET) and made.config.padded_length == 150
+    tuned = save_checkpoint(make_model(settings["init"]), tmp_path / "tuned.safetensors")
+    assert isinstance(load_classifier(str(tuned), n_classes=3), PublishedPET)
+    assert network_of(str(tuned)) == "pet"
 
 
 PUBLISHED = ("pet_v1_keras_small.weights.h5", "pet_v2_small_pretrain.pt")
