@@ -86,9 +86,8 @@ def omnilearned(data: Path, weights: Path) -> dict:
     small = {"size": "tiny", "base": {"width": 16, "n_layers": 1, "n_heads": 2}, "seeds": [1]}
     return {
         "n_train": 120, "n_validation": 40, "n_test": 80, "n_data": 8, "n_top": 32, "n_top_test": 32,
-        "n_top_table": 32, "table_seeds": [1], "sizes": ["tiny"],
-        "checkpoint": str(weights / "pet_v2_small_pretrain.pt"),
-        "table_scratch": TRAINING, "table_finetuned": TRAINING,
+        "n_top_table": 32, "sizes": ["tiny"],
+        "table": trainings | {"seeds": [1], "checkpoint": str(weights / "pet_v2_small_pretrain.pt")},
         "ablation": small | {"pet": {"width": 16, "n_layers": 1, "n_heads": 2}, "training": TRAINING},
         "classes": small | {"n_pretrain": 16, "pretraining": TRAINING} | trainings,
     }  # fmt: skip

@@ -11,6 +11,7 @@ from omnilearn_lab.notebook.overview import (
     StartProfile,
     notebook_map,
 )
+from omnilearn_lab.notebook.pretraining import FlavourProfile, OmniLearnedProfile, PretrainingProfile
 from omnilearn_lab.notebook.profiles import ClassificationProfile, notebook_profile
 from omnilearn_lab.notebook.report import Report, collect_results, write_report
 from omnilearn_lab.notebook.results import PROFILES, Results, results_directory
@@ -22,14 +23,14 @@ from omnilearn_lab.notebook.tagging import (
     jets_saved,
     load_splits,
     metric_lost,
-    metric_spreads,
     verdict,
 )
 
 __all__ = [
-    "ClassificationProfile", "GenerationProfile", "Machine", "MemoryWatch", "NamedNetwork", "NotebookEntry",
-    "NotebookMap", "ObservablesProfile", "PROFILES", "Report", "Results", "ResultsBrowser", "StartProfile",
-    "TaggingProfile", "TransferProfile", "collect_results", "execute_notebook", "jets_saved",
-    "load_generation", "load_splits", "metric_lost", "metric_spreads", "notebook_map", "notebook_profile",
-    "recommended_training", "results_directory", "this_machine", "verdict", "write_report",
+    "ClassificationProfile", "FlavourProfile", "GenerationProfile", "Machine", "MemoryWatch", "NamedNetwork",
+    "NotebookEntry", "NotebookMap", "ObservablesProfile", "OmniLearnedProfile", "PROFILES",
+    "PretrainingProfile", "Report", "Results", "ResultsBrowser", "StartProfile", "TaggingProfile",
+    "TransferProfile", "collect_results", "execute_notebook", "jets_saved", "load_generation", "load_splits",
+    "metric_lost", "notebook_map", "notebook_profile", "recommended_training", "results_directory",
+    "this_machine", "verdict", "write_report",
 ]  # fmt: skip

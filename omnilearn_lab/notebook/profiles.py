@@ -14,7 +14,7 @@ import yaml
 
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.settings import from_mapping, settings
-from omnilearn_lab.tasks.common.comparison import CompareConfig
+from omnilearn_lab.tasks.common.classification import ClassifierComparisonSettings
 
 __all__ = ["ClassificationProfile", "notebook_profile"]
 
@@ -33,8 +33,8 @@ class ClassificationProfile:
         "simulated" or "published".
     n_train, n_validation, n_test
         Jets of each split.
-    compare : CompareConfig
-    compare_v2 : CompareConfig, optional
+    compare : ClassifierComparisonSettings
+    compare_v2 : ClassifierComparisonSettings, optional
         The same with PET v2.
     n_v2
         Jets of each split at most for PET v2; None uses all.
@@ -46,8 +46,8 @@ class ClassificationProfile:
     n_train: int
     n_validation: int
     n_test: int
-    compare: CompareConfig = field(default_factory=CompareConfig)
-    compare_v2: CompareConfig | None = None
+    compare: ClassifierComparisonSettings = field(default_factory=ClassifierComparisonSettings)
+    compare_v2: ClassifierComparisonSettings | None = None
     n_v2: int | None = None
     curve: Mapping[int, float] = field(default_factory=dict)
 

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 
 from omnilearn_lab.catalog import LoadOptions, load
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.metrics import Spread, spread
 from omnilearn_lab.notebook.profiles import ClassificationProfile
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.classification import ClassifierResult
@@ -25,7 +24,6 @@ __all__ = [
     "jets_saved",
     "load_splits",
     "metric_lost",
-    "metric_spreads",
     "verdict",
 ]
 
@@ -104,12 +102,6 @@ def load_splits(dataset: str, profile: TaggingProfile, *, seed: int = 1) -> dict
     return {
         name: _load(dataset, profile, split, n, variant, seed) for name, (split, n, variant) in wanted.items()
     }
-
-
-def metric_spreads(results: Sequence[ClassifierResult], metrics: Sequence[str]) -> dict[str, Spread]:
-    """Return mean and spread over seeds of some metrics, for a published table's ``join``."""
-    numbers = [result.metrics.to_dict() for result in results]
-    return {metric: spread([values[metric] for values in numbers]) for metric in metrics}
 
 
 def metric_lost(results: Sequence[ClassifierResult], metric: str = "auc") -> dict[str, list[float]]:

@@ -1,30 +1,31 @@
-"""TODO."""
+"""What all tasks share: choose a network and its weights, train it, predict, and compare over seeds."""
 
 from omnilearn_lab.tasks.common.classification import (
+    ClassifierComparisonSettings,
     ClassifierData,
     ClassifierResult,
+    compare_classifiers,
     predict,
     train_classifier,
+    train_classifiers,
 )
-from omnilearn_lab.tasks.common.comparison import CompareConfig, Comparison, compare
-from omnilearn_lab.tasks.common.differences import gain_table, seed_table
+from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
 from omnilearn_lab.tasks.common.learning_curve import LearningCurve, train_learning_curve
 from omnilearn_lab.tasks.common.networks import (
     ClassifierSettings,
     describe_checkpoint,
     load_classifier,
+    load_trained,
     make_model,
     network_batch,
     network_of,
 )
 from omnilearn_lab.tasks.common.records import ComparisonRecord, published_numbers, read_results
-from omnilearn_lab.tasks.common.trained import load_trained
-from omnilearn_lab.tasks.common.trainings import train_many
 
 __all__ = [
-    "ClassifierData", "ClassifierResult", "ClassifierSettings", "CompareConfig", "Comparison",
-    "ComparisonRecord", "LearningCurve", "compare", "describe_checkpoint", "gain_table",
-    "load_classifier", "load_trained", "make_model", "network_batch", "network_of", "predict",
-    "published_numbers", "read_results", "seed_table", "train_classifier", "train_learning_curve",
-    "train_many",
+    "Arm", "ClassifierComparisonSettings", "ClassifierData", "ClassifierResult", "ClassifierSettings",
+    "Comparison", "ComparisonRecord", "ComparisonSettings", "LearningCurve", "compare", "compare_classifiers",
+    "describe_checkpoint", "load_classifier", "load_trained", "make_model", "network_batch", "network_of",
+    "predict", "published_numbers", "read_results", "train_classifier", "train_classifiers",
+    "train_learning_curve",
 ]  # fmt: skip

@@ -1,36 +1,33 @@
-"""Train one jet classifier, from scratch or from a pretrained checkpoint, and apply it to held-out jets."""
+"""Jet classifiers: the packed jets, one training, the same over seeds, and the scores of any network."""
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import atomic_path
 from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics, pair_score
 from omnilearn_lab.models import Batch
-from omnilearn_lab.settings import to_mapping
+from omnilearn_lab.settings import settings, to_mapping
+from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model, network_batch
-from omnilearn_lab.training import Batches, Classification, History, Run, Trainer, default_device
-
-__all__ = [
-    "ClassifierData",
-    "ClassifierResult",
-    "network_outputs",
-    "predict",
-    "train_classifier",
-]
+from omnilearn_lab.training import Batches, Classification, History, Objective, Run, Trainer, default_device
 
 _EVALUATION_BATCH = 256  # larger ones are not faster and need more memory
 
@@ -79,6 +76,11 @@ class ClassifierData:
         return cls(*splits, class_names=tuple(jets["test"].class_names), others=batches)
 
     @property
+    def n_classes(self) -> int:
+        """Number of classes: of the names, or else of the training jets' labels; at least two."""
+        return len(self.class_names) or max(2, int(self.train.label.max()) + 1)
+
+    @property
     def parts(self) -> dict[str, Batch]:
         """All batches by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test, **self.others}
@@ -91,9 +93,9 @@ class ClassifierData:
             for name, value in vars(batch).items()
             if isinstance(value, torch.Tensor)
         }
-        partial = Path(path).with_suffix(".part")
-        save_file(tensors, partial, metadata={"class_names": json.dumps(self.class_names)})
-        return partial.replace(path)
+        with atomic_path(path) as new:
+            save_file(tensors, new, metadata={"class_names": json.dumps(self.class_names)})
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ClassifierData:
@@ -131,6 +133,10 @@ class ClassifierResult:
         Class probabilities of the test jets.
     metrics : ClassificationMetrics
         On the test jets.
+    label : array, shape (N,)
+        Of the test jets.
+    weight : array, shape (N,), optional
+        Of the test jets.
     seconds_training, seconds_evaluation
     n_train
         Training jets used.
@@ -141,28 +147,47 @@ class ClassifierResult:
     history: History
     probabilities: np.ndarray
     metrics: ClassificationMetrics
+    label: np.ndarray
+    weight: np.ndarray | None
     seconds_training: float
     seconds_evaluation: float
     n_train: int
     others: Mapping[str, ClassificationMetrics] = field(default_factory=dict)
 
-    def scores(self, test: Batch, *, signal: int = 1, background: int = 0) -> tuple[np.ndarray, ...]:
+    smaller_is_better = ("best_val_loss", "epochs")
+
+    @property
+    def n_test(self) -> int:
+        """Test jets."""
+        return len(self.label)
+
+    def values(self) -> dict[str, float]:
+        """Return the metrics of the test jets, the best validation loss, and the epochs trained."""
+        epochs = float(self.history.column("epoch")[-1])
+        return self.metrics.to_dict() | {"best_val_loss": self.history.best()["loss"], "epochs": epochs}
+
+    def limits(self) -> tuple[str, ...]:
+        """Return the names of the rejections that are only lower limits."""
+        return self.metrics.limits()
+
+    def scores(self, *, signal: int = 1, background: int = 0) -> tuple[np.ndarray, ...]:
         """Return (score, is signal) of the test jets of two classes, and their weights if they have any.
 
         The score is p_signal / (p_signal + p_background), the plain probability for two classes.
         """
-        label = test.label.numpy()
-        used = (label == signal) | (label == background)
-        weight = () if test.weight is None else (test.weight.numpy()[used],)
+        used = (self.label == signal) | (self.label == background)
+        weight = () if self.weight is None else (self.weight[used],)
         score = pair_score(self.probabilities, signal, background)[used]
-        return (score, (label[used] == signal).astype(np.int64), *weight)
+        return (score, (self.label[used] == signal).astype(np.int64), *weight)
 
 
 def train_classifier(
     data: ClassifierData,
     settings: ClassifierSettings,
     *,
-    run_directory: str | None = None,
+    model: nn.Module | None = None,
+    objective: Objective | None = None,
+    run_directory: str | os.PathLike[str] | None = None,
     on_record: Callable[[dict[str, Any]], None] | None = None,
 ) -> ClassifierResult:
     """Train a classifier and measure it on the test jets.
@@ -171,6 +196,10 @@ def train_classifier(
     ----------
     data : ClassifierData
     settings : ClassifierSettings
+    model : torch.nn.Module, optional
+        The network to train; by default what ``settings`` say.
+    objective
+        The loss; by default the cross-entropy of the classes.
     run_directory
         Keep metrics and checkpoints there, and go on from them when they exist.
     on_record
@@ -186,11 +215,12 @@ def train_classifier(
         When labels do not fit the number of classes.
     """
     _check_labels(data, settings.n_classes)
-    model = make_model(settings).to(default_device())
+    model = (make_model(settings) if model is None else model).to(default_device())
     train = _first(data.train, settings.n_train)
-    run = Run(run_directory, to_mapping(settings)) if run_directory else None
+    about = to_mapping(settings) | ({} if objective is None else {"objective": to_mapping(objective)})
+    run = Run(run_directory, about) if run_directory else None
     parts = (complete_batch(part, model) for part in (train, data.validation))
-    trainer = Trainer(model, Classification(), *parts, settings.training, run)
+    trainer = Trainer(model, objective or Classification(), *parts, settings.training, run)
     history = trainer.fit(on_record)
     start = time.perf_counter()
     precision = settings.training.precision
@@ -201,9 +231,111 @@ def train_classifier(
         for name, jets in data.others.items()
     }
     seconds = time.perf_counter() - start
+    label, weight = data.test.label, data.test.weight
     return ClassifierResult(
-        history, probabilities, metrics, trainer.state.seconds, seconds, len(train), others
+        history,
+        probabilities,
+        metrics,
+        label.numpy().copy(),  # the file of the jets may go
+        None if weight is None else weight.numpy().copy(),
+        trainer.state.seconds,
+        seconds,
+        len(train),
+        others,
     )
+
+
+@settings
+class ClassifierComparisonSettings(ComparisonSettings):
+    """Scratch against fine-tuned classifiers: what `ComparisonSettings` holds, jets and what to measure.
+
+    Parameters
+    ----------
+    n_train
+        Use only the first jets of the training set; None uses all.
+    signal_efficiencies
+        Where background rejections are measured.
+    """
+
+    n_train: Annotated[int, Field(gt=0)] | None = None
+    signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
+
+    def classifiers(self, n_classes: int = 2) -> dict[str, ClassifierSettings]:
+        """Return the settings of each kind of training."""
+        measured = {"n_train": self.n_train, "signal_efficiencies": self.signal_efficiencies}
+        return {kind: ClassifierSettings.of(arm, n_classes, **measured) for kind, arm in self.arms().items()}
+
+
+def compare_classifiers(
+    data: ClassifierData, settings: ClassifierComparisonSettings, **options: Any
+) -> Comparison[ClassifierResult]:
+    """Train from scratch and from a checkpoint, with every seed, and measure all on the same test jets.
+
+    The network trained from scratch has the sizes of the checkpoint's.
+
+    Parameters
+    ----------
+    data : ClassifierData
+        Made for the checkpoint's kind of network: ``ClassifierData.from_jets(jets, inputs=...)``.
+    settings : ClassifierComparisonSettings
+    **options
+        ``workers``, ``directory``, ``progress`` of `train_classifiers`.
+
+    Returns
+    -------
+    Comparison of ClassifierResult
+    """
+    return train_classifiers(data, settings.classifiers(data.n_classes), seeds=settings.seeds, **options)
+
+
+def train_classifiers(
+    data: ClassifierData | Mapping[str, ClassifierData],
+    arms: Mapping[str, ClassifierSettings],
+    *,
+    seeds: Sequence[int] = (1, 2, 3),
+    **options: Any,
+) -> Comparison[ClassifierResult]:
+    """Train several classifiers with every seed and measure all of them on the same test jets.
+
+    On a CPU, trainings run side by side in processes with one thread each, which share the jets as one
+    mapped file.
+
+    Parameters
+    ----------
+    data : ClassifierData, or mapping of "pet" and "pet_v2" to ClassifierData
+        The mapping serves networks that read different inputs; see `ClassifierSettings.inputs`.
+    arms : mapping of name to ClassifierSettings
+        The seed of their ``training`` is replaced by each of ``seeds``.
+    seeds
+        A seed fixes initial weights and the order of jets.
+    **options
+        ``workers``, ``directory``, ``progress`` of `omnilearn_lab.tasks.common.compare`.
+
+    Returns
+    -------
+    Comparison of ClassifierResult
+
+    Raises
+    ------
+    ConfigError
+        For no or repeated seeds, or when a network's kind of inputs is missing.
+    """
+    sets = {"": data} if isinstance(data, ClassifierData) else dict(data)
+    for chosen in arms.values():
+        if "" not in sets and chosen.inputs not in sets:
+            raise ConfigError(
+                f"this network reads '{chosen.inputs}' inputs; data was given for {sorted(sets)}"
+            )
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {kind: part.save(Path(folder) / f"{kind}.jets") for kind, part in sets.items()}
+        return compare(partial(_train_from_files, paths), arms, seeds=seeds, **options)
+
+
+def _train_from_files(
+    paths: Mapping[str, Path], settings: ClassifierSettings, seed: int, run_directory: Path | None
+) -> ClassifierResult:
+    data = ClassifierData.load(paths[""] if "" in paths else paths[settings.inputs])
+    return train_classifier(data, settings.with_seed(seed), run_directory=run_directory)
 
 
 def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.ndarray:

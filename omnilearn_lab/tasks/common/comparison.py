@@ -1,35 +1,72 @@
-"""Scratch against fine-tuned: the same jets, the same number of updates, several seeds."""
+"""One comparison for every task: several ways to train, each with the same seeds, measured alike."""
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-import numpy as np
-
-from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.display import label
+from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.machine import run_jobs
 from omnilearn_lab.metrics import Gain, Speedup, Spread, gain, speedup, spread
-from omnilearn_lab.models import Batch
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.classification import ClassifierData, ClassifierResult
-from omnilearn_lab.tasks.common.networks import ClassifierSettings
 from omnilearn_lab.tasks.common.records import KINDS, ComparisonRecord, finite, published_numbers
-from omnilearn_lab.tasks.common.trainings import train_many
 from omnilearn_lab.training import History, TrainConfig
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from omnilearn_lab.published import PublishedTable
 
-__all__ = ["CompareConfig", "Comparison", "compare"]
+_BUDGET = ("epochs", "batch_size", "validations_per_epoch")
 
-_NAMES = {"scratch": "scratch", "finetuned": "fine-tuned"}
+
+class Result(Protocol):
+    """What a training leaves for a comparison.
+
+    A comparison also reads, where a result has them: ``history`` (`History`), ``n_train`` and ``n_test``
+    (jets), ``smaller_is_better`` (names of metrics), ``limits()`` (names of metrics that are only lower
+    limits), ``scores()`` (for ROC curves), ``seconds_training`` and ``seconds_evaluation``.
+    """
+
+    def values(self) -> Mapping[str, float]:
+        """Return every number that was measured, by name."""
+
+
+Settings = TypeVar("Settings")
+R = TypeVar("R", bound=Result)
 
 
 @settings
-class CompareConfig:
-    """What to compare.
+class Arm:
+    """One way to train a network: what to start from, and how.
+
+    Parameters
+    ----------
+    init
+        "scratch", or the name or path of a checkpoint whose body to start from.
+    like
+        From scratch: take network and sizes of this checkpoint.
+    training : TrainConfig
+    """
+
+    init: str = "scratch"
+    like: str = ""
+    training: TrainConfig = TrainConfig()
+
+    def with_seed(self, seed: int) -> Arm:
+        """Return the same with another seed."""
+        return replace(self, training=replace(self.training, seed=seed))
+
+
+@settings
+class ComparisonSettings:
+    """Scratch against fine-tuned at the same budget, over seeds.
 
     Parameters
     ----------
@@ -38,191 +75,313 @@ class CompareConfig:
     seeds
         One training of each kind per seed; a seed fixes initial weights and the order of jets.
     scratch, finetuned : TrainConfig
-        Their ``epochs`` and ``batch_size`` must agree: equal budgets, or the comparison says nothing.
-    n_train
-        Use only the first jets of the training set; None uses all.
-    signal_efficiencies
-        Where background rejections are measured.
+        Their ``epochs``, ``batch_size`` and ``validations_per_epoch`` must agree: equal budgets, or the
+        comparison says nothing.
 
     Raises
     ------
     ConfigError
-        For unequal budgets or no seeds.
+        For unequal budgets, or seeds that are none or not different.
+
+    Examples
+    --------
+    >>> ComparisonSettings("tiny").arm("finetuned").init
+    'tiny'
     """
 
     checkpoint: str = "tiny"
     seeds: tuple[int, ...] = (1, 2, 3)
-    scratch: TrainConfig = field(default_factory=TrainConfig)
-    finetuned: TrainConfig = field(default_factory=lambda: TrainConfig(body_lr_factor=0.1))
-    n_train: int | None = None
-    signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
+    scratch: TrainConfig = TrainConfig()
+    finetuned: TrainConfig = TrainConfig(body_lr_factor=0.1)
 
     def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError(f"seeds are {self.seeds}; at least one is needed, each only once")
-        for name in ("epochs", "batch_size", "validations_per_epoch"):
+        check_seeds(self.seeds)
+        for name in _BUDGET:
             ours, theirs = getattr(self.scratch, name), getattr(self.finetuned, name)
             if ours != theirs:
                 raise ConfigError(
-                    f"{name} is {ours} for scratch and {theirs} for fine-tuned; they must agree"
+                    f"{name} is {ours:g} for scratch and {theirs:g} for fine-tuned; they must agree"
                 )
 
-    def settings(self, kind: str, n_classes: int = 2) -> ClassifierSettings:
-        """Return the settings of one kind of training, "scratch" or "finetuned"."""
-        start = {"like": self.checkpoint} if kind == "scratch" else {"init": self.checkpoint}
-        return ClassifierSettings(
-            n_classes,
-            training=getattr(self, kind),
-            n_train=self.n_train,
-            signal_efficiencies=self.signal_efficiencies,
-            **start,
-        )
+    def arm(self, kind: str) -> Arm:
+        """Return one way to train, "scratch" or "finetuned"."""
+        if kind not in KINDS:
+            raise ConfigError(f"no kind of training '{kind}'; {nearest(kind, KINDS)}")
+        if kind == "scratch":
+            return Arm(like=self.checkpoint, training=self.scratch)
+        return Arm(self.checkpoint, training=self.finetuned)
+
+    def arms(self) -> dict[str, Arm]:
+        """Return every way to train, by kind."""
+        return {kind: self.arm(kind) for kind in KINDS}
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """Results of `compare`: one `ClassifierResult` per seed and kind.
+class Comparison(Generic[R]):
+    """Results of `compare`: for each way to train one result per seed, whatever the task.
 
     Parameters
     ----------
-    config : CompareConfig
-    test : Batch
-        The test jets.
-    scratch, finetuned : tuple of ClassifierResult
-        In the order of ``config.seeds``.
+    results : mapping of arm to tuple of R
+        In the order of ``seeds``.
+    seeds
     seconds
         Wall time of all trainings together.
     """
 
-    config: CompareConfig
-    test: Batch
-    scratch: tuple[ClassifierResult, ...]
-    finetuned: tuple[ClassifierResult, ...]
-    seconds: float
+    results: Mapping[str, tuple[R, ...]]
+    seeds: tuple[int, ...]
+    seconds: float = 0.0
+
+    def of(self, arm: str) -> tuple[R, ...]:
+        """Return the results of an arm, one per seed.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown arm; the message names the nearest.
+        """
+        if arm not in self.results:
+            raise ConfigError(f"no results of '{arm}'; {nearest(arm, self.results)}")
+        return self.results[arm]
+
+    def select(self, arms: Mapping[str, str]) -> Comparison[R]:
+        """Return some of the arms under other names: a mapping of new name to arm."""
+        return replace(self, results={name: self.of(arm) for name, arm in arms.items()})
 
     @property
-    def n_train(self) -> int:
-        """Training jets."""
-        return self.scratch[0].n_train
+    def metrics(self) -> tuple[str, ...]:
+        """Names of everything that was measured."""
+        every = (result.values() for runs in self.results.values() for result in runs)
+        return tuple(dict.fromkeys(name for values in every for name in values))
 
-    def results(self, kind: str) -> tuple[ClassifierResult, ...]:
-        """Return the results of "scratch" or "finetuned"."""
-        return self.scratch if kind == "scratch" else self.finetuned
+    @property
+    def smaller_is_better(self) -> tuple[str, ...]:
+        """Metrics that fall as a training gets better."""
+        return tuple(getattr(self._first, "smaller_is_better", ()))
 
-    def values(self, kind: str, metric: str) -> list[float]:
-        """Return one number per seed: a metric's name, ``best_val_loss`` or ``epochs``."""
-        results = self.results(kind)
-        if metric == "best_val_loss":
-            return [r.history.best()["loss"] for r in results]
-        if metric == "epochs":
-            return [float(r.history.column("epoch")[-1]) for r in results]
-        return [float(r.metrics.to_dict()[metric]) for r in results]
+    @property
+    def n_train(self) -> int | None:
+        """Training jets, where the results say it."""
+        return getattr(self._first, "n_train", None)
 
-    def limits(self, kind: str) -> dict[str, int]:
-        """Return for how many seeds each rejection is only a lower limit (too few background jets pass)."""
-        counts: dict[str, int] = {}
-        for result in self.results(kind):
-            for name in result.metrics.limits():
-                counts[name] = counts.get(name, 0) + 1
-        return counts
+    def values(self, arm: str, metric: str) -> list[Any]:
+        """Return a metric of an arm, or an attribute of its results such as ``seconds_training``, per seed.
 
-    def spread(self, kind: str, metric: str) -> Spread:
+        Raises
+        ------
+        ConfigError
+            For an unknown metric; the message names the nearest.
+        """
+        if not self._has(arm, metric):
+            every = self.of(arm)[0].values()
+            raise ConfigError(f"'{arm}' has no metric '{metric}'; {nearest(metric, every)}")
+        return [_value(result, metric) for result in self.of(arm)]
+
+    def spread(self, arm: str, metric: str) -> Spread:
         """Return mean and spread of a metric over seeds."""
-        return spread(self.values(kind, metric))
+        return spread(self.values(arm, metric))
 
-    def gain(self, metric: str) -> Gain:
-        """Return how much larger a metric is for fine-tuning than for scratch, paired by seed."""
-        return gain(self.values("finetuned", metric), self.values("scratch", metric), paired=True)
+    def gain(self, metric: str, arm: str = "finetuned", against: str = "scratch") -> Gain:
+        """Return how much larger a metric is for one arm than for another, paired by seed."""
+        return gain(self.values(arm, metric), self.values(against, metric), paired=True)
+
+    def by_arm(self, metric: str) -> dict[str, list[Any]]:
+        """Return the values of a metric for every arm that has it, by the arms' labels."""
+        return {label(arm): self.values(arm, metric) for arm in self.results if self._has(arm, metric)}
+
+    def rows(self, metrics: Iterable[str], ending: str = ", here") -> dict[str, dict[str, Spread]]:
+        """Return mean and spread of some metrics for each arm, for a published table's ``join``."""
+        metrics = tuple(metrics)
+        return {
+            label(arm) + ending: {metric: self.spread(arm, metric) for metric in metrics}
+            for arm in self.results
+        }
+
+    def table(self, metrics: Sequence[str] | None = None, *, against: str = "scratch") -> pd.DataFrame:
+        """Return mean ± standard deviation over seeds, a row per arm, and the gains over one of them.
+
+        Parameters
+        ----------
+        metrics
+            The columns; everything that was measured by default.
+        against
+            The arm that the others are compared with; without such an arm there are no gains.
+        """
+        import pandas as pd
+
+        names = self.metrics if metrics is None else metrics
+        rows = {
+            label(arm): {m: str(self.spread(arm, m)) for m in names if self._has(arm, m)}
+            for arm in self.results
+        }
+        for arm in self.results if against in self.results else ():
+            if arm != against:
+                both = [rows[label(name)] for name in (arm, against)]
+                shared = [m for m in names if all(m in row for row in both)]
+                rows[f"gain, {label(arm)}"] = {m: str(self.gain(m, arm, against)) for m in shared}
+        return pd.DataFrame.from_dict(rows, orient="index").fillna("")
+
+    def gains(
+        self, pairs: Mapping[str, tuple[str, str]] | None = None, metrics: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Return differences between arms, paired by seed, a row per pair and metric.
+
+        Parameters
+        ----------
+        pairs : mapping of a name to (new arm, reference)
+            By default every further arm against the first.
+        metrics
+            Everything that was measured by default.
+
+        Returns
+        -------
+        DataFrame
+            The difference, its standard deviation over seeds, and whether the difference, of either sign,
+            exceeds it.
+        """
+        import pandas as pd
+
+        first, *others = self.results
+        if pairs is None:
+            pairs = {f"{label(arm)} over {label(first)}": (arm, first) for arm in others}
+        rows = {}
+        for name, (new, reference) in pairs.items():
+            for metric in self.metrics if metrics is None else metrics:
+                change = self.gain(metric, new, reference)
+                beyond = bool(abs(change.difference) > change.std)
+                rows[name, metric] = {"difference": change.difference, "spread": change.std, "beyond": beyond}
+        return pd.DataFrame(list(rows.values()), index=pd.MultiIndex.from_tuples(rows))
+
+    def limits(self) -> dict[str, dict[str, int]]:
+        """Return by arm for how many seeds each metric is only a lower limit: too little background left."""
+        every = {arm: [result.limits() for result in runs] for arm, runs in self._with("limits").items()}
+        return {arm: dict(Counter(name for names in runs for name in names)) for arm, runs in every.items()}
+
+    def histories(self, arms: Iterable[str] | None = None) -> dict[str, list[History]]:
+        """Return the histories of all or some arms that have them, by label, for plotting and widgets."""
+        with_history = self._with("history")
+        chosen = with_history if arms is None else arms
+        return {label(arm): [result.history for result in with_history[arm]] for arm in chosen}
+
+    def scores(self, **options: Any) -> dict[str, list[tuple[Any, ...]]]:
+        """Return every result's ``scores(**options)``, by the arms' labels, for ROC curves."""
+        return {label(arm): [r.scores(**options) for r in runs] for arm, runs in self.results.items()}
+
+    def speedups(self, arm: str = "finetuned", against: str = "scratch") -> list[Speedup]:
+        """Return, per seed, how much sooner one arm reaches the best validation loss of another."""
+        both = ([result.history for result in self.of(name)] for name in (arm, against))
+        return [
+            speedup(
+                new.val_loss,
+                old.val_loss,
+                epochs=(new.epochs, old.epochs),
+                seconds=(new.seconds, old.seconds),
+            )
+            for new, old in zip(*both, strict=True)
+        ]
 
     def seconds_by_step(self) -> dict[str, float]:
         """Return the time spent in training and in evaluation, summed over processes."""
-        every = [*self.scratch, *self.finetuned]
+        every = [result for runs in self.results.values() for result in runs]
         return {
-            "training (summed over processes)": round(sum(r.seconds_training for r in every), 1),
-            "evaluation (summed over processes)": round(sum(r.seconds_evaluation for r in every), 1),
+            f"{step} (summed over processes)": round(sum(getattr(r, f"seconds_{step}") for r in every), 1)
+            for step in ("training", "evaluation")
         }
 
-    def histories(self) -> dict[str, list[History]]:
-        """Return the histories by kind of training, for plotting and for the comparison widget."""
-        return {name: [r.history for r in self.results(kind)] for kind, name in _NAMES.items()}
-
-    def scores(self, kind: str, *, signal: int = 1, background: int = 0) -> list[tuple[np.ndarray, ...]]:
-        """Return, per seed, (score, is signal) of the test jets of two classes, and weights if any.
-
-        The score is p_signal / (p_signal + p_background), the plain probability for two classes.
-        """
-        return [r.scores(self.test, signal=signal, background=background) for r in self.results(kind)]
-
-    def speedups(self) -> list[Speedup]:
-        """Return, per seed, how much sooner fine-tuning reaches the best loss of scratch training."""
-        return [
-            speedup(
-                tuned.val_loss,
-                scratch.val_loss,
-                epochs=(tuned.epochs, scratch.epochs),
-                seconds=(tuned.seconds, scratch.seconds),
-            )
-            for tuned, scratch in zip(*reversed(self.histories().values()), strict=True)
-        ]
-
     def record(self, published: PublishedTable | None = None) -> ComparisonRecord:
-        """Return everything a results file holds about this comparison.
+        """Return everything a results file holds about this comparison, with arms "scratch" and "finetuned".
 
         Parameters
         ----------
         published : PublishedTable, optional
             The numbers to stand beside ours.
         """
-        metrics = [*self.scratch[0].metrics.to_dict(), "best_val_loss", "epochs"]
-        speedups = self.speedups()
+        arms = self.results
+        metrics = {m: {arm: self.values(arm, m) for arm in arms if self._has(arm, m)} for m in self.metrics}
         entry = {
-            "seeds": self.config.seeds,
+            "seeds": self.seeds,
             "n_train": self.n_train,
-            "n_test": len(self.test),
-            "metrics": {m: {kind: self.values(kind, m) for kind in KINDS} for m in metrics},
-            "smaller_is_better": ["best_val_loss", "epochs"],
-            "speedup_epochs": [s.epochs for s in speedups],
-            "speedup_seconds": [s.seconds for s in speedups],
-            "n_lower_limits": {kind: self.limits(kind) for kind in KINDS},
+            "n_test": getattr(self._first, "n_test", None),
+            "metrics": metrics,
+            "smaller_is_better": [name for name in self.smaller_is_better if name in metrics],
+            "n_lower_limits": self.limits(),
             "published": published_numbers(published) if published else {},
         }
+        if all(kind in self._with("history") for kind in KINDS):
+            speedups = self.speedups()
+            entry["speedup_epochs"] = [s.epochs for s in speedups]
+            entry["speedup_seconds"] = [s.seconds for s in speedups]
         return ComparisonRecord.model_validate(finite(entry))
+
+    def _has(self, arm: str, metric: str) -> bool:
+        first = self.of(arm)[0]
+        return metric in first.values() or hasattr(first, metric)
+
+    def _with(self, attribute: str) -> dict[str, tuple[R, ...]]:
+        return {arm: runs for arm, runs in self.results.items() if hasattr(runs[0], attribute)}
+
+    @property
+    def _first(self) -> R:
+        return next(iter(self.results.values()))[0]
 
 
 def compare(
-    data: ClassifierData,
-    config: CompareConfig,
+    train: Callable[[Any, int, Path | None], R],
+    arms: Mapping[str, Settings],
     *,
-    n_classes: int = 2,
+    seeds: Sequence[int] = (1, 2, 3),
     workers: int | None = None,
     directory: str | os.PathLike[str] | None = None,
     progress: bool = True,
-) -> Comparison:
-    """Train from scratch and from a checkpoint, with every seed, and measure all on the same test jets.
-
-    The network trained from scratch has the sizes of the checkpoint's.
+    title: str = "trainings",
+) -> Comparison[R]:
+    """Train every arm with every seed, side by side on a CPU and one after the other on a GPU.
 
     Parameters
     ----------
-    data : ClassifierData
-        Made for the checkpoint's kind of network: ``ClassifierData.from_jets(jets, inputs=...)``.
-    config : CompareConfig
-    n_classes
-    workers, directory, progress
-        See `omnilearn_lab.tasks.common.train_many`.
+    train
+        Called as ``train(settings, seed, run_directory)``; a function of a module, or a
+        ``functools.partial`` of one over the data: other processes import it.
+    arms : mapping of name to settings
+    seeds
+    workers
+        Processes; all usable cores by default.
+    directory
+        Keep every run there, as ``<arm>-seed<seed>``; what was interrupted goes on where it was.
+    progress
+        Show a progress bar.
+    title
+        Its text.
 
     Returns
     -------
     Comparison
+
+    Raises
+    ------
+    ConfigError
+        For seeds that are none or not different.
     """
+    check_seeds(seeds)
     start = time.perf_counter()
-    found = train_many(
-        data,
-        {kind: config.settings(kind, n_classes) for kind in KINDS},
-        seeds=config.seeds,
-        workers=workers,
-        directory=directory,
-        progress=progress,
-    )
-    seconds = time.perf_counter() - start
-    return Comparison(config, data.test, found["scratch"], found["finetuned"], seconds)
+    folder = None if directory is None else Path(directory)
+    jobs = {
+        (arm, seed): (chosen, seed, folder and folder / f"{arm}-seed{seed}")
+        for seed in seeds
+        for arm, chosen in arms.items()
+    }
+    done = run_jobs(train, jobs, workers=workers, progress=progress, title=title)
+    results = {arm: tuple(done[arm, seed] for seed in seeds) for arm in arms}
+    return Comparison(results, tuple(seeds), time.perf_counter() - start)
+
+
+def _value(result: Result, metric: str) -> Any:
+    values = result.values()
+    return values[metric] if metric in values else getattr(result, metric)
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse no seeds, and repeated ones."""
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds are {tuple(seeds)}; at least one is needed, each only once")

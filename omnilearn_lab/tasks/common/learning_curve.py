@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from omnilearn_lab.display import label
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.metrics import Gain
-from omnilearn_lab.tasks.common.classification import ClassifierData
-from omnilearn_lab.tasks.common.comparison import CompareConfig, Comparison
+from omnilearn_lab.tasks.common.classification import (
+    ClassifierComparisonSettings,
+    ClassifierData,
+    ClassifierResult,
+    train_classifiers,
+)
+from omnilearn_lab.tasks.common.comparison import Comparison
 from omnilearn_lab.tasks.common.records import KINDS
-from omnilearn_lab.tasks.common.trainings import train_many
-
-__all__ = ["LearningCurve", "train_learning_curve"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,68 +28,59 @@ class LearningCurve:
     Parameters
     ----------
     comparisons : tuple of Comparison
-        In order of their number of training jets, all with the same seeds and test jets.
-    seconds
-        Wall time of all trainings together.
+        In order of their number of training jets, all with the same arms, seeds and test jets.
 
     Raises
     ------
     ConfigError
-        For no comparisons, or different seeds.
+        For no comparisons, or different arms or seeds.
     """
 
-    comparisons: tuple[Comparison, ...]
-    seconds: float
+    comparisons: tuple[Comparison[ClassifierResult], ...]
 
     def __post_init__(self) -> None:
-        if len({comparison.config.seeds for comparison in self.comparisons}) != 1:
-            raise ConfigError("a learning curve needs comparisons, all with the same seeds")
+        if len({(tuple(each.results), each.seeds) for each in self.comparisons}) != 1:
+            raise ConfigError("a learning curve needs comparisons, all with the same arms and seeds")
 
     @property
     def sizes(self) -> np.ndarray:
         """Training jets, shape (K,)."""
         return np.array([comparison.n_train for comparison in self.comparisons])
 
-    def values(self, kind: str, metric: str) -> np.ndarray:
-        """Return a metric of "scratch" or "finetuned", shape (seeds, K)."""
-        return np.array([comparison.values(kind, metric) for comparison in self.comparisons]).T
+    def values(self, arm: str, metric: str) -> np.ndarray:
+        """Return a metric of an arm, shape (seeds, K)."""
+        return np.array([comparison.values(arm, metric) for comparison in self.comparisons]).T
 
     def curves(self, metric: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return what `omnilearn_lab.plotting.scaling_curve` draws."""
-        names = {"scratch": "scratch", "finetuned": "fine-tuned"}
-        return {name: (self.sizes, self.values(kind, metric)) for kind, name in names.items()}
+        return {label(arm): (self.sizes, self.values(arm, metric)) for arm in self.comparisons[0].results}
 
     def gains(self, metric: str) -> dict[int, Gain]:
         """Return the paired gain at each size."""
         return {comparison.n_train: comparison.gain(metric) for comparison in self.comparisons}
 
-    def joined(self, comparison: Comparison) -> LearningCurve:
+    def joined(self, comparison: Comparison[ClassifierResult]) -> LearningCurve:
         """Return the curve with one more point, measured already."""
-        every = sorted((*self.comparisons, comparison), key=lambda item: item.n_train)
-        return LearningCurve(tuple(every), self.seconds + comparison.seconds)
+        return LearningCurve(tuple(sorted((*self.comparisons, comparison), key=lambda each: each.n_train)))
 
 
 def train_learning_curve(
     data: ClassifierData,
-    config: CompareConfig,
+    settings: ClassifierComparisonSettings,
     sizes: Mapping[int, float] | Sequence[int],
-    *,
-    n_classes: int = 2,
-    workers: int | None = None,
-    directory: str | os.PathLike[str] | None = None,
+    **options: Any,
 ) -> LearningCurve:
     """Train from scratch and from a checkpoint on the first jets of the training set, at several sizes.
 
     Parameters
     ----------
     data : ClassifierData
-    config : CompareConfig
+    settings : ClassifierComparisonSettings
     sizes : sequence of int, or mapping of int to float
         Training jets; with a mapping, the epochs at each size. Small sets need more epochs for as many
         updates; scratch and fine-tuned always get the same.
-    n_classes
-    workers, directory
-        See `omnilearn_lab.tasks.common.train_many`.
+    **options
+        ``workers``, ``directory``, ``progress`` of `omnilearn_lab.tasks.common.compare`.
 
     Returns
     -------
@@ -98,26 +91,21 @@ def train_learning_curve(
     ConfigError
         For no sizes, or more jets than there are.
     """
-    start = time.perf_counter()
     if not isinstance(sizes, Mapping):
-        sizes = dict.fromkeys(sizes, config.scratch.epochs)
-    configs = {n: _with_epochs(config, epochs) for n, epochs in sorted(sizes.items())}
-    settings = {
-        f"{kind}-{n}": replace(chosen.settings(kind, n_classes), n_train=n)
-        for n, chosen in configs.items()
-        for kind in KINDS
+        sizes = dict.fromkeys(sizes, settings.scratch.epochs)
+    arms = {
+        (kind, n): replace(chosen, n_train=n)
+        for n, epochs in sorted(sizes.items())
+        for kind, chosen in _with_epochs(settings, epochs).classifiers(data.n_classes).items()
     }
-    found = train_many(data, settings, seeds=config.seeds, workers=workers, directory=directory)
-    seconds = time.perf_counter() - start
-    comparisons = tuple(
-        Comparison(chosen, data.test, found[f"scratch-{n}"], found[f"finetuned-{n}"], seconds / len(configs))
-        for n, chosen in configs.items()
-    )
-    return LearningCurve(comparisons, seconds)
+    named = {f"{kind}-{n}": chosen for (kind, n), chosen in arms.items()}
+    trained = train_classifiers(data, named, seeds=settings.seeds, **options)
+    kinds = dict.fromkeys(kind for kind, _ in arms)
+    return LearningCurve(tuple(trained.select({k: f"{k}-{n}" for k in kinds}) for n in sorted(sizes)))
 
 
-def _with_epochs(config: CompareConfig, epochs: float) -> CompareConfig:
+def _with_epochs(settings: ClassifierComparisonSettings, epochs: float) -> ClassifierComparisonSettings:
     """The same with other epochs, and about as many validations in all."""
-    per_epoch = config.scratch.validations_per_epoch * config.scratch.epochs / epochs
+    per_epoch = settings.scratch.validations_per_epoch * settings.scratch.epochs / epochs
     changes = {"epochs": epochs, "validations_per_epoch": max(1, round(per_epoch))}
-    return replace(config, **{kind: replace(getattr(config, kind), **changes) for kind in KINDS})
+    return replace(settings, **{kind: replace(getattr(settings, kind), **changes) for kind in KINDS})

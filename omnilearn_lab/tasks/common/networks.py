@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
+from collections.abc import Mapping
+from dataclasses import field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import torch
-from torch import nn
+from pydantic import Field
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from omnilearn_lab import models
-from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
 from omnilearn_lab.features import pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.models import Batch, PETv2, load_checkpoint, load_published, read_card
-from omnilearn_lab.settings import settings
+from omnilearn_lab.models import (
+    PET,
+    Batch,
+    PETConfig,
+    PETv2,
+    PETv2Config,
+    baselines,
+    load_checkpoint,
+    load_published,
+    read_card,
+)
+from omnilearn_lab.settings import from_mapping, read_settings, settings
+from omnilearn_lab.tasks.common.comparison import Arm
 from omnilearn_lab.training import TrainConfig
 
-__all__ = [
-    "NETWORKS",
-    "ClassifierSettings",
-    "complete_batch",
-    "describe_checkpoint",
-    "load_classifier",
-    "make_model",
-    "network_batch",
-    "network_of",
-]
-
-NETWORKS: dict[str, str] = {
-    "pet": "PET",
-    "pet_v2": "PETv2",
-    "pfn": "PFN",
-    "particle_net": "ParticleNet",
-    "transformer": "PlainTransformer",
+NETWORKS: dict[str, tuple[type[nn.Module], Any]] = {
+    "pet": (PET, PETConfig),
+    "pet_v2": (PETv2, PETv2Config),
+    "pfn": (baselines.PFN, baselines.PFNConfig),
+    "particle_net": (baselines.ParticleNet, baselines.ParticleNetConfig),
+    "transformer": (baselines.PlainTransformer, baselines.PlainTransformerConfig),
+    "track_transformer": (baselines.TrackTransformer, baselines.TrackTransformerConfig),
 }
-"""Name of each network, and its class in `omnilearn_lab.models`."""
+"""Name of each network, its class, and the class of its configuration."""
 
 _N_SPECIES = 9
+_READ_PET_V2 = ("pet_v2", "track_transformer")
 
 
 @settings
@@ -59,56 +66,93 @@ class ClassifierSettings:
         Use only the first jets of the training set; None uses all.
     signal_efficiencies
         Where background rejections are measured.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown network or no training jets.
+    changes : mapping
+        Fields of the network's configuration that differ from its named size or checkpoint.
     """
 
-    n_classes: int
+    n_classes: Annotated[int, Field(gt=0)]
     init: str = "scratch"
     size: str = "tiny"
     training: TrainConfig = TrainConfig()
-    network: str = "pet"
+    network: Literal[tuple(NETWORKS)] = "pet"
     like: str = ""
-    n_train: int | None = None
+    n_train: Annotated[int, Field(gt=0)] | None = None
     signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
+    changes: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if self.network not in NETWORKS:
-            raise ConfigError(f"there is no network '{self.network}'; {nearest(self.network, NETWORKS)}")
-        if self.n_train is not None and self.n_train < 1:
-            raise ConfigError(f"n_train is {self.n_train}; at least one jet is needed")
+    @classmethod
+    def of(cls, arm: Arm, n_classes: int, **measured: Any) -> ClassifierSettings:
+        """Return the settings of a classifier that starts and trains as one arm of a comparison."""
+        return cls(n_classes, arm.init, training=arm.training, like=arm.like, **measured)
+
+    def with_seed(self, seed: int) -> ClassifierSettings:
+        """Return the same settings with another seed."""
+        return replace(self, training=replace(self.training, seed=seed))
 
     @property
     def inputs(self) -> str:
         """The kind of batch the network reads: "pet" or "pet_v2"."""
         source = self.like if self.init == "scratch" else self.init
-        return "pet_v2" if (network_of(source) if source else self.network) == "pet_v2" else "pet"
+        network = network_of(source) if source else self.network
+        return "pet_v2" if network in _READ_PET_V2 else "pet"
 
 
 def make_model(settings: ClassifierSettings) -> nn.Module:
     """Return the network to train: new weights from the seed, or a checkpoint's with new heads.
 
-    Published weights (``.h5``, ``.pt``) are read as well as ours.
+    Published weights (``.h5``, ``.pt``) are read as well as ours. Where settings change the configuration of
+    a checkpoint's network, what fits of its weights is kept and the rest starts anew.
 
     Examples
     --------
     >>> type(make_model(ClassifierSettings(2, network="pet_v2"))).__name__
     'PETv2'
     """
-    torch.manual_seed(settings.training.seed)
+    seed, source = settings.training.seed, settings.init if settings.init != "scratch" else settings.like
+    torch.manual_seed(seed)
+    if not source:
+        cls, config_class = NETWORKS[settings.network]
+        inputs = {"n_species": _N_SPECIES} if settings.network == "pet_v2" else {}
+        changes = {**inputs, **settings.changes}
+        return cls(config_class.named(settings.size, n_classes=settings.n_classes, **changes))
+    trained = load_classifier(source, n_classes=settings.n_classes)
+    if settings.init != "scratch" and not settings.changes:
+        return trained
+    torch.manual_seed(seed)
+    model = type(trained)(replace(trained.config, **settings.changes))
     if settings.init != "scratch":
-        return load_classifier(settings.init, n_classes=settings.n_classes)
-    if settings.like:
-        like = load_classifier(settings.like, n_classes=settings.n_classes)
-        torch.manual_seed(settings.training.seed)
-        return type(like)(like.config)
-    name = NETWORKS[settings.network]
-    inputs = {"n_species": _N_SPECIES} if settings.network == "pet_v2" else {}
-    config = getattr(models, f"{name}Config").named(settings.size, n_classes=settings.n_classes, **inputs)
-    return getattr(models, name)(config)
+        copy_fitting(trained.state_dict(), model)
+    return model
+
+
+def copy_fitting(weights: Mapping[str, Tensor], model: nn.Module) -> list[str]:
+    """Copy the weights that agree with a network's in name and shape into it; the rest of it stays.
+
+    Parameters
+    ----------
+    weights : mapping of name to Tensor
+        As of a ``state_dict``.
+    model
+        A network, or a part of one such as its body.
+
+    Returns
+    -------
+    list of str
+        Names of what was copied.
+
+    Raises
+    ------
+    ConfigError
+        When nothing agrees.
+    """
+    own = model.state_dict()
+    fitting = {
+        name: value for name, value in weights.items() if name in own and own[name].shape == value.shape
+    }
+    if not fitting:
+        raise ConfigError("no weight of the pretrained network fits this one; use the same sizes for both")
+    model.load_state_dict({**own, **fitting})
+    return list(fitting)
 
 
 def load_classifier(source: str, *, n_classes: int) -> nn.Module:
@@ -141,10 +185,10 @@ def network_of(source: str) -> str:
     if _is_published(source):
         return "pet_v2" if source.endswith(".pt") else "pet"
     name = read_card(source)["model"]
-    known = {class_name: key for key, class_name in NETWORKS.items()} | {"PublishedPET": "pet"}
-    if name not in known:
-        raise ConfigError(f"'{source}' holds a {name}, which cannot classify jets; {nearest(name, known)}")
-    return known[name]
+    keys = {cls.__name__: key for key, (cls, _) in NETWORKS.items()} | {"PublishedPET": "pet"}
+    if name not in keys:
+        raise ConfigError(f"'{source}' holds a {name}, which cannot classify jets; {nearest(name, keys)}")
+    return keys[name]
 
 
 def network_batch(
@@ -201,12 +245,52 @@ def describe_checkpoint(source: str) -> str:
     )
 
 
+def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
+    """Return a trained classifier with its best weights, ready to be applied.
+
+    Parameters
+    ----------
+    directory
+        Run directory of `omnilearn_lab.tasks.common.train_classifier`, or of one training of
+        `omnilearn_lab.tasks.common.compare_classifiers`, such as ``runs/finetuned-seed1``.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode, on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        When there is no such run, or it was not a classifier's.
+
+    Examples
+    --------
+    >>> load_trained("no/such/run")
+    Traceback (most recent call last):
+    omnilearn_lab.errors.CheckpointError: 'no/such/run' holds no trained classifier: ...
+    """
+    folder = Path(directory)
+    for name in ("config.yaml", "best.safetensors"):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"'{directory}' holds no trained classifier: {name} is missing; name a run directory"
+            )
+    about = read_settings(folder / "config.yaml")
+    about.pop("objective", None)
+    model = make_model(from_mapping(ClassifierSettings, about))
+    try:
+        model.load_state_dict(load_file(folder / "best.safetensors"))
+    except RuntimeError as error:
+        raise CheckpointError(f"the weights in '{directory}' do not fit its settings: {error}") from error
+    return model.eval()
+
+
 def _classifier_only(model: PETv2) -> PETv2:
     """The same body and classifier, without time token and generator, and with no input dropped."""
     changes = {"mode": "classifier", "n_particle_classes": 0, "feature_drop": 0.0}
     fresh = PETv2(replace(model.config, **changes))
-    own, trained = fresh.state_dict(), model.state_dict()
-    fresh.load_state_dict({name: trained.get(name, value) for name, value in own.items()})
+    copy_fitting(model.state_dict(), fresh)
     return fresh
 
 

@@ -1,28 +1,10 @@
-"""TODO."""
+"""Flavour tagging: which quark made a jet, read from tracks that miss the collision point."""
 
-from omnilearn_lab.tasks.flavour.inputs import (
-    FlavourData,
-    TrackInputs,
-    displacement_score,
-    reference_probabilities,
-)
-from omnilearn_lab.tasks.flavour.rejections import (
-    flavour_discriminant,
-    rejection_table,
-    tagger_rejections,
-    tagger_scores,
-)
-from omnilearn_lab.tasks.flavour.taggers import (
-    FlavourProfile,
-    FlavourResult,
-    FlavourSettings,
-    compare_taggers,
-    make_tagger,
-    train_tagger,
-)
+from omnilearn_lab.tasks.flavour.inputs import TrackInputs, displacement_score, reference_probabilities
+from omnilearn_lab.tasks.flavour.rejections import flavour_discriminant, tagger_scores, tagger_values
+from omnilearn_lab.tasks.flavour.taggers import FlavourSettings, TaggerResult, compare_taggers, train_tagger
 
 __all__ = [
-    "FlavourData", "FlavourProfile", "FlavourResult", "FlavourSettings", "TrackInputs", "compare_taggers",
-    "displacement_score", "flavour_discriminant", "make_tagger", "reference_probabilities", "rejection_table",
-    "tagger_rejections", "tagger_scores", "train_tagger",
+    "FlavourSettings", "TaggerResult", "TrackInputs", "compare_taggers", "displacement_score",
+    "flavour_discriminant", "reference_probabilities", "tagger_scores", "tagger_values", "train_tagger",
 ]  # fmt: skip

@@ -13,8 +13,7 @@ from omnilearn_lab.features import pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch
 from omnilearn_lab.readers import GN2_TRACK_INPUTS
-
-__all__ = ["CLASSES", "FlavourData", "TrackInputs", "displacement_score", "reference_probabilities"]
+from omnilearn_lab.tasks.common.classification import ClassifierData
 
 CLASSES = ("light", "c", "b", "tau")
 """Flavours in the order of their labels."""
@@ -70,6 +69,10 @@ class TrackInputs:
         scaled = (values - np.float32(self.mean)) / np.float32(self.std)
         return pet_v2_batch(jets, use_pid=False).replace(extra=torch.from_numpy(scaled.astype(np.float32)))
 
+    def data(self, jets: Mapping[str, Jets]) -> ClassifierData:
+        """Turn the splits "train", "val" and "test" into network inputs."""
+        return ClassifierData(*(self.batch(jets[name]) for name in ("train", "val", "test")), CLASSES)
+
 
 _PUBLISHED = ("d0", "dz", *GN2_TRACK_INPUTS[4:])
 _SIMULATED = (
@@ -88,41 +91,18 @@ def _column(jets: Jets, name: str) -> np.ndarray:
     """One input of all tracks; significances as sign(x) ln(1 + |x|), as they reach hundreds."""
     if name == "charge / momentum":
         eta = jets.particles["deta"] + np.repeat(jets.jet["eta"], jets.counts)
-        return _known(jets, "charge") / (jets.particles["pt"] * np.cosh(eta))
+        return _required(jets, "charge") / (jets.particles["pt"] * np.cosh(eta))
     if name in _ERRORS:
-        ratio = _known(jets, name.removeprefix("significance of ")) / _known(jets, _ERRORS[name])
+        ratio = _required(jets, name.removeprefix("significance of ")) / _required(jets, _ERRORS[name])
         return np.sign(ratio) * np.log1p(np.abs(ratio))
-    values = _known(jets, name)
+    values = _required(jets, name)
     return np.sign(values) * np.log1p(np.abs(values)) if name.endswith("Significance") else values
 
 
-def _known(jets: Jets, name: str) -> np.ndarray:
+def _required(jets: Jets, name: str) -> np.ndarray:
     if name not in jets.particles:
         raise JetsError(f"flavour tagging needs the track column '{name}'; {nearest(name, jets.particles)}")
     return jets.particles[name]
-
-
-@dataclass(frozen=True)
-class FlavourData:
-    """Packed jets for flavour tagging.
-
-    Parameters
-    ----------
-    train, validation, test : Batch
-    inputs : TrackInputs
-        Measured on the training jets.
-    """
-
-    train: Batch
-    validation: Batch
-    test: Batch
-    inputs: TrackInputs
-
-    @classmethod
-    def from_jets(cls, jets: Mapping[str, Jets]) -> FlavourData:
-        """Turn the splits "train", "val" and "test" into network inputs."""
-        inputs = TrackInputs.of(jets["train"])
-        return cls(*(inputs.batch(jets[split]) for split in ("train", "val", "test")), inputs)
 
 
 def displacement_score(jets: Jets, n_tracks: int = 3) -> np.ndarray:
@@ -142,7 +122,7 @@ def displacement_score(jets: Jets, n_tracks: int = 3) -> np.ndarray:
     if "lifetimeSignedD0Significance" in jets.particles:
         significance = jets.particles["lifetimeSignedD0Significance"]
     else:
-        significance = _known(jets, "lifetime_d0") / _known(jets, "d0_err")
+        significance = _required(jets, "lifetime_d0") / _required(jets, "d0_err")
     order = np.lexsort((-significance, jets.jet_index))
     rank = np.arange(jets.n_particles) - np.repeat(jets.offsets[:-1], jets.counts)
     kept = np.where(rank < n_tracks, significance[order], 0.0).astype(np.float64)

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.metrics import Rejection, background_rejection
+from omnilearn_lab.metrics import background_rejection, roc
 from omnilearn_lab.tasks.flavour.inputs import CLASSES
-
-__all__ = ["FRACTIONS", "flavour_discriminant", "rejection_table", "tagger_rejections", "tagger_scores"]
 
 FRACTIONS = {"b": {"c": 0.2, "tau": 0.01}, "c": {"b": 0.2, "tau": 0.01}}
 """Fractions of the other flavours in the discriminants; the rest is light."""
+POINTS = {"b": 0.7, "c": 0.3}
+"""Efficiencies at which rejections are quoted."""
 _TINY = 1e-12
 
 
@@ -58,55 +58,51 @@ def flavour_discriminant(probabilities: np.ndarray, target: str = "b") -> np.nda
 
 
 def tagger_scores(
-    probabilities: Sequence[np.ndarray], label: np.ndarray, target: str, background: str
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (discriminant, is target) of the jets of two flavours, per seed, for plotting."""
-    used = np.isin(label, [CLASSES.index(target), CLASSES.index(background)])
-    is_target = (label[used] == CLASSES.index(target)).astype(np.int64)
-    return [(flavour_discriminant(p, target)[used], is_target) for p in probabilities]
+    probabilities: Mapping[str, Sequence[np.ndarray]], label: np.ndarray, target: str, background: str
+) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """Return (discriminant, is target) of the jets of two flavours, per tagger and seed, for plotting."""
+    return {
+        name: [_scores(p, label, target, background) for p in runs] for name, runs in probabilities.items()
+    }
 
 
-def tagger_rejections(
-    probabilities: Sequence[np.ndarray], label: np.ndarray, target: str, efficiency: float
-) -> dict[str, list[Rejection]]:
-    """Return the rejection of every other flavour at one efficiency of the target, per seed.
-
-    Examples
-    --------
-    >>> label = np.repeat([0, 1, 2, 3], 50)
-    >>> guess = np.full((200, 4), 0.1) + 0.6 * np.eye(4)[label]
-    >>> sorted(tagger_rejections([guess], label, "b", 0.5))
-    ['c', 'light', 'tau']
-    """
-    found = {}
-    for background in (name for name in CLASSES if name != target):
-        if np.any(label == CLASSES.index(background)):
-            pairs = tagger_scores(probabilities, label, target, background)
-            found[background] = [background_rejection(*pair, signal_efficiency=efficiency) for pair in pairs]
-    return found
-
-
-def rejection_table(
-    probabilities: Mapping[str, Sequence[np.ndarray]], label: np.ndarray, points: Mapping[str, float]
-) -> dict[str, dict[str, list[float]]]:
-    """Return the rejections of all taggers at one efficiency for each target, one value per seed.
+def tagger_values(
+    probabilities: np.ndarray, label: np.ndarray, points: Mapping[str, float] = POINTS
+) -> dict[str, float]:
+    """Return the rejection of every other flavour at one efficiency of each target, and the areas under ROC.
 
     Parameters
     ----------
-    probabilities : mapping of tagger to arrays, shape (N, 4), one per seed
+    probabilities : array, shape (N, 4)
     label : array, shape (N,)
     points : mapping of target to efficiency
 
     Returns
     -------
-    dict of tagger to {metric: values}
-        Metrics are called "b at 70 %: against light".
+    dict of str to float
+        Called "b at 70 %: against light" and "AUC, b against light"; flavours without jets are left out.
+
+    Examples
+    --------
+    >>> label = np.repeat([0, 2], 50)
+    >>> guess = np.full((100, 4), 0.1) + 0.6 * np.eye(4)[label]
+    >>> tagger_values(guess, label, {"b": 0.5})["AUC, b against light"]
+    1.0
     """
-    return {
-        name: {
-            f"{target} at {100 * efficiency:.0f} %: against {other}": [r.value for r in values]
-            for target, efficiency in points.items()
-            for other, values in tagger_rejections(runs, label, target, efficiency).items()
-        }
-        for name, runs in probabilities.items()
-    }
+    values, areas = {}, {}
+    for target, efficiency in points.items():
+        for other in CLASSES:
+            if other != target and {target, other} <= {CLASSES[i] for i in np.unique(label)}:
+                pair = _scores(probabilities, label, target, other)
+                rejection = background_rejection(*pair, signal_efficiency=efficiency)
+                values[f"{target} at {100 * efficiency:.0f} %: against {other}"] = rejection.value
+                areas[f"AUC, {target} against {other}"] = roc(*pair).auc
+    return values | areas
+
+
+def _scores(
+    probabilities: np.ndarray, label: np.ndarray, target: str, background: str
+) -> tuple[np.ndarray, np.ndarray]:
+    used = np.isin(label, [CLASSES.index(target), CLASSES.index(background)])
+    is_target = (label[used] == CLASSES.index(target)).astype(np.int64)
+    return flavour_discriminant(probabilities, target)[used], is_target

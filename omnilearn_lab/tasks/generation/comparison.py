@@ -14,7 +14,7 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import run_jobs
 from omnilearn_lab.metrics import Gain, Spread, gain, spread
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.comparison import CompareConfig
+from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.common.records import ComparisonRecord, published_numbers
 from omnilearn_lab.tasks.generation.scores import (
     GenerationScores,
@@ -65,7 +65,7 @@ class GeneratorsConfig:
 
     Parameters
     ----------
-    compare : CompareConfig
+    compare : ComparisonSettings
         Checkpoint, seeds, and the two ways of training the particles.
     generation : JetGenerationConfig
         Everything else; its ``particles``, ``checkpoint`` and ``from_scratch`` are replaced.
@@ -74,7 +74,7 @@ class GeneratorsConfig:
         Of "ideal" (true kinematics and multiplicity) and "two-stage" (generated ones).
     """
 
-    compare: CompareConfig = field(default_factory=CompareConfig)
+    compare: ComparisonSettings = field(default_factory=ComparisonSettings)
     generation: JetGenerationConfig = field(default_factory=JetGenerationConfig)
     scores: ScoresConfig = field(default_factory=ScoresConfig)
     variants: tuple[str, ...] = VARIANTS

@@ -1,8 +1,7 @@
-"""TODO."""
+"""Pretraining: teach one network jets of all kinds, and see what its size and its classes bring."""
 
 from omnilearn_lab.tasks.pretraining.class_study import (
     ClassStudySettings,
-    OmniLearnedProfile,
     choose_classes,
     join_classes,
     study_classes,
@@ -10,10 +9,10 @@ from omnilearn_lab.tasks.pretraining.class_study import (
 from omnilearn_lab.tasks.pretraining.downstream import DownstreamRecord, downstream_records, downstream_table
 from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig, launch_pretraining, pretrain
 from omnilearn_lab.tasks.pretraining.size_costs import count_parameters, network_costs
-from omnilearn_lab.tasks.pretraining.study import PretrainingProfile, noised_particles, pretrain_sizes
+from omnilearn_lab.tasks.pretraining.study import noised_particles, pretrain_sizes
 
 __all__ = [
-    "ClassStudySettings", "DownstreamRecord", "OmniLearnedProfile", "PretrainConfig", "PretrainingProfile",
-    "choose_classes", "count_parameters", "downstream_records", "downstream_table", "join_classes",
-    "launch_pretraining", "network_costs", "noised_particles", "pretrain", "pretrain_sizes", "study_classes",
+    "ClassStudySettings", "DownstreamRecord", "PretrainConfig", "choose_classes", "count_parameters",
+    "downstream_records", "downstream_table", "join_classes", "launch_pretraining", "network_costs",
+    "noised_particles", "pretrain", "pretrain_sizes", "study_classes",
 ]  # fmt: skip

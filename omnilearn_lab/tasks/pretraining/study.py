@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,69 +15,8 @@ from omnilearn_lab.features import jets_from_features, pet_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import run_jobs
 from omnilearn_lab.models import perturb
-from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.networks import ClassifierSettings
 from omnilearn_lab.tasks.pretraining.data import fits_in_memory
 from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig, pretrain
-from omnilearn_lab.training import TrainConfig
-
-__all__ = ["PretrainingProfile", "noised_particles", "pretrain_sizes"]
-
-
-@settings
-class PretrainingProfile:
-    """Sizes and settings of the pretraining notebook in one profile.
-
-    Parameters
-    ----------
-    pretraining : PretrainConfig
-        Of every pretraining; ``n_train`` is replaced by each of ``sizes``.
-    sizes
-        Pretraining jets.
-    checkpoint
-        The checkpoint to look at and to compare with.
-    n_generated
-        Jets to generate.
-    n_steps
-        Steps of the sampler.
-    n_train, n_validation, n_test
-        Jets of the downstream task.
-    seeds
-        One downstream training of each kind per seed.
-    scratch, finetuned : TrainConfig
-        Of the downstream trainings, at equal budgets.
-
-    Raises
-    ------
-    ConfigError
-        When a size is not positive.
-    """
-
-    pretraining: PretrainConfig = field(default_factory=PretrainConfig)
-    sizes: tuple[int, ...] = (1000, 10_000)
-    checkpoint: str = "tiny"
-    n_generated: int = 500
-    n_steps: int = 16
-    n_train: int = 1000
-    n_validation: int = 500
-    n_test: int = 2000
-    seeds: tuple[int, ...] = (1, 2, 3)
-    scratch: TrainConfig = field(default_factory=TrainConfig)
-    finetuned: TrainConfig = field(default_factory=lambda: TrainConfig(body_lr_factor=0.1))
-
-    def __post_init__(self) -> None:
-        if not self.sizes or min(self.sizes) < 1:
-            raise ConfigError(f"sizes are {self.sizes}; each pretraining needs at least one jet")
-
-    def classifiers(self, pretrained: Mapping[str, str | os.PathLike[str]]) -> dict[str, ClassifierSettings]:
-        """Return what to train downstream: from scratch, and from each pretrained network by name."""
-        like = next(iter(pretrained.values()))
-        scratch = ClassifierSettings(2, like=str(like), training=self.scratch)
-        tuned = {
-            name: ClassifierSettings(2, init=str(source), training=self.finetuned)
-            for name, source in pretrained.items()
-        }
-        return {"scratch": scratch} | tuned
 
 
 def pretrain_sizes(
@@ -100,7 +39,7 @@ def pretrain_sizes(
     directory
         Each run in a folder of its own; runs that were interrupted go on.
     workers, progress
-        As for `omnilearn_lab.tasks.common.train_many`.
+        As for `omnilearn_lab.machine.run_jobs`.
 
     Returns
     -------

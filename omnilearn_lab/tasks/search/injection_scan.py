@@ -14,7 +14,7 @@ from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import RocCurve, Spread, max_sic, roc, spread
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.comparison import CompareConfig
+from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.common.records import KINDS
 from omnilearn_lab.tasks.search.dijets import check_events, without_labels
 from omnilearn_lab.tasks.search.event_training import EventJob, EventNetwork, train_events
@@ -43,7 +43,7 @@ class SicScanConfig:
         Background test events that must pass a cut; the SIC is not read off where fewer do.
     network : EventNetwork
         Its ``init`` and ``like`` are set by the comparison.
-    compare : CompareConfig
+    compare : ComparisonSettings
         Checkpoint, seeds and the two trainings; a seed is a trial with other events in each role.
 
     Raises
@@ -58,7 +58,7 @@ class SicScanConfig:
     validation_fraction: float = 0.2
     min_background: int = 10
     network: EventNetwork = EventNetwork()
-    compare: CompareConfig = field(default_factory=CompareConfig)
+    compare: ComparisonSettings = field(default_factory=ComparisonSettings)
 
     def __post_init__(self) -> None:
         if not self.injections or min(self.injections) < 0:
@@ -265,7 +265,7 @@ def _job(
     directory: str | os.PathLike[str] | None,
 ) -> EventJob:
     kind, injection, seed = key
-    settings = config.compare.settings(kind, 1)
+    settings = config.compare.arm(kind)
     data = np.concatenate([roles["data"], roles["signal"][:injection]])
     is_data, weight = np.zeros(len(roles["all"]), dtype=bool), np.ones(len(roles["all"]))
     is_data[data] = True

@@ -13,7 +13,7 @@ from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables import observables
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.comparison import CompareConfig
+from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.common.records import KINDS
 from omnilearn_lab.tasks.search.dijets import without_labels
 from omnilearn_lab.tasks.search.event_training import EventNetwork
@@ -63,7 +63,7 @@ class OpenDataProfile:
         Whose class probabilities are the score without training.
     weak : WeakSupervisionConfig
         Folds and network; start and training are set by ``compare``.
-    compare : CompareConfig
+    compare : ComparisonSettings
 
     Raises
     ------
@@ -79,7 +79,7 @@ class OpenDataProfile:
     kept: tuple[float, ...] = (1.0, 0.3, 0.1, 0.05)
     checkpoint: str = "tiny"
     weak: WeakSupervisionConfig = WeakSupervisionConfig(EventNetwork(jets_per_event=1, use_pid=True))
-    compare: CompareConfig = field(default_factory=CompareConfig)
+    compare: ComparisonSettings = field(default_factory=ComparisonSettings)
 
     def __post_init__(self) -> None:
         if self.weak.network.jets_per_event != 1:
@@ -245,7 +245,7 @@ def compare_weak_supervision(
     reference, _ = split_region(samples.reference, profile)
     configs = {}
     for kind in KINDS:
-        settings = profile.compare.settings(kind, 1)
+        settings = profile.compare.arm(kind)
         network = replace(profile.weak.network, init=settings.init, like=settings.like)
         for seed in profile.compare.seeds:
             training = replace(settings.training, seed=seed)

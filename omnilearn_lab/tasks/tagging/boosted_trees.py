@@ -18,8 +18,6 @@ from omnilearn_lab.settings import settings
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-__all__ = ["BoostedTrees", "BoostedTreesConfig", "train_boosted_trees"]
-
 
 @settings
 class BoostedTreesConfig:

@@ -14,8 +14,6 @@ from omnilearn_lab.observables import OBSERVABLES, SIX, Observable, observables
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["by_class", "class_table", "displaced_particles", "lepton_fraction", "wide_axes"]
-
 _MEDIANS = ("soft_drop_mass", "multiplicity", "tau_21", "tau_32")
 _LEPTONS = (11, 13)
 _WIDE = {"mass": (0.0, 250.0), "multiplicity": (-0.5, 119.5), "ln_rho": (-12.0, 0.0)}

@@ -1,16 +1,22 @@
-"""One classifier: what is measured, and where."""
+"""Classifiers: what is measured and where, one training and several side by side."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from omnilearn_lab.errors import CheckpointError, TrainingError
-from omnilearn_lab.models import save_checkpoint
+import torch
+from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, TrainingError
+from omnilearn_lab.metrics import accuracy
+from omnilearn_lab.models import PET, PETConfig, save_checkpoint
 from omnilearn_lab.tasks.common import (
+    ClassifierComparisonSettings,
     ClassifierData,
     ClassifierSettings,
+    compare_classifiers,
+    describe_checkpoint,
     make_model,
     train_classifier,
-    train_many,
+    train_classifiers,
 )
 from omnilearn_lab.training import TrainConfig
 from tests.conftest import random_jets
@@ -50,9 +56,9 @@ def test_rejections_are_measured_where_asked(data):
 
 def test_other_jets_are_measured_too_also_in_other_processes(data):
     settings = {"PFN": ClassifierSettings(2, network="pfn", training=BUDGET)}
-    (here,) = train_many(data, settings, seeds=(1,), workers=1, progress=False)["PFN"]
+    (here,) = train_classifiers(data, settings, seeds=(1,), workers=1, progress=False).of("PFN")
     assert here.others["another generator"].n_jets == 40
-    there, _ = train_many(data, settings, seeds=(1, 2), workers=2, progress=False)["PFN"]
+    there, _ = train_classifiers(data, settings, seeds=(1, 2), workers=2, progress=False).of("PFN")
     assert there.others["another generator"].auc == pytest.approx(here.others["another generator"].auc)
     test = packed(16, seed=2)
     same = ClassifierData(packed(32), packed(16, seed=1), test, others={"same": test})
@@ -65,3 +71,139 @@ def test_a_baseline_is_not_fine_tuned(tmp_path):
     path = save_checkpoint(model, tmp_path / "pfn.safetensors")
     with pytest.raises(CheckpointError, match="heads"):
         make_model(ClassifierSettings(3, init=str(path)))
+
+
+def both_inputs():
+    jets = {s: random_jets(40, seed=i, mean=5) for i, s in enumerate(("train", "val", "test"))}
+    return {kind: ClassifierData.from_jets(jets, inputs=kind) for kind in ("pet", "pet_v2")}
+
+
+def test_networks_with_different_inputs_train_side_by_side():
+    settings = {
+        name: ClassifierSettings(2, network=name, training=BUDGET, n_train=32) for name in ("pfn", "pet_v2")
+    }
+    data = both_inputs()
+    found = train_classifiers(data, settings, seeds=(1, 2), workers=2, progress=False).results
+    assert {name: len(results) for name, results in found.items()} == {"pfn": 2, "pet_v2": 2}
+    assert all(r.n_train == 32 and len(r.probabilities) == 40 for rs in found.values() for r in rs)
+    assert not np.array_equal(found["pfn"][0].probabilities, found["pfn"][1].probabilities)
+    with pytest.raises(ConfigError, match="reads 'pet_v2' inputs"):
+        train_classifiers({"pet": data["pet"]}, settings, workers=1, progress=False)
+
+
+def test_files_hold_everything(tmp_path):
+    data = ClassifierData(packed(20), packed(5, seed=1), packed(6, seed=2), ("QCD", "top"))
+    again = ClassifierData.load(data.save(tmp_path / "jets.safetensors"))
+    assert again.class_names == ("QCD", "top")
+    for part, batch in data.parts.items():
+        for name, value in vars(batch).items():
+            if isinstance(value, torch.Tensor):
+                torch.testing.assert_close(getattr(again.parts[part], name), value, rtol=0, atol=0)
+    (tmp_path / "broken").write_bytes(b"nothing")
+    with pytest.raises(DataFileError, match="broken"):
+        ClassifierData.load(tmp_path / "broken")
+
+
+def test_only_the_first_jets_are_used():
+    data = ClassifierData(packed(64), packed(16, seed=1), packed(16, seed=2))
+    settings = ClassifierSettings(2, network="pfn", training=BUDGET, n_train=32)
+    other = data.train.replace(features=data.train.features.clone())
+    other.features[int(other.offsets[32]) :] = 0
+    same = ClassifierData(other, data.validation, data.test)
+    first, second = (train_classifier(d, settings) for d in (data, same))
+    np.testing.assert_array_equal(first.probabilities, second.probabilities)
+
+
+def test_weights_count_in_training_and_in_the_metrics():
+    train, validation, test = packed(64), packed(16, seed=1), packed(64, seed=2)
+    weight = torch.linspace(0.1, 3, 64)
+    settings = ClassifierSettings(2, network="pfn", training=BUDGET)
+    plain = train_classifier(ClassifierData(train, validation, test), settings)
+    weighted = train_classifier(ClassifierData(train.replace(weight=weight), validation, test), settings)
+    assert not np.allclose(plain.probabilities, weighted.probabilities)
+    measured = train_classifier(ClassifierData(train, validation, test.replace(weight=weight)), settings)
+    np.testing.assert_array_equal(measured.probabilities, plain.probabilities)
+    expected = accuracy(plain.probabilities, test.label.numpy(), weights=weight.numpy())
+    assert measured.metrics.accuracy == pytest.approx(expected)
+    assert measured.metrics.accuracy != plain.metrics.accuracy
+    score, label, kept = measured.scores()
+    assert len(score) == len(label) == len(kept) == 64
+
+
+def test_more_than_two_classes():
+    parts = [packed(60, seed=seed, n_classes=3) for seed in range(3)]
+    data = ClassifierData(*parts, ("QCD", "W", "top"))
+    result = train_classifier(data, ClassifierSettings(3, network="pfn", training=BUDGET))
+    assert {"auc", "rejection_at_0.5[W]", "rejection_at_0.5[top]"} <= set(result.metrics.to_dict())
+    score, is_signal = result.scores(signal=2, background=0)
+    label = data.test.label.numpy()
+    np.testing.assert_array_equal(is_signal, label[label != 1] == 2)
+    assert ((score >= 0) & (score <= 1)).all()
+
+
+@pytest.fixture(scope="module")
+def small():
+    return ClassifierData(packed(48), packed(32, seed=1), packed(64, seed=2))
+
+
+@pytest.fixture(scope="module")
+def comparison_settings(tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
+    save_checkpoint(PET(PETConfig.named("tiny")), path, card={})
+    budget = replace(BUDGET, validations_per_epoch=2)
+    return ClassifierComparisonSettings(str(path), seeds=(1, 2), scratch=budget, finetuned=budget)
+
+
+@pytest.fixture(scope="module")
+def comparison(small, comparison_settings):
+    return compare_classifiers(small, comparison_settings, workers=1)
+
+
+def test_record_holds_a_value_per_seed(comparison):
+    record = comparison.record()
+    metrics = {"auc", "accuracy", "rejection_at_0.5", "rejection_at_0.3", "best_val_loss", "epochs"}
+    assert set(record.metrics) == metrics
+    assert all(len(values) == 2 for kinds in record.metrics.values() for values in kinds.values())
+    assert (record.n_train, record.n_test) == (48, 64)
+    assert len(record.speedup_epochs) == 2
+    assert record.smaller_is_better == ["best_val_loss", "epochs"]
+    steps = {f"{step} (summed over processes)" for step in ("training", "evaluation")}
+    assert set(comparison.seconds_by_step()) == steps
+
+
+def test_seeds_and_starts_differ(comparison):
+    curves = [tuple(h.val_loss) for runs in comparison.histories().values() for h in runs]
+    assert len(set(curves)) == 4
+
+
+def test_processes_give_the_same_numbers(small, comparison_settings, comparison):
+    again = compare_classifiers(small, comparison_settings, workers=2, progress=False)
+    for kind in ("scratch", "finetuned"):
+        for a, b in zip(comparison.of(kind), again.of(kind), strict=True):
+            np.testing.assert_allclose(a.history.val_loss, b.history.val_loss, rtol=1e-5)
+            np.testing.assert_allclose(a.probabilities, b.probabilities, rtol=1e-4)
+
+
+def test_interrupted_comparison_goes_on(small, comparison_settings, tmp_path):
+    first = compare_classifiers(small, comparison_settings, workers=1, directory=tmp_path)
+    again = compare_classifiers(small, comparison_settings, workers=1, directory=tmp_path)
+    assert again.values("scratch", "auc") == first.values("scratch", "auc")
+
+
+def test_labels_outside_the_classes_are_refused(small, comparison_settings):
+    bad = small.train.replace(label=small.train.label + 1)
+    with pytest.raises(ConfigError, match="train jets have label 2"):
+        compare_classifiers(
+            ClassifierData(bad, small.validation, small.test, ("QCD", "top")), comparison_settings, workers=1
+        )
+
+
+def test_published_weights_can_be_fine_tuned(small, shared_fixtures):
+    weights = str(shared_fixtures / "pet_v1_keras_small.weights.h5")
+    result = train_classifier(small, ClassifierSettings(2, weights, training=BUDGET))
+    assert np.isfinite(result.history.val_loss).all()
+    assert "published weights" in describe_checkpoint(weights)
+
+
+def test_shipped_checkpoint_is_described():
+    assert "300,000 simulated jets of 10 classes" in describe_checkpoint("tiny")

@@ -1,102 +1,133 @@
+"""One comparison whatever the task: arms, seeds, spreads, gains, tables, records."""
+
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models import PET, PETConfig, save_checkpoint
+from omnilearn_lab.metrics import spread
 from omnilearn_lab.published import published_results
-from omnilearn_lab.tasks.common import (
-    ClassifierData,
-    ClassifierSettings,
-    CompareConfig,
-    compare,
-    describe_checkpoint,
-    train_classifier,
-)
+from omnilearn_lab.tasks.common import Comparison, ComparisonSettings, compare
 from omnilearn_lab.training import TrainConfig
-from tests.training.helpers import packed
 
-BUDGET = TrainConfig(epochs=1, batch_size=16, learning_rate=1e-3, validations_per_epoch=2)
+BUDGET = TrainConfig(epochs=1, batch_size=16)
+AUC = {"scratch": [0.80, 0.82, 0.81], "finetuned": [0.90, 0.92, 0.91], "frozen": [0.85, 0.83, 0.84]}
+
+
+@dataclass
+class Measured:
+    """A result without a history."""
+
+    auc: float
+    loss: float
+    n_train: int = 100
+    smaller_is_better = ("loss",)
+
+    def values(self):
+        return {"auc": self.auc, "loss": self.loss}
+
+    def limits(self):
+        return ("auc",) if self.auc > 0.91 else ()
+
+
+def measure(data, shift, seed, run_directory):
+    if run_directory is not None:
+        run_directory.mkdir(parents=True)
+    return Measured(data[seed - 1] + shift, 1 - shift)
 
 
 @pytest.fixture(scope="module")
-def data():
-    return ClassifierData(packed(48), packed(32, seed=1), packed(64, seed=2))
+def comparison():
+    results = {arm: tuple(Measured(auc, 1 - auc) for auc in values) for arm, values in AUC.items()}
+    return Comparison(results, (1, 2, 3))
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
-    save_checkpoint(PET(PETConfig.named("tiny")), path, card={})
-    return str(path)
+def test_every_arm_is_trained_with_every_seed_also_in_processes(tmp_path):
+    train = partial(measure, [0.5, 0.6])
+    arms = {"plain": 0.0, "better": 0.1, "best": 0.2}
+    here = compare(train, arms, seeds=(1, 2), workers=1, directory=tmp_path, progress=False)
+    assert here.values("best", "auc") == pytest.approx([0.7, 0.8])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{arm}-seed{seed}" for arm in sorted(arms) for seed in (1, 2)
+    ]
+    there = compare(train, arms, seeds=(1, 2), workers=2, progress=False)
+    assert there.by_arm("auc") == here.by_arm("auc")
 
 
-@pytest.fixture(scope="module")
-def config(checkpoint):
-    return CompareConfig(checkpoint=checkpoint, seeds=(1, 2), scratch=BUDGET, finetuned=BUDGET)
+def test_seeds_must_be_there_and_differ():
+    for seeds in ((), (1, 1)):
+        with pytest.raises(ConfigError, match="each only once"):
+            compare(partial(measure, [0.5]), {"plain": 0.0}, seeds=seeds)
 
 
-@pytest.fixture(scope="module")
-def comparison(data, config):
-    return compare(data, config, workers=1)
+def test_gain_and_spread_are_over_the_seeds(comparison):
+    assert comparison.spread("scratch", "auc").std == pytest.approx(0.01)
+    assert comparison.gain("auc").difference == pytest.approx(0.1)
+    assert comparison.gain("auc").std == pytest.approx(0, abs=1e-9)
+    assert comparison.gain("auc", "frozen").difference == pytest.approx(0.03)
+    assert comparison.gain("loss", "scratch", against="frozen").difference == pytest.approx(0.03)
 
 
-def test_record_holds_a_value_per_seed(comparison):
+def test_table_has_a_row_per_arm_and_the_gains(comparison):
+    table = comparison.table(["auc"])
+    assert list(table.index) == [
+        "scratch",
+        "fine-tuned",
+        "frozen body",
+        "gain, fine-tuned",
+        "gain, frozen body",
+    ]
+    assert table.loc["scratch", "auc"] == "0.81 ± 0.01"
+    assert table.loc["gain, frozen body", "auc"].startswith("+0.03")
+    assert list(comparison.select({"a": "scratch", "b": "frozen"}).table().index) == ["a", "b"]
+    one = Comparison({"a": (Measured(0.5, 0.1),)}, (1,))
+    assert one.table().loc["a", "auc"] == "0.5"
+
+
+def test_gains_of_pairs_say_what_exceeds_the_spread(comparison):
+    gains = comparison.gains({"fine-tuning": ("finetuned", "scratch"), "head": ("frozen", "scratch")})
+    assert gains.loc[("fine-tuning", "auc"), "beyond"] and gains.loc[("fine-tuning", "loss"), "beyond"]
+    assert gains.loc[("head", "auc"), "spread"] == pytest.approx(np.std([0.05, 0.01, 0.03], ddof=1))
+    by_default = comparison.gains(metrics=["auc"])
+    assert list(by_default.index) == [("fine-tuned over scratch", "auc"), ("frozen body over scratch", "auc")]
+
+
+def test_rows_join_a_published_table(comparison):
+    joined = published_results("top_tagging").join(comparison.rows(["auc"]))
+    assert joined.number("fine-tuned, here", "auc").value == pytest.approx(0.91)
+    assert str(comparison.rows(["auc"])["scratch, here"]["auc"]) == str(spread(AUC["scratch"]))
+
+
+def test_record_holds_every_arm_and_its_lower_limits(comparison):
     record = comparison.record(published_results("top_tagging"))
-    assert set(record.metrics) == {
-        "auc",
-        "accuracy",
-        "rejection_at_0.5",
-        "rejection_at_0.3",
-        "best_val_loss",
-        "epochs",
-    }
-    assert all(len(values) == 2 for kinds in record.metrics.values() for values in kinds.values())
-    assert record.n_train == 48
-    assert len(record.speedup_epochs) == 2
+    assert record.metrics["auc"] == AUC and record.n_train == 100
+    assert record.smaller_is_better == ["loss"]
     assert record.gains["auc"].difference == pytest.approx(comparison.gain("auc").difference)
+    assert record.n_lower_limits == {"scratch": {}, "finetuned": {"auc": 1}, "frozen": {}}
     assert record.published["OmniLearn"]["auc"] == 0.9872
+    assert record.speedup_epochs is None and comparison.histories() == {}
 
 
-def test_seeds_and_starts_differ(comparison):
-    curves = [tuple(h.val_loss) for runs in comparison.histories().values() for h in runs]
-    assert len(set(curves)) == 4
+def test_unknown_arms_and_metrics_are_named(comparison):
+    with pytest.raises(ConfigError, match="did you mean 'frozen'"):
+        comparison.values("frozn", "auc")
+    with pytest.raises(ConfigError, match="did you mean 'auc'"):
+        comparison.values("frozen", "aux")
+    assert comparison.by_arm("n_train")["scratch"] == [100, 100, 100]
 
 
-def test_processes_give_the_same_numbers(data, config, comparison):
-    again = compare(data, config, workers=2, progress=False)
-    for kind in ("scratch", "finetuned"):
-        for a, b in zip(comparison.results(kind), again.results(kind), strict=True):
-            np.testing.assert_allclose(a.history.val_loss, b.history.val_loss, rtol=1e-5)
-            np.testing.assert_allclose(a.probabilities, b.probabilities, rtol=1e-4)
-
-
-def test_interrupted_comparison_goes_on(data, config, tmp_path):
-    first = compare(data, config, workers=1, directory=tmp_path)
-    again = compare(data, config, workers=1, directory=tmp_path)
-    assert again.values("scratch", "auc") == first.values("scratch", "auc")
-
-
-def test_unequal_budgets_are_refused(checkpoint):
+def test_unequal_budgets_and_unknown_kinds_are_refused():
     with pytest.raises(ConfigError, match="epochs is 1 for scratch and 2"):
-        CompareConfig(checkpoint, scratch=BUDGET, finetuned=TrainConfig(epochs=2, batch_size=16))
-
-
-def test_repeated_seeds_are_refused():
+        ComparisonSettings(scratch=BUDGET, finetuned=TrainConfig(epochs=2, batch_size=16))
     with pytest.raises(ConfigError, match="only once"):
-        CompareConfig(seeds=(1, 1))
+        ComparisonSettings(seeds=(1, 1))
+    with pytest.raises(ConfigError, match="did you mean 'scratch'"):
+        ComparisonSettings().arm("scrach")
 
 
-def test_labels_outside_the_classes_are_refused(data, config):
-    bad = data.train.replace(label=data.train.label + 1)
-    with pytest.raises(ConfigError, match="train jets have label 2"):
-        compare(ClassifierData(bad, data.validation, data.test), config, workers=1)
-
-
-def test_published_weights_can_be_fine_tuned(data, shared_fixtures):
-    weights = str(shared_fixtures / "pet_v1_keras_small.weights.h5")
-    result = train_classifier(data, ClassifierSettings(2, weights, training=BUDGET))
-    assert np.isfinite(result.history.val_loss).all()
-    assert "published weights" in describe_checkpoint(weights)
-
-
-def test_shipped_checkpoint_is_described():
-    assert "300,000 simulated jets of 10 classes" in describe_checkpoint("tiny")
+def test_scratch_has_the_sizes_of_the_checkpoint_that_fine_tuning_starts_from():
+    arms = ComparisonSettings("tiny", scratch=BUDGET, finetuned=BUDGET).arms()
+    assert (arms["scratch"].init, arms["scratch"].like) == ("scratch", "tiny")
+    assert (arms["finetuned"].init, arms["finetuned"].like) == ("tiny", "")
+    assert arms["finetuned"].with_seed(7).training.seed == 7

@@ -3,12 +3,16 @@ import torch
 from omnilearn_lab.errors import CheckpointError, ConfigError
 from omnilearn_lab.models import PETv2, PETv2Config, PublishedPET, has_checkpoint, save_checkpoint
 from omnilearn_lab.tasks.common import (
+    ClassifierData,
     ClassifierSettings,
+    load_trained,
     make_model,
     network_batch,
     network_of,
+    predict,
+    train_classifier,
 )
-from omnilearn_lab.tasks.common.networks import NETWORKS, complete_batch, load_classifier
+from omnilearn_lab.tasks.common.networks import NETWORKS, complete_batch, copy_fitting, load_classifier
 from omnilearn_lab.training import TrainConfig
 from tests.conftest import random_jets
 
@@ -108,8 +112,44 @@ PUBLISHED = ("pet_v1_keras_small.weights.h5", "pet_v2_small_pretrain.pt")
 def test_wrong_names_are_refused():
     with pytest.raises(ConfigError, match="did you mean 'particle_net'"):
         ClassifierSettings(2, network="particlenet")
-    with pytest.raises(ConfigError, match="at least one jet"):
+    with pytest.raises(ConfigError, match="greater than 0"):
         ClassifierSettings(2, n_train=0)
     with pytest.raises(CheckpointError, match="no checkpoint 'nothing'"):
         make_model(ClassifierSettings(2, "nothing"))
     assert not has_checkpoint("nothing")
+
+
+def test_the_trained_network_gives_the_same_scores(jets, tmp_path):
+    data = ClassifierData.from_jets({"train": jets[:30], "val": jets[30:40], "test": jets[40:]})
+    settings = ClassifierSettings(2, init="tiny", training=TrainConfig(epochs=1, batch_size=10))
+    trained = train_classifier(data, settings, run_directory=str(tmp_path / "run"))
+    again = predict(load_trained(tmp_path / "run"), data.test)
+    assert again == pytest.approx(trained.probabilities, abs=1e-6)
+
+
+def test_unfinished_run_is_named(tmp_path):
+    (tmp_path / "config.yaml").write_text("n_classes: 2\n")
+    with pytest.raises(CheckpointError, match=r"best\.safetensors is missing"):
+        load_trained(tmp_path)
+
+
+def test_fitting_weights_are_copied_and_used():
+    torch.manual_seed(7)
+    changes = {"width": 16, "n_layers": 1, "n_heads": 2}
+    pretrained = PETv2(PETv2Config(mode="pretrain", n_classes=11, **changes)).body.state_dict()
+    model = make_model(ClassifierSettings(3, network="pet_v2", changes=changes | {"n_species": 0}))
+    assert set(copy_fitting(pretrained, model.body)) == set(model.body.state_dict())
+    assert all(torch.equal(v, pretrained[n]) for n, v in model.body.state_dict().items())
+    with pytest.raises(ConfigError, match="same sizes"):
+        copy_fitting({name: value[None] for name, value in pretrained.items()}, model.body)
+
+
+def test_changes_of_a_checkpoints_network_keep_what_fits(pretrained_v2):
+    path, pretrained = pretrained_v2
+    model = make_model(ClassifierSettings(4, path, changes={"n_extra": 7}))
+    assert model.config.n_extra == 7 and model.config.width == 16
+    source = pretrained.body.state_dict()
+    anew = [n for n, v in model.body.state_dict().items() if v.shape != source[n].shape]
+    assert anew and all(name.startswith("extra.") for name in anew)
+    kept = {n: v for n, v in model.body.state_dict().items() if n not in anew}
+    assert all(torch.equal(value, source[name]) for name, value in kept.items())

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.metrics import roc
 from omnilearn_lab.tasks.flavour.rejections import (
     flavour_discriminant,
-    rejection_table,
-    tagger_rejections,
     tagger_scores,
+    tagger_values,
 )
 
 LABEL = np.repeat([0, 1, 2, 3], 200)
@@ -34,7 +34,7 @@ def test_no_discriminant_for_tau():
 
 
 def test_scores_hold_two_flavours_per_seed():
-    pairs = tagger_scores([guesses(1), guesses(2)], LABEL, "b", "light")
+    pairs = tagger_scores({"ours": [guesses(1), guesses(2)]}, LABEL, "b", "light")["ours"]
     assert [len(score) for score, _ in pairs] == [400, 400]
     assert [int(is_target.sum()) for _, is_target in pairs] == [200, 200]
     score, is_target = pairs[0]
@@ -42,23 +42,21 @@ def test_scores_hold_two_flavours_per_seed():
 
 
 def test_rejection_at_an_efficiency_is_counted():
-    rejections = tagger_rejections([guesses(1, 0.8)], LABEL, "c", 0.7)
-    assert set(rejections) == {"light", "b", "tau"}
-    score, is_target = tagger_scores([guesses(1, 0.8)], LABEL, "c", "b")[0]
+    values = tagger_values(guesses(1, 0.8), LABEL, {"c": 0.7})
+    ((score, is_target),) = tagger_scores({"": [guesses(1, 0.8)]}, LABEL, "c", "b")[""]
     cut = np.quantile(score[is_target == 1], 0.3)
     passed = (score[is_target == 0] > cut).mean()
-    assert rejections["b"][0].value == pytest.approx(1 / passed, rel=0.1)
+    assert values["c at 70 %: against b"] == pytest.approx(1 / passed, rel=0.1)
+    assert values["AUC, c against b"] == pytest.approx(roc(score, is_target).auc)
 
 
-def test_table_holds_every_target_and_seed():
-    table = rejection_table({"ours": [guesses(1), guesses(2)]}, LABEL, {"b": 0.7, "c": 0.3})
+def test_every_target_is_measured_against_all_others():
+    values = tagger_values(guesses(1), LABEL)
     names = [f"b at 70 %: against {n}" for n in ("light", "c", "tau")]
     names += [f"c at 30 %: against {n}" for n in ("light", "b", "tau")]
-    assert list(table["ours"]) == names
-    expected = tagger_rejections([guesses(1), guesses(2)], LABEL, "c", 0.3)["b"]
-    assert table["ours"]["c at 30 %: against b"] == [r.value for r in expected]
+    assert [name for name in values if "%" in name] == names
 
 
 def test_absent_flavour_is_left_out():
     kept = LABEL != 3
-    assert set(tagger_rejections([guesses(1)[kept]], LABEL[kept], "b", 0.5)) == {"light", "c"}
+    assert not any("tau" in name for name in tagger_values(guesses(1)[kept], LABEL[kept]))

@@ -6,9 +6,10 @@ import torch
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models import PETv2, PETv2Config, save_checkpoint
 from omnilearn_lab.models.baselines import TrackTransformer
-from omnilearn_lab.tasks.flavour.inputs import FlavourData
+from omnilearn_lab.tasks.common import make_model
+from omnilearn_lab.tasks.flavour.inputs import TrackInputs
 from omnilearn_lab.tasks.flavour.rejections import flavour_discriminant
-from omnilearn_lab.tasks.flavour.taggers import FlavourSettings, compare_taggers, make_tagger, train_tagger
+from omnilearn_lab.tasks.flavour.taggers import FlavourSettings, compare_taggers, train_tagger
 from omnilearn_lab.training import TrainConfig
 from tests.tasks.flavour.test_inputs import flavour_jets
 
@@ -19,7 +20,8 @@ SETTINGS = FlavourSettings(training=QUICK)
 @pytest.fixture(scope="module")
 def data():
     sizes = {"train": 60, "val": 30, "test": 200}
-    return FlavourData.from_jets({s: flavour_jets(n, i) for i, (s, n) in enumerate(sizes.items())})
+    jets = {s: flavour_jets(n, i) for i, (s, n) in enumerate(sizes.items())}
+    return TrackInputs.of(jets["train"]).data(jets)
 
 
 @pytest.mark.parametrize("network", ["pet_v2", "track_transformer"])
@@ -42,10 +44,11 @@ def test_displaced_tracks_are_learned(data):
 
 def test_same_seed_same_network_and_another_seed_another(data):
     taggers = {"GN2-like": replace(SETTINGS, network="track_transformer")}
-    found = compare_taggers(data, taggers, (1, 2), workers=1, progress=False)["GN2-like"]
-    again = compare_taggers(data, taggers, (1,), workers=1, progress=False)["GN2-like"][0]
-    assert np.array_equal(found[0].probabilities, again.probabilities)
-    assert not np.array_equal(found[0].probabilities, found[1].probabilities)
+    first, second = compare_taggers(data, taggers, (1, 2), workers=1, progress=False).of("GN2-like")
+    (again,) = compare_taggers(data, taggers, (1,), workers=1, progress=False).of("GN2-like")
+    assert np.array_equal(first.probabilities, again.probabilities)
+    assert not np.array_equal(first.probabilities, second.probabilities)
+    assert {"auc", "b at 70 %: against light", "AUC, b against c", "best_val_loss"} <= set(first.values())
 
 
 def test_body_comes_from_the_checkpoint_and_the_rest_starts_anew(tmp_path):
@@ -55,10 +58,10 @@ def test_body_comes_from_the_checkpoint_and_the_rest_starts_anew(tmp_path):
     )
     path = tmp_path / "v2.safetensors"
     save_checkpoint(pretrained, path, card={})
-    model, n_loaded = make_tagger(replace(SETTINGS, init=str(path)), 7)
+    model = make_model(replace(SETTINGS, init=str(path)).classifier(7))
     body, source = model.body.state_dict(), pretrained.body.state_dict()
     shared = [name for name in body if name in source and body[name].shape == source[name].shape]
-    assert n_loaded == len(shared) > 50
+    assert len(shared) > 50
     assert all(torch.equal(body[name], source[name]) for name in shared)
     assert model.config.n_extra == 7 and model.config.mode == "ftag"
     fresh = [name for name in body if name not in shared]
@@ -66,10 +69,10 @@ def test_body_comes_from_the_checkpoint_and_the_rest_starts_anew(tmp_path):
 
 
 def test_both_kinds_have_the_sizes_asked_for():
-    model, n_loaded = make_tagger(replace(SETTINGS, network="track_transformer"), 7)
-    assert isinstance(model, TrackTransformer) and n_loaded == 0
+    model = make_model(replace(SETTINGS, network="track_transformer").classifier(7))
+    assert isinstance(model, TrackTransformer)
     assert model.config.n_extra == 7 and model.config.n_particle_classes == 8
-    assert make_tagger(replace(SETTINGS, origins=0.0), 7)[0].generator is None
+    assert make_model(replace(SETTINGS, origins=0.0).classifier(7)).generator is None
 
 
 def test_wrong_settings_are_named(data):
@@ -78,7 +81,7 @@ def test_wrong_settings_are_named(data):
     with pytest.raises(ConfigError, match="init must be 'scratch'"):
         FlavourSettings(network="track_transformer", init="tiny")
     with pytest.raises(ConfigError, match="holds no PET v2"):
-        make_tagger(replace(SETTINGS, init="tiny"), 7)
+        replace(SETTINGS, init="tiny").classifier(7)
     bare = replace(data, train=data.train.replace(particle_label=None))
     with pytest.raises(ConfigError, match="set origins=0"):
         train_tagger(bare, SETTINGS)

@@ -11,7 +11,7 @@ from omnilearn_lab.models import PET, PETConfig, SamplerConfig, save_checkpoint
 from omnilearn_lab.notebook import notebook_profile
 from omnilearn_lab.notebook.generation_profile import GenerationProfile
 from omnilearn_lab.published import published_results
-from omnilearn_lab.tasks.common import CompareConfig
+from omnilearn_lab.tasks.common import ComparisonSettings
 from omnilearn_lab.tasks.generation import (
     DistillConfig,
     GeneratorData,
@@ -48,7 +48,7 @@ def config(tmp_path_factory):
     generation = JetGenerationConfig(
         kinematics=SHORT, kinematics_width=16, sampler=few, kinematics_sampler=few
     )
-    compare = CompareConfig(str(path), (1, 2), scratch=SHORT, finetuned=SHORT)
+    compare = ComparisonSettings(str(path), (1, 2), scratch=SHORT, finetuned=SHORT)
     return GeneratorsConfig(compare, generation, FEW)
 
 

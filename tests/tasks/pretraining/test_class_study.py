@@ -1,16 +1,12 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.features import pet_v2_batch
 from omnilearn_lab.models import PETv2, PETv2Config
-from omnilearn_lab.notebook.profiles import notebook_profile
 from omnilearn_lab.tasks.common.classification import ClassifierData
 from omnilearn_lab.tasks.pretraining.class_study import (
     ClassStudySettings,
-    OmniLearnedProfile,
     choose_classes,
     join_classes,
     pretrain_body,
@@ -63,20 +59,8 @@ def test_study_trains_scratch_and_every_subset():
     data = ClassifierData.from_jets(splits, inputs="pet_v2", use_pid=False)
     jets = random_jets(60, seed=9, mean=6.0, n_classes=3)
     subsets = {"two": choose_classes(jets, ("class 0", "class 1"), 30), "three": jets}
-    batches = {name: pet_v2_batch(part, use_pid=False) for name, part in subsets.items()}
-    found = study_classes(batches, data, SETTINGS, workers=1, progress=False)
-    assert list(found) == ["scratch", "two", "three"]
-    assert all(len(runs) == 2 for runs in found.values())
-    scores = [runs[0].probabilities for runs in found.values()]
+    comparison = study_classes(subsets, data, SETTINGS, workers=1, progress=False)
+    assert list(comparison.results) == ["scratch", "two", "three"]
+    assert all(len(runs) == 2 for runs in comparison.results.values())
+    scores = [runs[0].probabilities for runs in comparison.results.values()]
     assert not np.allclose(scores[0], scores[1]) and not np.allclose(scores[1], scores[2])
-
-
-@pytest.mark.parametrize("profile", ["smoke", "quick", "full"])
-def test_profiles_of_the_notebook(profile):
-    settings = notebook_profile("11_omnilearned", profile, OmniLearnedProfile)
-    assert settings.ablation.configs(10)
-    known = {"QCD", "Hbb", "Hcc", "Hgg", "H4q", "Hqql", "Zqq", "Wqq", "Tbqq", "Tbl", "data"}
-    assert all(set(names) <= known and len(names) > 1 for names in settings.classes.subsets.values())
-    if profile != "smoke":
-        assert min(len(settings.ablation.seeds), len(settings.classes.seeds), len(settings.table_seeds)) >= 3
-    assert replace(settings.ablation.training, seed=2).seed == 2

@@ -1,12 +1,7 @@
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.tasks.pretraining import (
-    PretrainConfig,
-    PretrainingProfile,
-    noised_particles,
-    pretrain_sizes,
-)
+from omnilearn_lab.tasks.pretraining import PretrainConfig, noised_particles, pretrain_sizes
 from omnilearn_lab.tasks.pretraining import study as module
 
 
@@ -44,16 +39,3 @@ def test_published_sizes_are_never_a_stream_of_all_jets(tmp_path, monkeypatch):
         assert (found.n_train, found.streaming, directory) == (n, "never", tmp_path / f"{n}-jets")
     with pytest.raises(ConfigError, match="201 jets do not fit into memory"):
         pretrain_sizes(config, (100, 201), tmp_path)
-
-
-def test_no_size_is_refused():
-    with pytest.raises(ConfigError, match="at least one jet"):
-        PretrainingProfile(sizes=())
-
-
-def test_scratch_has_the_sizes_of_the_pretrained_networks():
-    settings = PretrainingProfile().classifiers({"a": "tiny", "finetuned": "tiny"})
-    assert list(settings) == ["scratch", "a", "finetuned"]
-    assert settings["scratch"].like == "tiny"
-    assert settings["scratch"].init == "scratch"
-    assert settings["a"].training.body_lr_factor == 0.1

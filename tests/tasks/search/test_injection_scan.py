@@ -5,7 +5,7 @@ import pytest
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.metrics import roc, spread
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
-from omnilearn_lab.tasks.common.comparison import CompareConfig
+from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.search.event_training import EventNetwork
 from omnilearn_lab.tasks.search.injection_scan import SicScan, SicScanConfig, _roles, random_sic, sic_scan
 from omnilearn_lab.training import TrainConfig
@@ -18,7 +18,7 @@ BUDGET = TrainConfig(epochs=1, batch_size=20, learning_rate=2e-3, validations_pe
 def config(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
     save_checkpoint(PET(PETConfig(width=16, n_layers=1, n_heads=2, n_classes=3)), path, card={})
-    compare = CompareConfig(checkpoint=str(path), seeds=(1, 2), scratch=BUDGET, finetuned=BUDGET)
+    compare = ComparisonSettings(checkpoint=str(path), seeds=(1, 2), scratch=BUDGET, finetuned=BUDGET)
     return SicScanConfig(
         40, 40, injections=(0, 20), min_background=3, network=EventNetwork(n_jet_layers=1), compare=compare
     )
@@ -55,7 +55,9 @@ def test_significance_improvement_by_hand():
     scores = np.concatenate([[10.0, 9.5, 0.5, 0.4], [9.0] * 4, np.full(96, 0.6)])
     scores[4:8] = [10.5, 9.9, 9.8, 9.7]
     labels = np.arange(104) < 4
-    config = SicScanConfig(100, 100, injections=(0,), min_background=4, compare=CompareConfig(seeds=(1,)))
+    config = SicScanConfig(
+        100, 100, injections=(0,), min_background=4, compare=ComparisonSettings(seeds=(1,))
+    )
     curves = {(kind, 0): (roc(scores, labels),) for kind in ("scratch", "finetuned")}
     scan = SicScan(config, curves, spread([1.0, 1.2]), 100, 4)
     assert scan.values("scratch", 0) == [pytest.approx(2.5)]
@@ -66,7 +68,7 @@ def test_reach_needs_more_than_luck():
     rng = np.random.default_rng(1)
     noise = roc(rng.random(2000), labels)
     good = roc(labels + rng.normal(0, 0.5, 2000), labels)
-    config = SicScanConfig(100, 100, injections=(0, 10, 20), compare=CompareConfig(seeds=(1,)))
+    config = SicScanConfig(100, 100, injections=(0, 10, 20), compare=ComparisonSettings(seeds=(1,)))
     curves = {("scratch", n): (noise,) for n in (0, 10, 20)} | {("finetuned", 0): (noise,)}
     curves |= {("finetuned", 10): (noise,), ("finetuned", 20): (good,)}
     scan = SicScan(config, curves, random_sic(labels), 1000, 1000)

@@ -2,11 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models import PETv2, PETv2Config
-from omnilearn_lab.tasks.common.classification import ClassifierData
-from omnilearn_lab.tasks.tagging.ablation import AblationSettings, ablate, take_body, train_network
+from omnilearn_lab.tasks.common import ClassifierData, make_model, train_classifier
+from omnilearn_lab.tasks.tagging.ablation import AblationSettings, ablate
 from omnilearn_lab.training import TrainConfig
 from tests.conftest import random_jets
 
@@ -34,11 +32,13 @@ def data():
 
 
 def test_configurations_differ_in_the_named_ingredient_alone():
-    configs = SETTINGS.configs(3)
+    settings = SETTINGS.classifiers(3)
+    configs = {name: make_model(chosen).config for name, chosen in settings.items()}
     assert SETTINGS.complete == "complete"
     assert replace(configs["complete"], n_species=0) == configs["without species"]
     assert replace(configs["complete"], n_tokens=1) == configs["one token"]
-    assert {c.n_classes for c in configs.values()} == {3}
+    assert {c.n_classes for c in configs.values()} == {3} and configs["PET"].width == 16
+    assert set(SETTINGS.ingredients) == {"without species", "one token", "PET"}
 
 
 def test_one_variant_must_be_complete():
@@ -47,37 +47,21 @@ def test_one_variant_must_be_complete():
 
 
 def test_every_variant_and_pet_are_trained_with_every_seed(data):
-    found = ablate(data, SETTINGS, pet_data=make_data("pet"), workers=1, progress=False)
-    assert list(found) == ["complete", "without species", "one token", "PET"]
-    for runs in found.values():
+    comparison = ablate(data, SETTINGS, pet_data=make_data("pet"), workers=1, progress=False)
+    assert list(comparison.results) == ["complete", "without species", "one token", "PET"]
+    for runs in comparison.results.values():
         assert len(runs) == 2
         assert not np.array_equal(runs[0].probabilities, runs[1].probabilities)
         assert all(run.probabilities.shape == (120, 3) and 0 <= run.metrics.auc <= 1 for run in runs)
+    lost = comparison.gains(SETTINGS.ingredients, ["auc"]).loc[("PET", "auc"), "difference"]
+    here, there = (comparison.spread(name, "auc").mean for name in ("complete", "PET"))
+    assert lost == pytest.approx(here - there)
 
 
 def test_ingredient_left_out_is_not_looked_at(data):
     """Without species the probabilities stay the same when the species change; with them they do not."""
     other = replace(data, test=data.test.replace(pid=(data.test.pid + 3) % 9))
-    for name, config in SETTINGS.configs(3).items():
-        first, second = (train_network(d, config, QUICK).probabilities for d in (data, other))
+    for name in ("complete", "without species"):
+        settings = SETTINGS.classifiers(3)[name]
+        first, second = (train_classifier(d, settings).probabilities for d in (data, other))
         assert np.allclose(first, second) == (name == "without species")
-
-
-def test_body_is_taken_and_used(data):
-    config = SETTINGS.configs(3)["complete"]
-    torch.manual_seed(7)
-    pretrained = PETv2(replace(config, mode="pretrain", n_classes=11)).body.state_dict()
-    model = PETv2(config)
-    assert take_body(model, pretrained) == []
-    assert all(torch.equal(v, pretrained[n]) for n, v in model.body.state_dict().items())
-    scratch, tuned = (train_network(data, config, QUICK, body).probabilities for body in (None, pretrained))
-    assert not np.allclose(scratch, tuned)
-
-
-def test_body_of_other_sizes_is_refused():
-    body = PETv2(PETv2Config(width=24, n_layers=1, n_heads=2)).body.state_dict()
-    kept = {name: value for name, value in body.items() if value.ndim > 1}
-    with pytest.raises(ConfigError, match="same sizes"):
-        take_body(
-            PETv2(PETv2Config(width=32, n_layers=1, n_heads=2)), {n: v[..., :5] for n, v in kept.items()}
-        )
