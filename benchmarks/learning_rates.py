@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from omnilearn_lab.metrics import spread
 from omnilearn_lab.notebook import TaggingProfile, TransferProfile, load_splits, notebook_profile
-from omnilearn_lab.tasks.common import ClassifierData, compare
+from omnilearn_lab.tasks.common import ClassifierData, compare_classifiers
 
 STUDIES = {  # notebook: study -> dataset, standardisation
     "03_finetune_top": {"": ("top_tagging", "jetclass")},
@@ -60,7 +60,7 @@ def main() -> None:
             trainings = {
                 kind: replace(getattr(study.compare, kind), **changes) for kind in ("scratch", "finetuned")
             }
-            found = compare(data, replace(study.compare, seeds=tuple(chosen.seeds), **trainings))
+            found = compare_classifiers(data, replace(study.compare, seeds=tuple(chosen.seeds), **trainings))
             losses = {kind: found.values(kind, "best_val_loss") for kind in trainings}
             line = {"study": name or chosen.notebook, **changes}
             line |= {kind: str(spread(values)) for kind, values in losses.items()}

@@ -20,7 +20,12 @@ import yaml
 from omnilearn_lab.catalog import LoadOptions, load
 from omnilearn_lab.machine import run_jobs
 from omnilearn_lab.models import update_card
-from omnilearn_lab.tasks.common import ClassifierData, CompareConfig, network_of, train_classifier
+from omnilearn_lab.tasks.common import (
+    ClassifierComparisonSettings,
+    ClassifierData,
+    network_of,
+    train_classifier,
+)
 from omnilearn_lab.tasks.common.records import KINDS
 from omnilearn_lab.tasks.pretraining import DownstreamRecord, downstream_table
 from omnilearn_lab.training import TrainConfig
@@ -86,7 +91,7 @@ def all_jobs(chosen: argparse.Namespace) -> dict[str, tuple]:
                 config = comparison(checkpoint, epochs, chosen)
                 for seed in chosen.seeds:
                     for kind in ("scratch", "finetuned"):
-                        settings = config.settings(kind)
+                        settings = config.classifiers()[kind]
                         training = replace(settings.training, seed=seed)
                         about = {
                             "checkpoint": Path(checkpoint).stem,
@@ -107,7 +112,7 @@ def all_jobs(chosen: argparse.Namespace) -> dict[str, tuple]:
     return jobs
 
 
-def comparison(checkpoint: str, epochs: float, chosen: argparse.Namespace) -> CompareConfig:
+def comparison(checkpoint: str, epochs: float, chosen: argparse.Namespace) -> ClassifierComparisonSettings:
     training = TrainConfig(
         epochs=epochs,
         batch_size=chosen.batch_size,
@@ -115,7 +120,8 @@ def comparison(checkpoint: str, epochs: float, chosen: argparse.Namespace) -> Co
         validations_per_epoch=1,
         precision="bf16",
     )
-    return CompareConfig(checkpoint, scratch=training, finetuned=replace(training, body_lr_factor=0.1))
+    tuned = replace(training, body_lr_factor=0.1)
+    return ClassifierComparisonSettings(checkpoint, scratch=training, finetuned=tuned)
 
 
 def one_training(path: Path, settings, run: Path, about: dict) -> dict:

@@ -333,8 +333,7 @@ def compare(
     seeds: Sequence[int] = (1, 2, 3),
     workers: int | None = None,
     directory: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-    title: str = "trainings",
+    progress: bool | str = "trainings",
 ) -> Comparison[R]:
     """Train every arm with every seed, side by side on a CPU and one after the other on a GPU.
 
@@ -350,9 +349,7 @@ def compare(
     directory
         Keep every run there, as ``<arm>-seed<seed>``; what was interrupted goes on where it was.
     progress
-        Show a progress bar.
-    title
-        Its text.
+        Show a progress bar, with this text.
 
     Returns
     -------
@@ -371,7 +368,8 @@ def compare(
         for seed in seeds
         for arm, chosen in arms.items()
     }
-    done = run_jobs(train, jobs, workers=workers, progress=progress, title=title)
+    title = progress if isinstance(progress, str) else "trainings"
+    done = run_jobs(train, jobs, workers=workers, progress=bool(progress), title=title)
     results = {arm: tuple(done[arm, seed] for seed in seeds) for arm in arms}
     return Comparison(results, tuple(seeds), time.perf_counter() - start)
 
