@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(run.run)
 app.command()(report.report)
+app.command()(report.doctor)
 app.command()(data.simulate)
 app.command()(pretrain.pretrain)
 for command in (

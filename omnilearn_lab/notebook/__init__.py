@@ -2,8 +2,7 @@
 
 from omnilearn_lab.notebook.execute import execute_notebook
 from omnilearn_lab.notebook.generation_profile import GenerationProfile, load_generation
-from omnilearn_lab.notebook.hardware import Machine, recommended_training, this_machine
-from omnilearn_lab.notebook.memory import MemoryWatch
+from omnilearn_lab.notebook.hardware import Machine, MemoryWatch, recommended_training, this_machine
 from omnilearn_lab.notebook.overview import (
     NotebookEntry,
     NotebookMap,

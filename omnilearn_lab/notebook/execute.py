@@ -13,7 +13,7 @@ from typing import Any
 
 from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest
 from omnilearn_lab.machine import write_text
-from omnilearn_lab.notebook.memory import MemoryWatch
+from omnilearn_lab.notebook.hardware import MemoryWatch
 from omnilearn_lab.notebook.results import results_directory
 from omnilearn_lab.tasks.common.records import read_results, write_json
 

@@ -1,19 +1,27 @@
-"""What machine is this, and which training settings suit it."""
+"""This machine: what it is, what suits it, whether all is in order, and the memory our processes hold."""
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
+import sys
+import threading
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
+from types import TracebackType
+
+import psutil
 
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.machine.cores import memory_limit, read_text, usable_cores
+from omnilearn_lab.notebook.results import results_root
 from omnilearn_lab.training import TrainConfig
 
-__all__ = ["Machine", "recommended_training", "this_machine"]
-
 MB, GB = 1e6, 1e9
+_PACKAGES = ("omnilearn_lab", "numpy", "h5py", "uproot", "pythia8mc", "fastjet", "jupyterlab", "ipywidgets")
 
 # Activations, gradients and optimizer of one training jet of 45 particles [MB], fp32, measured on a CPU.
 _MB_PER_JET = {"PET tiny": 1.9, "PET small": 5.7, "PETv2 tiny": 6.4, "PETv2 small": 16.3}
@@ -154,6 +162,88 @@ def recommended_training(machine: Machine, network: str = "PET tiny") -> TrainCo
     return TrainConfig(batch_size=_BATCH, accumulate=accumulate, precision=precision)
 
 
+@dataclass(frozen=True)
+class Check:
+    """One thing that a run depends on.
+
+    Parameters
+    ----------
+    what, value
+    is_good
+    remedy
+        What to do where it is not.
+    """
+
+    what: str
+    value: str
+    is_good: bool = True
+    remedy: str = ""
+
+
+def check_machine() -> list[Check]:
+    """Look at everything that a run depends on: Python, torch, GPU, memory, folders, versions.
+
+    Examples
+    --------
+    >>> [check.what for check in check_machine()][:3]
+    ['Python', 'torch', 'GPU']
+    """
+    import torch
+
+    from omnilearn_lab.catalog import open_store
+
+    machine = this_machine()
+    python = sys.version_info
+    shared = Path("/dev/shm")
+    free = shutil.disk_usage(shared).free / GB if shared.is_dir() else None
+    cuda = torch.version.cuda or "none (a build for CPUs)"
+    return [
+        Check("Python", platform.python_version(), python >= (3, 11), "install Python 3.11 to 3.13"),
+        Check("torch", f"{torch.__version__}, CUDA {cuda}"),
+        _check_gpu(machine, torch.version.cuda is not None),
+        Check("Cores", f"{machine.n_cores} of {machine.processor}"),
+        Check("Memory", f"{machine.memory:.1f} GB", machine.memory > 3, "quick needs about 2 GB"),
+        Check(
+            "Shared memory (/dev/shm)",
+            "not on this system" if free is None else f"{free:.2f} GB free",
+            free is None or free > 0.06,
+            "start the container with --shm-size=256m, or use one process",
+        ),
+        _check_folder("Data folder", open_store().own, "set OMNILEARN_LAB_DATA to a folder of yours"),
+        _check_folder("Results", results_root(), "set OMNILEARN_LAB_RESULTS to a folder of yours"),
+        *(_check_package(name) for name in _PACKAGES),
+    ]
+
+
+def _check_gpu(machine: Machine, can_use_one: bool) -> Check:
+    has_device = Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists()
+    if machine.gpu:
+        return Check("GPU", f"{machine.gpu}, {machine.gpu_memory:.0f} GB")
+    remedy = (
+        "install torch for CUDA"
+        if not can_use_one
+        else "the driver is too old for this torch: see nvidia-smi"
+    )
+    return Check(
+        "GPU", "there is one, and torch cannot use it" if has_device else "none", not has_device, remedy
+    )
+
+
+def _check_folder(what: str, folder: Path, remedy: str) -> Check:
+    """Whether a folder, or the nearest one above it that exists, can be written to."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free / GB
+    is_good = os.access(place, os.W_OK) and free > 1
+    return Check(what, f"{folder} ({free:.0f} GB free)", is_good, remedy)
+
+
+def _check_package(name: str) -> Check:
+    try:
+        return Check(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Check(name, "not installed", False, f"pip install {name}")
+
+
 def _processor() -> tuple[str, bool]:
     """Return the CPU's name, and whether it multiplies in bfloat16."""
     lines = [line.partition(":") for line in read_text(Path("/proc/cpuinfo")).splitlines()]
@@ -161,3 +251,64 @@ def _processor() -> tuple[str, bool]:
     flags = facts.get("flags", "").split()
     name = facts.get("model name") or platform.processor() or platform.machine()
     return name, any(flag in flags for flag in _BF16_FLAGS)
+
+
+class MemoryWatch:
+    """Sample the memory of this process's children, and of theirs, while a block runs.
+
+    On Linux a page that several processes share counts once (the proportional set size, which is also
+    what a container's limit counts); elsewhere it counts for each of them (resident set size). Processes
+    that were detached to outlive this one (`omnilearn_lab.training.launching`) are not looked at.
+
+    Parameters
+    ----------
+    period
+        Seconds between two samples; a peak shorter than that can be missed.
+
+    Examples
+    --------
+    >>> with MemoryWatch() as watch:
+    ...     pass
+    >>> watch.peak_gb >= 0
+    True
+    """
+
+    def __init__(self, period: float = 0.5) -> None:
+        self.period = period
+        self.peak_gb = 0.0
+        self.n_samples = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> MemoryWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self.period):
+            children = psutil.Process().children(recursive=True)
+            self.peak_gb = max(self.peak_gb, sum(_memory(child) for child in children) / GB)
+            self.n_samples += 1
+
+
+def _memory(process: psutil.Process) -> int:
+    """Bytes held by a process; 0 when it has ended or is not ours to look at."""
+    try:
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return 1024 * int(line.split()[1])
+        return 0
+    except FileNotFoundError:
+        pass  # no such file outside Linux, or the process has just ended
+    except OSError:
+        return 0
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0
