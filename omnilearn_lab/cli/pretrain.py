@@ -62,6 +62,7 @@ def pretrain(
     from omnilearn_lab.tasks.pretraining.pretraining import pretrain as run_pretraining
     from omnilearn_lab.training import attach
     from omnilearn_lab.training.distributed import find_place
+    from omnilearn_lab.training.launching import forget_last_end
 
     asked = {"network": network, "size": size, "n_train": n_train}
     settings = _settings(config, like, {k: v for k, v in asked.items() if v is not None})
@@ -71,8 +72,7 @@ def pretrain(
         _run_elsewhere(settings, directory, processes)
         return
     if not attach(directory).is_running and directory.is_dir():  # nobody is there whom an old word concerns
-        for name in ("stop", "exit.json"):
-            (directory / name).unlink(missing_ok=True)
+        forget_last_end(directory)
     path = run_pretraining(settings, directory, on_record=_print_record(settings.training.epochs))
     place = find_place(os.environ)
     if place is None or place.rank == 0:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import socket
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from omnilearn_lab.training.losses import Objective, part_terms
 from omnilearn_lab.training.optimizers import optimizer_tensors, restore_optimizer
 from omnilearn_lab.training.parts import Whole
 
+_LOOPBACK = "127.0.0.1"
 _PORTS = (20_000, 20_000)  # first port and how many, for jobs whose scheduler gives none
 
 
@@ -142,9 +144,9 @@ def find_place(environment: Mapping[str, str]) -> Place | None:
         ) from error
     if n_ranks == 1:
         return None
-    hosts = environment.get("SLURM_STEP_NODELIST", "localhost")
-    address = environment.get("MASTER_ADDR", _first_host(hosts))
-    return Place(rank, n_ranks, local_rank, address, port)
+    hosts = environment.get("SLURM_STEP_NODELIST", _LOOPBACK)
+    usual = _LOOPBACK if processes_here(environment) == n_ranks else _first_host(hosts)
+    return Place(rank, n_ranks, local_rank, environment.get("MASTER_ADDR", usual), port)
 
 
 def processes_here(environment: Mapping[str, str]) -> int:
@@ -201,13 +203,27 @@ def process_group(environment: Mapping[str, str] | None = None) -> Iterator[Shar
         torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-        init_method=f"tcp://{place.address}:{place.port}" if "RANK" not in os.environ else "env://",
+        store=_store(place),
         rank=place.rank,
         world_size=place.n_ranks,
     )
     yield this_shard()
     gc.collect()  # models that share work hold the group, and its threads must not outlive the interpreter
     dist.destroy_process_group()  # not after an error: the others may never come to this line
+
+
+def _store(place: Place) -> dist.Store:
+    """Return where the processes meet; those of one machine cannot be reached from another one."""
+    is_host = place.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    listener = {}
+    if place.address in (_LOOPBACK, "localhost"):
+        loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), "lo")
+        for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(variable, loopback)
+        if is_host:
+            server = socket.create_server((_LOOPBACK, place.port))
+            listener = {"master_listen_fd": server.detach()}
+    return dist.TCPStore(place.address, place.port, place.n_ranks, is_host, **listener)
 
 
 def this_shard() -> Shard:

@@ -14,15 +14,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 from filelock import FileLock
 
 from omnilearn_lab.errors import ConfigError, TrainingError
-from omnilearn_lab.machine import usable_cores
+from omnilearn_lab.machine import supervisor, usable_cores
 
-_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_SUPERVISOR = Path(supervisor.__file__)
 _RANK_VARIABLES = frozenset(
     {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE"}
     | {"ROLE_RANK", "ROLE_NAME", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
@@ -49,8 +48,8 @@ class LaunchedRun:
     @property
     def pid(self) -> int | None:
         """The process that watches over the training, while it lives."""
-        known = _read(self.directory / "process.json")
-        return int(known["pid"]) if known and _is_alive(known) else None
+        watcher = _read(self.directory / "process.json", "pid", "created")
+        return int(watcher["pid"]) if watcher and _is_alive(watcher) else None
 
     @property
     def status(self) -> str:
@@ -60,17 +59,17 @@ class LaunchedRun:
         "failed" (see `tail`), "killed" (no exit status was left: out of memory, or the machine went
         down), or "not launched".
         """
-        wants_stop = (self.directory / "stop").exists()
+        wishes = [(self.directory / name).exists() for name in ("stop", "stopped")]
         if self.pid is not None:
-            return "stopping" if wants_stop else "running"
+            return "stopping" if wishes[0] else "running"
         if not (self.directory / "process.json").is_file():
             return "not launched"
-        left = _read(self.directory / "exit.json")
+        left = _read(self.directory / "exit.json", "status")
         if left is None:
             return "killed"
         if left["status"] != 0:
             return "failed"
-        return "stopped" if wants_stop else "finished"
+        return "stopped" if any(wishes) else "finished"
 
     @property
     def is_running(self) -> bool:
@@ -129,7 +128,7 @@ def launch(
     arguments
         Passed on as they are; no shell sees them.
     n_processes
-        More than one are started by torchrun, on this machine.
+        Side by side on this machine; when one fails the others are ended.
 
     Returns
     -------
@@ -148,10 +147,15 @@ def launch(
     run.directory.mkdir(parents=True, exist_ok=True)
     with FileLock(run.directory / "launch.lock"):
         if run.status not in ("running", "stopping", "finished"):
-            for name in ("stop", "exit.json"):
-                (run.directory / name).unlink(missing_ok=True)
-            _start(run.directory, _command(module, arguments, n_processes), n_processes)
+            forget_last_end(run.directory)
+            _start(run.directory, [sys.executable, "-m", module, *arguments], n_processes)
     return run
+
+
+def forget_last_end(directory: Path) -> None:
+    """Remove from a run directory what asked the last training to stop, and how it ended."""
+    for name in ("stop", "stopped", "exit.json"):
+        (directory / name).unlink(missing_ok=True)
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -171,21 +175,13 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _command(module: str, arguments: Sequence[str], n_processes: int) -> list[str]:
-    start = ["-m", module, *arguments]
-    if n_processes == 1:
-        return [sys.executable, *start]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n_processes)]
-    return [sys.executable, *torchrun, *start]
-
-
 def _start(directory: Path, command: Sequence[str], n_processes: int) -> None:
     environment = clean_environment(os.environ)
     environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // n_processes)))
     home = str(Path(__file__).parents[2])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, environment.get("PYTHONPATH")]))
     started = subprocess.run(
-        [sys.executable, str(_SUPERVISOR), str(directory), *command],
+        [sys.executable, str(_SUPERVISOR), str(directory), str(n_processes), *command],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -196,18 +192,20 @@ def _start(directory: Path, command: Sequence[str], n_processes: int) -> None:
         raise TrainingError(f"no process could be started in '{directory}': {started.stderr.strip()}")
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path, *names: str) -> dict[str, float] | None:
+    """Return the numbers of a small JSON file; None when it is not there or holds anything else."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
+        content = json.loads(path.read_text())
+        return {name: float(content[name]) for name in names}
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def _is_alive(known: Mapping[str, float]) -> bool:
+def _is_alive(watcher: Mapping[str, float]) -> bool:
     """Whether the very process is there, and not another one that was given its number later."""
     try:
-        process = psutil.Process(int(known["pid"]))
-        is_same = abs(process.create_time() - known["created"]) < _SAME_START
+        booted, process = psutil.boot_time(), psutil.Process(int(watcher["pid"]))
+        is_same = abs(process.create_time() - booted - watcher["created"]) < _SAME_START
         return is_same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

@@ -9,6 +9,7 @@ environment.json       versions, device, git revision
 progress.json          how far it is, written once a second for those who watch
 memory.json            only after memory ran out in one of several processes: parts per update from then on
 stop                   made by whoever wants the training to end after the present update
+stopped                the same file after the training has obeyed
 training.lock          held by the process that trains here
 ====================== ==============================================================================
 """
@@ -36,6 +37,7 @@ from torch import Tensor
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.machine import atomic_path, write_text
 from omnilearn_lab.settings import flatten, read_settings
+from omnilearn_lab.training.batches import Fingerprint, is_same
 from omnilearn_lab.training.history import History, writing
 
 _PROGRESS, _MEMORY = "progress.json", 0.8  # of the speed, from one beat to the next
@@ -119,8 +121,6 @@ class Run:
     def claim(self) -> None:
         """Keep other processes from training here until `release`, or until this process ends.
 
-        A wish to stop that the last training has obeyed is forgotten.
-
         Raises
         ------
         TrainingError
@@ -128,7 +128,6 @@ class Run:
         """
         if not self.is_writer:
             return
-        stop, last = self.directory / "stop", self.directory / "last.safetensors"
         with writing(self.directory):
             try:
                 self._lock.acquire()
@@ -137,8 +136,6 @@ class Run:
                     f"another process is training in '{self.directory}'; wait for it, stop it with a file "
                     "named 'stop' there, or use another directory"
                 ) from error
-        if self.is_started and self.wants_stop() and stop.stat().st_mtime <= last.stat().st_mtime:
-            stop.unlink()
 
     def release(self) -> None:
         """Let other processes train here."""
@@ -164,6 +161,11 @@ class Run:
             return 0
         return int(json.loads((self.directory / "memory.json").read_text())["n_parts"])
 
+    def obey(self) -> None:
+        """Take note that the wish to stop was obeyed: ``stop`` is called ``stopped`` from now on."""
+        if self.is_writer and self.wants_stop():
+            (self.directory / "stop").replace(self.directory / "stopped")
+
     def ask_for_parts(self, n_parts: int) -> None:
         """Leave word for the next start, from any process: memory does not suffice for fewer parts."""
         write_text(self.directory / "memory.json", json.dumps({"n_parts": n_parts}))
@@ -180,13 +182,15 @@ class Run:
         if self.is_writer:
             _save_tensors(weights, self.directory / "best.safetensors", {})
 
-    def restore(self) -> tuple[dict[str, dict[str, Tensor]], TrainingState]:
-        """Read ``last.safetensors``.
+    def restore(
+        self, jets: Mapping[str, Fingerprint] | None = None
+    ) -> tuple[dict[str, dict[str, Tensor]], TrainingState]:
+        """Read ``last.safetensors``, which must come from a training on these jets.
 
         Raises
         ------
         TrainingError
-            When the file is damaged.
+            When the file is damaged, or comes from a training on other jets.
         """
         path = self.directory / "last.safetensors"
         parts: dict[str, dict[str, Tensor]] = {}
@@ -200,6 +204,10 @@ class Run:
             raise TrainingError(
                 f"'{path}' is damaged ({error}); delete the run directory to start over"
             ) from error
+        if state.jets and not all(is_same(state.jets[name], mine) for name, mine in (jets or {}).items()):
+            raise TrainingError(
+                f"'{self.directory}' holds a run with other jets; use another directory, or delete it"
+            )
         return parts, state
 
     def _has(self, name: str) -> bool:

@@ -15,7 +15,7 @@ from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.machine import reuse_memory
 from omnilearn_lab.models import Batch
 from omnilearn_lab.models.adapters import merged
-from omnilearn_lab.training.batches import Batches, is_same, select
+from omnilearn_lab.training.batches import Batches, select
 from omnilearn_lab.training.config import TrainConfig
 from omnilearn_lab.training.distributed import agree, whole_tensors
 from omnilearn_lab.training.heads import start_at_prior
@@ -249,6 +249,7 @@ class Trainer:
     def _finish(self) -> None:
         self._has_trained = True
         self._save()
+        self.run.obey()
         if self.best_weights and not self.strategy.is_sharded:
             self.model.load_state_dict(self.best_weights)
 
@@ -276,13 +277,8 @@ class Trainer:
             jets = {name: one.fingerprint() for name, one in sets.items()}
             self.state = replace(self.state, jets=jets)
         if self.run.is_started:
-            tensors, state = self.run.restore()
-            mine = self.state.jets
-            if state.jets and not all(is_same(state.jets[name], mine[name]) for name in mine):
-                raise TrainingError(
-                    f"'{self.run.directory}' holds a run with other jets; use another directory, or delete it"
-                )
-            self.state = replace(state, jets=mine)
+            tensors, state = self.run.restore(self.state.jets)
+            self.state = replace(state, jets=self.state.jets)
             self.meter = LossMeter(state.sums, state.n_summed)
             self.model.load_state_dict(tensors["model"])
             self.best_weights = tensors.get("best", {})

@@ -44,7 +44,7 @@ def traces(tmp_path_factory):
 
 
 def test_all_ranks_have_the_same_history(traces):
-    assert traces[0] == traces[1]
+    assert traces[0] | {"listening": None} == traces[1] | {"listening": None}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -67,6 +67,11 @@ def test_interrupted_processes_go_on_bit_for_bit(traces, name):
     assert resumed == traces[0][name]
 
 
+def test_processes_of_one_machine_listen_to_it_alone(traces):
+    places = {place for trace in traces for place in trace["listening"]}
+    assert places and places <= {"127.0.0.1", "::1"}
+
+
 def test_alone_there_is_no_group():
     with process_group({}) as shard:
         assert shard == Shard() == this_shard()
@@ -79,9 +84,9 @@ def test_place_from_torchrun_goes_before_slurm():
     variables = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "5"}
     slurm = {"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "0"}
     assert find_place(variables | slurm) == Place(1, 2, 1, "a", 5)
-    assert find_place(slurm | {"SLURM_STEP_NODELIST": "n[1-2]", "SLURM_JOB_ID": "20001"}) == Place(
-        3, 4, 0, "n1", 20_001
-    )
+    job = slurm | {"SLURM_STEP_NODELIST": "n[1-2]", "SLURM_JOB_ID": "20001"}
+    assert find_place(job) == Place(3, 4, 0, "n1", 20_001)
+    assert find_place(job | {"SLURM_STEP_TASKS_PER_NODE": "4"}) == Place(3, 4, 0, "127.0.0.1", 20_001)
 
 
 def test_a_batch_script_outside_srun_is_one_process():

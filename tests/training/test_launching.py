@@ -1,6 +1,5 @@
 import json
 import os
-import sys
 import time
 
 import numpy as np
@@ -20,6 +19,11 @@ number = len(list(folder.glob("seen-*")))
 seen = {"environment": dict(os.environ), "arguments": sys.argv[1:]}
 (folder / f"seen-{number}").write_text(json.dumps(seen))
 print("started", number, flush=True)
+if "place" in sys.argv:
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    print(*(os.environ[name] for name in names), flush=True)
+if "fail second" in sys.argv and os.environ["RANK"] == "1":
+    raise SystemExit(4)
 if "fail" in sys.argv:
     raise SystemExit(3)
 while "hold" in sys.argv and not (folder / "stop").exists():
@@ -35,8 +39,8 @@ def start(tmp_path, monkeypatch):
     directory = tmp_path / "run; touch broken"
     directory.mkdir()
 
-    def run(*arguments, wait=True):
-        launched = launch(directory, "light_child", [str(directory), *arguments])
+    def run(*arguments, wait=True, n_processes=1):
+        launched = launch(directory, "light_child", [str(directory), *arguments], n_processes=n_processes)
         if wait:
             launched.wait(60)
         return launched
@@ -44,6 +48,11 @@ def start(tmp_path, monkeypatch):
     yield run
     attach(directory).stop()
     attach(directory).wait(60)
+
+
+def myself():
+    booted = psutil.boot_time()
+    return {"pid": os.getpid(), "created": psutil.Process().create_time() - booted}
 
 
 def first_words(launched, timeout=60):
@@ -107,7 +116,7 @@ def test_killed_is_told_from_finished(start):
 
 
 def test_a_reused_number_is_not_the_training(tmp_path):
-    mine = {"pid": os.getpid(), "created": psutil.Process().create_time()}
+    mine = myself()
     (tmp_path / "process.json").write_text(json.dumps(mine))
     assert attach(tmp_path).status == "running"
     (tmp_path / "process.json").write_text(json.dumps(mine | {"created": mine["created"] - 100}))
@@ -116,7 +125,7 @@ def test_a_reused_number_is_not_the_training(tmp_path):
 
 
 def test_wait_gives_up(tmp_path):
-    mine = {"pid": os.getpid(), "created": psutil.Process().create_time()}
+    mine = myself()
     (tmp_path / "process.json").write_text(json.dumps(mine))
     assert attach(tmp_path).wait(0.05) == "running"
 
@@ -126,16 +135,24 @@ def test_no_processes_is_refused(tmp_path):
         launch(tmp_path, "light_child", n_processes=0)
 
 
-def test_several_processes_go_through_torchrun(tmp_path, monkeypatch):
-    commands = []
-    monkeypatch.setattr(
-        "omnilearn_lab.training.launching._start", lambda _, command, n: commands.append(command)
-    )
-    launch(tmp_path, "light_child", ["x"], n_processes=2)
-    assert commands == [
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        + ["-m", "light_child", "x"]
-    ]
+def test_several_processes_know_their_places_and_meet_on_the_loopback(start):
+    launched = start("place", n_processes=3)
+    assert launched.status == "finished", launched.tail()
+    words = sorted(line.split() for line in launched.tail().splitlines() if "127.0.0.1" in line)
+    assert [w[:4] for w in words] == [[str(r), str(r), "3", "3"] for r in range(3)]
+    assert len({w[5] for w in words}) == 1
+
+
+def test_one_that_fails_ends_the_others(start):
+    launched = start("fail second", "hold", n_processes=2)
+    assert launched.status == "failed"
+    assert json.loads((launched.directory / "exit.json").read_text())["status"] == 4
+
+
+def test_other_files_of_that_name_are_no_training(tmp_path):
+    for text in ("[]", '{"pid": "x"}', "{"):
+        (tmp_path / "process.json").write_text(text)
+        assert attach(tmp_path).status == "killed"
 
 
 def test_a_launched_training_of_two_processes_starts_anew_with_less_at_once(tmp_path):

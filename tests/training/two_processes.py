@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import torch
 from omnilearn_lab.features import pet_v2_batch
 from omnilearn_lab.models import PETv2, PETv2Config
@@ -67,8 +68,6 @@ def interrupted(name: str, config: TrainConfig, folder: Path) -> Trainer:
     first = trainer(name, config, folder)
     first.fit(lambda r: (folder / "stop").touch() if r["step"] == 2 else None)
     stopped_at = first.state.step
-    if this_shard().is_main:
-        (folder / "stop").unlink()
     torch.distributed.barrier()
     again = trainer(name, config, folder, seed=5)
     again.fit()
@@ -93,6 +92,9 @@ def main(folder: Path) -> None:
         unsaved = trainer("flow", worse)
         unsaved.fit()
         made["shared out, unsaved"] = records(unsaved)
+        made["listening"] = [
+            c.laddr.ip for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN
+        ]
         (folder / f"rank-{shard.rank}.json").write_text(json.dumps(made))
 
 
