@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor
 from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.models import Batch
 from omnilearn_lab.training.distributed import this_shard
+from omnilearn_lab.training.parts import Whole
 
 Fingerprint = dict[str, list[float]]
 """What `project` says of each column."""
@@ -190,3 +193,70 @@ class Batches:
         if not n_events:
             raise TrainingError(f"memory does not suffice for one validation jet ({reason})")
         return Batches(self.jets, n_events, seed=self.seed, jets_per_event=self.jets_per_event)
+
+
+class Portion(NamedTuple):
+    """This process' jets of an update, in one part or more."""
+
+    parts: list[Batch]
+    sums: Tensor  # number of jets, number of particles, and the sums of `Whole`: float64, on the host
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Jets and particles of each part."""
+        return [(len(part), len(part.features)) for part in self.parts]
+
+
+class Feed:
+    """Hand out the jets of each update on the device.
+
+    For an accelerator the host prepares the next update meanwhile (which jets, the plan of their blocks,
+    page-locked copies), and they travel on a stream of their own: nothing waits for the device.
+
+    Parameters
+    ----------
+    batches : Batches or StreamingBatches
+    device
+    """
+
+    def __init__(self, batches: Any, device: torch.device) -> None:
+        self.batches, self.device = batches, device
+        self._worker = None if device.type == "cpu" else ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self._next: dict[tuple[int, int], Future[Portion]] = {}
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def take(self, step: int, n_parts: int) -> Portion:
+        """Return this process' jets of update ``step``, cut into parts of whole events."""
+        if self._worker is None:
+            return self._moved(self._prepared(step, n_parts))
+        asked = self._next.get((step, n_parts)) or self._worker.submit(self._prepared, step, n_parts)
+        self._next = {(step + 1, n_parts): self._worker.submit(self._prepared, step + 1, n_parts)}
+        if self._stream is None:
+            return self._moved(asked.result())
+        present = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._stream):
+            portion = self._moved(asked.result())
+        present.wait_stream(self._stream)
+        for part in portion.parts:
+            for value in (*vars(part).values(), *vars(part.packing).values()):
+                if isinstance(value, Tensor):
+                    value.record_stream(present)
+        return portion
+
+    def close(self) -> None:
+        """Forget what was prepared."""
+        self._next = {}
+        if self._worker is not None:
+            self._worker.shutdown(cancel_futures=True)
+
+    def _prepared(self, step: int, n_parts: int) -> Portion:
+        batch = self.batches.batch(step)
+        sums = torch.cat([torch.tensor([len(batch), len(batch.features)]), Whole.of(batch).to_vector()])
+        parts = [batch]
+        if n_parts > 1:
+            events = torch.arange(len(batch)).view(-1, self.batches.jets_per_event)
+            parts = [select(batch, rows.flatten()) for rows in events.chunk(n_parts)]
+        return Portion([p.pin_memory() for p in parts] if self._stream else parts, sums)
+
+    def _moved(self, portion: Portion) -> Portion:
+        return portion._replace(parts=[part.to(self.device) for part in portion.parts])

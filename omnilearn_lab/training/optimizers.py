@@ -260,29 +260,26 @@ class MovingAverage(nn.Module):
     --------
     >>> layer = nn.Linear(1, 1)
     >>> average = MovingAverage(layer, 0.9)
-    >>> average.update(layer)
-    >>> torch.equal(average.module.weight, layer.weight), int(average.n_averaged)
-    (True, 1)
+    >>> average.update(layer, 0)
+    >>> torch.equal(average.module.weight, layer.weight)
+    True
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         super().__init__()
         self.decay = decay
         self.module = copy.deepcopy(model)
-        self.register_buffer("n_averaged", torch.tensor(0))  # on the CPU: reading it waits for no device
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Take in the weights of ``model``; other buffers are copied."""
+    def update(self, model: nn.Module, n: int) -> None:
+        """Take in the weights of ``model`` after update ``n`` (from 0); other buffers are copied."""
         averaged, current = (_float_weights(m) for m in (self.module, model))
-        n = int(self.n_averaged)
         if n == 0:
             torch._foreach_copy_(averaged, current)
         else:
             torch._foreach_lerp_(averaged, current, 1 - min(self.decay, (1 + n) / (10 + n)))
         for mine, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
             mine.copy_(theirs)
-        self.n_averaged += 1
 
 
 def _float_weights(model: nn.Module) -> list[Tensor]:

@@ -11,6 +11,7 @@ import copy
 import inspect
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import NoReturn
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.models import Batch
 from omnilearn_lab.training import distributed
-from omnilearn_lab.training.batches import Batches, select
+from omnilearn_lab.training.batches import Batches, Feed, Portion
 from omnilearn_lab.training.config import TrainConfig
 from omnilearn_lab.training.distributed import LossModule
 from omnilearn_lab.training.losses import Objective
@@ -66,30 +67,29 @@ class Strategy:
         self.is_sharded = self.shard.n_ranks > 1 and config.parallel == "fsdp"
         self._body = [p for n, p in model.named_parameters() if n.startswith("body.") and p.requires_grad]
 
-    def gradients(self, batch: Batch, step: int, jets_per_event: int = 1) -> dict[str, Tensor]:
+    def gradients(self, feed: Feed, step: int) -> dict[str, Tensor]:
         """Put the gradients of an update into the model, and return its loss terms.
 
         Parameters
         ----------
-        batch : Batch
-            This process' jets.
+        feed : Feed
+            Where this process' jets come from.
         step
             Number of the update, from which its random numbers are drawn.
-        jets_per_event
-            So many jets in a row stay together.
         """
-        vectors = distributed.gather(torch.cat([torch.tensor(_size(batch)), Whole.of(batch).to_vector()]))
-        wholes = [Whole.from_vector(vector[2:]) for vector in vectors]
-        whole, sizes = sum(wholes[1:], start=wholes[0]), [tuple(v[:2].long().tolist()) for v in vectors]
+        portion = feed.take(step, self.n_parts)
+        ranks = distributed.gather(portion.sums)
+        wholes = [Whole.from_vector(sums[2:]) for sums in ranks]
+        whole, sizes = sum(wholes[1:], start=wholes[0]), [tuple(s[:2].long().tolist()) for s in ranks]
         self.let_body_learn(step >= self.config.head_updates)
         while True:
             self.optimizer.zero_grad(set_to_none=True)
-            parts = _cut(batch, self.n_parts, jets_per_event)
             try:
-                return distributed.add_over_ranks(self._add_gradients(parts, step, whole, sizes))
+                return distributed.add_over_ranks(self._add_gradients(portion, step, whole, sizes))
             except torch.OutOfMemoryError as error:
                 reason = str(error).split(". ")[0]
-            self._use_smaller_parts(step, len(batch) // jets_per_event, reason)
+            self._use_smaller_parts(step, sizes[self.shard.rank][0] // feed.batches.jets_per_event, reason)
+            portion = feed.take(step, self.n_parts)
 
     def validate(self, batches: Batches, *, live: bool = False) -> tuple[dict[str, float], Batches]:
         """Return the loss terms over all jets, and the batches for next time, smaller where memory ran out.
@@ -163,12 +163,14 @@ class Strategy:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
 
     def _add_gradients(
-        self, parts: list[Batch], step: int, whole: Whole, sizes: list[tuple[int, int]]
+        self, portion: Portion, step: int, whole: Whole, ranks: list[tuple[int, int]]
     ) -> dict[str, Tensor]:
+        rank, n_parts = self.shard.rank, len(portion.parts)
+        sizes = [*ranks[:rank], *portion.sizes, *ranks[rank + 1 :]]
         terms: dict[str, Tensor] = {}
-        for number, part in enumerate(parts):
-            extent = _extent(parts, number, sizes, self.shard.rank)
-            with distributed.gradients_wait(self._losses, number < len(parts) - 1):
+        for number, part in enumerate(portion.parts):
+            extent = Extent.of(sizes, rank + number) if len(sizes) > 1 else None
+            with distributed.gradients_wait(self._losses, number < n_parts - 1):
                 with seeded(self.config.seed, step, self.device):
                     losses = self._part_losses(part, whole, extent)
                 (losses["loss"] * self.shard.n_ranks).backward()  # gradients of ranks are averaged
@@ -179,12 +181,8 @@ class Strategy:
         return terms
 
     def _part_losses(self, part: Batch, whole: Whole, extent: Extent | None) -> dict[str, Tensor]:
-        jets = part.to(self.device)
-        with self.precision():
-            if extent is None:
-                return self._losses(jets, whole)
-            with PartDraws(extent):
-                return self._losses(jets, whole)
+        with self.precision(), PartDraws(extent) if extent else nullcontext():
+            return self._losses(part, whole)
 
     def _use_smaller_parts(self, step: int, n_events: int, reason: str) -> None:
         n_parts = 2 * self.n_parts
@@ -302,23 +300,3 @@ def compile_layers(model: nn.Module) -> list[str]:
 def _maps_rows(module: nn.Module) -> bool:
     has_layers = any(isinstance(child, nn.Linear) for child in module.children())
     return has_layers and list(inspect.signature(module.forward).parameters) == ["rows"]
-
-
-def _cut(batch: Batch, n_parts: int, jets_per_event: int) -> list[Batch]:
-    """Cut a batch into parts of whole events."""
-    if n_parts == 1:
-        return [batch]
-    rows = torch.arange(len(batch)).view(-1, jets_per_event)
-    return [select(batch, part.flatten()) for part in rows.chunk(n_parts)]
-
-
-def _extent(parts: list[Batch], number: int, ranks: list[tuple[int, int]], rank: int) -> Extent | None:
-    """Return which of the update's random numbers belong to a part; None for all of them."""
-    if len(parts) == len(ranks) == 1:
-        return None
-    sizes = [*ranks[:rank], *map(_size, parts), *ranks[rank + 1 :]]
-    return Extent.of(sizes, rank + number)
-
-
-def _size(batch: Batch) -> tuple[int, int]:
-    return len(batch), len(batch.features)

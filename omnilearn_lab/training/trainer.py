@@ -15,7 +15,7 @@ from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.machine import reuse_memory
 from omnilearn_lab.models import Batch
 from omnilearn_lab.models.adapters import merged
-from omnilearn_lab.training.batches import Batches, select
+from omnilearn_lab.training.batches import Batches, Feed, select
 from omnilearn_lab.training.config import TrainConfig
 from omnilearn_lab.training.distributed import agree, whole_tensors
 from omnilearn_lab.training.heads import start_at_prior
@@ -111,6 +111,7 @@ class Trainer:
         if config.compile:
             compile_layers(model)
         self.strategy = Strategy(model, self.averaged_model(), objective, optimizer, config, self.run)
+        self.feed = Feed(self.batches, self.strategy.device)
         self.state, self.meter = TrainingState(n_parts=config.accumulate), LossMeter()
         self.history, self.best_weights = self.run.history(), {}
         self._has_trained = False
@@ -155,6 +156,7 @@ class Trainer:
         finally:
             self.history.listeners.clear()
             self.strategy.let_body_learn(True)
+            self.feed.close()
             self.run.release()
         return self.history
 
@@ -192,12 +194,12 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.strategy.optimizer.step()
         if self.average is not None:
-            self.average.update(self.model)
+            self.average.update(self.model, step)
         return terms
 
     def gradients(self, step: int) -> dict[str, Tensor]:
         """Put the gradients of an update into the model and return its loss terms, on the device."""
-        return self.strategy.gradients(self.batches.batch(step), step, self.batches.jets_per_event)
+        return self.strategy.gradients(self.feed, step)
 
     def averaged_model(self) -> nn.Module:
         """Return the moving average of the weights, or the model itself when there is none."""
