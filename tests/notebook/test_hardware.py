@@ -102,6 +102,7 @@ def test_this_machine_is_possible():
 
 
 HOLD = """
+import os, subprocess, sys
 block = bytearray(b"1") * {size}
 {then}
 print("ready", flush=True)
