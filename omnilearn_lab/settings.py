@@ -18,7 +18,7 @@ import pydantic.dataclasses
 import yaml
 from pydantic_core import PydanticCustomError
 
-from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest
+from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest, translated
 
 T = TypeVar("T")
 
@@ -33,6 +33,7 @@ _WORDS = {
     "dict": "a mapping",
     "mapping": "a mapping",
 }
+_LARGEST_YAML, _MOST_VALUES = 20_000_000, 1_000_000
 _RULES = ("greater_than", "less_than", "finite", "too_short", "too_long", "multiple_of")
 
 
@@ -161,13 +162,62 @@ def read_settings(path: Path) -> dict[str, Any]:
     ConfigError
         When the file is missing, is no YAML, or holds something else than settings.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, RecursionError, MemoryError, yaml.YAMLError) as error:
-        raise ConfigError(f"'{path}' is not a readable YAML file: {error}") from error
+    values = load_yaml(path) or {}
     if not isinstance(values, dict):
         raise ConfigError(f"'{path}' holds a {type(values).__name__}; lines like 'name: value' are expected")
     return values
+
+
+def load_yaml(path: Path) -> Any:
+    """Return what a YAML file holds: plain values alone, no key twice, and no more than can be meant.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing, is no YAML, or stands for more than a million values.
+    """
+    if not path.is_file():
+        raise ConfigError(f"there is no file '{path}'; check the path")
+    with translated(ConfigError, f"'{path}' is not a readable YAML file", "correct it, or give another one"):
+        if path.stat().st_size > _LARGEST_YAML:
+            raise ConfigError(f"'{path}' has more than {_LARGEST_YAML} bytes; settings are small files")
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            if _n_values(node, {}) > _MOST_VALUES:
+                raise ConfigError(f"'{path}' holds more than {_MOST_VALUES} values; use fewer references")
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the C parser where there is one
+    """Safe YAML that refuses a key given twice."""
+
+
+def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    for number, key in enumerate(keys):
+        if key in keys[:number]:
+            raise yaml.constructor.ConstructorError(None, None, f"key given twice: {key!r}", node.start_mark)
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
+
+
+def _n_values(node: yaml.Node, counts: dict[int, int]) -> int:
+    """How many values a node stands for, with those that it refers to counted every time."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in counts:
+        counts[id(node)] = _MOST_VALUES + 1  # for a node that refers to itself
+        inner = (part for item in node.value for part in (item if isinstance(item, tuple) else (item,)))
+        counts[id(node)] = 1 + sum(_n_values(part, counts) for part in inner)
+    return counts[id(node)]
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from omnilearn_lab.catalog.checksums import checksum
+from omnilearn_lab.catalog.checks import checksum
 from omnilearn_lab.tasks.common import read_results
 
 ROOT = Path(__file__).parents[1]

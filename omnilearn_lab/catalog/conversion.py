@@ -7,24 +7,22 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omnilearn_lab.catalog.entries import catalog
-from omnilearn_lab.catalog.published import CONVERTED, find_published, where_to_put
+from omnilearn_lab.catalog.published import CONVERTED, PublishedFiles, find_published, where_to_put
 from omnilearn_lab.catalog.store import open_store
 from omnilearn_lab.errors import CatalogError, DataFileError, nearest
-from omnilearn_lab.machine import usable_cores
-from omnilearn_lab.machine.pool import WorkerPool
+from omnilearn_lab.machine import WorkerPool, locked, make_folder, usable_cores
 from omnilearn_lab.readers import ConvertOptions, Reader, convert
-
-__all__ = ["DatasetConversion", "convert_dataset", "convert_files", "evenly"]
+from omnilearn_lab.settings import settings
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@settings
 class DatasetConversion:
     """How `convert_dataset` works.
 
@@ -48,7 +46,7 @@ class DatasetConversion:
     data_dir: str | os.PathLike[str] | None = None
     catalog_file: str | os.PathLike[str] | None = None
     drop_bad_jets: bool = False
-    options: ConvertOptions = field(default_factory=ConvertOptions)
+    options: ConvertOptions = ConvertOptions()
 
 
 def convert_dataset(
@@ -85,22 +83,30 @@ def convert_dataset(
     if split not in item.splits:
         raise CatalogError(f"dataset '{name}' has no split '{split}'; {nearest(split, item.splits)}")
     store = open_store(config.data_dir)
-    if done := store.find(f"{name}/{CONVERTED}/{split}"):
-        raise DataFileError(f"'{name}/{split}' was converted before; delete '{done}' to do it again")
-    found = find_published(name, item, split, store)
-    if found is None:
-        raise DataFileError(where_to_put(name, item, split, store))
     folder = store.target(f"{name}/{CONVERTED}/{split}")
-    unfinished = folder.with_name(f"{split}.unfinished")
-    unfinished.mkdir(parents=True, exist_ok=True)
-    reader = replace(found.reader, bad_jets="drop") if config.drop_bad_jets else found.reader
-    options = replace(config.options, fraction=found.fraction)
-    if options.max_jets is None:
-        convert_files(found.paths, unfinished, reader, options=options, workers=workers)
-    else:
-        convert(found.paths, unfinished / "jets.h5", reader, options=evenly(options, len(found.paths)))
-    unfinished.replace(folder)
+    make_folder(folder.parent)
+    with locked(folder):
+        if done := store.find(f"{name}/{CONVERTED}/{split}"):
+            raise DataFileError(f"'{name}/{split}' was converted before; delete '{done}' to do it again")
+        published = find_published(name, item, split, store)
+        if published is None:
+            raise DataFileError(where_to_put(name, item, split, store))
+        _convert_published(published, folder, config, workers)
     return folder
+
+
+def _convert_published(
+    published: PublishedFiles, folder: Path, config: DatasetConversion, workers: Any
+) -> None:
+    unfinished = make_folder(folder.with_name(f"{folder.name}.unfinished"))
+    reader = replace(published.reader, bad_jets="drop") if config.drop_bad_jets else published.reader
+    options = replace(config.options, fraction=published.fraction)
+    if options.max_jets is None:
+        convert_files(published.paths, unfinished, reader, options=options, workers=workers)
+    else:
+        options = evenly(options, len(published.paths))
+        convert(published.paths, unfinished / "jets.h5", reader, options=options)
+    unfinished.replace(folder)
 
 
 def evenly(options: ConvertOptions, n_files: int) -> ConvertOptions:

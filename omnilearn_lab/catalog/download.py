@@ -1,24 +1,29 @@
-"""A downloader that goes on where it stopped, for files of many GB and connections that drop."""
+"""A download that goes on where it stopped, for files of many GB and connections that drop."""
 
 from __future__ import annotations
 
 import errno
+import json
 import logging
+import os
 import re
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from omnilearn_lab.catalog.checksums import checksum
-from omnilearn_lab.errors import DownloadError
+from pydantic import Field
+
+from omnilearn_lab.catalog.checks import format_fault, is_web_page, matches
+from omnilearn_lab.catalog.schema import DataFile
+from omnilearn_lab.errors import DataFileError, DownloadError
+from omnilearn_lab.machine import write_text
+from omnilearn_lab.machine.files import open_partial
+from omnilearn_lab.settings import settings
 
 if TYPE_CHECKING:
     import requests
-
-__all__ = ["DownloadSettings", "ResumingDownloader"]
 
 log = logging.getLogger(__name__)
 _BLOCK = 1 << 16
@@ -26,7 +31,7 @@ _TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 _LONGEST_PAUSE = 60.0
 
 
-@dataclass(frozen=True)
+@settings
 class DownloadSettings:
     """How patient a download is.
 
@@ -40,30 +45,29 @@ class DownloadSettings:
         Seconds to wait for a connection, or for the next bytes.
     """
 
-    retries: int = 5
-    pause: float = 1.0
-    timeout: float = 30.0
+    retries: Annotated[int, Field(ge=0)] = 5
+    pause: Annotated[float, Field(ge=0)] = 1.0
+    timeout: Annotated[float, Field(gt=0)] = 30.0
 
 
 class _Interrupted(Exception):
     """An attempt ended early; another one may go on."""
 
 
-class ResumingDownloader:
-    """A downloader for Pooch that keeps what arrived in ``<name>.part`` and asks for the rest.
+class Download:
+    """One file on its way: what arrived is kept in ``<name>.part``, and only the rest is asked for.
 
     Servers that refuse ranges, answer with another range, or serve a file that changed in the
-    meantime make it start over. The result has the expected size, or there is none.
+    meantime make it start over. Every address on the way is an https address where the first is. A page
+    for browsers in place of the file, and a file whose completeness nothing tells, are refused.
 
     Parameters
     ----------
     target
         Final path of the file; the part lies beside it.
-    size
-        Expected bytes, where known.
-    expected
-        Checksum to test here: for kinds that Pooch does not know.
-    settings : DownloadSettings
+    file : DataFile
+        Address, and size and checksum where known.
+    patience : DownloadSettings
     report
         Called with the change of the number of bytes at hand.
     """
@@ -71,51 +75,71 @@ class ResumingDownloader:
     def __init__(
         self,
         target: Path,
-        *,
-        size: int | None = None,
-        expected: str | None = None,
-        settings: DownloadSettings | None = None,
+        file: DataFile,
+        patience: DownloadSettings | None = None,
         report: Callable[[int], Any] = lambda change: None,
     ) -> None:
         self.part = target.with_name(target.name + ".part")
-        self._tag = target.with_name(target.name + ".part.etag")
-        self._target, self._size, self._expected = target, size, expected
-        self._settings, self._report = settings or DownloadSettings(), report
+        self._about = target.with_name(target.name + ".part.json")
+        self._target, self._file, self._url = target, file, str(file.url)
+        self._patience, self._report = patience or DownloadSettings(), report
 
-    def __call__(self, url: str, output_file: str, pooch: Any = None, check_only: bool = False) -> None:
-        """Download ``url`` and move the complete file to ``output_file``."""
-        failures = 0
+    def fetch(self) -> Path:
+        """Return the part, complete and checked; it still needs its name, see `finish`.
+
+        Raises
+        ------
+        DownloadError
+            When the file cannot be fetched, or arrives twice with a wrong checksum.
+        """
         self._report(self._have())
-        while True:
-            before = self._have()
-            try:
-                self._attempt(url)
-                break
-            except _Interrupted as error:
-                failures = 1 if self._have() > before else failures + 1
-                log.info("'%s': %s; %d bytes at hand", self._target.name, error, self._have())
-                if failures > self._settings.retries:
-                    raise DownloadError(self._by_hand(url, str(error))) from error
-            time.sleep(min(self._settings.pause * 2 ** (failures - 1), _LONGEST_PAUSE))
-        self._check(url)
-        self.part.replace(output_file)
-        self._tag.unlink(missing_ok=True)
+        for last in (False, True):  # a corrupt copy is fetched once more
+            self._complete()
+            expected = self._file.checksum
+            fault = format_fault(self.part, self._target.name) if expected is None else None
+            if not fault and (expected is None or matches(self.part, expected)):
+                return self.part
+            self._start_over()
+            if last:
+                raise DownloadError(self._wrong(fault))
+            log.warning("'%s' arrived damaged; fetching it once more", self._file.name)
+        raise DownloadError(self._wrong(None))
 
-    def _attempt(self, url: str) -> None:
+    def finish(self) -> None:
+        """Give the complete part its name."""
+        self.part.replace(self._target)
+        self._about.unlink(missing_ok=True)
+
+    def _complete(self) -> None:
+        """Try until everything is here."""
+        failures = most = 0
+        while (have := self._have()) != self._size() or have == 0:
+            most = max(most, have)
+            try:
+                self._attempt(have)
+                return
+            except _Interrupted as error:
+                failures = 1 if self._have() > most else failures + 1
+                log.info("'%s': %s; %d bytes at hand", self._target.name, error, self._have())
+                if failures > self._patience.retries:
+                    raise DownloadError(self._by_hand(str(error))) from error
+            time.sleep(min(self._patience.pause * 2 ** (failures - 1), _LONGEST_PAUSE))
+
+    def _attempt(self, have: int) -> None:
         """Ask for what is missing and write it."""
         import requests
+        import urllib3
 
-        have = self._have()
-        if self._size is not None and have == self._size:
-            return
         try:
-            with requests.get(
-                url, headers=self._headers(have), stream=True, timeout=self._settings.timeout
-            ) as response:
-                self._receive(response, url, have)
-        except requests.RequestException as error:
+            with _session() as session:
+                answer = session.get(
+                    self._url, headers=self._headers(have), stream=True, timeout=self._patience.timeout
+                )
+                with answer:
+                    self._receive(answer, have)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _Interrupted(f"{type(error).__name__}: {error}") from error
-        except DownloadError:
+        except (DownloadError, DataFileError):
             raise
         except OSError as error:
             raise DownloadError(self._cannot_write(error)) from error
@@ -124,31 +148,49 @@ class ResumingDownloader:
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
-            if self._tag.is_file():
-                headers["If-Range"] = self._tag.read_text()
+            if etag := self._noted("etag", str):
+                headers["If-Range"] = etag
         return headers
 
-    def _receive(self, response: requests.Response, url: str, have: int) -> None:
-        if response.status_code == 416:
+    def _receive(self, answer: requests.Response, have: int) -> None:
+        length = re.fullmatch(r"bytes \*/(\d+)", answer.headers.get("Content-Range", ""))
+        if answer.status_code == 416 and length and int(length[1]) == have and self._file.size is None:
+            self._note(size=have)
+            return  # it was complete
+        if answer.status_code == 416:
             self._start_over()
             raise _Interrupted("the server has no such range")
-        if response.status_code in _TEMPORARY:
-            raise _Interrupted(f"the server answers {response.status_code}")
-        if response.status_code not in (200, 206):
-            raise DownloadError(self._by_hand(url, f"the server answers {response.status_code}"))
-        if url.startswith("https:") and not response.url.startswith("https:"):
-            raise DownloadError(self._by_hand(url, f"it leads to the insecure address {response.url}"))
-        if response.status_code == 206 and not self._is_range(response, have):
+        if answer.status_code in _TEMPORARY:
+            raise _Interrupted(f"the server answers {answer.status_code}")
+        if answer.status_code not in (200, 206):
+            raise DownloadError(self._by_hand(f"the server answers {answer.status_code}"))
+        if answer.status_code == 206 and not self._is_range(answer, have):
             self._start_over()
             raise _Interrupted("the server sent another range than asked for")
-        if response.status_code == 200:
+        self._check_space(answer)
+        blocks = self._blocks(answer)
+        if answer.status_code == 200:
             self._start_over()
-        self._check_space(response)
-        self._write(response)
-        self._check_length(response)
+        announced = answer.headers.get("Content-Range", "").rpartition("/")[2]
+        announced = announced or answer.headers.get("Content-Length", "")
+        total = self._file.size or (int(announced) if announced.isdigit() else None)
+        self._note(etag=_strong_tag(answer), size=total)
+        self._write(blocks, total)
+        self._check_length(answer, total)
 
-    def _check_space(self, response: requests.Response) -> None:
-        coming = response.headers.get("Content-Length", "")
+    def _blocks(self, answer: requests.Response) -> Iterator[bytes]:
+        """The answer's bytes as they were sent; a page for browsers is no data."""
+        blocks = answer.raw.stream(_BLOCK, decode_content=False)
+        first = next(blocks, b"")
+        is_page = answer.headers.get("Content-Type", "").startswith("text/html") or is_web_page(first)
+        if is_page and answer.status_code == 200 and not self._target.name.endswith((".html", ".htm")):
+            raise DownloadError(
+                self._by_hand("the server sent a web page instead of the file: a login or an error page?")
+            )
+        return _chain(first, blocks)
+
+    def _check_space(self, answer: requests.Response) -> None:
+        coming = answer.headers.get("Content-Length", "")
         free = shutil.disk_usage(self.part.parent).free
         if coming.isdigit() and int(coming) > free:
             raise DownloadError(
@@ -156,60 +198,110 @@ class ResumingDownloader:
                 "free; make room or choose another data folder, then try again"
             )
 
-    def _is_range(self, response: requests.Response, have: int) -> bool:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-        if not found or int(found[1]) != have:
+    def _is_range(self, answer: requests.Response, have: int) -> bool:
+        sent = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        if not sent or int(sent[1]) != have:
             return False
-        return self._size is None or found[2] in ("*", str(self._size))
+        return self._size() is None or sent[2] in ("*", str(self._size()))
 
-    def _write(self, response: requests.Response) -> None:
-        tag = response.headers.get("ETag", "")
-        if tag and not tag.startswith("W/"):
-            self._tag.write_text(tag)
-        with self.part.open("ab") as file:
-            for block in response.iter_content(_BLOCK):
+    def _write(self, blocks: Iterator[bytes], total: int | None) -> None:
+        have = self._have()
+        with os.fdopen(open_partial(self.part), "ab") as file:
+            for block in blocks:
                 file.write(block)
                 self._report(len(block))
+                have += len(block)
+                if total is not None and have > total:
+                    break
+            file.flush()
+            os.fsync(file.fileno())
 
-    def _check_length(self, response: requests.Response) -> None:
+    def _check_length(self, answer: requests.Response, total: int | None) -> None:
         """Compare what is at hand with the announced or the catalogued length."""
-        announced = response.headers.get("Content-Range", "").rpartition("/")[2]
-        announced = announced or response.headers.get("Content-Length", "")
-        total = self._size or (int(announced) if announced.isdigit() else None)
-        if total is not None and self._have() < total:
-            raise _Interrupted(f"the connection ended after {self._have()} of {total} bytes")
-        if total is not None and self._have() > total:
-            have = self._have()
+        have = self._have()
+        if total is not None and have < total:
+            raise _Interrupted(f"the connection ended after {have} of {total} bytes")
+        if total is not None and have > total:
             self._start_over()
-            raise _Interrupted(f"the server sent {have} bytes instead of {total}")
-
-    def _check(self, url: str) -> None:
-        if self._expected is None:
-            return
-        found = checksum(self.part, self._expected.partition(":")[0])
-        if found != self._expected:
-            self._start_over()
-            raise ValueError(f"checksum of '{url}' is {found}, not {self._expected}")
+            raise _Interrupted(f"the server sent more than {total} bytes")
+        is_told = total is not None or answer.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        if not is_told and self._file.checksum is None:
+            fault = format_fault(self.part, self._target.name)
+            if fault == "":
+                raise DownloadError(self._by_hand("nothing tells whether it arrived complete"))
+            if fault is not None:
+                raise _Interrupted(fault)
+        if total is None:
+            self._note(size=have)
 
     def _start_over(self) -> None:
         self._report(-self._have())
         self.part.unlink(missing_ok=True)
-        self._tag.unlink(missing_ok=True)
+        self._about.unlink(missing_ok=True)
 
     def _have(self) -> int:
-        return self.part.stat().st_size if self.part.exists() else 0
+        return self.part.lstat().st_size if self.part.is_file() and not self.part.is_symlink() else 0
 
-    def _by_hand(self, url: str, reason: str) -> str:
+    def _size(self) -> int | None:
+        """The size that the complete file has, from the catalogue or the server."""
+        return self._file.size or self._noted("size", int)
+
+    def _note(self, **facts: Any) -> None:
+        write_text(self._about, json.dumps(facts))
+
+    def _noted(self, name: str, kind: type) -> Any:
+        try:
+            value = json.loads(self._about.read_text(encoding="utf-8")).get(name)
+        except (OSError, ValueError, AttributeError, RecursionError):
+            return None
+        return value if type(value) is kind and value else None
+
+    def _wrong(self, fault: str | None) -> str:
+        hint = {"reported": " (reported by a third party: compare it with the record's page)"}
+        expected = f"the checksum {self._file.checksum} is expected{hint.get(self._file.checksum_source, '')}"
         return (
-            f"'{self._target.name}' could not be downloaded from {url} ({reason}); "
+            f"'{self._file.name}' from {self._url} arrived twice with a wrong checksum or end: "
+            f"{fault or expected}; nothing was kept. Try again later, or put a good copy at '{self._target}'"
+        )
+
+    def _by_hand(self, reason: str) -> str:
+        return (
+            f"'{self._target.name}' could not be downloaded from {self._url} ({reason}); "
             "check the connection and try again, it will go on where it stopped; "
             f"or download it elsewhere and put it at '{self._target}'"
         )
 
     def _cannot_write(self, error: OSError) -> str:
-        full = error.errno == errno.ENOSPC
-        reason = "the disk is full" if full else str(error)
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error)
         return (
             f"writing '{self.part}' failed: {reason}; make room or choose another data folder, "
             f"then try again: the {self._have()} bytes that arrived are kept"
         )
+
+
+def _session() -> requests.Session:
+    """A session that leaves https for no other kind of address, on no hop."""
+    import requests
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> str | None:
+            where = super().get_redirect_target(resp)
+            is_leaving = where is not None and not re.match("(?i)https://|//|(?![a-z][a-z0-9+.-]*:)", where)
+            if is_leaving and resp.url.lower().startswith("https:"):
+                raise DownloadError(
+                    f"{resp.url} leads to the insecure address {where}; nothing was fetched from there: get "
+                    "the file from the record's page, or report the address"
+                )
+            return where
+
+    return Session()
+
+
+def _strong_tag(answer: requests.Response) -> str | None:
+    tag = answer.headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else None
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 from omnilearn_lab.catalog.schema import Catalogue, Citation, DataFile, DatasetEntry, read_catalogue
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import CatalogError, nearest
-
-__all__ = ["CATALOG_VARIABLE", "CatalogView", "catalog", "citation", "entry", "files"]
+from omnilearn_lab.settings import load_yaml
 
 CATALOG_VARIABLE = "OMNILEARN_LAB_CATALOG"
 """Environment variable that names a catalogue file of the user's own."""
@@ -180,7 +177,7 @@ def files(
 
 @lru_cache(maxsize=1)
 def _checksums() -> dict[str, str]:
-    return yaml.safe_load((_FOLDER / "data_checksums.yaml").read_text(encoding="utf-8"))
+    return load_yaml(_FOLDER / "data_checksums.yaml")
 
 
 def citation(name: str, *, file: str | os.PathLike[str] | None = None) -> str:

@@ -6,31 +6,30 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from filelock import FileLock
+from pydantic import Field
 
-from omnilearn_lab.catalog.download import DownloadSettings, ResumingDownloader
+from omnilearn_lab.catalog.archives import unpack, unpacked_name
+from omnilearn_lab.catalog.download import Download, DownloadSettings
 from omnilearn_lab.catalog.entries import catalog, files
 from omnilearn_lab.catalog.local import FileStatus, check_file, place, record
-from omnilearn_lab.catalog.published import unpacked_name
 from omnilearn_lab.catalog.schema import DataFile
 from omnilearn_lab.catalog.store import Store, open_store
-from omnilearn_lab.catalog.unpack import unpack
 from omnilearn_lab.errors import CatalogError, DownloadError
-
-__all__ = ["FetchOptions", "fetch", "fetch_files", "verify"]
+from omnilearn_lab.machine import locked, make_folder
+from omnilearn_lab.settings import settings
 
 log = logging.getLogger(__name__)
 _MARGIN = 1.05
 _GB = 1e9
 
 
-@dataclass(frozen=True)
+@settings
 class FetchOptions:
     """How `fetch` works.
 
@@ -60,10 +59,10 @@ class FetchOptions:
     data_dir: str | os.PathLike[str] | None = None
     catalog_file: str | os.PathLike[str] | None = None
     variant: str | None = None
-    parallel: int = 3
+    parallel: Annotated[int, Field(ge=1, le=64)] = 3
     keep_archives: bool = False
     progress: bool = True
-    download: DownloadSettings = field(default_factory=DownloadSettings)
+    download: DownloadSettings = DownloadSettings()
 
 
 def fetch(
@@ -73,7 +72,8 @@ def fetch(
 
     A file that is there with the right checksum costs no network call. A download that was
     interrupted goes on where it stopped. A file gets its final name only when it is complete
-    and its checksum is right; where the publisher gives none, the checksum is recorded.
+    and its checksum is right. Where the publisher gives none, the file is only known to begin and end as
+    its format asks for; it counts as unverified, a warning says so, and its checksum is recorded.
 
     Parameters
     ----------
@@ -111,13 +111,19 @@ def fetch(
 
 def fetch_files(name: str, wanted: Sequence[DataFile], store: Store, options: FetchOptions) -> list[Path]:
     """Download the given files into ``<store>/<name>/``; see `fetch`."""
-    folder = store.target(name)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(store.target(name))
     missing = [file for file in wanted if not check_file(name, file, store).is_here]
     _check_space(folder, missing)
     with _Progress(name, missing, visible=options.progress and bool(missing)) as progress:
-        job = _Job(name, store, options, progress)
-        job.run(wanted)
+        _Job(name, store, options, progress).run(wanted)
+    unverified = [file.name for file in missing if file.checksum is None]
+    if unverified:
+        log.warning(
+            "%d of %d files are unverified: their publisher gives no checksum (%s, ...)",
+            len(unverified),
+            len(wanted),
+            unverified[0],
+        )
     return [place(name, file, store) for file in wanted]
 
 
@@ -156,7 +162,7 @@ class _Job:
 
     def run(self, wanted: Sequence[DataFile]) -> None:
         """Fetch files, several at once; the failure of one does not stop the others."""
-        with ThreadPoolExecutor(max_workers=max(1, self.options.parallel)) as pool:
+        with ThreadPoolExecutor(max_workers=self.options.parallel) as pool:
             futures = [pool.submit(self.one, file) for file in wanted]
             try:
                 failures = [error for future in futures if (error := future.exception()) is not None]
@@ -172,13 +178,14 @@ class _Job:
     def one(self, file: DataFile) -> None:
         """Fetch, check and unpack one file, while no other process does."""
         target = self.store.target(f"{self.name}/{file.name}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
+        make_folder(target.parent)
+        with locked(target):
             is_new = not check_file(self.name, file, self.store).is_here
             if is_new:
                 _set_aside(target)
-                _download(target, file, self.options, self.progress)
-                record(self.store.target(self.name), file)
+                download = Download(target, file, self.options.download, self.progress)
+                record(self.store.target(self.name), file, download.fetch())
+                download.finish()
             archive = self.store.find(f"{self.name}/{file.name}")
             if archive is not None and unpacked_name(file.name) != file.name:
                 unpack(archive, target.with_name(unpacked_name(target.name)))
@@ -187,42 +194,12 @@ class _Job:
 
 
 def _set_aside(target: Path) -> None:
-    """Keep a wrong file under another name instead of overwriting it."""
+    """Keep a wrong file under a name that is free instead of overwriting it."""
     if target.exists():
-        log.warning("'%s' is not the published file; it is kept as '%s.wrong'", target, target.name)
-        target.replace(target.with_name(target.name + ".wrong"))
-
-
-def _download(target: Path, file: DataFile, options: FetchOptions, report: Callable[[int], Any]) -> None:
-    """Let Pooch download, check the hash, and move the file to its name."""
-    import pooch
-
-    pooch.get_logger().setLevel(logging.WARNING)
-    known = file.checksum if file.checksum and not file.checksum.startswith("adler32") else None
-    downloader = ResumingDownloader(
-        target,
-        size=file.size,
-        expected=None if known else file.checksum,
-        settings=options.download,
-        report=report,
-    )
-    for last in (False, True):  # a corrupt copy is fetched once more
-        try:
-            pooch.retrieve(file.url, known, fname=target.name, path=target.parent, downloader=downloader)
-            return
-        except ValueError as error:
-            if last:
-                raise DownloadError(_wrong_checksum(target, file, error)) from error
-            log.warning("'%s' arrived with a wrong checksum; fetching it once more", file.name)
-
-
-def _wrong_checksum(target: Path, file: DataFile, error: Exception) -> str:
-    hint = {"reported": " (reported by a third party: compare it with the record's page)"}
-    return (
-        f"'{file.name}' from {file.url} arrived twice with a wrong checksum: {file.checksum} is expected"
-        f"{hint.get(file.checksum_source, '')}; {error}; nothing was kept. Try again later, or put a "
-        f"good copy at '{target}'"
-    )
+        names = [target.with_name(f"{target.name}.wrong{number or ''}") for number in range(100)]
+        aside = next((name for name in names if not name.exists()), names[-1])
+        log.warning("'%s' is not the published file; it is kept as '%s'", target, aside.name)
+        target.replace(aside)
 
 
 def _check_space(folder: Path, missing: Sequence[DataFile]) -> None:

@@ -1,4 +1,4 @@
-"""Which published files are on this machine, and whether they are what they should be."""
+"""Published files on this machine, and whether they are what they should be."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
-
-from omnilearn_lab.catalog.checksums import checksum, matches
-from omnilearn_lab.catalog.published import unpacked_name
+from omnilearn_lab.catalog.archives import unpacked_name
+from omnilearn_lab.catalog.checks import checksum, matches
 from omnilearn_lab.catalog.schema import DataFile
 from omnilearn_lab.catalog.store import Store
-
-__all__ = ["FileStatus", "check_file", "place", "record"]
+from omnilearn_lab.machine import locked, write_text
 
 log = logging.getLogger(__name__)
 _RECORD = "received.json"
+_LARGEST_RECORD = 50_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -29,19 +27,20 @@ class FileStatus:
     ----------
     name
     state
-        ``ok``; ``recorded``: as when it was downloaded, the publisher gives no checksum;
-        ``unpacked``: only the folder that its archive was unpacked into is there; ``unknown``: there,
-        and nothing to compare with; ``wrong``: another checksum or size; ``missing``.
+        ``ok``: the publisher's checksum; ``unverified``: there, but the publisher gives no checksum;
+        ``unpacked``: only the folder that its archive was unpacked into is there; ``wrong``: another
+        checksum or size than expected; ``missing``.
     detail
+        The checksum; for an unverified file the one of the day it came, where that is recorded.
 
     Examples
     --------
-    >>> FileStatus("a.h5", "unknown").is_here
+    >>> FileStatus("a.h5", "unverified").is_here
     True
     """
 
     name: str
-    state: Literal["ok", "recorded", "unpacked", "unknown", "wrong", "missing"]
+    state: Literal["ok", "unverified", "unpacked", "wrong", "missing"]
     detail: str = ""
 
     @property
@@ -52,8 +51,8 @@ class FileStatus:
 
 def place(name: str, file: DataFile, store: Store) -> Path:
     """Return where a file is (the folder, for an unpacked archive), or else belongs."""
-    found = store.find(f"{name}/{unpacked_name(file.name)}") or store.find(f"{name}/{file.name}")
-    return found or store.target(f"{name}/{file.name}")
+    here = store.find(f"{name}/{unpacked_name(file.name)}") or store.find(f"{name}/{file.name}")
+    return here or store.target(f"{name}/{file.name}")
 
 
 def check_file(name: str, file: DataFile, store: Store, *, thorough: bool = False) -> FileStatus:
@@ -64,16 +63,18 @@ def check_file(name: str, file: DataFile, store: Store, *, thorough: bool = Fals
     path = store.find(f"{name}/{file.name}")
     if path is None:
         return _absent(name, file, store)
-    known = _recorded(path.parents[len(Path(file.name).parts) - 1]).get(file.name, {})
+    entry = _recorded(path.parents[len(Path(file.name).parts) - 1]).get(file.name, {})
     if file.size is not None and path.stat().st_size != file.size:
         return FileStatus(file.name, "wrong", f"{path.stat().st_size} bytes instead of {file.size}")
-    expected = file.checksum or known.get("checksum")
+    expected = file.checksum or entry.get("checksum")
     if expected is None:
-        return FileStatus(file.name, "unknown", "neither a published nor a recorded checksum")
-    is_checked = known.get("checksum") == expected and known.get("stamp") == _stamp(path)
+        return FileStatus(file.name, "unverified", "neither a published nor a recorded checksum")
+    is_checked = entry.get("checksum") == expected and entry.get("stamp") == _stamp(path)
     if (thorough or not is_checked) and not matches(path, expected):
         return FileStatus(file.name, "wrong", f"the checksum is not {expected}")
-    return FileStatus(file.name, "ok" if file.checksum else "recorded", expected)
+    if file.checksum:
+        return FileStatus(file.name, "ok", expected)
+    return FileStatus(file.name, "unverified", f"no published checksum; as when it came: {expected}")
 
 
 def _absent(name: str, file: DataFile, store: Store) -> FileStatus:
@@ -83,24 +84,29 @@ def _absent(name: str, file: DataFile, store: Store) -> FileStatus:
     return FileStatus(file.name, "missing", f"{file.url or 'no address'}; belongs at '{store.target(name)}'")
 
 
-def record(folder: Path, file: DataFile) -> None:
-    """Note checksum, size and time of a file that has just been checked."""
-    path = folder / file.name
+def record(folder: Path, file: DataFile, path: Path) -> None:
+    """Note checksum, size and time of a file that has just been checked, and lies at ``path``."""
     noted = file.checksum or checksum(path)
     entry = {"checksum": noted, "source": file.checksum_source, "url": file.url, "stamp": _stamp(path)}
-    with FileLock(folder / f"{_RECORD}.lock"):
-        partial = folder / f"{_RECORD}.part"
-        partial.write_text(json.dumps(_recorded(folder) | {file.name: entry}, indent=1))
-        partial.replace(folder / _RECORD)
+    with locked(folder / _RECORD):
+        write_text(folder / _RECORD, json.dumps(_recorded(folder) | {file.name: entry}, indent=1))
 
 
 def _recorded(folder: Path) -> dict[str, dict[str, Any]]:
+    """The notes of a folder; those that are not in our form count as none."""
     path = folder / _RECORD
     try:
-        return json.loads(path.read_text()) if path.is_file() else {}
-    except ValueError:
+        if not path.is_file() or path.stat().st_size > _LARGEST_RECORD:
+            return {}
+        notes = json.loads(path.read_text(encoding="utf-8"))
+        return {name: entry for name, entry in notes.items() if _is_note(entry)}
+    except (ValueError, AttributeError, RecursionError):
         log.warning("'%s' is damaged; checksums are computed again", path)
         return {}
+
+
+def _is_note(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("checksum"), str) and ":" in entry["checksum"]
 
 
 def _stamp(path: Path) -> list[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from omnilearn_lab.catalog.archives import unpacked_name
 from omnilearn_lab.catalog.entries import files
 from omnilearn_lab.catalog.schema import DatasetEntry
 from omnilearn_lab.catalog.store import Store
@@ -17,12 +18,7 @@ from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.readers import Reader, make_reader
 
-__all__ = ["ARCHIVES", "PublishedFiles", "find_published", "load_published", "unpacked_name", "where_to_put"]
-
 log = logging.getLogger(__name__)
-ARCHIVES = (".tar", ".tar.gz", ".zip")
-"""Suffixes of files that are unpacked into a folder beside them."""
-
 CONVERTED = "ml_ready"
 """Folder of converted copies, below the dataset's folder."""
 
@@ -39,11 +35,14 @@ class PublishedFiles:
     reader
     fraction
         The part of each file's rows that belongs to the split.
+    is_unverified
+        Whether the publisher gives no checksum of some of them.
     """
 
     paths: tuple[Path, ...]
     reader: Reader
     fraction: tuple[float, float] = (0.0, 1.0)
+    is_unverified: bool = False
 
 
 def find_published(
@@ -66,23 +65,11 @@ def find_published(
         if missing:
             here = len(groups) - missing
             log.info("%s/%s: %d of %d published files are here", name, split, here, len(groups))
-        return PublishedFiles(found, reader, item.splits[split].fraction or (0.0, 1.0))
+        used = [file for group, file in zip(groups, expected, strict=True) if group]
+        is_unverified = any(file.checksum is None for file in used)
+        return PublishedFiles(found, reader, item.splits[split].fraction or (0.0, 1.0), is_unverified)
     own = _inside(store.find(f"{name}/{split}"), reader.suffixes)
     return PublishedFiles(own, reader) if own else None
-
-
-def unpacked_name(name: str) -> str:
-    """Return the folder that an archive is unpacked into; other names stay as they are.
-
-    Examples
-    --------
-    >>> unpacked_name("JetClass_Pythia_val_5M.tar"), unpacked_name("train.h5")
-    ('JetClass_Pythia_val_5M', 'train.h5')
-    """
-    for suffix in sorted(ARCHIVES, key=len, reverse=True):
-        if name.endswith(suffix):
-            return name.removesuffix(suffix)
-    return name
 
 
 def _present(place: Path | None, reader: Reader) -> tuple[Path, ...]:

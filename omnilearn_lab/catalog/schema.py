@@ -9,22 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
 import pydantic
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from omnilearn_lab.errors import CatalogError, nearest
-
-__all__ = [
-    "Catalogue",
-    "Citation",
-    "DataFile",
-    "DatasetEntry",
-    "FileGroup",
-    "SplitName",
-    "SplitSpec",
-    "json_schema",
-    "read_catalogue",
-]
+from omnilearn_lab.errors import CatalogError, ConfigError, nearest, translated
+from omnilearn_lab.settings import load_yaml
 
 SplitName = Literal["train", "val", "test"]
 _DIGITS = {"md5": 32, "sha256": 64, "adler32": 8}
@@ -38,7 +26,8 @@ def _https(url: str) -> str:
 
 def _relative(name: str) -> str:
     parts = PurePosixPath(name).parts
-    if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name:
+    is_odd = not name.isprintable() or any(len(part.encode()) > 200 for part in parts)
+    if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\\" in name or is_odd:
         raise ValueError("a relative file name that stays inside the data folder is expected")
     return name
 
@@ -50,13 +39,21 @@ def _checksum(text: str) -> str:
     return text
 
 
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("the first number must not be above the last")
+    return pair
+
+
+Number = Annotated[int, Field(ge=0, lt=100_000)]  # of a file in a series
+Share = Annotated[float, Field(ge=0, le=1)]
 Url = Annotated[str, AfterValidator(_https)]
 FileName = Annotated[str, AfterValidator(_relative)]
 Checksum = Annotated[str, AfterValidator(_checksum)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataFile(_Strict):
@@ -89,7 +86,7 @@ class DataFile(_Strict):
     name: FileName
     url: Url | None = None
     split: SplitName | Literal["all"] = "all"
-    size: int | None = Field(default=None, gt=0)
+    size: int | None = Field(default=None, gt=0, le=10**15)
     checksum: Checksum | None = None
     checksum_source: Literal["publisher", "reported", "unknown"] = "unknown"
     variant: str | None = None
@@ -111,10 +108,10 @@ class FileGroup(DataFile):
     """
 
     name: FileName
-    numbers: tuple[int, int] | None = None
-    digits: int = Field(default=1, ge=1)
+    numbers: Annotated[tuple[Number, Number], AfterValidator(_rising)] | None = None
+    digits: int = Field(default=1, ge=1, le=20)
     checksums: str | None = None
-    checksums_start: int = 0
+    checksums_start: Number = 0
 
     def expand(self, checksums: Mapping[str, str]) -> tuple[DataFile, ...]:
         """Return the files of the group; ``checksums`` maps a series to its list."""
@@ -125,11 +122,14 @@ class FileGroup(DataFile):
                 + nearest(self.checksums, checksums)
             )
         listed = checksums[self.checksums].split() if self.checksums else []
+        if listed and first < self.checksums_start:
+            raise CatalogError(f"file '{self.name}', field 'checksums_start': it is above the first number")
         if listed and last - self.checksums_start >= len(listed):
             raise CatalogError(
                 f"file '{self.name}', field 'numbers': only {len(listed)} checksums are listed"
             )
-        return tuple(self._file(i, listed) for i in range(first, last + 1))
+        with translated(CatalogError, f"file '{self.name}' cannot be spelled out", "correct its entry"):
+            return tuple(self._file(i, listed) for i in range(first, last + 1))
 
     def _file(self, number: int, listed: list[str]) -> DataFile:
         name = self.name.replace("{i}", str(number).zfill(self.digits))
@@ -151,8 +151,8 @@ class SplitSpec(_Strict):
     True
     """
 
-    jets: int | None = Field(default=None, gt=0)
-    fraction: tuple[float, float] | None = None
+    jets: int | None = Field(default=None, gt=0, le=10**15)
+    fraction: Annotated[tuple[Share, Share], AfterValidator(_rising)] | None = None
 
 
 class Citation(_Strict):
@@ -186,7 +186,7 @@ class DatasetEntry(_Strict):
     splits: dict[SplitName, SplitSpec] = Field(min_length=1)
     files: tuple[FileGroup, ...] = ()
     default_variant: str | None = None
-    size_gb: float | None = None
+    size_gb: float | None = Field(default=None, gt=0)
     format: Literal["root", "parquet", "pandas_hdf", "h5_plain", "h5_compound", "npz", "ml_ready"]
     reader: str
     reader_options: dict[str, Any] = {}
@@ -222,17 +222,6 @@ class Catalogue(_Strict):
     citations: dict[str, Citation] = {}
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a catalogue file, for editors that complete and check YAML.
-
-    Examples
-    --------
-    >>> json_schema()["title"]
-    'Catalogue'
-    """
-    return Catalogue.model_json_schema()
-
-
 def read_catalogue(path: str | Path) -> Catalogue:
     """Read and check one catalogue file.
 
@@ -254,44 +243,22 @@ def read_catalogue(path: str | Path) -> Catalogue:
     path = Path(path)
     try:
         return _read(str(path.resolve()), path.stat().st_mtime_ns)
-    except OSError as error:
-        raise CatalogError(
-            f"the catalogue file '{path}' cannot be read ({error.strerror}); check the path"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"the catalogue file '{path}' cannot be read ({error}); check the path") from error
 
 
 @lru_cache(maxsize=8)
 def _read(path: str, _changed: int) -> Catalogue:
     try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_loader())
-    except yaml.YAMLError as error:
-        raise CatalogError(f"'{path}' is not valid YAML: {error}") from error
+        values = load_yaml(Path(path))
+    except ConfigError as error:
+        raise CatalogError(str(error)) from error
     if not isinstance(values, dict):
         raise CatalogError(f"'{path}' holds {type(values).__name__}; a mapping with 'version' is expected")
     try:
         return Catalogue.model_validate(values)
     except pydantic.ValidationError as error:
         raise CatalogError(_explain(path, error)) from error
-
-
-def _loader() -> type:
-    """Safe YAML (the C parser where there is one) that refuses a key given twice."""
-
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        pass
-
-    Loader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
-    return Loader
-
-
-def _unique_mapping(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    twice = {str(key) for key in keys if keys.count(key) > 1}
-    if twice:
-        raise yaml.constructor.ConstructorError(
-            None, None, f"key given twice: {sorted(twice)}", node.start_mark
-        )
-    return loader.construct_mapping(node, deep=True)
 
 
 def _explain(path: str, error: pydantic.ValidationError) -> str:

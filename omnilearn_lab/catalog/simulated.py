@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from filelock import FileLock
+from pydantic import Field
 
 from omnilearn_lab import __version__
-from omnilearn_lab.catalog.checksums import checksum
+from omnilearn_lab.catalog.checks import checksum
+from omnilearn_lab.catalog.schema import SplitName
 from omnilearn_lab.catalog.store import Store
-from omnilearn_lab.errors import DataFileError, JetsError
+from omnilearn_lab.errors import DataFileError, OmniLearnLabError, translated
 from omnilearn_lab.jets import Jets, read_jets, write_jets
-
-__all__ = ["SimulatedSet", "load_simulated", "split_seed"]
+from omnilearn_lab.machine import locked, make_folder, write_text
+from omnilearn_lab.settings import settings, to_mapping
 
 log = logging.getLogger(__name__)
 _SPLITS = ("train", "val", "test")
 
 
-@dataclass(frozen=True)
+@settings
 class SimulatedSet:
     """What identifies a simulated data set.
 
@@ -48,9 +49,9 @@ class SimulatedSet:
 
     recipe: str
     profile: str
-    split: str
-    n_jets: int
-    seed: int
+    split: SplitName
+    n_jets: Annotated[int, Field(gt=0, le=10**9)]
+    seed: Annotated[int, Field(ge=0)]
     level: str = ""
     version: str = __version__
 
@@ -99,8 +100,8 @@ def load_simulated(wanted: SimulatedSet, store: Store, arguments: Mapping[str, A
     if (jets := _kept(wanted, store)) is not None:
         return jets
     path = store.target(wanted.file_name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
+    make_folder(path.parent)
+    with locked(path):
         if (jets := _kept(wanted, store)) is not None:
             return jets
         made = _simulate(wanted, path.parent, arguments or {})
@@ -110,10 +111,8 @@ def load_simulated(wanted: SimulatedSet, store: Store, arguments: Mapping[str, A
 
 
 def _note(wanted: SimulatedSet, path: Path) -> None:
-    """Write beside a finished file what it is, in one atomic step."""
-    partial = path.with_name(path.name + ".json.part")
-    partial.write_text(json.dumps(asdict(wanted) | {"checksum": checksum(path)}, indent=1))
-    partial.replace(_sidecar(path))
+    """Write beside a finished file what it is."""
+    write_text(_sidecar(path), json.dumps(to_mapping(wanted) | {"checksum": checksum(path)}, indent=1))
 
 
 def _simulate(wanted: SimulatedSet, folder: Path, arguments: Mapping[str, Any]) -> Jets:
@@ -136,12 +135,15 @@ def _kept(wanted: SimulatedSet, store: Store) -> Jets | None:
 
 def _read(path: Path, wanted: SimulatedSet) -> Jets | None:
     """Return the jets of a file that is intact, else none."""
+    if not os.access(path, os.R_OK):
+        log.warning("this user may not read '%s' (its owner can allow it); simulating it again", path)
+        return None
     try:
-        known = json.loads(_sidecar(path).read_text())
-        if known.get("checksum") != checksum(path):
-            raise DataFileError(f"the checksum of '{path}' is not the one noted when it was written")
-        jets = read_jets(path)
-    except (OSError, ValueError, JetsError) as error:
+        with translated(DataFileError, "it cannot be read", "it is made again"):
+            if json.loads(_sidecar(path).read_text())["checksum"] != checksum(path):
+                raise DataFileError("its checksum is not the one noted when it was written")
+            jets = read_jets(path)
+    except OmniLearnLabError as error:
         log.warning("the cached file '%s' is damaged (%s); simulating it again", path, error)
         return None
     if len(jets) != wanted.n_jets:

@@ -7,12 +7,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from omnilearn_lab.errors import DataFileError
-
-__all__ = ["DATA_VARIABLE", "Store", "inside", "open_store"]
+from omnilearn_lab.errors import DataFileError, translated
 
 DATA_VARIABLE = "OMNILEARN_LAB_DATA"
 """Environment variable that names the data folder."""
+
+_REMEDY = f"give another folder with data_dir=... or the environment variable {DATA_VARIABLE}"
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def inside(root: Path, name: str) -> Path:
     Traceback (most recent call last):
     omnilearn_lab.errors.DataFileError: '../etc/passwd' leaves the data folder '/data'; use a name inside it
     """
-    if not Path(name).is_absolute() and ".." not in Path(name).parts:
+    if "\0" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts:
         return root / name
-    raise DataFileError(f"'{name}' leaves the data folder '{root}'; use a name inside it")
+    raise DataFileError(f"{name!r} leaves the data folder '{root}'; use a name inside it")
 
 
 def open_store(data_dir: str | os.PathLike[str] | None = None) -> Store:
@@ -77,31 +77,30 @@ def open_store(data_dir: str | os.PathLike[str] | None = None) -> Store:
         When no folder can be written.
     """
     asked = data_dir or os.environ.get(DATA_VARIABLE)
-    cache = _user_cache()
-    if asked is None:
-        return Store(_made(cache))
-    folder = Path(asked).expanduser()
-    if folder.is_dir() and not _is_writable(folder):
-        return Store(_made(cache), shared=folder)
-    return Store(_made(folder))
+    if not asked:
+        return Store(_made(_user_cache()))
+    with translated(DataFileError, f"'{asked}' is no data folder", _REMEDY):
+        folder = Path(asked).expanduser()
+        if not folder.is_dir() or _is_writable(folder):
+            return Store(_made(folder))
+        try:
+            return Store(_made(_user_cache()), shared=folder)
+        except DataFileError:
+            return Store(folder)  # there is no place for a cache: what is there can still be read
 
 
 def _user_cache() -> Path:
     from platformdirs import user_cache_path
 
-    return user_cache_path("omnilearn_lab")
+    with translated(DataFileError, "this user has no home folder", _REMEDY):
+        return user_cache_path("omnilearn_lab")
 
 
 def _made(folder: Path) -> Path:
-    remedy = f"give another folder with data_dir=... or the environment variable {DATA_VARIABLE}"
-    try:
+    with translated(DataFileError, f"the data folder '{folder}' cannot be made", _REMEDY):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataFileError(
-            f"the data folder '{folder}' cannot be made ({error.strerror}); {remedy}"
-        ) from error
     if not _is_writable(folder):
-        raise DataFileError(f"the data folder '{folder}' cannot be written; {remedy}")
+        raise DataFileError(f"the data folder '{folder}' cannot be written; {_REMEDY}")
     return folder
 
 

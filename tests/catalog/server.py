@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -21,6 +22,8 @@ class Behaviour:
         self.shift = 0  # answer another range than asked for, once
         self.extra = 0  # send so many bytes too many, announced honestly
         self.no_length = False
+        self.kind = "application/octet-stream"  # Content-Type
+        self.pause = 0.0  # seconds between blocks of 64 kB
         self.etag = '"one"'
 
 
@@ -59,9 +62,14 @@ class Handler(BaseHTTPRequestHandler):
         if not told.no_length:
             self.send_header("Content-Length", str(len(body)))
         self.send_header("ETag", told.etag)
+        self.send_header("Content-Type", told.kind)
         self.end_headers()
         cut = told.drop_after.pop(0) if told.drop_after else len(body)
-        self.wfile.write(body[:cut])
+        with contextlib.suppress(OSError):  # the other side was killed
+            for start in range(0, cut, 1 << 16 if told.pause else max(cut, 1)):
+                self.wfile.write(body[start : min(start + (1 << 16), cut)] if told.pause else body[:cut])
+                if told.pause:
+                    time.sleep(told.pause)
         return None
 
     def empty(self, status):

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
+import logging
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
-import zipfile
 import zlib
 from collections import namedtuple
 
+import h5py
 import numpy as np
 import pytest
 import requests
+import urllib3
 from omnilearn_lab.catalog import FetchOptions, Store, download, fetch, verify
-from omnilearn_lab.catalog.download import DownloadSettings, ResumingDownloader
+from omnilearn_lab.catalog.download import Download, DownloadSettings
 from omnilearn_lab.catalog.fetch import fetch_files
 from omnilearn_lab.catalog.local import check_file
 from omnilearn_lab.catalog.schema import DataFile
-from omnilearn_lab.catalog.unpack import unpack
 from omnilearn_lab.errors import CatalogError, DataFileError, DownloadError
 
 from tests.catalog.server import running
+from tests.machine.faults import ROOT, kill_when, small_disk
 
 BODY = np.random.default_rng(5).bytes(300_000)
-OPTIONS = FetchOptions(progress=False, download=DownloadSettings(retries=3, pause=0.0, timeout=5.0))
+PATIENCE = DownloadSettings(retries=3, pause=0.0, timeout=5.0)
+OPTIONS = FetchOptions(progress=False, download=PATIENCE)
 
 
 @pytest.fixture
@@ -129,7 +135,7 @@ def test_a_file_that_changed_meanwhile_starts_over(web, tmp_path):
     target = tmp_path / "set" / "a.bin"
     target.parent.mkdir()
     target.with_name("a.bin.part").write_bytes(b"old" * 1000)
-    target.with_name("a.bin.part.etag").write_text('"old"')
+    target.with_name("a.bin.part.json").write_text('{"etag": "\\"old\\""}')
     assert get(web, tmp_path, checksum=None).read_bytes() == BODY
 
 
@@ -155,7 +161,7 @@ def test_a_wrong_checksum_leaves_nothing(web, tmp_path, checksum):
 
 def test_a_file_of_another_size_leaves_nothing_under_the_final_name(web, tmp_path):
     web[1].extra = 10
-    with pytest.raises(DownloadError, match="300010 bytes instead of 300000"):
+    with pytest.raises(DownloadError, match="more than 300000 bytes"):
         get(web, tmp_path)
     assert "a.bin" not in left_over(tmp_path)
 
@@ -174,9 +180,7 @@ def test_the_pause_doubles(web, tmp_path, monkeypatch):
     pauses = []
     monkeypatch.setattr(download.time, "sleep", pauses.append)
     web[1].statuses = [503] * 3
-    ResumingDownloader(tmp_path / "a.bin", settings=DownloadSettings(pause=1.0))(
-        f"{web[0]}/a.bin", str(tmp_path / "out")
-    )
+    Download(tmp_path / "a.bin", described(web[0]), DownloadSettings(pause=1.0)).fetch()
     assert pauses == [1.0, 2.0, 4.0]
 
 
@@ -217,15 +221,15 @@ def test_a_full_disk_is_noticed_before_the_start(web, tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_up_keeps_the_part(web, tmp_path, monkeypatch):
-    def full(self, response):
+    def full(self, blocks, total):
         self.part.write_bytes(BODY[:1000])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(ResumingDownloader, "_write", full)
+        patched.setattr(Download, "_write", full)
         with pytest.raises(DownloadError, match="the disk is full.*1000 bytes"):
             get(web, tmp_path)
-    assert left_over(tmp_path) == ["a.bin.part"]
+    assert left_over(tmp_path) == ["a.bin.part", "a.bin.part.json"]
     assert get(web, tmp_path).read_bytes() == BODY
     assert web[1].requests[-1] == ("/a.bin", "bytes=1000-")
 
@@ -233,7 +237,7 @@ def test_a_disk_that_fills_up_keeps_the_part(web, tmp_path, monkeypatch):
 def test_an_unknown_checksum_is_recorded_and_then_holds(web, tmp_path):
     path = get(web, tmp_path, checksum=None)
     file, store = described(web[0]), Store(tmp_path)
-    assert check_file("set", file, store).state == "recorded"
+    assert check_file("set", file, store).state == "unverified"
     path.write_bytes(BODY[:-1] + b"?")
     assert check_file("set", file, store).state == "wrong"
 
@@ -289,55 +293,192 @@ def test_an_archive_is_unpacked_and_not_fetched_again(web, tmp_path):
     assert len(web[1].requests) == 1 and left_over(tmp_path) == ["b"]
 
 
-def test_an_https_address_that_leads_to_an_insecure_one_is_refused(tmp_path, monkeypatch):
-    elsewhere = requests.Response()
-    elsewhere.status_code, elsewhere.url, elsewhere.raw = 200, "http://elsewhere.org/a.h5", io.BytesIO()
-    monkeypatch.setattr(requests, "get", lambda url, **_: elsewhere)
-    with pytest.raises(DownloadError, match="insecure address http://elsewhere"):
-        ResumingDownloader(tmp_path / "a.h5")("https://example.org/a.h5", str(tmp_path / "a.h5"))
-    assert not list(tmp_path.iterdir())
+class Redirects(requests.adapters.HTTPAdapter):
+    """Answers https addresses as told, and notes what was asked for."""
+
+    def __init__(self, hops, body=b""):
+        super().__init__()
+        self.hops, self.body, self.asked = dict(hops), body, []
+
+    def send(self, request, **_):
+        self.asked.append(request.url)
+        answer = requests.Response()
+        answer.request, answer.url, answer.status_code = request, request.url, 200
+        answer.raw = urllib3.HTTPResponse(io.BytesIO(self.body), preload_content=False)
+        if request.url in self.hops:
+            answer.status_code, answer.headers["Location"] = 302, self.hops[request.url]
+        else:
+            answer.headers["Content-Length"] = str(len(self.body))
+        return answer
 
 
-@pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil"])
-@pytest.mark.parametrize("kind", ["tar", "zip"])
-def test_an_archive_cannot_write_elsewhere(tmp_path, name, kind):
-    archive = tmp_path / "in" / f"b.{kind}"
-    archive.parent.mkdir()
-    if kind == "tar":
-        archive.write_bytes(tar_of({name: b"evil"}))
-    else:
-        with zipfile.ZipFile(archive, "w") as file:
-            file.writestr(name, b"evil")
-    try:
-        unpack(archive, tmp_path / "in" / "b")
-    except DataFileError as error:
-        assert str(archive) in str(error) or "leaves the data folder" in str(error)
-    written = [p for p in tmp_path.rglob("evil") if not p.is_relative_to(tmp_path / "in" / "b")]
-    assert written == [] and not os.path.exists("/evil")
+@pytest.fixture
+def hops(monkeypatch):
+    def install(adapter):
+        monkeypatch.setattr(requests.Session, "get_adapter", lambda self, url: adapter)
+        return adapter
+
+    return install
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
-def test_a_link_in_an_archive_cannot_lead_elsewhere(tmp_path, kind):
-    archive = tmp_path / "b.tar"
-    with tarfile.open(archive, "w") as file:
-        link = tarfile.TarInfo("door")
-        link.type, link.linkname = kind, "../.."
-        file.addfile(link)
-        through = tarfile.TarInfo("door/evil")
-        through.size = 4
-        file.addfile(through, io.BytesIO(b"evil"))
-    with pytest.raises(DataFileError, match="cannot be unpacked"):
-        unpack(archive, tmp_path / "in" / "b")
-    assert not list(tmp_path.rglob("evil"))
-    assert not (tmp_path / "in" / "b").exists()
+HTTPS = DataFile(name="a.bin", url="https://a.org/a.bin")
 
 
-def test_a_truncated_archive_leaves_no_folder(tmp_path):
-    archive = tmp_path / "b.tar"
-    archive.write_bytes(tar_of({"x": b"1" * 5000, "y": b"2" * 5000})[:7000])
-    with pytest.raises(DataFileError, match="fetch it again"):
-        unpack(archive, tmp_path / "b")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.tar"]
+@pytest.mark.parametrize("where", ["http://b.org/a.bin", "HTTP://b.org/a.bin", "ftp://b.org/a.bin"])
+def test_every_hop_is_https(tmp_path, hops, where):
+    """Also where the insecure address would lead back to a secure one."""
+    web = hops(Redirects({"https://a.org/a.bin": where, where.lower(): "https://c.org/a.bin"}, BODY))
+    with pytest.raises(DownloadError, match="leads to the insecure address"):
+        Download(tmp_path / "a.bin", HTTPS, PATIENCE).fetch()
+    assert web.asked == ["https://a.org/a.bin"] and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("where", ["https://b.org/a.bin", "//b.org/a.bin", "/b/a.bin"])
+def test_hops_between_https_addresses_are_followed(tmp_path, hops, where):
+    web = hops(Redirects({"https://a.org/a.bin": where}, BODY))
+    assert Download(tmp_path / "a.bin", HTTPS, PATIENCE).fetch().read_bytes() == BODY
+    assert len(web.asked) == 2
+
+
+PAGE = b"\n<!DOCTYPE html><html><title>Sign in</title></html>"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"), [(PAGE, "application/octet-stream"), (b"hello", "text/html; charset=utf-8")]
+)
+def test_a_login_page_is_no_data_and_costs_no_byte_of_the_part(web, tmp_path, body, kind):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.bin.part").write_bytes(BODY[:1000])
+    web[1].files["/a.bin"], web[1].kind, web[1].ranges = body, kind, False
+    with pytest.raises(DownloadError, match="web page instead of the file: a login"):
+        get(web, tmp_path, checksum=None, size=None)
+    assert left_over(tmp_path) == ["a.bin.part"]
+    assert (tmp_path / "set" / "a.bin.part").read_bytes() == BODY[:1000]
+
+
+def h5_bytes():
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file["x"] = np.arange(20_000)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("is_resumable", [True, False])
+def test_a_third_of_a_file_is_not_accepted_where_nothing_tells_its_length(web, tmp_path, is_resumable):
+    body = h5_bytes()
+    web[1].files["/a.h5"], web[1].no_length, web[1].ranges = body, True, is_resumable
+    web[1].drop_after = [len(body) // 3] if is_resumable else [len(body) // 3] * 10
+    wanted = [described(web[0], "a.h5")]
+    if is_resumable:
+        assert fetch_files("set", wanted, Store(tmp_path), OPTIONS)[0].read_bytes() == body
+        return
+    with pytest.raises(DownloadError, match=f"of the {len(body)} bytes that it tells"):
+        fetch_files("set", wanted, Store(tmp_path), OPTIONS)
+    assert not (tmp_path / "set" / "a.h5").exists() and not (tmp_path / "set" / "received.json").exists()
+
+
+def test_a_file_that_nothing_tells_complete_is_refused(web, tmp_path):
+    web[1].no_length = True
+    with pytest.raises(DownloadError, match="nothing tells whether it arrived complete"):
+        get(web, tmp_path, size=None, checksum=None)
+    assert "a.bin" not in left_over(tmp_path)
+
+
+def test_a_file_of_another_format_is_refused_and_not_recorded(web, tmp_path):
+    web[1].files["/a.h5"] = BODY
+    with pytest.raises(DownloadError, match="does not begin as an HDF5 file"):
+        fetch_files("set", [described(web[0], "a.h5")], Store(tmp_path), OPTIONS)
+    assert left_over(tmp_path) == [] and not (tmp_path / "set" / "received.json").exists()
+
+
+def test_unverified_files_are_named(web, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        get(web, tmp_path)
+        assert not caplog.text
+        get(web, tmp_path / "other", checksum=None)
+    assert "1 of 1 files are unverified" in caplog.text and "a.bin" in caplog.text
+
+
+def begin(code, *arguments):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from omnilearn_lab.catalog import download
+from omnilearn_lab.catalog.fetch import FetchOptions, fetch_files
+from omnilearn_lab.catalog.schema import DataFile
+from omnilearn_lab.catalog.store import Store
+def slow(*_):
+    Path(sys.argv[2], "now").touch()
+    time.sleep(60)
+from omnilearn_lab.catalog import local
+download.matches = local.checksum = slow
+known = {"checksum": sys.argv[3]} if sys.argv[3] else {}
+file = DataFile.model_construct(name="a.bin", url=sys.argv[1] + "/a.bin", **known)
+fetch_files("set", [file], Store(Path(sys.argv[2])), FetchOptions(progress=False))
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("checksum", [md5(BODY), None])
+def test_a_kill_while_the_checksum_is_computed_loses_nothing(web, tmp_path, checksum):
+    process = begin(KILLED, web[0], tmp_path, checksum or "")
+    kill_when(process, (tmp_path / "now").exists)
+    assert "a.bin.part" in left_over(tmp_path) and len(web[1].requests) == 1
+    assert get(web, tmp_path, checksum=checksum, size=None).read_bytes() == BODY
+    assert len(web[1].requests) == 1 and left_over(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("moment", range(5))
+def test_a_killed_download_goes_on_where_it_stopped(web, tmp_path, moment):
+    web[1].files["/a.bin"], web[1].pause = BODY * 20, 0.002
+    code = KILLED.replace("download.matches = local.checksum = slow", "")
+    process = begin(code, web[0], tmp_path, md5(BODY * 20))
+    part = tmp_path / "set" / "a.bin.part"
+    kill_when(process, lambda: part.exists() and part.stat().st_size > moment * len(BODY) * 3)
+    have, web[1].pause = part.stat().st_size, 0
+    assert get(web, tmp_path, size=None, checksum=md5(BODY * 20)).read_bytes() == BODY * 20
+    assert web[1].requests[-1] == ("/a.bin", f"bytes={have}-")
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hardlink"])
+def test_no_link_is_followed_when_a_part_is_opened(web, tmp_path, kind):
+    (tmp_path / "set").mkdir()
+    precious, part = tmp_path / "precious", tmp_path / "set" / "a.bin.part"
+    precious.write_bytes(b"precious")
+    part.symlink_to(precious) if kind == "symlink" else part.hardlink_to(precious)
+    with contextlib.suppress(DownloadError, DataFileError):
+        get(web, tmp_path)
+    assert precious.read_bytes() == b"precious"
+
+
+@pytest.mark.faults
+def test_a_disk_that_is_full_keeps_what_arrived_and_goes_on_elsewhere(web, tmp_path):
+    web[1].no_length = True
+    with small_disk(tmp_path / "disk", 0.15) as disk:
+        with pytest.raises(DownloadError, match="the disk is full"):
+            get(web, disk, size=None)
+        part = disk / "set" / "a.bin.part"
+        assert 0 < part.stat().st_size < len(BODY)
+        (tmp_path / "set").mkdir()
+        shutil.copy(part, tmp_path / "set")
+    assert get(web, tmp_path).read_bytes() == BODY
+    assert web[1].requests[-1][1].startswith("bytes=")
+
+
+@pytest.mark.parametrize(
+    "notes", ["{", "[]", '{"a.bin": 3}', '{"a.bin": {"checksum": 5}}', "[" * 100_000, "\\ud800"]
+)
+def test_a_damaged_record_counts_as_none(web, tmp_path, notes):
+    get(web, tmp_path)
+    (tmp_path / "set" / "received.json").write_text(notes)
+    file = described(web[0], size=len(BODY), checksum=md5(BODY))
+    assert check_file("set", file, Store(tmp_path)).state == "ok"
+    assert check_file("set", described(web[0]), Store(tmp_path)).state == "unverified"
 
 
 def test_fetch_needs_a_known_dataset_with_addresses(tmp_path):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from omnilearn_lab.catalog import json_schema, read_catalogue
-from omnilearn_lab.catalog.schema import DataFile, FileGroup
+from omnilearn_lab.catalog.schema import DataFile, FileGroup, read_catalogue
 from omnilearn_lab.errors import CatalogError
 
 GOOD = """
@@ -108,8 +105,3 @@ def test_a_series_without_its_list_is_an_error():
 def test_a_list_that_is_too_short_is_an_error():
     with pytest.raises(CatalogError, match="only 1 checksums"):
         FileGroup(name="f{i}", numbers=(0, 1), checksums="s").expand({"s": 32 * "0"})
-
-
-def test_the_schema_is_exported_as_json():
-    text = json.dumps(json_schema())
-    assert '"additionalProperties": false' in text and '"DatasetEntry"' in text

@@ -7,7 +7,8 @@ import json
 
 import pytest
 import yaml
-from omnilearn_lab.catalog import MeanCheck, StandIn, StandInCheck
+from omnilearn_lab.catalog import MeanCheck, StandInCheck
+from omnilearn_lab.catalog.stand_ins import StandIn
 from omnilearn_lab.errors import CatalogError, ConfigError
 
 CONTENT = b"jets"

@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from omnilearn_lab.catalog.entries import catalog
-from omnilearn_lab.catalog.load import LoadOptions
-from omnilearn_lab.catalog.survey import survey
+from omnilearn_lab.catalog.load import LoadOptions, load
 from omnilearn_lab.errors import CatalogError, OmniLearnLabError, nearest
 from omnilearn_lab.published import published_results
 from omnilearn_lab.simulation import recipe
-
-__all__ = ["MeanCheck", "StandIn", "StandInCheck", "check_stand_in", "check_stand_ins", "stand_ins"]
 
 _PUBLISHED = {"pt": "jet_pt", "mass": "jet_mass", "multiplicity": "multiplicity"}
 
@@ -176,14 +173,16 @@ def check_stand_in(
     with tempfile.TemporaryDirectory() as folder:
         options = LoadOptions(data_dir=folder, variant=what.variant or None, profile=profile, simulation=work)
         start = time.process_time()
-        (row,) = survey([what.dataset], n_jets=n_jets, seed=seed, options=options)
+        jets = load(what.dataset, source="simulated", max_jets=n_jets, seed=seed, options=options)
         seconds = time.process_time() - start
-    published = _published_means(what)
+    n_events, published = jets.provenance.get("n_events"), _published_means(what)
     means = [
-        MeanCheck(name, moments.mean, moments.spread / row.n_jets**0.5, published.get(name))
-        for name, moments in row.simulated.items()
+        MeanCheck(name, float(values.mean()), float(values.std()) / len(jets) ** 0.5, published.get(name))
+        for name, values in ((name, jets.jet[name]) for name in _PUBLISHED)
     ]
-    return StandInCheck(what, row.n_jets, row.n_jets / seconds, row.jets_per_event, tuple(means))
+    return StandInCheck(
+        what, len(jets), len(jets) / seconds, len(jets) / n_events if n_events else None, tuple(means)
+    )
 
 
 def _published_means(what: StandIn) -> dict[str, float]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from omnilearn_lab.catalog import MeanCheck, StandIn, catalog, check_stand_in, check_stand_ins, stand_ins
+from omnilearn_lab.catalog import MeanCheck, catalog, check_stand_ins
+from omnilearn_lab.catalog.stand_ins import StandIn, check_stand_in, stand_ins
 from omnilearn_lab.errors import CatalogError, SimulationError
 from omnilearn_lab.simulation import RECIPES
 
@@ -37,7 +38,7 @@ def test_a_failure_is_reported_and_the_others_go_on(monkeypatch):
     def check(what, *_, **__):
         raise SimulationError(f"no jets of {what.recipe}")
 
-    monkeypatch.setattr("omnilearn_lab.catalog.validation.check_stand_in", check)
+    monkeypatch.setattr("omnilearn_lab.catalog.stand_ins.check_stand_in", check)
     found = list(check_stand_ins(["h1_dis", "quark_gluon"]))
     problems = [f"no jets of {name}" for name in ("h1_dis", "quark_gluon", "quark_gluon_herwig")]
     assert [check.problem for check in found] == problems and not any(check.is_good for check in found)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from omnilearn_lab import simulation
-from omnilearn_lab.catalog import LoadOptions, load, load_pairs, survey
+from omnilearn_lab.catalog import LoadOptions, load, load_pairs
 from omnilearn_lab.errors import CatalogError, DataFileError
 
 from tests.conftest import random_jets
@@ -66,18 +66,6 @@ def test_a_stand_in_with_classes_of_its_own_keeps_their_names(tmp_path, monkeypa
     options = LoadOptions(data_dir=tmp_path)
     assert load("cms_bsm", max_jets=5, options=options).class_names[0] == "class 0"
     assert load("jetnet30", max_jets=5, options=options).class_names[0] == "gluon"
-
-
-def test_a_survey_compares_with_published_moments(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        simulation, "simulate", lambda recipe, n, *, seed, cache: random_jets(n, n_classes=10)
-    )
-    row = survey(["jetclass"], n_jets=30, options=LoadOptions(data_dir=tmp_path))[0]
-    assert row.name == "jetclass" and row.n_jets == 30 and row.jets_per_second > 0
-    assert row.simulated["multiplicity"].mean == pytest.approx(random_jets(30).jet["multiplicity"].mean())
-    assert row.published["pt"].mean == 618.2
-    with pytest.raises(CatalogError, match="no simulated stand-in"):
-        survey(["omnilearned"], options=LoadOptions(data_dir=tmp_path))
 
 
 def test_the_real_simulation_end_to_end(tmp_path):
