@@ -177,7 +177,7 @@ def load_yaml(path: Path) -> Any:
         When the file is missing, is no YAML, or stands for more than a million values.
     """
     if not path.is_file():
-        raise ConfigError(f"there is no file '{path}'; check the path")
+        raise ConfigError(f"'{path}' is not a readable YAML file: there is no such file; check the path")
     with translated(ConfigError, f"'{path}' is not a readable YAML file", "correct it, or give another one"):
         if path.stat().st_size > _LARGEST_YAML:
             raise ConfigError(f"'{path}' has more than {_LARGEST_YAML} bytes; settings are small files")

@@ -63,7 +63,7 @@ def test_numbers_may_be_written_as_yaml_reads_them():
         ({"compile": "no"}, "TrainConfig.compile is 'no'; true or false is needed"),
         ({"betas": 0.9}, "a list"),
         ({"betas": ["a", 0.9]}, "TrainConfig.betas is 'a'; a number"),
-        ({"optimizer": 5}, "text"),
+        ({"optimizer": 5}, "TrainConfig.optimizer is 5; known: adamw, lion"),
         ({"learning_rate": "abc"}, "TrainConfig.learning_rate is 'abc'; a number"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from omnilearn_lab.errors import ConfigError
 
 if TYPE_CHECKING:
     from omnilearn_lab.catalog import DatasetEntry
+    from omnilearn_lab.catalog.schema import DataFile
     from omnilearn_lab.readers import ConvertOptions, Reader
 
 __all__ = ["convert", "data_app", "fetch", "info", "list_datasets", "print_citation", "simulate"]
@@ -71,6 +73,7 @@ def _facts(item: DatasetEntry) -> list[tuple[str, str]]:
         "classes": ", ".join(item.classes),
         "splits": ", ".join(splits),
         "files": names + (f" ({item.size_gb:g} GB)" if item.size_gb else ""),
+        "unverified": _unverified(here),
         "variants": ", ".join(variants),
         "reader": item.reader,
         "record": item.record or (f"https://doi.org/{item.doi}" if item.doi else ""),
@@ -80,6 +83,11 @@ def _facts(item: DatasetEntry) -> list[tuple[str, str]]:
         "mind": "\n".join(f"- {pitfall}" for pitfall in item.pitfalls),
     }
     return [(head, text) for head, text in facts.items() if text]
+
+
+def _unverified(published: Sequence[DataFile]) -> str:
+    n_unknown = sum(file.checksum is None for file in published)
+    return f"{n_unknown} of {len(published)} files: their publisher gives no checksum" if n_unknown else ""
 
 
 @data_app.command("citation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import secrets
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from omnilearn_lab.errors import DataFileError
 
+_log = logging.getLogger(__name__)
+_WAITING = "another process works on '%s'; waiting for it"
 MARK = ".partial-"  # in the name of every file and folder that is being written
 _ORPHAN = re.compile(re.escape(MARK) + r"[0-9a-f]{16}(\.[^/]*)?$")
 _DAY = 86_400.0  # seconds without a write after which nobody is writing any more
@@ -193,7 +196,11 @@ def locked(path: str | os.PathLike[str], timeout: float = -1) -> Iterator[None]:
         _make_lock(lock)
         holder = FileLock(lock, timeout=timeout)
         try:
-            holder.acquire()
+            with suppress(Timeout):
+                holder.acquire(timeout=0)
+            if not holder.is_locked:
+                _log.log(logging.WARNING if timeout else logging.DEBUG, _WAITING, path)
+                holder.acquire()
         except Timeout as error:
             raise DataFileError(f"'{path}' is in use by another process; wait until it has ended") from error
     try:

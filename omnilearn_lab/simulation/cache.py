@@ -9,9 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
-
 from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.machine import locked, make_folder
 from omnilearn_lab.simulation.chunks import Chunk, read_chunk
 from omnilearn_lab.simulation.recipes import Recipe
 from omnilearn_lab.simulation.selection import Selected
@@ -30,21 +29,13 @@ def cache_directory(chosen: Recipe, seed: int, cache: str | Path | None) -> Iter
     pythia = importlib.metadata.version("pythia8mc")
     directory = Path(cache) / f"{chosen.name}-{chosen.profile}-{chosen.digest()}-pythia{pythia}-seed{seed}"
     _check_writable(directory)
-    lock = filelock.FileLock(directory / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        _log.warning("another process simulates %s in %s; waiting for it", chosen.name, directory)
-        lock.acquire()
-    try:
+    with locked(directory / "simulation"):
         yield directory
-    finally:
-        lock.release()
 
 
 def _check_writable(directory: Path) -> None:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
         with tempfile.TemporaryFile(dir=directory):
             pass
     except OSError as error:

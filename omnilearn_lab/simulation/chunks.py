@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from omnilearn_lab.errors import DataFileError, JetsError, SimulationError
+from omnilearn_lab.errors import DataFileError, OmniLearnLabError, SimulationError, translated
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import atomic_path
 from omnilearn_lab.simulation.events import EventSource
 from omnilearn_lab.simulation.recipes import Recipe
 from omnilearn_lab.simulation.selection import Selected
@@ -139,18 +138,8 @@ def write_chunk(path: Path, parts: Selected) -> None:
     arrays = _to_arrays(parts)
     buffer = io.BytesIO()
     np.savez(buffer, checksum=np.array(_checksum(arrays)), **arrays)
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(buffer.getbuffer())
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise DataFileError(
-            f"cannot write {path}: {error}; free some space or choose another cache directory"
-        ) from error
+    with atomic_path(path) as partial:
+        partial.write_bytes(buffer.getbuffer())
 
 
 def read_chunk(path: Path, recipe: Recipe) -> Selected | None:
@@ -161,12 +150,13 @@ def read_chunk(path: Path, recipe: Recipe) -> Selected | None:
     dict of level name to Jets, or None
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        if str(arrays.pop("checksum")) != _checksum(arrays):
-            return None
-        return {level: _from_arrays(arrays, level, recipe.class_names) for level in recipe.levels}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, JetsError):
+        with translated(DataFileError, f"'{path}' is damaged", "it is made again"):
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            if str(arrays.pop("checksum")) != _checksum(arrays):
+                return None
+            return {level: _from_arrays(arrays, level, recipe.class_names) for level in recipe.levels}
+    except OmniLearnLabError:
         return None
 
 

@@ -37,6 +37,12 @@ def test_info_as_text_and_as_json(invoke):
     assert json.loads(invoke("data", "info", "jetclass", "--json").output)["recipe"] == "jetclass"
 
 
+def test_info_says_which_files_nobody_can_verify(invoke):
+    told = " ".join(invoke("data", "info", "jetnet150").output.split())
+    assert "unverified" in told and "5 of 5 files" in told
+    assert "unverified" not in invoke("data", "info", "jetclass").output
+
+
 @pytest.mark.parametrize("name", list(catalog()))
 def test_every_dataset_has_info_and_citation(invoke, name):
     assert invoke("data", "info", name).exit_code == 0

@@ -9,6 +9,7 @@ from omnilearn_lab.simulation import chunks, recipe
 from omnilearn_lab.simulation.chunks import Chunk, events_used, make_chunk, read_chunk, write_chunk
 from omnilearn_lab.simulation.recipes import JetWindow
 
+from tests.machine.faults import small_disk
 from tests.simulation.helpers import FAST, same, with_profile
 
 
@@ -104,17 +105,14 @@ def test_a_missing_file_is_none(tmp_path):
 
 def test_a_write_that_fails_leaves_nothing_and_says_what_to_do(tmp_path, parts):
     (tmp_path / "piece.npz").mkdir()  # a directory in the way
-    with pytest.raises(DataFileError, match="free some space or choose another cache"):
+    with pytest.raises(DataFileError, match="choose another folder"):
         write_chunk(tmp_path / "piece.npz", parts)
     assert [p.name for p in tmp_path.iterdir()] == ["piece.npz"]
 
 
-def test_disk_full(tmp_path, parts, monkeypatch):
-    import tempfile
-
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
-    with pytest.raises(DataFileError, match="No space left"):
-        write_chunk(tmp_path / "piece.npz", parts)
+@pytest.mark.faults
+def test_disk_full(tmp_path, parts):
+    with small_disk(tmp_path / "disk", 4 / 1024) as disk:
+        with pytest.raises(DataFileError, match="No space left"):
+            write_chunk(disk / "piece.npz", parts)
+        assert list(disk.iterdir()) == []

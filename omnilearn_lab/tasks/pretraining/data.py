@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from filelock import FileLock
 
 from omnilearn_lab.catalog import catalog, load, open_store
 from omnilearn_lab.catalog.published import CONVERTED
 from omnilearn_lab.catalog.simulated import SimulatedSet
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.jets import Jets, read_jets
+from omnilearn_lab.machine import locked, make_folder, write_text
 from omnilearn_lab.models import Batch
 from omnilearn_lab.training import Shard, StreamConfig, StreamingBatches, processes_here
 
@@ -143,10 +143,10 @@ def settled(source: JetSource, directory: str | os.PathLike[str]) -> JetSource:
     if source.streaming != "auto":
         return source
     path = Path(directory) / "streaming.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    make_folder(path.parent)
+    with locked(path):
         if not path.is_file():
-            path.write_text(_way(source))
+            write_text(path, _way(source))
     return replace(source, streaming=path.read_text())
 
 
