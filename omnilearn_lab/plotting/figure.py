@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,6 +22,8 @@ from omnilearn_lab.plotting.style import house_style
 
 _RATIO_HEIGHTS = (3, 1)
 _N_COLORS = 255
+MOVING = "moving"
+"""Mark (``gid``) of the artists of a figure that a slider moves; see `Screen`."""
 _FORMATS = ("png", "pdf", "svg")
 
 
@@ -82,6 +85,56 @@ class PaperFigure(Figure):
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         picture = base64.b64encode(self.to_png()).decode("ascii")
         return {"image/png": picture, "text/plain": repr(self)}, {"image/png": {"alt": self.alt_text}}
+
+
+class Screen:
+    """A figure drawn once; what moves in it is drawn again and again, without the rest.
+
+    Parameters
+    ----------
+    figure
+        Artists whose ``gid`` is `MOVING` are those that move.
+    dpi
+    like
+        A screen with the same panels, whose layout is taken over: finding one takes most of the time.
+
+    Examples
+    --------
+    >>> figure, ax = new_axes()
+    >>> (line,) = ax.plot([0, 1], [0, 1], gid=MOVING)
+    >>> screen = Screen(figure, dpi=50)
+    >>> before = screen.to_png()
+    >>> line.set_ydata([1, 0])
+    >>> screen.to_png() == before
+    False
+    """
+
+    def __init__(self, figure: PaperFigure, *, dpi: float, like: Screen | None = None) -> None:
+        self.figure = figure
+        if like is not None and len(like.figure.axes) == len(figure.axes):
+            figure.set_layout_engine("none")
+            for ax, other in zip(figure.axes, like.figure.axes, strict=True):
+                ax.set_position(other.get_position())
+        self._moving = figure.findobj(lambda artist: artist.get_gid() == MOVING)
+        for artist in self._moving:
+            artist.set_animated(True)
+        figure.set_dpi(dpi)
+        figure.canvas.draw()
+        figure.set_layout_engine("none")
+        self._background = figure.canvas.copy_from_bbox(figure.bbox)
+
+    def to_png(self) -> bytes:
+        """Return the picture as it is now."""
+        from PIL import Image
+
+        canvas = self.figure.canvas
+        canvas.restore_region(self._background)
+        with house_style():
+            for artist in self._moving:
+                self.figure.draw_artist(artist)
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(buffer, format="png")
+        return buffer.getvalue()
 
 
 def new_axes(ax: Axes | None = None, *, width: float = 6.4, height: float = 4.8) -> tuple[Figure, Axes]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
@@ -15,7 +16,7 @@ from omnilearn_lab.errors import FigureError
 from omnilearn_lab.jets import Jets, reduce_pid
 from omnilearn_lab.plotting.bands import named
 from omnilearn_lab.plotting.data import Column, Table, attach_data
-from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes
+from omnilearn_lab.plotting.figure import MOVING, PaperFigure, describe, new_axes
 from omnilearn_lab.plotting.style import (
     PALETTE,
     experiment_label,
@@ -230,7 +231,7 @@ def diffusion_trajectory(
     for ax, i in zip(axes, shown, strict=True):
         _draw_step(ax, steps[i], radius)
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=DETA, aspect="equal")
-        ax.set_title(f"t = {when[i]:.2g}", loc="right", fontsize=10)
+        ax.set_title(_time_text(when[i]), loc="right", fontsize=10, gid=MOVING)
     axes[0].set_ylabel(DPHI)
     figure_label(figure, source)
     attach_data(figure, _trajectory_table(when[shown], steps[shown]))
@@ -343,20 +344,32 @@ def _trajectory(times: Sequence[float], particles: Any) -> tuple[np.ndarray, np.
 
 
 def _draw_step(ax: Axes, particles: np.ndarray, radius: float | None) -> None:
-    pt = particles[:, 2] if particles.shape[1] == 3 else np.full(len(particles), 0.1)
-    hardest = max(float(pt.max()), 1e-12) if particles.shape[1] == 3 else 1.0
-    area = np.maximum(_STEP_AREA * pt / hardest, _SMALLEST_STEP)
-    ax.scatter(
-        particles[:, 0],
-        particles[:, 1],
-        s=area,
-        color=PALETTE[0],
-        alpha=0.55,
-        edgecolors="black",
-        linewidths=0.3,
-    )
+    x, y = particles[:, :2].T
+    look = {"color": PALETTE[0], "alpha": 0.55, "edgecolors": "black", "linewidths": 0.3, "gid": MOVING}
+    ax.scatter(x, y, s=_step_areas(particles), **look)
     if radius:
         draw_radius(ax, radius)
+
+
+def _step_areas(particles: np.ndarray) -> np.ndarray:
+    """Return marker areas: the hardest particle of a step always has the same."""
+    if particles.shape[1] < 3:
+        return np.full(len(particles), 0.1 * _STEP_AREA)
+    return np.maximum(_STEP_AREA * particles[:, 2] / max(float(particles[:, 2].max()), 1e-12), _SMALLEST_STEP)
+
+
+def move_trajectory(figure: PaperFigure, time: float, particles: np.ndarray) -> None:
+    """Show another step in a `diffusion_trajectory` of one panel."""
+    for artist in figure.findobj(lambda artist: artist.get_gid() == MOVING):
+        if isinstance(artist, PathCollection):
+            artist.set_offsets(particles[:, :2])
+            artist.set_sizes(_step_areas(particles))
+        else:
+            artist.set_text(_time_text(time))
+
+
+def _time_text(time: float) -> str:
+    return f"t = {time:.2g}"
 
 
 def _trajectory_table(when: np.ndarray, steps: np.ndarray) -> Table:

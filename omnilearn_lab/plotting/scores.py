@@ -15,7 +15,7 @@ from omnilearn_lab.plotting.bands import named
 from omnilearn_lab.plotting.classification import rejection_vs_efficiency
 from omnilearn_lab.plotting.data import Column, Table, attach_data
 from omnilearn_lab.plotting.distributions import HistogramOptions, observable_distributions
-from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes
+from omnilearn_lab.plotting.figure import MOVING, PaperFigure, describe, new_axes
 from omnilearn_lab.plotting.histograms import HistogramAxis
 from omnilearn_lab.plotting.style import PALETTE, experiment_label, in_house_style, line_look
 
@@ -279,16 +279,37 @@ def working_point_figure(
     figure = PaperFigure(figsize=(11.5, 4.8))
     left, right = figure.subplots(1, 2)
     rejection_vs_efficiency({label: (scores, labels)}, source=source, ax=left)
-    left.plot(signal_efficiency, point.rejection.value, "o", color=PALETTE[1], markersize=9, zorder=5)
-    left.axvline(signal_efficiency, color=PALETTE[1], linestyle=":")
+    look = {"color": PALETTE[1], "gid": MOVING}
+    left.plot(signal_efficiency, point.rejection.value, "o", markersize=9, zorder=5, **look)
+    left.axvline(signal_efficiency, linestyle=":", **look)
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=float)
     by_class = {name: scores[labels == i] for i, name in enumerate(names)}
     score_histograms(by_class, source=source, edges=_edges(scores), ax=right)
-    if np.isfinite(point.threshold):
-        right.axvline(point.threshold, color=PALETTE[1], linestyle=":", label="threshold")
-    sentence = f"At signal efficiency {signal_efficiency:g} the threshold is {point.threshold:.3g}"
-    describe(figure, f"{sentence} and rejection {point.rejection}.")
+    right.axvline(_drawable(point.threshold), linestyle=":", label="threshold", **look)
+    describe(figure, _working_point_text(point))
     return figure
+
+
+def move_working_point(figure: PaperFigure, scores: Any, labels: Any, signal_efficiency: float) -> None:
+    """Move the cut of a `working_point_figure` of the same scores, and its text."""
+    point = working_point(scores, labels, signal_efficiency)
+    marker, at_efficiency, at_threshold = figure.findobj(lambda artist: artist.get_gid() == MOVING)
+    marker.set_data([signal_efficiency], [point.rejection.value])
+    for line, x in ((at_efficiency, signal_efficiency), (at_threshold, _drawable(point.threshold))):
+        line.set_xdata([x, x])
+    about, _, _ = figure.alt_text.partition("At signal efficiency")
+    figure.alt_text = about + _working_point_text(point)
+
+
+def _drawable(threshold: float) -> float:
+    """Return a threshold, or not-a-number, which is not drawn, where nothing passes."""
+    return threshold if np.isfinite(threshold) else np.nan
+
+
+def _working_point_text(point: WorkingPoint) -> str:
+    efficiency = point.rejection.signal_efficiency
+    sentence = f"At signal efficiency {efficiency:g} the threshold is {point.threshold:.3g}"
+    return f"{sentence} and rejection {point.rejection}."
 
 
 def _matrix(values: Any, class_names: Sequence[str]) -> ConfusionMatrix:

@@ -13,7 +13,7 @@ from omnilearn_lab.errors import ConfigError, MetricError
 from omnilearn_lab.metrics import RocCurve, SicCurve, sic_curve
 from omnilearn_lab.plotting import mass_spectrum, sic_curves
 from omnilearn_lab.plotting.figure import PaperFigure
-from omnilearn_lab.plotting.scores import working_point, working_point_figure
+from omnilearn_lab.plotting.scores import move_working_point, working_point, working_point_figure
 from omnilearn_lab.tasks.search import BumpHunt, MassFit, bump_hunt
 from omnilearn_lab.widgets.view import FigureView, dropdown, slider
 
@@ -43,6 +43,8 @@ class RocExplorer(FigureView):
     >>> view.summary[-39:]
     'threshold is 0.8 and rejection > 13.86.'
     """
+
+    moved_by = ("efficiency",)
 
     def __init__(
         self,
@@ -74,6 +76,10 @@ class RocExplorer(FigureView):
             label=self.value("classifier"),
             source=self.source,
         )
+
+    def move(self, figure: PaperFigure) -> None:
+        """Move the cut."""
+        move_working_point(figure, *self._chosen(), self.value("efficiency"))
 
     def details(self) -> str:
         """Return the numbers of jets that pass and fail, as a table."""
@@ -143,6 +149,8 @@ class SicExplorer(FigureView):
     ...     (view.hunt().edges[1:] <= 3700))].sum() <= 900
     True
     """
+
+    same_layout = ("injected", "kept")
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables import OBSERVABLES, observables
 from omnilearn_lab.plotting import diffusion_trajectory, jet_display
 from omnilearn_lab.plotting.figure import PaperFigure
+from omnilearn_lab.plotting.jets import move_trajectory
 from omnilearn_lab.widgets.view import FigureView, button, dropdown, slider
 
 _NAMES = ("mass", "multiplicity", "width", "ln_rho", "tau_21", "z_g")
@@ -146,6 +147,8 @@ class DiffusionPlayer(FigureView):
     'gluon: 20 particles at t = 0, step 2 of 2.'
     """
 
+    moved_by = ("step",)
+
     def __init__(
         self,
         times: Sequence[float],
@@ -176,9 +179,19 @@ class DiffusionPlayer(FigureView):
         now = slice(step, step + 1)
         path = self.particles[name]
         frame = diffusion_trajectory(self.times[now], path[now], reach=self._reach(path), **self._look())
-        time = f"t = {self.times[step]:.2g}"
-        frame.alt_text = f"{name}: {path.shape[1]} particles at {time}, step {step} of {len(self.times) - 1}."
+        frame.alt_text = self._about()
         return frame
+
+    def move(self, figure: PaperFigure) -> None:
+        """Show the present step."""
+        step = self.value("step")
+        move_trajectory(figure, self.times[step], self.particles[self.value("jet")][step])
+        figure.alt_text = self._about()
+
+    def _about(self) -> str:
+        name, step = self.value("jet"), self.value("step")
+        time, n = f"t = {self.times[step]:.2g}", self.particles[name].shape[1]
+        return f"{name}: {n} particles at {time}, step {step} of {len(self.times) - 1}."
 
     def frames(self) -> PaperFigure:
         """Return a few steps of the present jet side by side."""

@@ -170,6 +170,7 @@ class RunBrowser(FigureView):
         """Search the folder again; the choice stays."""
         chosen, self._sign.value = self.value("runs"), "looking ..."
         self.runs = find_runs(self.folder)
+        self._screens.clear()
         self.controls["runs"].options = list(self.runs)
         self.set(runs=tuple(name for name in chosen if name in self.runs) or tuple(self.runs)[:1])
         self._sign.value = ""

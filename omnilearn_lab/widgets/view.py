@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets
 
-from omnilearn_lab.plotting.figure import PaperFigure
+from omnilearn_lab.plotting.figure import PaperFigure, Screen
 
 # JupyterLab takes plain keys for its cells (arrows go to the next cell, "x" cuts one) even when a list or a
 # button has the focus. Its own mark for "keys belong to this element" is set while no Ctrl is held.
@@ -62,14 +62,15 @@ def button(name: str, tooltip: str) -> ipywidgets.Button:
     return ipywidgets.Button(description=name, tooltip=tooltip)
 
 
-_DPI = 110
+_DPI, _MOST_SCREENS = 110, 8
 _SMALLEST = 0.45  # of the picture's own size: on a narrower page it scrolls and stays readable
 
 
 class FigureView:
-    """A figure that is drawn again whenever one of its controls changes.
+    """A figure that follows its controls.
 
-    Subclasses pass their controls and implement `figure`, which reads the controls' values. The
+    Subclasses pass their controls and implement `figure`, which reads the controls' values; for fast sliders
+    they name them in ``moved_by`` and implement `move`. Choices seen before are shown from memory. The
     figure's alternative text stands below the picture, and a sign beside the controls while it is drawn.
 
     Parameters
@@ -78,8 +79,15 @@ class FigureView:
         Shown in this order; each has a description and a tooltip.
     """
 
+    moved_by: ClassVar[tuple[str, ...]] = ()
+    """Controls, such as sliders, after whose change `move` is enough."""
+    same_layout: ClassVar[tuple[str, ...]] = ()
+    """Controls that leave the panels where they are."""
+
     def __init__(self, controls: Mapping[str, ipywidgets.Widget]) -> None:
         self.controls = dict(controls)
+        self._screens: dict[tuple[Any, ...], Screen] = {}
+        self._shown: Screen | None = None
         self._image = picture()
         self._sign = ipywidgets.HTML("", layout={"min_width": "5em"})
         self._text = ipywidgets.HTML()
@@ -106,12 +114,30 @@ class FigureView:
         """Return HTML to stand below the figure's text; nothing by default."""
         return ""
 
-    def _redraw(self, _: object = None) -> None:
+    def move(self, figure: PaperFigure) -> None:
+        """Bring the artists marked `omnilearn_lab.plotting.figure.MOVING`, and the text, up to date.
+
+        Called instead of `figure` after a change of one of the controls in ``moved_by``.
+        """
+
+    def _redraw(self, change: object = None) -> None:
+        """Show the present choice; without a change of a control, the data may have changed: draw anew."""
         self._sign.value = "drawing ..."
-        figure = self.figure()
-        self._image.value = figure.to_png(dpi=_DPI)
-        self._image.layout.min_width = f"{_SMALLEST * _DPI * figure.get_figwidth():.0f}px"
-        self.summary = figure.alt_text
+        if change is None:
+            self._screens.clear()
+        values = {name: getattr(control, "value", None) for name, control in self.controls.items()}
+        key = tuple(value for name, value in values.items() if name not in self.moved_by)
+        if key in self._screens:
+            self.move(self._screens[key].figure)
+        else:
+            is_same = any(getattr(change, "owner", None) is self.controls[name] for name in self.same_layout)
+            self._screens[key] = Screen(self.figure(), dpi=_DPI, like=self._shown if is_same else None)
+            for old in list(self._screens)[:-_MOST_SCREENS]:
+                del self._screens[old]
+        screen = self._shown = self._screens[key]
+        self._image.value = screen.to_png()
+        self._image.layout.min_width = f"{_SMALLEST * _DPI * screen.figure.get_figwidth():.0f}px"
+        self.summary = screen.figure.alt_text
         self._text.value = f"<p>{html.escape(self.summary)}</p>{self.details()}"
         self._sign.value = ""
 

@@ -118,6 +118,8 @@ class UnfoldingExplorer(FigureView):
     2
     """
 
+    same_layout = ("iteration",)
+
     def __init__(
         self,
         truth: Mapping[str, Any],

@@ -7,7 +7,7 @@ import pytest
 from omnilearn_lab.notebook.execute import _write_html
 from omnilearn_lab.widgets.view import FigureView
 
-from .samples import BUILDERS
+from .samples import BUILDERS, loss_comparison, roc_explorer
 
 WITHOUT_INPUT = ipywidgets.HTML | ipywidgets.Image | ipywidgets.FloatProgress
 CHANGES = {
@@ -19,6 +19,7 @@ CHANGES = {
     "UnfoldingExplorer": ({"iteration": 1}, {"observable": "width"}, {"method": "IBU"}, {"log": True}),
     "SicExplorer": ({"kept": 0.3}, {"injected": 80}, {"show": "SIC curve"}),
 }
+CHANGES_OF_SLIDERS = {"RocExplorer": (0.3, 0.7), "DiffusionPlayer": (1, 5, 2)}
 FIGURES = [name for name in BUILDERS if issubclass(getattr(omnilearn_lab.widgets, name, object), FigureView)]
 
 
@@ -70,3 +71,30 @@ def test_every_control_changes_the_picture(view):
         view.set(**change)
         assert view._image.value not in seen, change
         seen.add(view._image.value)
+
+
+@pytest.mark.parametrize("view", FIGURES, indirect=True)
+def test_a_moved_picture_is_the_picture_drawn_anew(view):
+    for name in view.moved_by:
+        for value in CHANGES_OF_SLIDERS[type(view).__name__]:
+            view.set(**{name: value})
+            moved, summary, text = view._image.value, view.summary, view._text.value
+            view._redraw()
+            assert view._image.value == moved, value
+            assert (view.summary, view._text.value) == (summary, text)
+
+
+def test_a_slider_draws_nothing_but_what_moves(monkeypatch):
+    view = roc_explorer()
+    monkeypatch.setattr(view, "figure", lambda: pytest.fail("the figure was made again"))
+    view.set(efficiency=0.3)
+    view.set(efficiency=0.6)
+
+
+def test_choices_seen_before_are_shown_from_memory(monkeypatch):
+    view = loss_comparison()
+    first = view._image.value
+    view.set(log=True)
+    monkeypatch.setattr(view, "figure", lambda: pytest.fail("the figure was made again"))
+    view.set(log=False)
+    assert view._image.value == first
