@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.observables import SIX, SoftDrop, observables
+from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.observables.constituents import Constituents, slices
-from omnilearn_lab.observables.fastjet_calls import _fastjet, fastjet_njettiness, fastjet_soft_drop
+from omnilearn_lab.observables.substructure import _fastjet, fastjet_njettiness
 
 RADIUS = 0.4
 MEAN_PARTICLES = 25
@@ -69,10 +69,9 @@ def soft_drop(fastjet, jet) -> float:
 
 
 def fastjet_batches(jets: Jets) -> None:
-    """Soft drop and N-subjettiness through FastJet's Awkward interface, all jets of a slice in one call."""
+    """N-subjettiness through FastJet's Awkward interface, all jets of a slice in one call."""
     for rows in slices(jets):
         particles = Constituents(jets, rows)
-        fastjet_soft_drop(particles, SoftDrop())
         fastjet_njettiness(particles, [1, 2], axes="kt", jet_radius=RADIUS)
 
 
@@ -97,7 +96,7 @@ def measure(n_jets: int) -> dict[str, dict[str, float]]:
         "mass, N, width: FastJet loop": rate(lambda: loop_over_fastjet(few, groom=False), len(few)),
         "all six": rate(lambda: observables(jets, jet_radius=RADIUS), n_jets),
         "all six: FastJet loop": rate(lambda: loop_over_fastjet(few, groom=True), len(few)),
-        "soft drop and tau_2: FastJet batches": rate(lambda: fastjet_batches(some), len(some)),
+        "tau_2: FastJet batches": rate(lambda: fastjet_batches(some), len(some)),
     }
 
 

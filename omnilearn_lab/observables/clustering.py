@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Subjets", "Tree", "cluster", "equal_sizes", "exclusive_subjets", "pt_y_phi", "rapidity"]
-
 _CHUNK_PARTICLES = 40_000
 """Particles clustered together; the working arrays then stay in the processor's cache."""
 

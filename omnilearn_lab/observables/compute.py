@@ -1,20 +1,102 @@
-"""Observables of whole batches of jets, by name, with the shared pieces computed once."""
+"""Observables of whole batches of jets, by name, with the shared pieces computed once per slice."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.observables.batch import FORMULAS, Batch
-from omnilearn_lab.observables.config import ObservableConfig, known_radius
-from omnilearn_lab.observables.constituents import Constituents, slices
-from omnilearn_lab.observables.table import SIX
+from omnilearn_lab.observables.clustering import exclusive_subjets
+from omnilearn_lab.observables.config import SIX, UNGROOMED, ObservableConfig, known_radius
+from omnilearn_lab.observables.constituents import Constituents, mass_of, slices
+from omnilearn_lab.observables.substructure import Groomed, fastjet_njettiness, soft_drop, subjettiness
 
-__all__ = ["n_subjettiness", "observables"]
+
+class Batch:
+    """A slice of jets and what several observables need of it."""
+
+    def __init__(self, particles: Constituents, config: ObservableConfig, orders: tuple[int, ...]) -> None:
+        self.particles, self.config, self.orders = particles, config, orders
+
+    @property
+    def mass(self) -> np.ndarray:
+        """Invariant mass of the vector sum [GeV], shape (N,)."""
+        return mass_of(self.particles.total, self.particles.counts == 1)
+
+    @property
+    def ln_rho(self) -> np.ndarray:
+        """ln(m_SD^2 / pt^2), shape (N,), with the configured value where m_SD = 0."""
+        ratio = self.groomed.mass / self.particles.axis[:, 0]
+        missing = UNGROOMED[self.config.ungroomed]
+        return np.where(ratio > 0, 2 * np.log(np.where(ratio > 0, ratio, 1)), missing)
+
+    @cached_property
+    def groomed(self) -> Groomed:
+        """All jets after soft drop."""
+        result = Groomed(*np.empty((4, len(self.particles.counts))))
+        for rows, tree in self.particles.trees(power=0):
+            for column, values in zip(result, soft_drop(tree, self.config.soft_drop), strict=True):
+                column[rows] = values
+        return result
+
+    @cached_property
+    def tau(self) -> dict[int, np.ndarray]:
+        """tau_N by N, with beta = 1."""
+        return dict(zip(self.orders, self.subjettiness(1.0).T, strict=True))
+
+    def subjettiness(self, beta: float) -> np.ndarray:
+        """tau_N for all orders, shape (N, K)."""
+        settings = {"jet_radius": self.config.jet_radius, "beta": beta}
+        if self.config.axes != "kt":
+            return fastjet_njettiness(self.particles, self.orders, axes=self.config.axes, **settings)
+        result = np.empty((len(self.particles.counts), len(self.orders)))
+        for rows, tree in self.particles.trees(power=1):
+            for column, order in enumerate(self.orders):
+                result[rows, column] = subjettiness(tree, exclusive_subjets(tree, order), **settings)
+        return result
+
+    def angularity(self, kappa: float, beta: float) -> np.ndarray:
+        """Generalised angularity with the chosen exponents, shape (N,)."""
+        p = self.particles
+        fraction = p.pt / p.per_particle(p.pt_sum)
+        return p.per_jet(fraction**kappa * (p.delta_r / self.config.jet_radius) ** beta)
+
+    def tau_ratio(self, upper: int) -> np.ndarray:
+        """tau_N / tau_(N - 1), shape (N,); 0 where both vanish."""
+        over, under = self.tau[upper], self.tau[upper - 1]
+        return np.divide(over, under, out=np.zeros_like(over), where=under > 0)
+
+
+FORMULAS: Mapping[str, Callable[[Batch], np.ndarray]] = MappingProxyType(
+    {
+        "mass": lambda b: b.mass,
+        "multiplicity": lambda b: b.particles.counts.astype(np.float64),
+        "width": lambda b: b.angularity(1.0, 1.0),
+        "ln_rho": lambda b: b.ln_rho,
+        "tau_21": lambda b: b.tau_ratio(2),
+        "z_g": lambda b: b.groomed.z_g,
+        "pt": lambda b: b.particles.axis[:, 0],
+        "soft_drop_mass": lambda b: b.groomed.mass,
+        "groomed_pt": lambda b: b.groomed.pt,
+        "groomed_radius": lambda b: b.groomed.radius,
+        "les_houches": lambda b: b.angularity(1.0, 0.5),
+        "thrust": lambda b: b.angularity(1.0, 2.0),
+        "pt_dispersion": lambda b: np.sqrt(b.angularity(2.0, 0.0)),
+        "tau_1": lambda b: b.tau[1],
+        "tau_2": lambda b: b.tau[2],
+        "tau_3": lambda b: b.tau[3],
+        "tau_4": lambda b: b.tau[4],
+        "tau_32": lambda b: b.tau_ratio(3),
+        "tau_43": lambda b: b.tau_ratio(4),
+    }
+)
+"""Name of an observable to its values for a batch, float64, shape (N,)."""
+
 
 _RADIUS_NAMES = ("width", "les_houches", "thrust", "tau_1", "tau_2", "tau_3", "tau_4")
 
@@ -31,7 +113,16 @@ def observables(
     All come from the particles held (a truncated jet is the jet of its kept particles), in double
     precision, with the jet axis and pt of their vector sum. Known names: the keys of
     `OBSERVABLES`. Jets are handled in slices, so memory stays
-    bounded for millions of them.
+    bounded for millions of them. With z_i = pt_i / sum pt and the distance Delta R_i in rapidity and
+    azimuth to the jet axis:
+
+    - ``mass`` of the vector sum, particle masses included, and ``multiplicity``, without threshold;
+    - ``width``, ``les_houches``, ``thrust``: :math:`\sum_i z_i (\Delta R_i/R)^\beta` for beta = 1, 1/2, 2;
+      ``pt_dispersion``: :math:`(\sum_i z_i^2)^{1/2}`;
+    - ``tau_N``: :math:`\sum_i z_i \min_k \Delta R_{ik} / R`, ``tau_21``: tau_2 / tau_1 (or 0);
+    - ``z_g``, ``soft_drop_mass``, ``groomed_pt``, ``groomed_radius`` after soft drop; z_g = 0 where no
+      splitting passes (FastJet says -1, the published arrays 0);
+    - ``ln_rho``: :math:`\ln(m_\mathrm{SD}^2 / p_T^2)` with the ungroomed pt.
 
     Parameters
     ----------
@@ -73,62 +164,6 @@ def observables(
         for name in names:
             parts[name].append(FORMULAS[name](batch))
     return {name: np.concatenate(values) for name, values in parts.items()}
-
-
-def n_subjettiness(
-    jets: Jets,
-    orders: Sequence[int] = (1, 2, 3, 4),
-    *,
-    jet_radius: float | None = None,
-    axes: str = "kt",
-    beta: float = 1.0,
-) -> np.ndarray:
-    r"""Compute N-subjettiness, normalised measure.
-
-    .. math:: \tau_N = \frac{\sum_i p_{T,i} \min_k \Delta R_{ik}^\beta}{R^\beta \sum_i p_{T,i}}
-
-    Parameters
-    ----------
-    jets : Jets
-        N jets.
-    orders : sequence of int
-        The numbers of axes, K of them.
-    jet_radius : float, optional
-        R; None takes ``jets.provenance["jet_radius"]``.
-    axes : str
-        A key of `FASTJET_AXES`.
-    beta : float
-        Angular exponent.
-
-    Returns
-    -------
-    float64 array, shape (N, K)
-        0 for jets with no more particles than axes.
-
-    Raises
-    ------
-    ConfigError
-        For orders below 1, unknown axes, or an unknown radius.
-    MissingDependencyError
-        When the axes need FastJet and it is absent.
-
-    References
-    ----------
-    Thaler and Van Tilburg, Eq. 2.1, arXiv:1011.2268.
-
-    Examples
-    --------
-    >>> jets = Jets.from_four_momenta([[80, 0, 0, 80], [19.6, 4, 0, 20.004]], [0, 2])
-    >>> n_subjettiness(jets, [1, 2], jet_radius=0.4).round(2)
-    array([[0.16, 0.  ]])
-    """
-    if not orders or min(orders) < 1:
-        raise ConfigError(f"orders are {list(orders)}; numbers of axes, at least 1 each, are needed")
-    config = ObservableConfig(known_radius(jets, jet_radius, "N-subjettiness"), axes)
-    parts = [np.empty((0, len(orders)))]
-    for rows in slices(jets):
-        parts.append(Batch(Constituents(jets, rows), config, tuple(orders)).subjettiness(beta))
-    return np.concatenate(parts)
 
 
 def _settled(

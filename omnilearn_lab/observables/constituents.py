@@ -10,8 +10,6 @@ import numpy as np
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables.clustering import Tree, cluster, equal_sizes, pt_y_phi, rapidity
 
-__all__ = ["Constituents", "mass_of", "slices", "wrapped"]
-
 _SLICE_PARTICLES = 1_000_000
 """Particles handled at once, in some 100 MB; fewer would leave too few jets of equal particle number."""
 

@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from omnilearn_lab.errors import ConfigError, JetsError, MissingDependencyError, nearest
+from omnilearn_lab.errors import ConfigError, MissingDependencyError, nearest
 from omnilearn_lab.jets import Jets
-
-__all__ = ["EFP_SETS", "energy_flow_polynomials", "padded_energy_flow_polynomials"]
 
 EFP_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -70,46 +68,6 @@ def energy_flow_polynomials(jets: Jets, graphs: str = "prime_4_4", *, beta: floa
     fraction = columns["pt"] / np.repeat(jets.jet["pt"], jets.counts)
     particles = np.stack([fraction, columns["deta"], columns["dphi"]], axis=-1, dtype=np.float64)
     return _compute(np.split(particles, jets.offsets[1:-1])[: len(jets)], graphs, beta)
-
-
-def padded_energy_flow_polynomials(
-    particles: np.ndarray, mask: np.ndarray, graphs: str = "prime_4_4", *, beta: float = 1.0
-) -> np.ndarray:
-    """Compute energy-flow polynomials of padded arrays in JetNet's layout.
-
-    Parameters
-    ----------
-    particles : float array, shape (N, P, 3)
-        eta, phi relative to the jet axis, and pt over jet pt.
-    mask : bool array, shape (N, P)
-        True for real particles. A jet without any has polynomials 0.
-    graphs, beta
-        As for `energy_flow_polynomials`.
-
-    Returns
-    -------
-    float64 array, shape (N, K)
-
-    Raises
-    ------
-    JetsError
-        For wrong shapes.
-    ConfigError
-        For an unknown set.
-    MissingDependencyError
-        When EnergyFlow is absent or does not work in this environment.
-
-    References
-    ----------
-    Kansal et al., arXiv:2106.11535, section 4.
-    """
-    particles, mask = np.asarray(particles, dtype=np.float64), np.asarray(mask, dtype=bool)
-    if particles.shape != (*mask.shape, 3) or mask.ndim != 2:
-        raise JetsError(
-            f"particles have shape {particles.shape} and mask {mask.shape}; (N, P, 3) and (N, P) are needed"
-        )
-    events = (row[real][:, [2, 0, 1]] for row, real in zip(particles, mask, strict=True))
-    return _compute(events, graphs, beta)
 
 
 def _compute(events: Iterable[np.ndarray], graphs: str, beta: float) -> np.ndarray:

@@ -1,16 +1,17 @@
-"""Soft drop and N-subjettiness on clustering trees."""
+"""Soft drop and N-subjettiness on clustering trees; axes that need a minimisation come from FastJet."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from omnilearn_lab.errors import MissingDependencyError
 from omnilearn_lab.observables.clustering import Subjets, Tree
-from omnilearn_lab.observables.config import SoftDrop
-from omnilearn_lab.observables.constituents import mass_of, wrapped
-
-__all__ = ["Groomed", "soft_drop", "subjettiness"]
+from omnilearn_lab.observables.config import FASTJET_AXES, SoftDrop
+from omnilearn_lab.observables.constituents import Constituents, mass_of, wrapped
 
 
 class Groomed(NamedTuple):
@@ -46,7 +47,7 @@ def soft_drop(tree: Tree, settings: SoftDrop) -> Groomed:
 
     Examples
     --------
-    >>> from omnilearn_lab.observables import SoftDrop, cluster, pt_y_phi
+    >>> from omnilearn_lab.observables.clustering import cluster, pt_y_phi
     >>> pair = np.array([[[80.0, 0.0, 0.0, 80.0]], [[19.6, 4.0, 0.0, 20.004]]])
     >>> soft_drop(cluster(pair, pt_y_phi(pair), power=0), SoftDrop()).z_g.round(3)
     array([0.2])
@@ -102,7 +103,7 @@ def subjettiness(tree: Tree, axes: Subjets, *, jet_radius: float, beta: float = 
 
     Examples
     --------
-    >>> from omnilearn_lab.observables import cluster, exclusive_subjets, pt_y_phi
+    >>> from omnilearn_lab.observables.clustering import cluster, exclusive_subjets, pt_y_phi
     >>> pair = np.array([[[80.0, 0.0, 0.0, 80.0]], [[20.0, 0.0, 0.0, 20.0]]])
     >>> tree = cluster(pair, pt_y_phi(pair), power=1)
     >>> subjettiness(tree, exclusive_subjets(tree, 1), jet_radius=0.4)
@@ -116,3 +117,60 @@ def subjettiness(tree: Tree, axes: Subjets, *, jet_radius: float, beta: float = 
     for _, axis_y, axis_phi in np.moveaxis(axes.coordinates, -1, 1):
         np.minimum(nearest, (y - axis_y) ** 2 + wrapped(phi - axis_phi) ** 2, out=nearest)
     return (pt * nearest ** (beta / 2)).sum(axis=0) / (jet_radius**beta * pt.sum(axis=0))
+
+
+_ANY_RADIUS = 999.0
+
+
+def fastjet_njettiness(
+    particles: Constituents, orders: Sequence[int], *, axes: str, jet_radius: float, beta: float = 1.0
+) -> np.ndarray:
+    """N-subjettiness from FastJet with the normalised measure.
+
+    Parameters
+    ----------
+    particles : Constituents
+        N jets.
+    orders : sequence of int
+        The numbers of axes, K of them.
+    axes : str
+        A key of `FASTJET_AXES`.
+    jet_radius, beta : float
+        R and the angular exponent.
+
+    Returns
+    -------
+    float64 array, shape (N, K)
+
+    Raises
+    ------
+    MissingDependencyError
+        When FastJet is not installed.
+    """
+    sequence = _cluster(particles, "kt_algorithm")
+    tau = sequence.njettiness("NormalizedMeasure", FASTJET_AXES[axes], list(orders), beta=beta, R0=jet_radius)
+    return np.asarray(tau, dtype=np.float64).reshape(len(particles.counts), len(orders))
+
+
+def _cluster(particles: Constituents, algorithm: str) -> Any:
+    """Cluster all jets in one call: a loop over jets would be many times slower."""
+    import awkward as ak
+
+    fastjet = _fastjet()
+    fields = dict(zip(("px", "py", "pz", "E"), particles.momenta, strict=True))
+    jagged = ak.unflatten(ak.zip(fields, with_name="Momentum4D"), particles.counts)
+    return fastjet.ClusterSequence(jagged, fastjet.JetDefinition(getattr(fastjet, algorithm), _ANY_RADIUS))
+
+
+@cache
+def _fastjet() -> Any:
+    """FastJet, told not to print its banner on standard output at first use."""
+    try:
+        import fastjet
+        import fastjet._swig as swig
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"axes other than 'kt' need FastJet, which does not import ({error}); install 'fastjet>=3.5'"
+        ) from error
+    swig.ClusterSequence.set_fastjet_banner_stream(None)
+    return fastjet

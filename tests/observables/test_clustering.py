@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from omnilearn_lab.observables import cluster, exclusive_subjets, pt_y_phi
-from omnilearn_lab.observables.clustering import equal_sizes
+from omnilearn_lab.observables.clustering import cluster, equal_sizes, exclusive_subjets, pt_y_phi
 
 N_JETS, N_PARTICLES = 30, 17
 

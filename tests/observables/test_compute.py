@@ -1,12 +1,18 @@
-"""Symmetries and safety of the observables, slicing, and order of names."""
+"""The observables on jets done by hand; symmetries and safety, slicing, and order of names."""
+
+from __future__ import annotations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omnilearn_lab import observables as obs
+from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables import constituents
+from omnilearn_lab.observables.config import FASTJET_AXES
+
+from tests.observables.helpers import value
 
 R = 0.8
 SAFE = ("width", "tau_1", "tau_2", "thrust", "les_houches", "mass")  # infrared and collinear safe
@@ -82,7 +88,7 @@ def test_grooming_is_safe_too(toy_jets, build):
 
 def test_multiplicity_and_dispersion_are_not_safe(build):
     one, two = build([[(100, 0, 0)]]), build([[(50, 0, 0), (50, 0, 0)]])
-    assert obs.multiplicity(one) != obs.multiplicity(two)
+    assert value(one, "multiplicity") != value(two, "multiplicity")
     values = [obs.observables(j, ["pt_dispersion"])["pt_dispersion"][0] for j in (one, two)]
     np.testing.assert_allclose(values, [1, np.sqrt(0.5)], rtol=1e-6)
 
@@ -90,9 +96,9 @@ def test_multiplicity_and_dispersion_are_not_safe(build):
 def test_jets_across_the_seam_of_azimuth(build):
     rows = [(60, 0, 0), (30, 0.2, 0.1), (10, -0.3, 0.1)]
     at_seam = build([[(pt, y, phi + np.pi) for pt, y, phi in rows]])
-    for name, value in obs.observables(build([rows]), EVERY, jet_radius=R).items():
+    for name, expected in obs.observables(build([rows]), EVERY, jet_radius=R).items():
         moved = obs.observables(at_seam, [name], jet_radius=R)[name]
-        np.testing.assert_allclose(moved, value, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 def test_slices_join_seamlessly(toy_jets, monkeypatch):
@@ -112,19 +118,18 @@ def test_every_jet_is_handled_once():
     assert all(a.stop == b.start for a, b in zip(edges[:-1], edges[1:], strict=True))
 
 
-def test_names_give_the_order_and_agree_with_the_single_functions(toy_jets):
+def test_names_give_the_order_and_agree_with_single_ones(toy_jets):
     both = obs.observables(toy_jets, ["z_g", "mass"])
     assert list(both) == ["z_g", "mass"]
-    np.testing.assert_array_equal(both["mass"], obs.mass(toy_jets))
-    np.testing.assert_array_equal(both["z_g"], obs.z_g(toy_jets))
+    np.testing.assert_array_equal(both["mass"], value(toy_jets, "mass"))
+    np.testing.assert_array_equal(both["z_g"], value(toy_jets, "z_g"))
 
 
 def test_tau_falls_with_the_number_of_axes(toy_jets):
-    tau = obs.n_subjettiness(toy_jets, jet_radius=R)
-    assert tau.shape == (len(toy_jets), 4)
+    tau = np.stack([value(toy_jets, f"tau_{n}", jet_radius=R) for n in (1, 2, 3, 4)], axis=1)
     assert (np.diff(tau, axis=1) <= 1e-12).mean() > 0.99  # plain axes may lose now and then
     assert not tau[toy_jets.counts == 3, 2:].any()
-    np.testing.assert_allclose(tau[:, 0], obs.width(toy_jets, jet_radius=R), atol=1e-9)
+    np.testing.assert_allclose(tau[:, 0], value(toy_jets, "width", jet_radius=R), atol=1e-9)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -135,8 +140,135 @@ def test_every_name_is_finite_or_minus_infinity(toy_jets, name):
     assert (np.isfinite(values) | ((name == "ln_rho") & (values == -np.inf))).all()
 
 
-@pytest.mark.parametrize("axes", obs.FASTJET_AXES)
+@pytest.mark.parametrize("axes", FASTJET_AXES)
 def test_offered_axes_work(toy_jets, axes):
-    values = obs.tau_21(toy_jets[:20], axes=axes)
+    values = value(toy_jets[:20], "tau_21", axes=axes)
     assert np.isfinite(values).all()
     assert not values[toy_jets[:20].counts <= 2].any()
+
+
+BY_HAND_R = 0.4
+ROWS = [
+    [(100, 0, 0)],
+    [(95, 0, 0), (5, 0.2, 0)],
+    [(80, 0, 0), (20, 0.2, 0)],
+    [(90, 0, 0), (10, 0.2, 0)],
+    [(60, 0, 0), (30, 0.2, 0.1), (10, -0.3, 0.1)],
+]
+DIGITS = 1e-4  # the reference values are printed with four to six digits
+
+
+@pytest.fixture(scope="module")
+def jets(build):
+    return build(ROWS)
+
+
+def test_mass(jets):
+    np.testing.assert_allclose(value(jets, "mass"), [0, 4.3662, 8.0133, 6.0100, 15.0732], atol=DIGITS)
+
+
+def test_multiplicity(jets):
+    assert value(jets, "multiplicity").tolist() == [1, 2, 2, 2, 3]
+
+
+def test_width(jets):
+    expected = [0, 0.047628, 0.160192, 0.090192, 0.293899]
+    np.testing.assert_allclose(value(jets, "width", jet_radius=BY_HAND_R), expected, atol=1e-6)
+
+
+def test_tau_2_with_kt_axes(jets):
+    tau_2 = obs.observables(jets, ["tau_2"], jet_radius=BY_HAND_R)["tau_2"]
+    np.testing.assert_allclose(tau_2, [0, 0, 0, 0, 0.135986], atol=1e-6)
+
+
+def test_tau_21_divides_by_the_width(jets):
+    expected = [0, 0, 0, 0, 0.135986 / 0.293899]
+    np.testing.assert_allclose(value(jets, "tau_21"), expected, atol=1e-5)
+
+
+def test_one_pass_axes_are_another_observable(jets):
+    tau_1 = value(jets, "tau_1", jet_radius=BY_HAND_R, axes="one_pass_kt")
+    np.testing.assert_allclose(tau_1, [0, 0.025012, 0.100043, 0.050023, 0.246816], atol=1e-6)
+
+
+def test_z_g_is_zero_when_nothing_passes_and_at_the_cut(jets):
+    np.testing.assert_allclose(value(jets, "z_g"), [0, 0, 0.2, 0, 0.10010], atol=1e-5)
+
+
+def test_groomed_mass_and_pt(jets):
+    values = obs.observables(jets, ["soft_drop_mass", "groomed_pt"])
+    np.testing.assert_allclose(values["soft_drop_mass"], [0, 0, 8.01334, 0, 15.07323], atol=1e-5)
+    np.testing.assert_allclose(values["groomed_pt"][:4], [100, 95, 100, 90], rtol=1e-6)
+
+
+def test_ln_rho_has_no_radius_and_uses_the_ungroomed_pt(jets):
+    expected = 2 * np.log([8.01334 / 100.0, 15.07323 / 99.880028])
+    np.testing.assert_allclose(value(jets, "ln_rho")[[2, 4]], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"), [("exclude", -np.inf), ("published", 0.0), ("omnifold", np.log(1e-100))]
+)
+def test_ln_rho_without_groomed_mass(jets, choice, expected):
+    assert value(jets, "ln_rho", ungroomed=choice)[[0, 1, 3]].tolist() == [expected] * 3
+
+
+def test_three_particles_by_arithmetic(build):
+    """Two close particles recoil against one: every observable can be written down."""
+    (values,) = zip(*obs.observables(build([[(50, 0, 0.3), (30, 0, 0.0), (20, 0, -0.1)]]), obs.SIX,
+                                     jet_radius=BY_HAND_R).values(), strict=True)  # fmt: skip
+    px, py = 50 * np.cos(0.3) + 30 + 20 * np.cos(0.1), 50 * np.sin(0.3) - 20 * np.sin(0.1)
+    phi = np.arctan2(py, px)
+    w = (50 * (0.3 - phi) + 30 * phi + 20 * (0.1 + phi)) / (BY_HAND_R * 100)
+    soft_px, soft_py = 30 + 20 * np.cos(0.1), -20 * np.sin(0.1)
+    pair_pt, pair_phi = np.hypot(soft_px, soft_py), np.arctan2(soft_py, soft_px)
+    tau_2 = (30 * abs(pair_phi) + 20 * abs(-0.1 - pair_phi)) / (BY_HAND_R * 100)
+    pt_squared = px**2 + py**2
+    m_squared = 100**2 - pt_squared
+    z_g = pair_pt / (pair_pt + 50)
+    expected = [np.sqrt(m_squared), 3, w, np.log(m_squared / pt_squared), tau_2 / w, z_g]
+    np.testing.assert_allclose(values, expected, rtol=3e-6)
+
+
+def test_a_massive_particle_alone_keeps_its_mass():
+    jets = Jets.from_four_momenta([[3.0, 0.0, 0.0, 5.0]], [0, 1])
+    assert value(jets, "mass").tolist() == [4.0]
+    assert value(jets, "width", jet_radius=BY_HAND_R).tolist() == [0.0]
+    np.testing.assert_allclose(value(jets, "ln_rho"), 2 * np.log(4 / 3))
+
+
+def test_massless_particles_alone_are_massless_everywhere(build):
+    rng = np.random.default_rng(0)
+    rows = [[(rng.uniform(0.5, 900), rng.uniform(-4, 4), rng.uniform(-3, 3))] for _ in range(300)]
+    assert not value(build(rows), "mass").any()
+
+
+def test_soft_drop_settings(build):
+    jets = build([[(95, 0, 0), (5, 0.2, 0)]])
+    np.testing.assert_allclose(value(jets, "z_g", soft_drop=obs.SoftDrop(z_cut=0.04)), 0.05, rtol=1e-6)
+    np.testing.assert_allclose(value(jets, "z_g", soft_drop=obs.SoftDrop(beta=1.0)), 0.05, rtol=1e-6)
+    assert value(jets, "z_g", soft_drop=obs.SoftDrop(beta=1.0, r0=0.1)).tolist() == [0.0]
+
+
+def test_no_jets():
+    empty = Jets.build({n: [] for n in ("deta", "dphi", "pt", "energy")}, [0],
+                       {n: [] for n in ("pt", "eta", "phi", "mass")})  # fmt: skip
+    assert all(values.shape == (0,) for values in obs.observables(empty, jet_radius=BY_HAND_R).values())
+
+
+def test_the_radius_must_be_known(jets, build):
+    with pytest.raises(ConfigError, match="width is measured in units of the jet radius"):
+        value(jets, "width")
+    with_radius = build(ROWS, provenance={"jet_radius": BY_HAND_R})
+    np.testing.assert_array_equal(value(with_radius, "width"), value(jets, "width", jet_radius=BY_HAND_R))
+
+
+def test_unknown_choices_name_the_nearest(jets):
+    with pytest.raises(ConfigError, match="did you mean 'multiplicity'"):
+        obs.observables(jets, ["multiplcity"])
+    with pytest.raises(ConfigError, match="did you mean 'wta_kt'"):
+        value(jets, "tau_21", axes="wta_k")
+    with pytest.raises(ConfigError, match="did you mean 'published'"):
+        value(jets, "ln_rho", ungroomed="publishd")
+    with pytest.raises(ConfigError, match="greater than 0"):
+        value(jets, "width", jet_radius=-1.0)
