@@ -267,7 +267,7 @@ def as_jets(jets: JetsLike) -> Jets:
     is_list = isinstance(jets, Sequence) and len(jets) > 0 and all(isinstance(part, Jets) for part in jets)
     if not is_list:
         raise JetsError(
-            f"jets are a {type(jets).__name__}; give Jets: read files with readers.from_root or from_hdf5, "
+            f"jets are a {type(jets).__name__}; give Jets: read files with readers.from_file, "
             "build them with Jets.build or Jets.from_four_momenta"
         )
     return Jets.concatenate(jets)

@@ -2,7 +2,8 @@
 
 from omnilearn_lab.readers.base import RawJets, Reader, Source, make_reader, readers
 from omnilearn_lab.readers.convert import ConvertOptions, convert
-from omnilearn_lab.readers.own.columns import PRESETS, ColumnMap, column_map
+from omnilearn_lab.readers.own.columns import ColumnMap, column_map
+from omnilearn_lab.readers.own.presets import PRESETS
 from omnilearn_lab.readers.own.reader import DryRun, OwnFormat, from_file
 from omnilearn_lab.readers.own.write_back import add_columns
 from omnilearn_lab.readers.published.atlas_flavour import GN2_TRACK_INPUTS

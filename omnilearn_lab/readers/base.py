@@ -42,6 +42,8 @@ class RawJets:
         Row of each jet in the file, where that is not simply one after the other.
     class_names
         Class names that the file itself gives; else those of the reader hold.
+    about
+        What else the provenance of the jets should say.
     """
 
     particles: Mapping[str, np.ndarray]
@@ -49,6 +51,7 @@ class RawJets:
     jet: Mapping[str, np.ndarray] = field(default_factory=dict)
     rows: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def select(self, keep: np.ndarray) -> RawJets:
         """Return the jets where ``keep`` is true."""
@@ -261,7 +264,7 @@ class Reader(ABC):
         names = raw.class_names or self.class_names
         raw = self._without_bad(_mended(raw), path, (rows[0], len(names)))
         provenance = {"source": self.origin, "reader": self.name, "file": path.name, "rows": list(rows)}
-        jets = raw.to_jets(names, provenance)
+        jets = raw.to_jets(names, provenance | dict(raw.about))
         return jets if max_particles is None else jets.truncate(max_particles)
 
     def _without_bad(self, raw: RawJets, path: Path, about: tuple[int, int]) -> RawJets:

@@ -204,7 +204,7 @@ def test_before_fit(jets):
 
 
 def test_what_is_no_jets():
-    with pytest.raises(JetsError, match=r"give Jets: read files with readers\.from_root"):
+    with pytest.raises(JetsError, match=r"give Jets: read files with readers\.from_file"):
         PETClassifier().fit(np.zeros((5, 3)), [0, 1, 0, 1, 0])
 
 

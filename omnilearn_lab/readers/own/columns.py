@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.settings import from_mapping, settings
 
-Unit = Literal["auto", "GeV", "MeV"]
-_MOMENTUM_SETS = ({"pt", "eta", "phi"}, {"px", "py", "pz", "energy"}, {"pt", "deta", "dphi"})
+_MOMENTUM_SETS = (
+    {"pt", "eta", "phi"},
+    {"px", "py", "pz", "energy"},
+    {"pt", "deta", "dphi"},
+    {"q_over_p", "theta", "phi"},
+)
 
 
 @settings
@@ -18,35 +24,51 @@ class ColumnMap:
     """Which column of a file holds what.
 
     A row of the file is a jet (particle columns are jagged, or rectangular with zeros), or an
-    event (jet columns are jagged, too); in events, particles belong to jets by index columns, or to the
-    nearest jet within ``radius``.
+    event (jet columns are jagged, too). In events, particles belong to jets by nesting (lists of lists),
+    by index columns, by ranges of an index column, or to the nearest jet within ``radius``. A column whose
+    name ends in ``?`` is used if the file has it. Capitals matter only where two names differ in nothing
+    else.
 
     Attributes
     ----------
     particles
         Our name to the file's. Needed: ``pt, eta, phi``, or ``px, py, pz, energy``, or
-        ``pt, deta, dphi``; optional: ``energy`` or ``mass`` (else massless), ``pid``, ``charge``, ``d0``,
-        ``d0_err``, ``dz``, ``dz_err``, ``mask`` (which slots are real), and any other. A value such as
-        ``"=22"`` is a constant.
+        ``pt, deta, dphi``, or ``q_over_p, theta, phi`` of tracks; optional: ``energy`` or ``mass`` (else
+        massless), ``pid``, ``charge``, ``d0``, ``d0_err``, ``dz``, ``dz_err``, ``mask`` (which slots are
+        real), ``puppi_weight``, and any other. A value such as ``"=22"`` is a constant.
     jet
-        Likewise ``pt, eta, phi, mass, label, weight`` and others; without ``pt`` the jet is the sum
-        of its particles.
+        Likewise ``pt, eta, phi, mass`` or ``px, py, pz, energy``, ``label``, ``weight``, ``raw_factor`` (1
+        minus uncorrected over corrected pt) and others; without momentum the jet is the sum of its particles.
     more
         Further collections of particles, with the columns of ``particles`` (missing ones are 0).
     jet_index
         Column with the number of the jet, for each candidate of ``candidate_index``.
     candidate_index
         Column with the row of the candidate in ``particles``; none if ``jet_index`` runs along them.
+    begin, end
+        Columns of jets: which entries of ``candidate_index`` (or of the particles) are theirs.
     radius
         Cone for particles without index columns.
     tree
-        ROOT tree; the only one when empty.
+        ROOT tree, with its folder if it lies in one; the only one when empty.
     unit
-        ``auto`` guesses MeV when the median jet pt is above 7000.
+        Of energies; ``auto`` guesses MeV when the median jet pt is above 7000.
+    length_unit
+        Of impact parameters and their errors.
+    codes
+        Convention of ``pid``: PDG codes; ``cms``, where 1 and 2 are deposits in the forward calorimeter; or
+        ``energyflow``, where ``remap_pids`` put 0.0, 0.1, ... 1.3.
+    puppi
+        Multiply four-momenta by ``puppi_weight`` and drop particles of weight 0 (``apply``), or not
+        (``ignore``); ``auto`` does what brings the sum of the particles closer to the uncorrected jet pt.
+    labels
+        Class name by value of the label column: ``{0: light, 4: c, 5: b}``; other values are bad jets.
+    flags
+        Column by class name, where every class has a column of its own that is 1 for its jets.
     label
         Label of all jets, for files with one class.
     class_names
-        Names of the classes.
+        Names of the classes, in the order of the labels.
 
     Examples
     --------
@@ -59,9 +81,16 @@ class ColumnMap:
     more: tuple[Mapping[str, str], ...] = ()
     jet_index: str = ""
     candidate_index: str = ""
-    radius: float = 0.0
+    begin: str = ""
+    end: str = ""
+    radius: Annotated[float, Field(ge=0)] = 0.0
     tree: str = ""
-    unit: Unit = "auto"
+    unit: Literal["auto", "GeV", "MeV"] = "auto"
+    length_unit: Literal["mm", "cm", "um", "m"] = "mm"
+    codes: Literal["pdg", "cms", "energyflow"] = "pdg"
+    puppi: Literal["auto", "apply", "ignore"] = "auto"
+    labels: Mapping[Any, str] = field(default_factory=dict)
+    flags: Mapping[str, str] = field(default_factory=dict)
     label: int | None = None
     class_names: tuple[str, ...] = ()
 
@@ -69,52 +98,31 @@ class ColumnMap:
         if not any(needed <= set(self.particles) for needed in _MOMENTUM_SETS):
             raise ConfigError(
                 f"particles has {sorted(self.particles)}; pt, eta, phi, or px, py, pz, energy, "
-                "or pt, deta, dphi are needed"
+                "or pt, deta, dphi, or q_over_p, theta, phi are needed"
             )
         if "pt" in self.jet and not {"eta", "phi"} <= set(self.jet) and "deta" not in self.particles:
             raise ConfigError("jet has 'pt' without 'eta' and 'phi'; give all three, or none of them")
+        if bool(self.begin) != bool(self.end):
+            raise ConfigError("begin and end belong together; give both, or none of them")
+        ways = [bool(self.flags), "label" in self.jet, self.label is not None]
+        if sum(ways) > 1:
+            raise ConfigError("jet={'label': ...}, flags and label exclude each other; give one of them")
+        if self.labels and "label" not in self.jet:
+            raise ConfigError("labels says what values mean; say which column has them, jet={'label': ...}")
 
+    def used(self) -> list[str]:
+        """Return the names of all columns that this map takes from a file, without ``?``."""
+        names = [*self.particles.values(), *self.jet.values(), *self.flags.values()]
+        names += [name for further in self.more for name in further.values()]
+        names += [self.jet_index, self.candidate_index, self.begin, self.end]
+        return [name.removesuffix("?") for name in names if name and not name.startswith("=")]
 
-def _pf_nano(jets: str, links: str, mass: str) -> ColumnMap:
-    candidate = {"pt": "pt", "eta": "eta", "phi": "phi", "mass": "mass", "pid": "pdgId", "charge": "charge"}
-    candidate |= {"d0": "d0", "d0_err": "d0Err", "dz": "dz", "dz_err": "dzErr"}
-    return ColumnMap(
-        particles={ours: f"PFCands_{name}" for ours, name in candidate.items()},
-        jet={"pt": f"{jets}_pt", "eta": f"{jets}_eta", "phi": f"{jets}_phi", "mass": f"{jets}_{mass}"},
-        jet_index=f"{links}_jetIdx",
-        candidate_index=f"{links}_pFCandsIdx",
-        tree="Events",
-        unit="GeV",
-    )
-
-
-def _delphes(jets: str, radius: float) -> ColumnMap:
-    jet = {"pt": "PT", "eta": "Eta", "phi": "Phi", "mass": "Mass"}
-    tower = {"pt": "ET", "eta": "Eta", "phi": "Phi", "energy": "E"}
-    return ColumnMap(
-        particles={
-            **{ours: f"EFlowTrack.{name}" for ours, name in {"pt": "PT", "eta": "Eta", "phi": "Phi"}.items()},
-            "pid": "EFlowTrack.PID",
-            "charge": "EFlowTrack.Charge",
-        },
-        more=(
-            {ours: f"EFlowPhoton.{name}" for ours, name in tower.items()} | {"pid": "=22"},
-            {ours: f"EFlowNeutralHadron.{name}" for ours, name in tower.items()} | {"pid": "=130"},
-        ),
-        jet={ours: f"{jets}.{name}" for ours, name in jet.items()},
-        radius=radius,
-        tree="Delphes",
-        unit="GeV",
-    )
-
-
-PRESETS: Mapping[str, ColumnMap] = {
-    "nanoaod": _pf_nano("Jet", "JetPFCands", "mass"),
-    "nanoaod_fatjet": _pf_nano("FatJet", "FatJetPFCands", "mass"),
-    "delphes": _delphes("Jet", 0.5),
-    "delphes_fatjet": _delphes("FatJet", 0.8),
-}
-"""Column maps by name: NanoAOD with particle-flow candidates, and Delphes trees."""
+    def needed(self) -> list[str]:
+        """Return the names of the columns that a file must have."""
+        names = [*self.particles.values(), *self.jet.values(), *self.flags.values()]
+        names += [name for further in self.more for name in further.values()]
+        names += [self.jet_index, self.candidate_index, self.begin, self.end]
+        return [name for name in names if name and not name.startswith("=") and not name.endswith("?")]
 
 
 def column_map(mapping: ColumnMap | Mapping[str, Any] | str) -> ColumnMap:
@@ -130,6 +138,8 @@ def column_map(mapping: ColumnMap | Mapping[str, Any] | str) -> ColumnMap:
     >>> column_map("delphes").tree
     'Delphes'
     """
+    from omnilearn_lab.readers.own.presets import PRESETS
+
     if isinstance(mapping, ColumnMap):
         return mapping
     if isinstance(mapping, str):

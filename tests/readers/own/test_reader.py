@@ -57,8 +57,10 @@ def nano(true, jets_per_event):
     stored = np.argsort(np.repeat(np.cumsum(per_event) - per_event, per_event) + candidates)
     mass = np.sqrt(np.maximum(true.energy**2 - true.px**2 - true.py**2 - true.pz**2, 0))
     flat = {"pt": true.pt, "eta": true.eta, "phi": true.phi, "mass": mass, "pdgId": true.pid}
-    flat |= {"charge": true.charge, "d0": 0.1 * true.charge, "d0Err": 0.01 + 0 * true.pt}
-    flat |= {"dz": 0.2 * true.charge, "dzErr": 0.02 + 0 * true.pt}
+    has_track = true.charge != 0  # in cm; -1 in all four columns: no track
+    displaced = {"d0": 0.01 * true.charge, "d0Err": 0.001 + 0 * true.pt}
+    displaced |= {"dz": 0.02 * true.charge, "dzErr": 0.002 + 0 * true.pt}
+    flat |= {"charge": true.charge} | {n: np.where(has_track, v, -1.0) for n, v in displaced.items()}
     columns = {f"PFCands_{n}": ak.unflatten(v[stored], per_event) for n, v in flat.items()}
     columns |= {f"Jet_{n}": ak.unflatten(jet[n], jets_per_event) for n in ("pt", "eta", "phi", "mass")}
     columns["JetPFCands_jetIdx"] = ak.unflatten(rank[owner], per_event)
@@ -70,7 +72,7 @@ def nano(true, jets_per_event):
 def test_nanoaod(tmp_path):
     true = truth()
     path = write_root(tmp_path / "nano.root", "Events", nano(true, [5, 0, 7]))
-    jets = from_file(path, "nanoaod")
+    jets = from_file(path, "pfnano")
     order = check_particles(jets, true)
     check_jet(jets, true)
     assert np.array_equal(jets.particles["pid"], true.pid[order])
@@ -83,7 +85,7 @@ def test_nanoaod_indices_that_point_nowhere_are_left_out(tmp_path):
     columns["JetPFCands_jetIdx"] = ak.where(
         columns["JetPFCands_jetIdx"] == 0, -1, columns["JetPFCands_jetIdx"]
     )
-    jets = from_file(write_root(tmp_path / "nano.root", "Events", columns), "nanoaod")
+    jets = from_file(write_root(tmp_path / "nano.root", "Events", columns), "pfnano")
     assert len(jets) == 10
 
 
@@ -178,7 +180,7 @@ def test_the_unit_is_guessed_and_can_be_given(tmp_path, scale, unit):
 
 def test_a_dry_run_shows_what_was_understood(tmp_path):
     path = write_root(tmp_path / "nano.root", "Events", nano(truth(), [5, 0, 7]))
-    dry = from_file(path, "nanoaod", dry_run=True)
+    dry = from_file(path, "pfnano", dry_run=True)
     expected = [
         "nano.root, 'Events': 3 rows",
         "a row is an event",
@@ -238,7 +240,7 @@ def test_events_without_a_way_to_find_particles_are_refused(tmp_path):
 
 def test_a_column_that_is_too_deep_is_refused(tmp_path):
     path = write_own_h5(tmp_path / "mine.h5", truth())
-    with pytest.raises(DataFileError, match=r"take one column.*name\[3\]"):
+    with pytest.raises(DataFileError, match=r"map columns of one depth.*name\[3\]"):
         from_file(path, {"particles": {**STACKED, "pt": "data"}})
 
 
