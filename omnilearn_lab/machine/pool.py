@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from multiprocessing import current_process
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -110,6 +111,7 @@ def serve(descriptor: int) -> None:
     """
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with Connection(descriptor) as parent:
+        current_process().authkey = parent.recv_bytes()  # tensors travel as descriptors, which need it
         while True:
             try:
                 function, arguments = parent.recv()
@@ -149,6 +151,7 @@ def _start() -> _Worker:
             env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
             start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops the workers
         )
+    ours.send_bytes(current_process().authkey)
     return _Worker(process, ours)
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import torch
 from omnilearn_lab.errors import WorkerError
 from omnilearn_lab.machine import WorkerPool, usable_cores
 
@@ -29,6 +30,12 @@ def test_workers_import_neither_torch_nor_the_users_script():
         names = pool.submit(eval, "set(__import__('sys').modules)").result()
     assert "omnilearn_lab.machine.pool" in names
     assert not names & {"torch", "matplotlib", "energyflow", "pytest"}
+
+
+def test_tensors_travel_both_ways():
+    with WorkerPool(1) as pool:
+        doubled = pool.submit(torch.add, torch.arange(3), torch.arange(3)).result()
+    assert doubled.tolist() == [0, 2, 4]
 
 
 def test_an_error_in_a_task_is_raised_here():
