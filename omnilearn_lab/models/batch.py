@@ -166,9 +166,10 @@ class Batch:
     def planned(self, *, one_block: bool) -> Batch:
         """Return the same jets with their blocks planned: one, as accelerators like it, or many."""
         packing = self.packing if "packing" in self.__dict__ else None
-        if packing is None or packing.one_block != one_block:
-            counts = np.diff(self.offsets.numpy()) if packing is None else packing.multiplicities
-            packing = Packing.plan(counts, one_block=one_block).to(self.offsets.device)
+        if packing is not None and packing.one_block == one_block:
+            return self
+        counts = np.diff(self.offsets.numpy()) if packing is None else packing.multiplicities
+        packing = Packing.plan(counts, one_block=one_block).to(self.offsets.device)
         return dataclasses.replace(self).keep(packing)
 
     def pin_memory(self) -> Batch:

@@ -256,7 +256,9 @@ class Feed:
         if n_parts > 1:
             events = torch.arange(len(batch)).view(-1, self.batches.jets_per_event)
             parts = [select(batch, rows.flatten()) for rows in events.chunk(n_parts)]
-        return Portion([p.pin_memory() for p in parts] if self._stream else parts, sums)
+        if self._worker is not None:
+            parts = [p.pin_memory() if self._stream else p.planned(one_block=True) for p in parts]
+        return Portion(parts, sums)
 
     def _moved(self, portion: Portion) -> Portion:
         return portion._replace(parts=[part.to(self.device) for part in portion.parts])

@@ -78,9 +78,7 @@ class Strategy:
             Number of the update, from which its random numbers are drawn.
         """
         portion = feed.take(step, self.n_parts)
-        ranks = distributed.gather(portion.sums)
-        wholes = [Whole.from_vector(sums[2:]) for sums in ranks]
-        whole, sizes = sum(wholes[1:], start=wholes[0]), [tuple(s[:2].long().tolist()) for s in ranks]
+        whole, sizes = _over_ranks(portion)
         self.let_body_learn(step >= self.config.head_updates)
         while True:
             self.optimizer.zero_grad(set_to_none=True)
@@ -300,3 +298,10 @@ def compile_layers(model: nn.Module) -> list[str]:
 def _maps_rows(module: nn.Module) -> bool:
     has_layers = any(isinstance(child, nn.Linear) for child in module.children())
     return has_layers and list(inspect.signature(module.forward).parameters) == ["rows"]
+
+
+def _over_ranks(portion: Portion) -> tuple[Whole, list[tuple[int, int]]]:
+    """Return the sums over all jets of an update, and how many jets and particles each rank has of it."""
+    ranks = distributed.gather(portion.sums)
+    wholes = [Whole.from_vector(sums[2:]) for sums in ranks]
+    return sum(wholes[1:], start=wholes[0]), [tuple(sums[:2].long().tolist()) for sums in ranks]
