@@ -36,6 +36,9 @@ def pretrain(
     directory: Annotated[Path, typer.Option(help="run directory; an existing run goes on")] = Path(
         "results/pretrain"
     ),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what this process would do, and end")
+    ] = False,
 ) -> None:
     """Pretrain a network on jets of many classes and write a checkpoint with its card.
 
@@ -57,7 +60,8 @@ def pretrain(
 
     The batch size is that of all processes together. Where a GPU's memory does not suffice, an update is
     done in more and smaller parts. Several processes have to start anew for that: --processes does so by
-    itself, and under torchrun or srun the same command, given again, goes on with smaller parts.
+    itself, and under torchrun or srun the same command, given again, goes on with smaller parts. Put
+    --dry-run behind the command to see, in seconds, whether all processes find their places.
     """
     from omnilearn_lab.tasks.pretraining.pretraining import pretrain as run_pretraining
     from omnilearn_lab.training import attach
@@ -68,6 +72,9 @@ def pretrain(
     settings = _settings(config, like, {k: v for k, v in asked.items() if v is not None})
     if epochs is not None:
         settings = replace(settings, training=replace(settings.training, epochs=epochs))
+    if dry_run:
+        say(_plan(settings, directory))
+        return
     if processes > 1:
         _run_elsewhere(settings, directory, processes)
         return
@@ -93,6 +100,26 @@ def _settings(path: Path | None, like: str | None, asked: dict[str, Any]) -> Pre
         usual = PretrainConfig(network=given.get("network", PretrainConfig.network)).training
         given["training"] = to_mapping(usual) | given["training"]
     return from_mapping(PretrainConfig, given)
+
+
+def _plan(settings: PretrainConfig, directory: Path) -> str:
+    """What this process would do: its place, its share of the jets, and how long it goes on."""
+    from omnilearn_lab.training import Shard, default_device
+    from omnilearn_lab.training.distributed import find_place
+
+    place = find_place(os.environ)
+    shard = Shard(place.rank, place.n_ranks) if place else Shard()
+    batch = settings.training.batch_size
+    jets = shard.part(batch)
+    n_updates = max(1, round(settings.training.epochs * (settings.n_train // batch)))
+    meeting = f", meeting at {place.address}:{place.port}" if place else ""
+    device = default_device().type
+    device += f" {place.local_rank}" if place and device == "cuda" else ""
+    return (
+        f"process {shard.rank} of {shard.n_ranks} on {device}{meeting}: "
+        f"jets {jets.start} to {jets.stop - 1} of each {batch}, "
+        f"{n_updates} updates of {settings.network} {settings.size}, in {directory}"
+    )
 
 
 def _run_elsewhere(settings: PretrainConfig, directory: Path, processes: int) -> None:

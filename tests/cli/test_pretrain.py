@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -139,3 +142,38 @@ def test_other_ranks_stay_silent(invoke, started, tmp_path, monkeypatch):
 
 def test_help_shows_how_to_start_under_slurm(invoke):
     assert "srun omnilearn-lab pretrain" in invoke("pretrain", "--help").output
+
+
+def test_the_slurm_example_gives_every_process_a_place(invoke, monkeypatch, tmp_path):
+    """As the batch script of the help starts it: two nodes of four tasks each."""
+    directives = re.search(r"#SBATCH (.*)", invoke("pretrain", "--help").output)[1]
+    nodes, tasks = (
+        int(re.search(rf"--{name}=(\d+)", directives)[1]) for name in ("nodes", "ntasks-per-node")
+    )
+    common = {"SLURM_STEP_NUM_TASKS": nodes * tasks, "SLURM_STEP_TASKS_PER_NODE": f"{tasks}(x{nodes})"}
+    common |= {"SLURM_STEP_NODELIST": "gpu[07-08]", "SLURM_JOB_ID": 3, "SLURM_NTASKS": nodes * tasks}
+    shares = set()
+    for rank in range(nodes * tasks):
+        for name, value in {**common, "SLURM_PROCID": rank, "SLURM_LOCALID": rank % tasks}.items():
+            monkeypatch.setenv(name, str(value))
+        said = " ".join(invoke("pretrain", "--dry-run", "--directory", tmp_path / "run").output.split())
+        assert f"process {rank} of 8 on" in said and "meeting at gpu07:20003" in said
+        shares.add(re.search(r"jets (\d+) to (\d+) of each 128", said).groups())
+    assert shares == {(str(16 * r), str(16 * r + 15)) for r in range(8)}
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_torchrun_gives_every_process_a_place(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "omnilearn_lab.cli", "pretrain", "--dry-run", "--directory", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = " ".join(done.stdout.split())
+    assert all(f"process {rank} of 2 on" in said for rank in range(2))
+
+
+def test_a_batch_that_cannot_be_shared_is_told(invoke, monkeypatch):
+    for name, value in {"RANK": 0, "WORLD_SIZE": 3, "LOCAL_RANK": 0}.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(ConfigError, match="multiple of 3"):
+        invoke("pretrain", "--dry-run")
