@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,7 +22,7 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 
 from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError
-from omnilearn_lab.jets import Jets
+from omnilearn_lab.jets import InputSpec, Jets
 from omnilearn_lab.machine import atomic_path, write_text
 from omnilearn_lab.models import Batch, load_checkpoint, save_checkpoint
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
@@ -29,7 +30,6 @@ from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_bat
 from omnilearn_lab.training import History, Objective, Run, TrainConfig, Trainer, default_device
 
 _CARD, _NETWORK, _ARRAYS = "estimator.json", "network.safetensors", "arrays.safetensors"
-_DISPLACEMENT = ("d0", "d0_err", "dz", "dz_err")
 _AT_ONCE = 20_000  # jets turned into network inputs at a time: bounds the memory of long predictions
 
 JetsLike = Jets | Sequence[Jets]
@@ -42,24 +42,18 @@ class Inputs:
 
     Parameters
     ----------
+    spec : InputSpec
+        Species, impact parameters, classes and units of the jets.
     kind : {"pet", "pet_v2"}
-    species
-        Whether particles had species.
-    displacement
-        Whether particles had impact parameters.
     max_particles
         Only the hardest particles of each jet; None: all.
-    class_names
-        Names of the classes that the training jets came with, by class number.
     standardization
         A key of `omnilearn_lab.features.STANDARDIZATIONS`.
     """
 
+    spec: InputSpec = field(default_factory=InputSpec)
     kind: str = "pet"
-    species: bool = False
-    displacement: bool = False
     max_particles: int | None = None
-    class_names: tuple[str, ...] = ()
     standardization: str = "jetclass"
 
     def batch(self, jets: Jets) -> Batch:
@@ -70,20 +64,12 @@ class Inputs:
         JetsError
             When they lack species or impact parameters that the network was trained with.
         """
-        wanted = (("pid",) if self.species else ()) + (_DISPLACEMENT if self.displacement else ())
-        missing = [name for name in wanted if name not in jets.particles]
-        if missing:
-            raise JetsError(
-                f"this network was trained with the particle columns {list(wanted)} and these jets have no "
-                f"{missing}; give jets with them, or train with use_pid=False or use_displacement=False"
-            )
-        if self.max_particles is not None:
-            jets = jets.truncate(self.max_particles)
+        self.spec.check(jets)
         return network_batch(
-            jets,
+            jets if self.max_particles is None else jets.truncate(self.max_particles),
             inputs=self.kind,
-            use_pid=self.species,
-            use_extra=self.displacement,
+            use_pid=self.spec.species,
+            use_extra=self.spec.displacement,
             standardization=self.standardization,
         )
 
@@ -174,19 +160,9 @@ class JetEstimator(BaseEstimator):
         return ClassifierSettings(n_outputs, init=str(self.checkpoint), training=training)
 
     def _remember_inputs(self, jets: Jets, kind: str) -> None:
-        has_displacement = all(name in jets.particles for name in _DISPLACEMENT)
-        if self.use_displacement and not has_displacement:
-            raise JetsError(
-                f"use_displacement needs the particle columns {list(_DISPLACEMENT)}; these jets lack some"
-            )
-        self.inputs_ = Inputs(
-            kind,
-            species=bool(self.use_pid) and "pid" in jets.particles,
-            displacement=bool(self.use_displacement),
-            max_particles=self.max_particles,
-            class_names=tuple(jets.class_names),
-            standardization=self.standardization,
-        )
+        species = None if self.use_pid else False  # None: where the jets have them
+        spec = InputSpec.of(jets, species=species, displacement=bool(self.use_displacement))
+        self.inputs_ = Inputs(spec, kind, self.max_particles, self.standardization)
 
     def _train(
         self,

@@ -59,7 +59,7 @@ class InputSpec:
             class_names=jets.class_names,
             label_map={str(value): name for value, name in jets.provenance.get("label_map", {}).items()},
         )
-        spec._check(jets)
+        spec.check(jets)
         return spec
 
     def fit(self, jets: Jets) -> Jets:
@@ -70,14 +70,21 @@ class InputSpec:
         JetsError
             When an input is missing, or a class has another name.
         """
-        self._check(jets)
+        self.check(jets)
         if not self.class_names or "label" not in jets.jet or jets.class_names == self.class_names:
             return jets
         if not jets.class_names:
             return Jets(jets.particles, jets.offsets, jets.jet, self.class_names, jets.provenance)
         return jets.with_classes(self.class_names)
 
-    def _check(self, jets: Jets) -> None:
+    def check(self, jets: Jets) -> None:
+        """Refuse jets that lack an input.
+
+        Raises
+        ------
+        JetsError
+            Naming the input and what to do.
+        """
         if self.species and not _has_species(jets):
             raise JetsError(
                 "the network was trained with particle species, and these jets have none; map 'pid' when "
