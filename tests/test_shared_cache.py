@@ -76,12 +76,12 @@ def test_four_users_at_once_share_one_cache(alone, tmp_path):
 
 
 def obey_permissions() -> tuple[str, ...]:
-    """Return a prefix under which even root may not write where permissions forbid it."""
+    """Return a prefix under which even root may neither read nor write where permissions forbid it."""
     if os.geteuid() != 0:
         return ()
     if shutil.which("setpriv") is None:
         pytest.skip("root without setpriv writes everywhere: a read-only data folder is NOT tested here")
-    return ("setpriv", "--bounding-set=-dac_override")
+    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ import numpy as np
 
 from omnilearn_lab.simulation.cards import CalorimeterCard
 
-__all__ = ["Deposits", "TowerResult", "log_normal", "read_out", "resolution"]
-
 
 class Deposits(NamedTuple):
     """Energy that enters a calorimeter, or tracks that point to it; arrays of shape (T,)."""

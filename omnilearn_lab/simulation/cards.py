@@ -15,18 +15,6 @@ import numpy as np
 
 from omnilearn_lab.errors import SimulationError, nearest
 
-__all__ = [
-    "ATLAS_LIKE",
-    "CARDS",
-    "CMS_LIKE",
-    "FULL_LIKE",
-    "JETCLASS_LIKE",
-    "CalorimeterCard",
-    "DetectorCard",
-    "TrackerCard",
-    "card",
-]
-
 Row = tuple[float, ...]
 
 

@@ -1,9 +1,13 @@
-"""A simulation in numbered pieces: each has its own seed, so any worker can make it, in any order."""
+"""A simulation in numbered pieces, each with a seed and, in the cache, a file of its own."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib.metadata
 import io
+import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +16,13 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError, OmniLearnLabError, SimulationError, translated
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.machine import atomic_path, locked, make_folder
 from omnilearn_lab.simulation.events import EventSource
 from omnilearn_lab.simulation.recipes import Recipe
 from omnilearn_lab.simulation.selection import Selected
 from omnilearn_lab.simulation.selectors import SELECTORS
 
-__all__ = ["Chunk", "events_used", "make_chunk", "read_chunk", "write_chunk"]
+_log = logging.getLogger(__name__)
 
 _BATCH = 250  # events; part of what fixes the jets
 _MAX_EMPTY = 40  # batches without a single jet before giving up
@@ -185,3 +189,52 @@ def _checksum(arrays: dict[str, np.ndarray]) -> str:
         digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape} ".encode())
         digest.update(np.ascontiguousarray(arrays[name]).tobytes())
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def cache_directory(chosen: Recipe, seed: int, cache: str | Path | None) -> Iterator[Path | None]:
+    """Yield the directory of this simulation, or None without a cache.
+
+    One that may be written is held by this process alone; one that may only be read serves its pieces.
+    """
+    if cache is None:
+        yield None
+        return
+    pythia = importlib.metadata.version("pythia8mc")
+    directory = Path(cache) / f"{chosen.name}-{chosen.profile}-{chosen.digest()}-pythia{pythia}-seed{seed}"
+    if is_read_only(directory):
+        yield directory
+        return
+    make_folder(directory)
+    with locked(directory / "simulation"):
+        yield directory
+
+
+def is_read_only(directory: Path) -> bool:
+    """Say whether this user may read a folder that is there, but not write into it."""
+    return directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK)
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (KeyError, NotImplementedError):
+        return str(path.stat().st_uid)
+
+
+def cached(chunk: Chunk, directory: Path | None) -> Selected | None:
+    """Return a piece from the cache when it is there, sound, and large enough."""
+    if directory is None or not (path := directory / chunk.file_name).exists():
+        return None
+    if not os.access(path, os.R_OK):
+        raise DataFileError(
+            f"you may not read '{path}' (owner {_owner(path)}); ask its owner to let you, "
+            "or choose another cache directory, or cache=None"
+        )
+    parts = read_chunk(path, chunk.recipe)
+    if parts is None:
+        _log.warning("%s is damaged; simulating it again", path)
+        return None
+    if len(parts[chunk.recipe.levels[0]]) < chunk.n_jets:
+        return None
+    return {level: jets[: chunk.n_jets] for level, jets in parts.items()}

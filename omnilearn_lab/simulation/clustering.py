@@ -8,10 +8,7 @@ from typing import Any
 import numpy as np
 
 from omnilearn_lab.errors import MissingDependencyError, SimulationError, nearest
-from omnilearn_lab.simulation.particles import Particles
-from omnilearn_lab.simulation.quiet import quiet_stdout
-
-__all__ = ["Clusters", "cluster"]
+from omnilearn_lab.simulation.events import Particles, quiet_stdout
 
 _ALGORITHMS = {"antikt": "antikt_algorithm", "kt": "kt_algorithm", "cambridge": "cambridge_algorithm"}
 

@@ -14,10 +14,8 @@ import numpy as np
 from omnilearn_lab.jets import reduce_pid
 from omnilearn_lab.simulation.calorimeter import Deposits, log_normal, read_out
 from omnilearn_lab.simulation.cards import CalorimeterCard, DetectorCard, TrackerCard
-from omnilearn_lab.simulation.particles import Particles
+from omnilearn_lab.simulation.events import Particles
 from omnilearn_lab.simulation.propagation import Impact, propagate
-
-__all__ = ["reconstruct"]
 
 _ELECTRON, _MUON, _PHOTON = 11, 13, 22
 _SHARED = (310, 3122)  # K0S and Lambda: 30 % electromagnetic

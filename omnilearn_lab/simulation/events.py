@@ -1,18 +1,110 @@
-"""Events from Pythia 8.3, in batches of flat arrays."""
+"""Events from Pythia 8.3 as flat arrays, the particles they leave, and silence for its banners."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import ctypes
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from omnilearn_lab.errors import MissingDependencyError, SimulationError
-from omnilearn_lab.simulation.particles import Particles
-from omnilearn_lab.simulation.quiet import quiet_stdout
 
-__all__ = ["EventBatch", "EventSource", "final_particles"]
+
+@dataclass(frozen=True)
+class Particles:
+    """T particles of E events, as named flat arrays.
+
+    Parameters
+    ----------
+    columns : mapping of name to array, shape (T,)
+        Always ``event`` (int, not falling), ``px``, ``py``, ``pz``, ``energy`` [GeV]. Usually ``pid``
+        and ``charge`` [e]; generated particles add ``x``, ``y``, ``z`` [mm] and ``index`` (position
+        in the event record), reconstructed ones ``d0``, ``d0_err``, ``dz``, ``dz_err`` [mm] and
+        ``index`` (of the generated particle, -1 for calorimeter objects).
+    n_events : int
+        E, events without particles included.
+
+    Examples
+    --------
+    >>> particles = Particles({"event": np.array([0, 0, 2]), "px": np.array([3.0, 1.0, 2.0]),
+    ...                        "py": np.array([4.0, 0.0, 0.0])}, 3)
+    >>> particles.offsets.tolist(), particles.pt.tolist()
+    ([0, 2, 2, 3], [5.0, 1.0, 2.0])
+    """
+
+    columns: Mapping[str, np.ndarray]
+    n_events: int
+
+    def __len__(self) -> int:
+        return len(self.columns["event"])
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.columns[name]
+
+    @property
+    def pt(self) -> np.ndarray:
+        """Transverse momentum [GeV], shape (T,)."""
+        return np.hypot(self["px"], self["py"])
+
+    @property
+    def eta(self) -> np.ndarray:
+        """Pseudorapidity, shape (T,); +-infinity along the beam."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.arcsinh(self["pz"] / self.pt)
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """First particle of every event, and T at the end; shape (E + 1,)."""
+        return np.searchsorted(self["event"], np.arange(self.n_events + 1))
+
+    def select(self, keep: np.ndarray) -> Particles:
+        """Return the particles where ``keep`` (bool or indices) says so; the number of events stays."""
+        return Particles({name: values[keep] for name, values in self.columns.items()}, self.n_events)
+
+
+_LOCK = threading.RLock()  # file descriptors belong to the whole process
+
+
+@contextlib.contextmanager
+def quiet_stdout() -> Iterator[None]:
+    """Send everything written to file descriptor 1 to nowhere, also what C++ writes.
+
+    Python's own text written before stays in order. Threads take turns.
+
+    Examples
+    --------
+    >>> with quiet_stdout():
+    ...     _ = os.write(1, b"not shown")
+    """
+    with _LOCK:
+        _flush()
+        try:
+            saved = os.dup(1)
+        except OSError:  # no standard output at all: nothing to silence
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        try:
+            yield
+        finally:
+            _flush()
+            os.dup2(saved, 1)
+            os.close(saved)
+            os.close(nowhere)
+
+
+def _flush() -> None:
+    """Empty Python's buffer and that of the C library, so that text lands where it was meant to."""
+    sys.stdout.flush()
+    ctypes.CDLL(None).fflush(None)
+
 
 NEUTRINOS = (12, 14, 16)
 _QUIET = ("Print:quiet=on", "Next:numberCount=0", "Random:setSeed=on")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from omnilearn_lab.simulation.clustering import Clusters
-from omnilearn_lab.simulation.events import EventBatch, final_particles
-from omnilearn_lab.simulation.particles import Particles
+from omnilearn_lab.simulation.events import EventBatch, Particles, final_particles
 from omnilearn_lab.simulation.recipes import Recipe, Sample
 from omnilearn_lab.simulation.selection import (
     Selected,
@@ -17,8 +16,6 @@ from omnilearn_lab.simulation.selection import (
     observe,
 )
 from omnilearn_lab.simulation.truth import delta_r, direction, hard_outgoing, pairs_in_event
-
-__all__ = ["has_quark", "jet_flavour", "select_flavour_jets", "track_origin", "weak_hadrons"]
 
 _CONE, _MIN_LABEL_PT = 0.3, 5.0  # [GeV]
 _LEPTONS, _LEPTON_CONE, _W = (11, 13), 0.4, 24

@@ -7,9 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from omnilearn_lab.simulation.cards import DetectorCard
-from omnilearn_lab.simulation.particles import Particles
-
-__all__ = ["Impact", "propagate"]
+from omnilearn_lab.simulation.events import Particles
 
 _CURVATURE = 0.299792458  # pt [GeV] = 0.2998 q [e] B [T] r [m]
 _MIN_PT = 3e-5  # [GeV]

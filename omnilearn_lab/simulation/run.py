@@ -11,15 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from omnilearn_lab.errors import SimulationError
+from omnilearn_lab.errors import DataFileError, SimulationError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import WorkerPool, usable_cores
-from omnilearn_lab.simulation.cache import cache_directory, cached
-from omnilearn_lab.simulation.chunks import Chunk, events_used, make_chunk, write_chunk
+from omnilearn_lab.simulation.chunks import (
+    Chunk,
+    cache_directory,
+    cached,
+    events_used,
+    is_read_only,
+    make_chunk,
+    write_chunk,
+)
 from omnilearn_lab.simulation.recipes import Recipe, recipe
 from omnilearn_lab.simulation.selection import Selected
-
-__all__ = ["PairedJets", "simulate", "simulate_pairs"]
 
 _CHUNK = 1000  # jets (or pairs) per piece
 _WEIGHT_BINS, _JETS_PER_BIN = 40, 25  # of the weights that flatten pt spectra
@@ -167,6 +172,11 @@ def _collect(chunks: list[Chunk], directory: Path | None, workers: Any, progress
 
     found = {i: part for i, chunk in enumerate(chunks) if (part := cached(chunk, directory)) is not None}
     missing = [i for i in range(len(chunks)) if i not in found]
+    if missing and directory is not None and is_read_only(directory):
+        raise DataFileError(
+            f"{len(missing)} of {len(chunks)} pieces are not in the cache '{directory}', which you may read "
+            "but not write; choose another cache directory, or cache=None"
+        )
     total = sum(chunk.n_jets for chunk in chunks)
     title = f"simulating {chunks[0].recipe.name}"
     with tqdm(total=total, desc=title, unit="jet", disable=not progress, mininterval=0.5) as bar:

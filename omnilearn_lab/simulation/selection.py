@@ -11,21 +11,9 @@ from omnilearn_lab.jets import Jets, reduce_pid
 from omnilearn_lab.simulation.cards import card
 from omnilearn_lab.simulation.clustering import Clusters, cluster
 from omnilearn_lab.simulation.detector import reconstruct
-from omnilearn_lab.simulation.events import EventBatch, final_particles
-from omnilearn_lab.simulation.particles import Particles
+from omnilearn_lab.simulation.events import EventBatch, Particles, final_particles
 from omnilearn_lab.simulation.recipes import JetWindow, Recipe, Sample
 from omnilearn_lab.simulation.truth import contained, find_decays, hard_outgoing
-
-__all__ = [
-    "Selected",
-    "build_jets",
-    "find_jets",
-    "in_window",
-    "jet_columns",
-    "make_jets",
-    "observe",
-    "select_jets",
-]
 
 _IMPACT = ("d0", "d0_err", "dz", "dz_err")
 _OPTIONAL = (*_IMPACT, "lifetime_d0", "lifetime_dz", "origin")

@@ -11,9 +11,8 @@ import numpy as np
 from omnilearn_lab.simulation.cards import card
 from omnilearn_lab.simulation.clustering import Clusters
 from omnilearn_lab.simulation.detector import reconstruct
-from omnilearn_lab.simulation.events import EventBatch, final_particles
+from omnilearn_lab.simulation.events import EventBatch, Particles, final_particles
 from omnilearn_lab.simulation.heavy_flavour import select_flavour_jets
-from omnilearn_lab.simulation.particles import Particles
 from omnilearn_lab.simulation.recipes import Recipe, Sample
 from omnilearn_lab.simulation.selection import (
     Selected,
@@ -26,8 +25,6 @@ from omnilearn_lab.simulation.selection import (
     select_jets,
 )
 from omnilearn_lab.simulation.truth import delta_r, direction, hard_outgoing, pairs_in_event
-
-__all__ = ["SELECTORS", "Selector", "select_dijets", "select_dis", "select_parton_jets", "select_z_jets"]
 
 _PARTONS = (1, 2, 3, 4, 5, 21)
 _LIGHT, _GLUON = (1, 2, 3), 21

@@ -10,17 +10,6 @@ import numpy as np
 from omnilearn_lab.simulation.clustering import Clusters
 from omnilearn_lab.simulation.events import EventBatch
 
-__all__ = [
-    "HARD",
-    "Decays",
-    "contained",
-    "delta_r",
-    "direction",
-    "find_decays",
-    "hard_outgoing",
-    "pairs_in_event",
-]
-
 _VISIBLE = (1, 2, 3, 4, 5, 21, 11, 13, 15)
 HARD = 23  # status of the outgoing particles of a hard process or of a resonance decay
 _GENERATIONS = 60

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from omnilearn_lab.simulation import recipe
-from omnilearn_lab.simulation.events import EventBatch
-from omnilearn_lab.simulation.particles import Particles
+from omnilearn_lab.simulation.events import EventBatch, Particles
 
 MASSES = {211: 0.13957, 2112: 0.93957, 22: 0.0, 11: 0.000511, 13: 0.10566, 310: 0.4976}
 FAST = recipe("h1_dis")  # thousands of jets per second

@@ -1,16 +1,30 @@
-"""Pieces of a simulation: reproducible, prefixes of one another, safe on disk."""
+"""Pieces of a simulation: seeds, order, files, and the directories they are kept in."""
 
 from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError, SimulationError
-from omnilearn_lab.simulation import chunks, recipe
-from omnilearn_lab.simulation.chunks import Chunk, events_used, make_chunk, read_chunk, write_chunk
+from omnilearn_lab.simulation import chunks, recipe, simulate
+from omnilearn_lab.simulation.chunks import (
+    Chunk,
+    cache_directory,
+    cached,
+    events_used,
+    make_chunk,
+    read_chunk,
+    write_chunk,
+)
 from omnilearn_lab.simulation.recipes import JetWindow
 
 from tests.machine.faults import small_disk
-from tests.simulation.helpers import FAST, same, with_profile
+from tests.simulation.helpers import FAST, ONE_SAMPLE, same, with_profile
+from tests.test_shared_cache import obey_permissions
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +130,93 @@ def test_disk_full(tmp_path, parts):
         with pytest.raises(DataFileError, match="No space left"):
             write_chunk(disk / "piece.npz", parts)
         assert list(disk.iterdir()) == []
+
+
+def test_no_cache_no_directory():
+    with cache_directory(FAST, 1, None) as directory:
+        assert directory is None
+
+
+def test_recipe_profile_and_seed_have_directories_of_their_own(tmp_path):
+    wanted = [(FAST, 1), (FAST, 2), (recipe("jetclass"), 1), (recipe("jetclass", profile="production"), 1)]
+    found = set()
+    for chosen, seed in wanted:
+        with cache_directory(chosen, seed, tmp_path) as directory:
+            found.add(directory)
+    assert len(found) == 4 and all(d.parent == tmp_path for d in found)
+
+
+def test_a_cache_that_cannot_be_written_is_reported_before_anything_starts(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a directory")
+    with (
+        pytest.raises(DataFileError, match="cannot write .*choose another folder"),
+        cache_directory(FAST, 1, blocked),
+    ):
+        pytest.fail("entered")
+
+
+def test_a_second_process_waits_for_the_first(tmp_path, caplog):
+    order = []
+
+    def second():
+        with cache_directory(FAST, 1, tmp_path):
+            order.append("second")
+
+    with caplog.at_level(logging.WARNING), cache_directory(FAST, 1, tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.3)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert "another process works on" in caplog.text and "h1_dis" in caplog.text
+
+
+AS_ANOTHER_USER = """
+import sys
+from pathlib import Path
+from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.simulation import simulate
+from tests.simulation.helpers import ONE_SAMPLE
+cache = Path(sys.argv[1])
+options = {"workers": 1, "progress": False, "cache": cache}
+print(simulate(ONE_SAMPLE, 10, **options).jet["pt"].sum())
+for n_jets, mode in ((1200, 0o444), (10, 0o000)):
+    for file in cache.rglob("*.npz"):
+        file.chmod(mode)
+    try:
+        simulate(ONE_SAMPLE, n_jets, **options)
+    except DataFileError as error:
+        print(error)
+"""
+
+
+def test_who_may_only_read_is_served_and_told_what_is_missing(tmp_path):
+    first = simulate(ONE_SAMPLE, 10, workers=1, progress=False, cache=tmp_path)
+    (folder,) = tmp_path.iterdir()
+    folder.chmod(0o555)
+    command = (*obey_permissions(), sys.executable, "-c", AS_ANOTHER_USER, str(tmp_path))
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    served, missing, closed = done.stdout.splitlines()
+    assert float(served) == pytest.approx(float(first.jet["pt"].sum()))
+    assert "1 of 2 pieces are not in the cache" in missing and "but not write" in missing
+    assert "you may not read" in closed and "owner" in closed and "damaged" not in done.stderr
+
+
+def test_small_pieces_are_taken_from_larger_ones_and_never_the_reverse(tmp_path):
+    large = Chunk(FAST, 0, 0, 12, seed=1)
+    parts = make_chunk(large)
+    write_chunk(tmp_path / large.file_name, parts)
+    assert same(cached(Chunk(FAST, 0, 0, 5, seed=1), tmp_path)["jets"], parts["jets"][:5])
+    assert cached(Chunk(FAST, 0, 0, 13, seed=1), tmp_path) is None
+    assert cached(Chunk(FAST, 0, 1, 5, seed=1), tmp_path) is None
+    assert cached(large, None) is None
+
+
+def test_a_damaged_piece_is_reported_and_not_used(tmp_path, caplog):
+    chunk = Chunk(FAST, 0, 0, 5, seed=1)
+    (tmp_path / chunk.file_name).write_bytes(b"PK nonsense")
+    with caplog.at_level(logging.WARNING):
+        assert cached(chunk, tmp_path) is None
+    assert "is damaged; simulating it again" in caplog.text

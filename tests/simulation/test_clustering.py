@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import SimulationError
 from omnilearn_lab.simulation.clustering import cluster
-from omnilearn_lab.simulation.particles import Particles
+from omnilearn_lab.simulation.events import Particles
 
 
 def particles(rows, n_events):

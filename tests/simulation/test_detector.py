@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from omnilearn_lab.simulation import ATLAS_LIKE, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE, reconstruct
 from omnilearn_lab.simulation.clustering import cluster
-from omnilearn_lab.simulation.events import EventSource, final_particles
-from omnilearn_lab.simulation.particles import Particles
+from omnilearn_lab.simulation.events import EventSource, Particles, final_particles
 from omnilearn_lab.simulation.truth import delta_r
 
 from tests.simulation.helpers import gun

@@ -1,11 +1,17 @@
-"""Pythia in batches."""
+"""Events from Pythia, particles, and silence."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 from omnilearn_lab.errors import SimulationError
-from omnilearn_lab.simulation.events import EventSource, final_particles
+from omnilearn_lab.simulation.events import EventSource, Particles, final_particles, quiet_stdout
 
 SETTINGS = (
     "Beams:eCM=13000.",
@@ -69,3 +75,47 @@ def test_unknown_setting_is_named():
 def test_settings_that_cannot_start_are_reported():
     with pytest.raises(SimulationError, match="did not start"):
         EventSource(["Beams:eCM=1.", "HardQCD:all=on"], 1)
+
+
+def test_offsets_count_events_without_particles():
+    particles = Particles({"event": np.array([1, 1, 3])}, 5)
+    assert particles.offsets.tolist() == [0, 0, 2, 2, 3, 3]
+
+
+def test_select_keeps_the_number_of_events():
+    particles = Particles({"event": np.array([0, 1]), "px": np.array([1.0, 2.0])}, 3)
+    chosen = particles.select(np.array([False, True]))
+    assert chosen.n_events == 3 and chosen["px"].tolist() == [2.0] and len(chosen) == 1
+
+
+def test_pseudorapidity_along_the_beam_is_infinite():
+    columns = {"event": np.zeros(1, int), "px": np.zeros(1), "py": np.zeros(1), "pz": np.array([-3.0])}
+    assert Particles(columns, 1).eta[0] == -np.inf
+
+
+def test_output_of_c_code_is_dropped_and_python_text_kept(capfd):
+    os.write(1, b"before ")
+    with quiet_stdout():
+        os.write(1, b"banner ")
+    os.write(1, b"after")
+    assert capfd.readouterr().out == "before after"
+
+
+def test_threads_do_not_leave_standard_output_closed(capfd):
+    def hold(seconds):
+        with quiet_stdout():
+            time.sleep(seconds)
+
+    threads = [threading.Thread(target=hold, args=(s,)) for s in (0.02, 0.06, 0.03)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(1, b"still here")
+    assert capfd.readouterr().out == "still here"
+
+
+def test_a_simulation_writes_nothing_to_standard_output():
+    code = "from omnilearn_lab.simulation import simulate; simulate('h1_dis', 4, workers=1, progress=False)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "" and done.stderr == ""

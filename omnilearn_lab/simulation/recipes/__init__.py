@@ -1,45 +1,22 @@
-"""The recipes by name, and how to find one."""
+"""The recipes by name, and how to find one; a module put into this folder is found by itself."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 from omnilearn_lab.errors import SimulationError, nearest
 from omnilearn_lab.simulation.recipes.recipe import JetWindow, Profile, Recipe, Sample
-from omnilearn_lab.simulation.recipes.searches import (
-    ASPEN,
-    ASPEN_SEARCH,
-    ATLAS_FLAVOUR,
-    ATLAS_TOP,
-    CMS_BSM,
-    CMS_QCD,
-    JETCLASS2,
-    LHCO,
-    LHCO_SIGNAL_REGION,
-)
-from omnilearn_lab.simulation.recipes.small_jets import (
-    CMS_OPEN_DATA,
-    CMS_OPEN_DATA_DATA,
-    CMS_OPEN_DATA_FAST,
-    H1_DIS,
-    JETNET30,
-    JETNET150,
-    OMNIFOLD_ZJETS,
-    QUARK_GLUON,
-    QUARK_GLUON_HERWIG,
-)
-from omnilearn_lab.simulation.recipes.tagging import JETCLASS, TOP_TAGGING
 
 __all__ = ["RECIPES", "JetWindow", "Profile", "Recipe", "Sample", "recipe"]
 
-_ALL = (
-    *(JETCLASS, JETCLASS2, TOP_TAGGING, ATLAS_TOP, QUARK_GLUON, QUARK_GLUON_HERWIG),
-    *(CMS_OPEN_DATA, CMS_OPEN_DATA_FAST, CMS_OPEN_DATA_DATA, H1_DIS, JETNET30, JETNET150),
-    *(OMNIFOLD_ZJETS, LHCO, LHCO_SIGNAL_REGION, ASPEN, ASPEN_SEARCH, CMS_QCD, CMS_BSM, ATLAS_FLAVOUR),
+_MODULES = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {value.name: value for module in _MODULES for value in vars(module).values() if isinstance(value, Recipe)}
 )
-RECIPES: Mapping[str, Recipe] = MappingProxyType({r.name: r for r in _ALL})
 """All recipes by name, in profile "quick"."""
 
 

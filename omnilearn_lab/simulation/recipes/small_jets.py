@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from omnilearn_lab.simulation.recipes.blocks import (
+from omnilearn_lab.simulation.recipes.recipe import (
     A14,
     NO_LONG_DECAYS,
     NO_MPI,
@@ -14,22 +14,13 @@ from omnilearn_lab.simulation.recipes.blocks import (
     W_QUARKS,
     Z_INVISIBLE,
     Z_QUARKS,
+    JetWindow,
+    Profile,
+    Recipe,
+    Sample,
     energy,
     pt_hat,
 )
-from omnilearn_lab.simulation.recipes.recipe import JetWindow, Profile, Recipe, Sample
-
-__all__ = [
-    "CMS_OPEN_DATA",
-    "CMS_OPEN_DATA_DATA",
-    "CMS_OPEN_DATA_FAST",
-    "H1_DIS",
-    "JETNET150",
-    "JETNET30",
-    "OMNIFOLD_ZJETS",
-    "QUARK_GLUON",
-    "QUARK_GLUON_HERWIG",
-]
 
 _Z_GLUON, _Z_QUARK = "WeakBosonAndParton:qqbar2gmZg=on", "WeakBosonAndParton:qg2gmZq=on"
 _INFINITE = float("inf")

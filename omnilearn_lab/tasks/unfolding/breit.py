@@ -11,8 +11,7 @@ from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.jets import Jets, reduce_pid
 from omnilearn_lab.simulation import PairedJets, recipe
 from omnilearn_lab.simulation.clustering import cluster
-from omnilearn_lab.simulation.events import EventBatch, EventSource, final_particles
-from omnilearn_lab.simulation.particles import Particles
+from omnilearn_lab.simulation.events import EventBatch, EventSource, Particles, final_particles
 
 __all__ = [
     "BreitObservables",
