@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from omnilearn_lab.notebook.execute import NotebookError, execute_notebook, find_notebooks
-from omnilearn_lab.tasks.common.records import read_results
+from omnilearn_lab.notebook.records import read_results
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = find_notebooks(FOLDER)

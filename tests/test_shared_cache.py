@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from omnilearn_lab.catalog.checks import checksum
-from omnilearn_lab.tasks.common import read_results
+from omnilearn_lab.notebook.records import read_results
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = "00_start_here"

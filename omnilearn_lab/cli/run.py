@@ -86,7 +86,7 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 
 def _show_results(done: ExecutedNotebook) -> None:
-    from omnilearn_lab.tasks.common.records import read_results
+    from omnilearn_lab.notebook.records import read_results
 
     if (done.directory / "results.json").is_file():
         found = read_results(done.directory)

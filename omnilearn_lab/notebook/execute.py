@@ -14,8 +14,8 @@ from typing import Any
 from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest
 from omnilearn_lab.machine import write_text
 from omnilearn_lab.notebook.hardware import MemoryWatch
+from omnilearn_lab.notebook.records import read_results, write_json
 from omnilearn_lab.notebook.results import results_directory
-from omnilearn_lab.tasks.common.records import read_results, write_json
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _SHIPPED = Path(__file__).parent / "numbered"

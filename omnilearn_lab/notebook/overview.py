@@ -11,9 +11,9 @@ from omnilearn_lab.catalog import catalog
 from omnilearn_lab.display import Link, html_table
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.notebook.hardware import Machine
+from omnilearn_lab.notebook.records import read_results
 from omnilearn_lab.notebook.results import results_directory
 from omnilearn_lab.settings import from_mapping, settings
-from omnilearn_lab.tasks.common.records import read_results
 
 __all__ = [
     "NotebookEntry",

@@ -10,15 +10,9 @@ from pathlib import Path
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.metrics import spread
+from omnilearn_lab.notebook.records import ResultsRecord, read_results
 from omnilearn_lab.notebook.results import results_root
-from omnilearn_lab.tasks.common.records import (
-    KINDS,
-    ComparisonRecord,
-    GainRecord,
-    ResultsRecord,
-    Values,
-    read_results,
-)
+from omnilearn_lab.tasks.common.records import KINDS, ComparisonRecord, GainRecord, Values
 
 __all__ = ["Report", "collect_results", "comparison_rows", "write_report"]
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.notebook.records import check_results, write_json
 from omnilearn_lab.plotting import export_figure_data, save_figure
-from omnilearn_lab.tasks.common.records import ComparisonRecord, check_results, write_json
+from omnilearn_lab.tasks.common.records import ComparisonRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

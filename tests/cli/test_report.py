@@ -1,6 +1,6 @@
 """``omnilearn-lab report``."""
 
-from omnilearn_lab.tasks.common.records import write_json
+from omnilearn_lab.notebook.records import write_json
 
 from tests.notebook.test_report import record
 

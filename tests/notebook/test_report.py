@@ -1,7 +1,7 @@
 import pytest
 from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.notebook.records import check_results, write_json
 from omnilearn_lab.notebook.report import Report, collect_results, comparison_rows, write_report
-from omnilearn_lab.tasks.common.records import check_results, write_json
 
 AUC = {"scratch": [0.90, 0.92, 0.91], "finetuned": [0.95, 0.97, 0.96], "PFN": [0.93, 0.94, 0.95]}
 LOSS = {"scratch": [0.3, 0.2, 0.1], "finetuned": [0.2, 0.3, 0.1]}

@@ -20,12 +20,11 @@ from omnilearn_lab.tasks.common.networks import (
     network_batch,
     network_of,
 )
-from omnilearn_lab.tasks.common.records import ComparisonRecord, published_numbers, read_results
+from omnilearn_lab.tasks.common.records import ComparisonRecord, published_numbers
 
 __all__ = [
     "Arm", "ClassifierComparisonSettings", "ClassifierData", "ClassifierResult", "ClassifierSettings",
     "Comparison", "ComparisonRecord", "ComparisonSettings", "LearningCurve", "compare", "compare_classifiers",
     "describe_checkpoint", "load_classifier", "load_trained", "make_model", "network_batch", "network_of",
-    "predict", "published_numbers", "read_results", "train_classifier", "train_classifiers",
-    "train_learning_curve",
+    "predict", "published_numbers", "train_classifier", "train_classifiers", "train_learning_curve",
 ]  # fmt: skip

@@ -1,45 +1,31 @@
-"""The schema of ``results.json``: one for all notebooks, checked when written and when read."""
+"""What is kept of a comparison: metrics by seed and arm, the gains computed from them, plain numbers."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import pydantic
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from omnilearn_lab.errors import ConfigError, DataFileError, nearest
+from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.metrics import gain
 
 if TYPE_CHECKING:
     from omnilearn_lab.published import PublishedTable
 
-__all__ = [
-    "KINDS",
-    "ComparisonRecord",
-    "GainRecord",
-    "ResultsRecord",
-    "check_results",
-    "finite",
-    "published_numbers",
-    "read_results",
-    "write_json",
-]
-
 KINDS = ("scratch", "finetuned")
 Values = list[float | None]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """Checked when it is built: unknown fields and wrong types are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class GainRecord(_Record):
+class GainRecord(Record):
     """Fine-tuned minus scratch, paired by seed: mean difference, its spread, its standard error."""
 
     difference: float
@@ -49,7 +35,7 @@ class GainRecord(_Record):
     verdict: Literal["better", "worse", "within spread", "one seed"]
 
 
-class ComparisonRecord(_Record):
+class ComparisonRecord(Record):
     """One comparison of trainings.
 
     ``metrics`` holds, for every metric, one value per seed for "scratch" and "finetuned", and for any
@@ -92,72 +78,6 @@ class ComparisonRecord(_Record):
             if name not in self.metrics:
                 raise ValueError(f"smaller_is_better names '{name}'; {nearest(name, self.metrics)}")
         return self
-
-
-class ResultsRecord(_Record):
-    """Everything a notebook leaves behind in numbers."""
-
-    notebook: str
-    profile: Literal["smoke", "quick", "full"]
-    date: str
-    versions: dict[str, str]
-    seconds: dict[str, float]
-    total_seconds: float | None = None
-    peak_memory_gb: float | None = None
-    source: Literal["simulated", "published", "own file"]
-    seeds: list[int] = Field(min_length=1)
-    comparisons: dict[str, ComparisonRecord] = {}
-    numbers: dict[str, Any] = {}
-
-
-def check_results(values: Mapping[str, Any], where: str = "results.json") -> ResultsRecord:
-    """Return a results file's content as a record, with numbers that are not finite as null.
-
-    Raises
-    ------
-    ConfigError
-        Naming every field that does not fit, what was found there and what is wanted.
-
-    Examples
-    --------
-    >>> check_results({"notebook": "03_finetune_top", "profile": "quik"})
-    Traceback (most recent call last):
-    omnilearn_lab.errors.ConfigError: results.json does not fit the schema of results:
-      field 'profile': Input should be 'smoke', 'quick' or 'full'; found 'quik'
-      field 'date': Field required
-      ...
-    """
-    try:
-        return ResultsRecord.model_validate(finite(values, where))
-    except pydantic.ValidationError as error:
-        lines = "\n".join(_line(item) for item in error.errors())
-        raise ConfigError(f"{where} does not fit the schema of results:\n{lines}") from error
-
-
-def read_results(path: str | os.PathLike[str]) -> ResultsRecord:
-    """Read a ``results.json``, or the one in a folder, and check it.
-
-    Raises
-    ------
-    DataFileError
-        When there is no such file or it is not JSON.
-    ConfigError
-        When it does not fit the schema.
-    """
-    path = Path(path)
-    path = path / "results.json" if path.is_dir() else path
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise DataFileError(f"'{path}' is not a readable results file ({error}); run the notebook") from error
-    return check_results(values, f"'{path}'")
-
-
-def write_json(record: ResultsRecord, path: Path) -> Path:
-    """Write a record in one atomic step."""
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(record.model_dump(), indent=1, allow_nan=False) + "\n")
-    return partial.replace(path)
 
 
 def published_numbers(table: PublishedTable) -> dict[str, dict[str, float | None]]:
@@ -227,9 +147,3 @@ def _verdict(difference: float, std: float | None, is_smaller_better: bool) -> s
     if abs(difference) <= std:
         return "within spread"
     return "better" if (difference > 0) != is_smaller_better else "worse"
-
-
-def _line(item: Any) -> str:
-    place, message = ".".join(str(part) for part in item["loc"]), item["msg"].removeprefix("Value error, ")
-    text = f"  field '{place}': {message}"
-    return text if item["type"] in ("missing", "value_error") else f"{text}; found {item['input']!r:.60}"

@@ -1,15 +1,8 @@
 import json
 
 import pytest
-from omnilearn_lab.errors import ConfigError, DataFileError
-from omnilearn_lab.metrics import spread
 from omnilearn_lab.published import published_results, published_tables
-from omnilearn_lab.tasks.common.records import (
-    ComparisonRecord,
-    check_results,
-    published_numbers,
-    read_results,
-)
+from omnilearn_lab.tasks.common.records import ComparisonRecord, published_numbers
 
 SCRATCH, FINETUNED = [0.90, 0.92, 0.91], [0.95, 0.97, 0.96]
 AUC = {"auc": {"scratch": SCRATCH, "finetuned": FINETUNED}}
@@ -22,11 +15,6 @@ def comparison(**changes):
         "metrics": {"auc": {"scratch": SCRATCH, "finetuned": FINETUNED}},
     }
     return entry | changes
-
-
-def results(**changes):
-    about = {"notebook": "03", "profile": "smoke", "date": "2026-01-01", "versions": {}, "seconds": {}}
-    return about | {"source": "simulated", "seeds": [1, 2, 3]} | changes
 
 
 def test_gain_is_paired_by_seed():
@@ -62,35 +50,6 @@ def test_seeds_without_a_value_are_left_out_of_the_gain():
     assert ComparisonRecord.model_validate(comparison(metrics=metrics)).gains["auc"].n == 2
 
 
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        (comparison(seeds=[1, 2]), "'comparisons.top': metric 'auc' has 3 values for 'scratch' and 2 seeds"),
-        (comparison(metrics={"auc": {"scratch": SCRATCH}}), r"'comparisons.top': .*lacks \['finetuned'\]"),
-        (comparison(n_train=0), "'comparisons.top.n_train'"),
-        (comparison(smaller_is_better=["acu"]), "did you mean 'auc'"),
-        (comparison(speedup=3), "'comparisons.top.speedup'"),
-    ],
-)
-def test_what_does_not_fit_is_named(entry, message):
-    with pytest.raises(ConfigError, match=message):
-        check_results(results(comparisons={"top": entry}))
-
-
-def test_written_records_are_read_back(tmp_path):
-    record = check_results(results(comparisons={"top": comparison()}, numbers={"nested": {"a": [1, None]}}))
-    (tmp_path / "results.json").write_text(record.model_dump_json())
-    assert read_results(tmp_path) == record
-
-
-def test_missing_and_damaged_files_are_named(tmp_path):
-    with pytest.raises(DataFileError, match=r"results\.json"):
-        read_results(tmp_path)
-    (tmp_path / "results.json").write_text("{")
-    with pytest.raises(DataFileError, match="run the notebook"):
-        read_results(tmp_path)
-
-
 @pytest.mark.parametrize("key", published_tables())
 def test_every_published_table_becomes_plain_json(key):
     table = published_results(key)
@@ -98,10 +57,3 @@ def test_every_published_table_becomes_plain_json(key):
     json.dumps(found, allow_nan=False)
     assert sum(len(row) for row in found.values()) <= len(table)
     assert any("(unverified)" in name for name in found) == any(n.is_unverified for n in table)
-
-
-def test_spreads_become_mappings_and_other_objects_are_named():
-    found = check_results(results(numbers={"auc": spread([0.9, 0.8])}))
-    assert found.numbers["auc"]["mean"] == pytest.approx(0.85)
-    with pytest.raises(ConfigError, match="results.json.numbers.a.b holds a object"):
-        check_results(results(numbers={"a": {"b": object()}}))
