@@ -20,6 +20,7 @@ from omnilearn_lab.plotting.jets import diffusion_trajectory, jet_display, jet_i
 from omnilearn_lab.plotting.scores import (
     calibration,
     confusion_matrix,
+    embedding_map,
     score_histograms,
     working_point_figure,
 )
@@ -30,8 +31,8 @@ from omnilearn_lab.plotting.training import loss_curves, scaling_curve
 
 __all__ = [
     "COMPARISON", "HistogramAxis", "HistogramOptions", "calibration", "confusion_matrix",
-    "diffusion_trajectory", "export_figure_data", "figure_data", "house_style", "jet_display",
-    "jet_image_average", "loss_curves", "mass_spectrum", "metric_bars", "observable_axes",
+    "diffusion_trajectory", "embedding_map", "export_figure_data", "figure_data", "house_style",
+    "jet_display", "jet_image_average", "loss_curves", "mass_spectrum", "metric_bars", "observable_axes",
     "observable_distributions", "observable_grid", "published_vs_ours", "rejection_vs_efficiency",
     "reweighting_comparison", "roc_curves", "save_figure", "scaling_curve", "score_histograms",
     "sic_against_injection", "sic_curves", "source_label", "unfolding_comparison", "working_point_figure",

@@ -312,6 +312,81 @@ def _working_point_text(point: WorkingPoint) -> str:
     return f"{sentence} and rejection {point.rejection}."
 
 
+@in_house_style
+def embedding_map(
+    points: Any,
+    labels: Any,
+    *,
+    class_names: Sequence[str] = (),
+    crosses: Any = None,
+    source: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Jets as a network sees them: two numbers for each, coloured by class.
+
+    Parameters
+    ----------
+    points : array, shape (N, 2)
+        Such as the first two principal axes of the embedding.
+    labels : array, shape (N,)
+        Class numbers.
+    class_names
+        Names of the classes.
+    crosses : bool array, shape (N,), optional
+        Jets to mark with a cross, such as the misclassified ones.
+    source, ax
+        As in `omnilearn_lab.plotting.loss_curves`.
+
+    Returns
+    -------
+    Figure
+        Table ``map``.
+
+    Raises
+    ------
+    FigureError
+        For shapes that do not fit, or values that are not finite.
+
+    Examples
+    --------
+    >>> embedding_map([[0.0, 1.0], [2.0, 0.5]], [0, 1], class_names=["QCD", "top"])
+    <figure: Map of 2 jets: QCD 1, top 1.>
+    """
+    place, numbers = np.asarray(points, dtype=float), np.asarray(labels)
+    marked = np.zeros(len(place), bool) if crosses is None else np.asarray(crosses, dtype=bool)
+    if place.ndim != 2 or place.shape[1] != 2 or not len(place) == len(numbers) == len(marked) > 0:
+        raise FigureError(
+            f"points have shape {place.shape}, labels {numbers.shape}; (N, 2) and (N,) with N > 0 are needed"
+        )
+    if not np.isfinite(place).all():
+        raise FigureError("the map holds points that are not finite; look at the network that made them")
+    figure, ax = new_axes(ax, width=6.0, height=5.2)
+    counts = {}
+    for number in np.unique(numbers):
+        rows, name = numbers == number, class_names[number] if class_names else f"class {number}"
+        counts[name] = int(rows.sum())
+        look = {"color": line_look(int(number)).color, "alpha": 0.5, "linewidths": 0}
+        ax.scatter(*place[rows].T, s=12, label=f"{name} ({rows.sum():,})", **look)
+    if marked.any():
+        look = {"color": "black", "linewidths": 0.7, "label": f"misclassified ({marked.sum():,})"}
+        ax.scatter(*place[marked].T, s=22, marker="x", **look)
+    ax.scatter([], [], s=150, facecolors="none", edgecolors="black", linewidths=1.8, gid=MOVING)
+    ax.set(xlabel="First principal axis", ylabel="Second principal axis")
+    ax.legend(loc="best", markerscale=1.4, fontsize=9)
+    experiment_label(ax, source)
+    columns = (Column("x", place[:, 0]), Column("y", place[:, 1]))
+    attach_data(figure, Table("map", columns, (Column("class", numbers), Column("crossed", marked))))
+    about = ", ".join(f"{name} {n:,}" for name, n in counts.items())
+    describe(figure, f"Map of {len(place):,} jets: {about}.")
+    return figure
+
+
+def move_mark(figure: PaperFigure, point: Any) -> None:
+    """Put the ring of an `embedding_map` on a point."""
+    for ring in figure.findobj(lambda artist: artist.get_gid() == MOVING):
+        ring.set_offsets([point])
+
+
 def _matrix(values: Any, class_names: Sequence[str]) -> ConfusionMatrix:
     counts = np.asarray(values, dtype=float)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:

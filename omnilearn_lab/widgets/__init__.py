@@ -2,12 +2,14 @@
 
 from omnilearn_lab.widgets.catalog_browser import CatalogBrowser
 from omnilearn_lab.widgets.cuts import RocExplorer, ScoredEvents, SicExplorer
+from omnilearn_lab.widgets.explorer import Explored, Explorer
 from omnilearn_lab.widgets.jets import DiffusionPlayer, JetViewer
 from omnilearn_lab.widgets.losses import LossComparison, RunBrowser
 from omnilearn_lab.widgets.training_monitor import TrainingMonitor
 from omnilearn_lab.widgets.weights import ReweightingExplorer, UnfoldingExplorer
 
 __all__ = [
-    "CatalogBrowser", "DiffusionPlayer", "JetViewer", "LossComparison", "ReweightingExplorer", "RocExplorer",
-    "RunBrowser", "ScoredEvents", "SicExplorer", "TrainingMonitor", "UnfoldingExplorer",
+    "CatalogBrowser", "DiffusionPlayer", "Explored", "Explorer", "JetViewer", "LossComparison",
+    "ReweightingExplorer", "RocExplorer", "RunBrowser", "ScoredEvents", "SicExplorer", "TrainingMonitor",
+    "UnfoldingExplorer",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets
 import numpy as np
 
-from omnilearn_lab.display import html_table
+from omnilearn_lab.display import html_table, label
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables import OBSERVABLES, observables
@@ -43,7 +43,7 @@ class JetViewer(FigureView):
     >>> jet = {"pt": [600.0], "eta": [0.0], "phi": [0.0], "mass": [80.0]}
     >>> cloud = {"deta": [0.1, -0.2], "dphi": [0.0, 0.1], "pt": [400.0, 200.0], "energy": [400.0, 210.0]}
     >>> view = JetViewer(Jets.build(cloud, [0, 2], jet))
-    >>> "<td>multiplicity</td><td>2</td>" in view.details()
+    >>> "<td>N</td><td>2</td>" in view.details()
     True
     """
 
@@ -92,7 +92,7 @@ class JetViewer(FigureView):
         index = self.value("index")
         jet = self.jets[index : index + 1]
         values = observables(jet, _NAMES, jet_radius=self.jet_radius)
-        rows = [(name, f"{values[name][0]:.4g} {OBSERVABLES[name].unit or ''}".strip()) for name in _NAMES]
+        rows = [(label(k), f"{values[k][0]:.4g} {OBSERVABLES[k].unit or ''}".strip()) for k in _NAMES]
         rows += self._classes(index)
         return html_table(rows, head=False)
 

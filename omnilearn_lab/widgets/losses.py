@@ -112,11 +112,12 @@ def find_runs(folder: str | os.PathLike[str]) -> dict[str, Path]:
     """
     root = Path(folder)
     found = {str(path.parent.relative_to(root)): path.parent for path in sorted(root.rglob(_METRICS))}
-    return {name: path for name, path in found.items() if _is_validated(path)}
+    return {name: path for name, path in found.items() if is_validated(History.load(path))}
 
 
-def _is_validated(run: Path) -> bool:
-    return any(record.get("kind") == "validation" for record in History.load(run).records)
+def is_validated(history: History) -> bool:
+    """Say whether a training has measured its validation loss at least once."""
+    return any(record.get("kind") == "validation" for record in history.records)
 
 
 class RunBrowser(FigureView):

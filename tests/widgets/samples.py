@@ -24,6 +24,8 @@ from omnilearn_lab.training.runs import Heartbeat
 from omnilearn_lab.widgets import (
     CatalogBrowser,
     DiffusionPlayer,
+    Explored,
+    Explorer,
     JetViewer,
     LossComparison,
     ReweightingExplorer,
@@ -69,10 +71,10 @@ def loss_comparison() -> LossComparison:
     return LossComparison({"scratch": scratch, "fine-tuned": tuned})
 
 
-def jets() -> Jets:
-    """Five jets of thirty particles, classes QCD and top in turn."""
+def jets(n: int = len(PROBABILITIES)) -> Jets:
+    """Jets of thirty particles, classes QCD and top in turn."""
     rng = np.random.default_rng(1)
-    n, size = len(PROBABILITIES), 30
+    size = 30
     cloud = {name: rng.normal(0, 0.2, size * n) for name in ("deta", "dphi")}
     cloud |= {"pt": rng.exponential(20, size * n) + 0.5, "pid": rng.choice([-211, 22, 130, 211], size * n)}
     cloud["energy"] = 1.2 * cloud["pt"]
@@ -211,6 +213,25 @@ def training_monitor(folder: Path) -> TrainingMonitor:
     return TrainingMonitor(run)
 
 
+def explored(separations: dict[str, float]) -> Explored:
+    """A task with arms that tell the two classes apart more or less well, two trainings each."""
+    one, n = jets(40), 40
+    sign = 2 * one.label - 1
+    probabilities, embeddings, histories = {}, {}, {}
+    for arm, separation in separations.items():
+        rngs = [np.random.default_rng(seed) for seed in (1, 2)]
+        scores = [1 / (1 + np.exp(-separation * sign + rng.normal(0, 1, n))) for rng in rngs]
+        probabilities[arm] = [np.stack([1 - score, score], axis=1) for score in scores]
+        embeddings[arm] = [rng.normal(0, 1, (n, 6)) + separation * sign[:, None] for rng in rngs]
+        histories[arm] = [history(falling(0.7, 0.5 / separation, seed=seed)) for seed in (1, 2)]
+    return Explored(one, probabilities, histories, embeddings)
+
+
+def explorer() -> Explorer:
+    both = explored({"scratch": 1.0, "finetuned": 2.0})
+    return Explorer({"tops": {"tiny": both}, "quarks": {"small": both, "v2_tiny": explored({"frozen": 1.5})}})
+
+
 BUILDERS: dict[str, Callable[[Path], Any]] = {
     "LossComparison": lambda _: loss_comparison(),
     "JetViewer": lambda _: jet_viewer(),
@@ -223,4 +244,5 @@ BUILDERS: dict[str, Callable[[Path], Any]] = {
     "ReweightingExplorer": lambda _: reweighting_explorer(),
     "UnfoldingExplorer": lambda _: unfolding_explorer(),
     "SicExplorer": lambda _: sic_explorer(),
+    "Explorer": lambda _: explorer(),
 }

@@ -18,6 +18,7 @@ CHANGES = {
     "ReweightingExplorer": ({"observable": "width"}, {"method": "scratch"}, {"seed": 2}, {"log": True}),
     "UnfoldingExplorer": ({"iteration": 1}, {"observable": "width"}, {"method": "IBU"}, {"log": True}),
     "SicExplorer": ({"kept": 0.3}, {"injected": 80}, {"show": "SIC curve"}),
+    "Explorer": ({"arm": "finetuned"}, {"seed": 1}, {"task": "quarks", "checkpoint": "v2_tiny"}),
 }
 CHANGES_OF_SLIDERS = {"RocExplorer": (0.3, 0.7), "DiffusionPlayer": (1, 5, 2)}
 FIGURES = [name for name in BUILDERS if issubclass(getattr(omnilearn_lab.widgets, name, object), FigureView)]
@@ -36,7 +37,8 @@ def inputs(widget):
 
 
 def test_none_is_forgotten():
-    assert set(BUILDERS) == set(omnilearn_lab.widgets.__all__) - {"ScoredEvents"} | {"ResultsBrowser"}
+    views = set(omnilearn_lab.widgets.__all__) | {"ResultsBrowser"}
+    assert set(BUILDERS) == views - {"Explored", "ScoredEvents"}
 
 
 def test_controls_are_described(view):

@@ -37,7 +37,7 @@ def test_next_stops_at_the_chosen_class(jets):
 def test_details_show_the_three_most_probable_classes_and_observables(jets):
     text = JetViewer(jets, probabilities=PROBABILITIES).details()
     assert "QCD 0.900, top 0.100" in text
-    for name in ("mass", "multiplicity", "tau_21"):
+    for name in ("<td>m</td>", "<td>N</td>", "τ₂₁"):
         assert name in text
 
 
