@@ -96,8 +96,9 @@ class History:
         records = []
         for number, line in enumerate(lines, start=1):
             try:
-                records.append(dict(json.loads(line)))
-            except (ValueError, TypeError) as error:
+                record = dict(json.loads(line))
+                records.append({**record, "kind": str(record["kind"]), "step": int(record["step"])})
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 if number < len(lines):
                     raise TrainingError(f"'{path}' line {number} is no record; delete the run") from error
         return cls(records, path)

@@ -21,30 +21,34 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import yaml
 from filelock import FileLock, Timeout
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.machine import atomic_path, write_text
-from omnilearn_lab.settings import flatten, read_settings
+from omnilearn_lab.settings import flatten, from_mapping, read_settings, settings
 from omnilearn_lab.training.batches import Fingerprint, is_same
 from omnilearn_lab.training.history import History, writing
 
 _PROGRESS, _MEMORY = "progress.json", 0.8  # of the speed, from one beat to the next
+_Number = Annotated[int, Field(ge=0)]
+_BAD_CONTENT = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)
 _PACKAGES = ("omnilearn_lab", "torch", "numpy", "awkward", "fastjet", "pythia8mc")
 
 
-@dataclass(frozen=True)
+@settings
 class TrainingState:
     """What a training needs to go on, besides its configuration.
 
@@ -64,15 +68,33 @@ class TrainingState:
         Fingerprint of the jets for training and for validation, see `omnilearn_lab.training.batches`.
     """
 
-    step: int = 0
+    step: _Number = 0
     seconds: float = 0.0
-    best_loss: float = float("inf")
-    best_step: int = 0
-    n_worse: int = 0
-    sums: Mapping[str, float] = field(default_factory=dict)
-    n_summed: int = 0
-    n_parts: int = 1
-    jets: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict)
+    best_loss: float | None = None
+    best_step: _Number = 0
+    n_worse: _Number = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    n_summed: _Number = 0
+    n_parts: Annotated[int, Field(ge=1)] = 1
+    jets: dict[str, Fingerprint] = field(default_factory=dict)
+
+
+@contextmanager
+def intact(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong with the content of a file of a run into an error of this package.
+
+    Raises
+    ------
+    TrainingError
+        When the file does not hold what a training wrote.
+    """
+    try:
+        yield
+    except (SafetensorError, OSError, ConfigError, *_BAD_CONTENT) as error:
+        raise TrainingError(
+            f"'{path}' is damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
+            "delete the run directory to start over"
+        ) from error
 
 
 class Run:
@@ -159,7 +181,9 @@ class Run:
         """Parts in which an update must be done since memory ran out; 0 when it never did."""
         if not self._has("memory.json"):
             return 0
-        return int(json.loads((self.directory / "memory.json").read_text())["n_parts"])
+        path = self.directory / "memory.json"
+        with intact(path):
+            return max(0, int(json.loads(path.read_text())["n_parts"]))
 
     def obey(self) -> None:
         """Take note that the wish to stop was obeyed: ``stop`` is called ``stopped`` from now on."""
@@ -194,16 +218,13 @@ class Run:
         """
         path = self.directory / "last.safetensors"
         parts: dict[str, dict[str, Tensor]] = {}
-        try:
-            with safe_open(path, framework="pt") as file:
-                state = TrainingState(**json.loads(file.metadata()["state"]))
-                for name in file.keys():  # noqa: SIM118 (not a mapping)
-                    part, key = name.split("/", 1)
-                    parts.setdefault(part, {})[key] = file.get_tensor(name)
-        except (SafetensorError, OSError, KeyError, TypeError) as error:
-            raise TrainingError(
-                f"'{path}' is damaged ({error}); delete the run directory to start over"
-            ) from error
+        with intact(path), safe_open(path, framework="pt") as file:
+            state = from_mapping(TrainingState, json.loads(file.metadata()["state"]))
+            for name in file.keys():  # noqa: SIM118 (not a mapping)
+                part, key = name.split("/", 1)
+                parts.setdefault(part, {})[key] = file.get_tensor(name)
+            if state.jets and not state.jets.keys() >= (jets or {}).keys():
+                raise KeyError("jets")
         if state.jets and not all(is_same(state.jets[name], mine) for name, mine in (jets or {}).items()):
             raise TrainingError(
                 f"'{self.directory}' holds a run with other jets; use another directory, or delete it"
@@ -320,6 +341,9 @@ class Progress:
         return (self.n_steps - self.step) * self.jets / self.step / self.jets_per_second
 
 
+_NO_PROGRESS = Progress(0, 0, 0, 0.0, 0.0)
+
+
 class Heartbeat:
     """Write the progress of a training into its run directory, at most once a second.
 
@@ -376,6 +400,7 @@ def read_progress(directory: str | os.PathLike[str]) -> Progress | None:
     >>> read_progress(tempfile.gettempdir() + "/no such run")
     """
     try:
-        return Progress(**json.loads((Path(directory) / _PROGRESS).read_text()))
-    except (OSError, json.JSONDecodeError, TypeError):
+        values = json.loads((Path(directory) / _PROGRESS).read_text())
+        return Progress(**{name: type(known)(values[name]) for name, known in vars(_NO_PROGRESS).items()})
+    except (OSError, *_BAD_CONTENT):
         return None

@@ -28,7 +28,7 @@ from omnilearn_lab.training.optimizers import (
     optimizer_tensors,
     restore_optimizer,
 )
-from omnilearn_lab.training.runs import Heartbeat, Run, TrainingState
+from omnilearn_lab.training.runs import Heartbeat, Run, TrainingState, intact
 from omnilearn_lab.training.strategy import Strategy, compile_layers
 from omnilearn_lab.training.streaming import StreamingBatches
 
@@ -234,7 +234,8 @@ class Trainer:
         if self.average is not None and self.config.validate_live:
             live, self.validation = self.strategy.validate(self.validation, live=True)
             terms |= {f"{name}_live": value for name, value in live.items()}
-        if terms["loss"] < self.state.best_loss:
+        best = self.state.best_loss
+        if best is None or terms["loss"] < best:
             self.state = replace(self.state, best_loss=terms["loss"], best_step=self.state.step, n_worse=0)
             self.best_weights = self.strategy.copied(self.averaged_model())
             self.run.save_best(whole_tensors(merged(self.averaged_model()).state_dict()))
@@ -282,12 +283,12 @@ class Trainer:
             tensors, state = self.run.restore(self.state.jets)
             self.state = replace(state, jets=self.state.jets)
             self.meter = LossMeter(state.sums, state.n_summed)
-            self.model.load_state_dict(tensors["model"])
-            self.best_weights = tensors.get("best", {})
-            if self.average is not None:
-                self.average.load_state_dict(tensors["average"])
-            restore_optimizer(self.strategy.optimizer, tensors.get("optimizer", {}))
-            self.strategy.n_parts = state.n_parts
+            self.best_weights, self.strategy.n_parts = tensors.get("best", {}), state.n_parts
+            with intact(self.run.directory / "last.safetensors"):
+                self.model.load_state_dict(tensors["model"])
+                if self.average is not None:
+                    self.average.load_state_dict(tensors["average"])
+                restore_optimizer(self.strategy.optimizer, tensors.get("optimizer", {}))
         self.history.rewind(self.state.step if self.run.is_started else -1)  # -1: killed before it
         if self.run.n_parts_asked:
             self.validation = self.strategy.do_less_at_once(self.validation)

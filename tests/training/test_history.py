@@ -32,9 +32,11 @@ def test_a_history_names_what_it_lacks(tmp_path):
         history.column("los", "train")
     with pytest.raises(TrainingError, match="no history at"):
         History.load(tmp_path)
-    (tmp_path / "metrics.jsonl").write_text('[]\n{"kind": "train", "step": 1}\n3\n{}\n')
-    with pytest.raises(TrainingError, match="line 3 is no record"):
-        History.load(tmp_path)
+    for bad in ("3", "[]", "{}", '{"kind": "train"}', '{"kind": "train", "step": "x"}', "[" * 10_000):
+        good = '{"kind": "train", "step": 1}'
+        (tmp_path / "metrics.jsonl").write_text("\n".join([good, good, bad, good]))
+        with pytest.raises(TrainingError, match="line 3 is no record"):
+            History.load(tmp_path)
 
 
 def test_means_start_over():

@@ -53,8 +53,9 @@ def test_resumed_training_does_not_count_what_was_before(tmp_path):
 
 
 def test_damaged_file_is_no_progress(tmp_path):
-    (tmp_path / "progress.json").write_text("{")
-    assert read_progress(tmp_path) is None
+    for text in ("{", "[]", "3", '{"step": 1}', "[" * 10_000):
+        (tmp_path / "progress.json").write_text(text)
+        assert read_progress(tmp_path) is None
 
 
 def test_no_directory_no_file(tmp_path):

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -17,7 +18,8 @@ from omnilearn_lab.training import (
 )
 from omnilearn_lab.training.distributed import LossModule
 from omnilearn_lab.training.strategy import evaluate
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from tests.training.helpers import packed, small_model
 
@@ -280,6 +282,59 @@ def test_damaged_checkpoint_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(TrainingError, match=r"last\.safetensors.*damaged"):
         trainer(run=Run(tmp_path, vars(CONFIG)))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    trainer(run=Run(folder, vars(CONFIG))).fit()
+    return folder
+
+
+STATES = [
+    '{"step": "x"}',
+    '{"steps": 1}',
+    '{"step": -1}',
+    "[]",
+    "[" * 10_000,
+    '{"jets": {"train": 3}}',
+    "\\xff",
+]
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda text: text[:12])
+def test_a_state_of_anything_else_is_damage(finished, tmp_path, state):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    save_file(load_file(folder / "last.safetensors"), folder / "last.safetensors", metadata={"state": state})
+    with pytest.raises(TrainingError, match=r"last\.safetensors' is damaged"):
+        trainer(run=Run(folder, vars(CONFIG)))
+
+
+@pytest.mark.parametrize("change", ["shape", "name", "optimizer"])
+def test_weights_of_another_network_are_damage(finished, tmp_path, change):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    path = folder / "last.safetensors"
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata()
+    tensors = load_file(path)
+    name = next(n for n in tensors if n.startswith("model/") and tensors[n].ndim == 2)
+    if change == "shape":
+        tensors[name] = tensors[name][:1].clone()
+    elif change == "name":
+        tensors["model/other"] = tensors.pop(name)
+    else:
+        tensors["optimizer/x.exp_avg"] = tensors[name].clone()
+    save_file(tensors, path, metadata=about)
+    with pytest.raises(TrainingError, match=r"last\.safetensors' is damaged"):
+        trainer(run=Run(folder, vars(CONFIG)))
+
+
+@pytest.mark.parametrize("text", ["", "3", '{"n_parts": "x"}', "[" * 10_000])
+def test_word_about_memory_that_cannot_be_read_is_damage(finished, tmp_path, text):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    (folder / "memory.json").write_text(text)
+    with pytest.raises(TrainingError, match=r"memory\.json' is damaged"):
+        trainer(run=Run(folder, vars(CONFIG)))
 
 
 def test_frozen_body_stays():
