@@ -15,19 +15,14 @@ from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.machine import reuse_memory
 from omnilearn_lab.models import Batch
 from omnilearn_lab.models.adapters import merged
+from omnilearn_lab.training import optimizers
 from omnilearn_lab.training.batches import Batches, Feed, select
 from omnilearn_lab.training.config import TrainConfig
 from omnilearn_lab.training.distributed import agree, whole_tensors
 from omnilearn_lab.training.heads import start_at_prior
 from omnilearn_lab.training.history import History, LossMeter, TensorBoardLog
 from omnilearn_lab.training.losses import Objective
-from omnilearn_lab.training.optimizers import (
-    LearningRate,
-    MovingAverage,
-    make_optimizer,
-    optimizer_tensors,
-    restore_optimizer,
-)
+from omnilearn_lab.training.optimizers import LearningRate, MovingAverage, make_optimizer
 from omnilearn_lab.training.runs import Heartbeat, Run, TrainingState, intact
 from omnilearn_lab.training.strategy import Strategy, compile_layers
 from omnilearn_lab.training.streaming import StreamingBatches
@@ -108,9 +103,10 @@ class Trainer:
             jets = getattr(self.batches, "jets", validation)
             start_at_prior(model, objective, jets, jets_per_event=together)
         self.average = MovingAverage(model, config.ema_decay) if config.ema_decay else None
+        self.averaged = self.average.module if self.average else model  # what is validated and kept
         if config.compile:
             compile_layers(model)
-        self.strategy = Strategy(model, self.averaged_model(), objective, optimizer, config, self.run)
+        self.strategy = Strategy(model, self.averaged, objective, optimizer, config, self.run)
         self.feed = Feed(self.batches, self.strategy.device)
         self.state, self.meter = TrainingState(n_parts=config.accumulate), LossMeter()
         self.history, self.best_weights = self.run.history(), {}
@@ -201,10 +197,6 @@ class Trainer:
         """Put the gradients of an update into the model and return its loss terms, on the device."""
         return self.strategy.gradients(self.feed, step)
 
-    def averaged_model(self) -> nn.Module:
-        """Return the moving average of the weights, or the model itself when there is none."""
-        return self.model if self.average is None else self.average.module
-
     @property
     def n_jets_seen(self) -> int:
         """Jets that all processes have trained on, the same jet counted once an epoch."""
@@ -237,8 +229,8 @@ class Trainer:
         best = self.state.best_loss
         if best is None or terms["loss"] < best:
             self.state = replace(self.state, best_loss=terms["loss"], best_step=self.state.step, n_worse=0)
-            self.best_weights = self.strategy.copied(self.averaged_model())
-            self.run.save_best(whole_tensors(merged(self.averaged_model()).state_dict()))
+            self.best_weights = self.strategy.copied(self.averaged)
+            self.run.save_best(whole_tensors(merged(self.averaged).state_dict()))
         else:
             self.state = replace(self.state, n_worse=self.state.n_worse + 1)
         self._record("validation", terms)
@@ -266,7 +258,7 @@ class Trainer:
         )
         tensors = {
             "model": whole_tensors(self.model.state_dict()),
-            "optimizer": whole_tensors(optimizer_tensors(self.strategy.optimizer)),
+            "optimizer": whole_tensors(optimizers.optimizer_tensors(self.strategy.optimizer)),
             "best": self.best_weights,
         }
         if self.average is not None:
@@ -288,7 +280,7 @@ class Trainer:
                 self.model.load_state_dict(tensors["model"])
                 if self.average is not None:
                     self.average.load_state_dict(tensors["average"])
-                restore_optimizer(self.strategy.optimizer, tensors.get("optimizer", {}))
+                optimizers.restore_optimizer(self.strategy.optimizer, tensors.get("optimizer", {}))
         self.history.rewind(self.state.step if self.run.is_started else -1)  # -1: killed before it
         if self.run.n_parts_asked:
             self.validation = self.strategy.do_less_at_once(self.validation)

@@ -389,7 +389,7 @@ def test_moving_average_lags_behind():
     one.update(0)
     one.update(1)
     live = dict(one.model.named_parameters())
-    average = dict(one.averaged_model().named_parameters())
+    average = dict(one.averaged.named_parameters())
     assert any(not torch.equal(live[k], average[k]) for k in live)
 
 
