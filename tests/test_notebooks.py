@@ -7,6 +7,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.machine import locked
 from omnilearn_lab.notebook.execute import NotebookError, execute_notebook, find_notebooks
 from omnilearn_lab.notebook.records import read_results
 
@@ -62,11 +64,47 @@ def tells_a_place(path, *places):
     return any(str(place) in path.read_text() for place in (*places, FOLDER))
 
 
-def test_failing_cell_is_named(tmp_path, monkeypatch):
+@pytest.fixture
+def one_cell(tmp_path, monkeypatch):
+    """Make a notebook of one cell, ``00_one``."""
     monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path / "results"))
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
-    notebook.cells[0].metadata.tags = ["parameters"]
-    notebook.metadata = nbformat.read(next(iter(NOTEBOOKS.values())), as_version=4).metadata
-    nbformat.write(notebook, tmp_path / "00_broken.ipynb")
-    with pytest.raises(NotebookError, match="00_broken.*ZeroDivisionError"):
-        execute_notebook("00_broken", "smoke", folder=tmp_path, progress=False)
+
+    def make(code):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+        notebook.cells[0].metadata.tags = ["parameters"]
+        notebook.metadata = nbformat.read(next(iter(NOTEBOOKS.values())), as_version=4).metadata
+        nbformat.write(notebook, tmp_path / "00_one.ipynb")
+
+    return make
+
+
+def test_the_executed_copy_appears_whole(one_cell, tmp_path):
+    copy = tmp_path / "results" / "00_one" / "smoke" / "00_one.ipynb"
+    copy.parent.mkdir(parents=True)
+    copy.write_text("old")
+    one_cell(f"assert open({str(copy)!r}).read() == 'old'")
+    execute_notebook("00_one", "smoke", folder=tmp_path, progress=False)
+    assert nbformat.read(copy, as_version=4).cells
+    assert {p.suffix for p in copy.parent.iterdir()} == {".ipynb", ".html", ".lock"}
+
+
+def test_a_notebook_is_executed_once_at_a_time(one_cell, tmp_path):
+    one_cell("1")
+    directory = tmp_path / "results" / "00_one" / "smoke"
+    directory.mkdir(parents=True)
+    with locked(directory / "00_one.ipynb"), pytest.raises(DataFileError, match="in use by another process"):
+        execute_notebook("00_one", "smoke", folder=tmp_path, progress=False)
+
+
+@pytest.mark.faults
+def test_a_kernel_that_dies_is_an_error_of_ours(one_cell, tmp_path):
+    one_cell("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(NotebookError, match="its kernel died"):
+        execute_notebook("00_one", "smoke", folder=tmp_path, progress=False)
+
+
+def test_failing_cell_is_named(one_cell, tmp_path):
+    one_cell("1 / 0")
+    with pytest.raises(NotebookError, match="00_one.*ZeroDivisionError"):
+        execute_notebook("00_one", "smoke", folder=tmp_path, progress=False)
+    assert (tmp_path / "results" / "00_one" / "smoke" / "00_one.ipynb").is_file()

@@ -13,13 +13,15 @@ import pytest
 from omnilearn_lab.catalog.checks import checksum
 from omnilearn_lab.notebook.records import read_results
 
+from tests.machine.faults import open_folder, run_as
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = "00_start_here"
 N_USERS = 4
 SECRET = "not-for-strangers"
 RUN = (sys.executable, "-m", "omnilearn_lab.cli", "run", NOTEBOOK, "--profile", "smoke")
 
-pytestmark = [pytest.mark.slow, pytest.mark.nb]
+ANNA, BERT, GROUP = 20_001, 20_002, 20_100
 
 
 def start(user: Path, data: Path, prefix: tuple[str, ...] = (), command: tuple[str, ...] = RUN):
@@ -57,12 +59,16 @@ def alone(tmp_path_factory):
     return user
 
 
+@pytest.mark.slow
+@pytest.mark.nb
 def test_what_a_notebook_leaves_holds_no_token(alone):
     left = contents(alone)
     assert {Path(name).suffix for name in left} >= {".ipynb", ".html", ".json", ".png"}
     assert not [name for name, content in left.items() if SECRET.encode() in content]
 
 
+@pytest.mark.slow
+@pytest.mark.nb
 def test_four_users_at_once_share_one_cache(alone, tmp_path):
     data, users = tmp_path / "data", [tmp_path / f"user{number}" for number in range(N_USERS)]
     data.mkdir()
@@ -96,6 +102,8 @@ def shared(alone, tmp_path):
         place.chmod(0o755)
 
 
+@pytest.mark.slow
+@pytest.mark.nb
 @pytest.mark.skipif(sys.platform != "linux", reason="a cache of one's own is named by XDG_CACHE_HOME")
 def test_a_read_only_folder_is_read_and_new_jets_go_to_the_users_cache(alone, shared, tmp_path):
     user, before = tmp_path / "user", contents(shared)
@@ -107,3 +115,65 @@ def test_a_read_only_folder_is_read_and_new_jets_go_to_the_users_cache(alone, sh
     finish(start(user, shared, obey_permissions(), (sys.executable, "-c", simulate)))
     assert [path.name.partition("-")[0] for path in own.rglob("*.h5")] == ["val"]
     assert contents(shared) == before
+
+
+LOAD = """
+import logging, sys
+from omnilearn_lab.catalog import LoadOptions, load
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+options = LoadOptions(data_dir={folder!r}, simulation=dict(workers=1, progress=False))
+jets = load("h1_dis", {split!r}, source="simulated", max_jets=4, options=options)
+print(jets.jet["pt"].round(3).tolist())
+"""
+IMPORT_ALL = "import contextlib, io, tempfile\nwith contextlib.redirect_stdout(io.StringIO()): exec({!r})"
+
+
+@pytest.fixture
+def everybodys():
+    with open_folder() as folder:
+        yield folder
+
+
+def load_as(user, folder, split="val", **options):
+    code = LOAD.format(folder=str(folder), split=split)
+    elsewhere = LOAD.replace("{folder!r}", "tempfile.mkdtemp()").format(split=split)
+    return run_as(user, code, before=IMPORT_ALL.format(elsewhere), **options).splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_what_an_administrator_makes_everybody_reads(everybodys):
+    """Nothing is called damaged or simulated again by a user who may only read."""
+    data, home = everybodys / "data", everybodys / "home"
+    data.mkdir()
+    home.mkdir()
+    os.chown(home, ANNA, ANNA)
+    made = load_as(0, data)
+    assert load_as(ANNA, data, HOME=str(home)) == made
+    assert not list(home.rglob("*.h5"))
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in data.rglob("*"))
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_two_users_of_a_group_fill_one_folder(everybodys):
+    os.chown(everybodys, ANNA, GROUP)
+    everybodys.chmod(0o2775)
+    first = load_as(ANNA, everybodys, group=GROUP)
+    assert load_as(BERT, everybodys, group=GROUP) == first
+    second = load_as(BERT, everybodys, "test", group=GROUP)
+    assert load_as(ANNA, everybodys, "test", group=GROUP) == second != first
+    assert {path.stat().st_gid for path in everybodys.rglob("*")} == {GROUP}
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_a_user_without_home_and_name_works_where_the_folder_is_named(everybodys):
+    os.chown(everybodys, ANNA, ANNA)
+    made = load_as(ANNA, everybodys)  # no variable HOME, and no entry among the users
+    everybodys.chmod(0o555)
+    assert load_as(BERT, everybodys) == made  # nor a place for a cache of their own
+    code = (
+        "import omnilearn_lab.catalog as c\ntry: c.open_store()\nexcept c.store.DataFileError as e: print(e)"
+    )
+    assert "give another folder with data_dir=" in run_as(BERT, code)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest
-from omnilearn_lab.machine import write_text
+from omnilearn_lab.machine import atomic_path, locked, make_folder, write_text
 from omnilearn_lab.notebook.hardware import MemoryWatch
 from omnilearn_lab.notebook.records import read_results, write_json
 from omnilearn_lab.notebook.results import results_directory
@@ -157,33 +157,44 @@ def execute_notebook(
         For an unknown notebook or profile.
     NotebookError
         When a cell fails; the executed copy up to there is kept.
+    DataFileError
+        When another process executes this notebook in this profile.
     """
+    name = notebook_named(name, folder)
+    directory = make_folder(results_directory(name, profile).resolve())
+    target = directory / f"{name}.ipynb"
+    options = {"parameters": {"profile": profile, **(parameters or {})}, "progress_bar": progress}
+    with locked(target, timeout=0):
+        start = time.perf_counter()
+        with _results_root(directory.parents[1]), MemoryWatch() as watch:
+            failure = _execute(find_notebooks(folder)[name], target, options)
+        if failure is not None:
+            raise NotebookError(f"'{name}' {_reason(failure)}; open '{target}' to see it") from failure
+        done = ExecutedNotebook(name, profile, directory, time.perf_counter() - start, watch.peak_gb)
+        _complete_results(done)
+        _write_html(target)
+    return done
+
+
+def _execute(source: Path, target: Path, options: Mapping[str, Any]) -> Any:
+    """Execute a notebook, put the whole copy in its place at the end, and return what stopped it."""
+    import nbclient
     import papermill
 
-    name = notebook_named(name, folder)
-    directory = results_directory(name, profile).resolve()
-    directory.mkdir(parents=True, exist_ok=True)
-    target = directory / f"{name}.ipynb"
-    start = time.perf_counter()
-    with _results_root(directory.parents[1]), MemoryWatch() as watch:
+    failure = None
+    with atomic_path(target) as path:
         try:
-            papermill.execute_notebook(
-                find_notebooks(folder)[name],
-                target,
-                parameters={"profile": profile, **(parameters or {})},
-                kernel_name="python3",
-                progress_bar=progress,
-            )
-        except papermill.PapermillExecutionError as error:
-            raise NotebookError(
-                f"'{name}' failed in cell {error.exec_count} ({error.ename}: {error.evalue}); "
-                f"open '{target}' to see it"
-            ) from error
-    done = ExecutedNotebook(name, profile, directory, time.perf_counter() - start, watch.peak_gb)
-    _complete_results(done)
-    _forget_places(target)
-    _write_html(target)
-    return done
+            papermill.execute_notebook(source, path, kernel_name="python3", **options)
+        except (papermill.PapermillExecutionError, nbclient.exceptions.DeadKernelError) as error:
+            failure = error
+        _forget_places(path)
+    return failure
+
+
+def _reason(failure: Any) -> str:
+    if hasattr(failure, "evalue"):
+        return f"failed in cell {failure.exec_count} ({failure.ename}: {failure.evalue})"
+    return "ended because its kernel died; it may have run out of memory"
 
 
 def _complete_results(done: ExecutedNotebook) -> None:
@@ -217,7 +228,7 @@ def _write_html(notebook: Path) -> None:
     for cell in content.cells:
         cell["outputs"] = [output for output in cell.get("outputs", []) if not _is_bare_widget(output)]
     body, _ = exporter.from_notebook_node(content)
-    notebook.with_suffix(".html").write_text(body)
+    write_text(notebook.with_suffix(".html"), body)
 
 
 def _is_bare_widget(output: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.settings import from_mapping, settings
+from omnilearn_lab.settings import from_mapping, read_settings, settings
 from omnilearn_lab.tasks.common.classification import ClassifierComparisonSettings
 
 __all__ = ["ClassificationProfile", "notebook_profile"]
@@ -91,7 +91,11 @@ def _own_changes(notebook: str, profile: str) -> Mapping[str, Any]:
     path = Path(folder or ".") / f"{notebook}.yaml"
     if folder is None or not path.is_file():
         return {}
-    changes = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get(profile, {})
+    changes = read_settings(path).get(profile) or {}
+    if not isinstance(changes, Mapping):
+        raise ConfigError(
+            f"'{path}', profile '{profile}': lines like 'name: value' are expected, not {changes!r}"
+        )
     log.info("%s, profile %s: settings changed by '%s'", notebook, profile, path)
     return changes
 

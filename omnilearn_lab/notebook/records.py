@@ -6,20 +6,26 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
 
-from omnilearn_lab.errors import ConfigError, DataFileError
+from omnilearn_lab.errors import ConfigError, DataFileError, translated
 from omnilearn_lab.machine import write_text
 from omnilearn_lab.tasks.common.records import ComparisonRecord, Record, finite
+
+
+NOTEBOOK_NAME = r"^\w[\w. -]{0,99}$"
+"""What a notebook may be called: its name becomes a folder, and stands in reports."""
+
+_LARGEST = 50_000_000  # bytes of a results file
 
 
 class ResultsRecord(Record):
     """Everything a notebook leaves behind in numbers."""
 
-    notebook: str
+    notebook: Annotated[str, Field(pattern=NOTEBOOK_NAME)]
     profile: Literal["smoke", "quick", "full"]
     date: str
     versions: dict[str, str]
@@ -49,11 +55,12 @@ def check_results(values: Mapping[str, Any], where: str = "results.json") -> Res
       field 'date': Field required
       ...
     """
-    try:
-        return ResultsRecord.model_validate(finite(values, where))
-    except pydantic.ValidationError as error:
-        lines = "\n".join(_line(item) for item in error.errors())
-        raise ConfigError(f"{where} does not fit the schema of results:\n{lines}") from error
+    with translated(ConfigError, f"{where} does not fit the schema of results", "run the notebook again"):
+        try:
+            return ResultsRecord.model_validate(finite(values, where))
+        except pydantic.ValidationError as error:
+            lines = "\n".join(_line(item) for item in error.errors())
+            raise ConfigError(f"{where} does not fit the schema of results:\n{lines}") from error
 
 
 def read_results(path: str | os.PathLike[str]) -> ResultsRecord:
@@ -68,17 +75,15 @@ def read_results(path: str | os.PathLike[str]) -> ResultsRecord:
     """
     path = Path(path)
     path = path / "results.json" if path.is_dir() else path
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise DataFileError(f"'{path}' is not a readable results file ({error}); run the notebook") from error
-    return check_results(values, f"'{path}'")
+    with translated(DataFileError, f"'{path}' is not a readable results file", "run the notebook"):
+        if path.stat().st_size > _LARGEST:
+            raise DataFileError(f"'{path}' has more than {_LARGEST} bytes; run the notebook again")
+        return check_results(json.loads(path.read_text(encoding="utf-8")), f"'{path}'")
 
 
 def write_json(record: ResultsRecord, path: Path) -> Path:
     """Write a record in one atomic step."""
-    write_text(path, json.dumps(record.model_dump(), indent=1, allow_nan=False) + "\n")
-    return path
+    return write_text(path, json.dumps(record.model_dump(), indent=1, allow_nan=False) + "\n")
 
 
 def _line(item: Any) -> str:

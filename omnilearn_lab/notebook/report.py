@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.machine import write_text
 from omnilearn_lab.metrics import spread
 from omnilearn_lab.notebook.records import ResultsRecord, read_results
 from omnilearn_lab.notebook.results import results_root
@@ -99,7 +101,7 @@ class Report:
 
     def to_markdown(self) -> str:
         """Return the page as Markdown."""
-        parts = [f"## {title}\n\n{_markdown_table(rows)}" for title, rows in self.sections()]
+        parts = [f"## {_markdown(title)}\n\n{_markdown_table(rows)}" for title, rows in self.sections()]
         return "# Results\n\n" + _LEGEND + "\n\n" + "\n\n".join(parts) + "\n"
 
     def to_html(self) -> str:
@@ -130,7 +132,7 @@ def write_report(
     report = Report(collect_results(root, profile=profile))
     paths = root / "report.md", root / "report.html"
     for path, text in zip(paths, (report.to_markdown(), report.to_html()), strict=True):
-        path.write_text(text)
+        write_text(path, text)
     return paths
 
 
@@ -184,6 +186,12 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
+def _markdown(text: str) -> str:
+    """Text that stands for itself: no link, no tag, no second line."""
+    plain = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*\[\]|~])", r"\\\1", plain)
+
+
 def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(map(_markdown, row)) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])

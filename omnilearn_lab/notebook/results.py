@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.notebook.records import check_results, write_json
+from omnilearn_lab.notebook.records import NOTEBOOK_NAME, check_results, write_json
 from omnilearn_lab.plotting import export_figure_data, save_figure
 from omnilearn_lab.tasks.common.records import ComparisonRecord
 
@@ -43,8 +44,12 @@ def results_directory(notebook: str, profile: str) -> Path:
     Raises
     ------
     ConfigError
-        For an unknown profile.
+        For an unknown profile, or a name that would leave the folder.
     """
+    if not re.fullmatch(NOTEBOOK_NAME, notebook):
+        raise ConfigError(
+            f"{notebook!r} is no name of a notebook: letters, digits, '_', '-' and '.' are accepted"
+        )
     if profile not in PROFILES:
         raise ConfigError(f"there is no profile '{profile}'; {nearest(profile, PROFILES)}")
     return results_root() / notebook / profile

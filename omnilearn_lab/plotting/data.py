@@ -14,8 +14,9 @@ import numpy as np
 import yaml
 from matplotlib.figure import Figure
 
-from omnilearn_lab.errors import FigureError, nearest
+from omnilearn_lab.errors import FigureError, nearest, translated
 from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.settings import load_yaml
 
 _MISSING = "-"
 
@@ -198,13 +199,9 @@ def read_figure_data(folder: str | Path) -> FigureData:
         When the folder holds no readable submission.
     """
     folder = Path(folder)
-    try:
+    with translated(FigureError, f"'{folder}' holds no readable figure export", "export the figure again"):
         entries = list(yaml.safe_load_all((folder / "submission.yaml").read_text()))[1:]
         return FigureData(tuple(_from_hepdata(folder, entry) for entry in entries))
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise FigureError(
-            f"{folder} holds no readable figure export ({error}); export the figure again"
-        ) from error
 
 
 @contextmanager
@@ -286,7 +283,7 @@ def _number(value: Any) -> Any:
 
 
 def _from_hepdata(folder: Path, entry: dict[str, Any]) -> Table:
-    content = yaml.safe_load((folder / entry["data_file"]).read_text())
+    content = load_yaml(folder / Path(entry["data_file"]).name)
     independent = tuple(_column(v) for v in content["independent_variables"])
     dependent = tuple(_column(v) for v in content["dependent_variables"])
     return Table(entry["name"], independent, dependent, entry["description"])

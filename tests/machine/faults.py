@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +15,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_PRELOAD = "import os, sys, encodings.idna, filelock, h5py, numpy, stat, yaml, omnilearn_lab.readers, "
-_PRELOAD += "omnilearn_lab.catalog, omnilearn_lab.simulation, omnilearn_lab.jets; "
-_BECOME = "os.setgroups({groups}); os.setgid({group}); os.setuid({user}); os.umask({umask}); "
+_PRELOAD = "import os, filelock, h5py, omnilearn_lab.readers, omnilearn_lab.catalog, omnilearn_lab.jets"
+_BECOME = "os.setgroups({groups}); os.setgid({group}); os.setuid({user}); os.umask(0o022); "
 
 
 @contextlib.contextmanager
@@ -33,18 +33,27 @@ def small_disk(folder: Path, megabytes: float) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def run_as(user: int, code: str, *, group: int = 0, umask: int = 0o022, **variables: str) -> str:
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may reach, and only its owner may write; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def run_as(user: int, code: str, *, group: int = 0, before: str = "", **variables: str) -> str:
     """Run a program as another user, who has one group besides their own, and return what it prints.
 
-    The package is imported before the user changes: the interpreter itself may lie where only root may read.
+    The package is imported, and ``before`` is run, before the user changes: the interpreter and its libraries
+    may lie where only root may read.
     """
     if os.geteuid() != 0:
         pytest.skip("only root can be two users: files of several users are NOT tested here")
     groups = [group] if group else []
-    become = _BECOME.format(user=user, group=user, groups=groups, umask=umask)
+    become = _BECOME.format(user=user, group=user, groups=groups)
     environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"} | variables
     done = subprocess.run(
-        [sys.executable, "-c", _PRELOAD + become + code],
+        [sys.executable, "-c", f"{_PRELOAD}\n{before}\n{become}\n{code}"],
         env=environment,
         cwd="/",
         capture_output=True,

@@ -13,18 +13,16 @@ import pytest
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import atomic_folder, atomic_path, locked, make_folder, write_text
 from omnilearn_lab.machine.files import MARK, open_partial
-from tests.machine.faults import ROOT, kill_when, run_as, small_disk
+from tests.machine.faults import ROOT, kill_when, open_folder, run_as, small_disk
 
 ANNA, BERT, GROUP = 20_001, 20_002, 20_100
 OLD = time.time() - 2 * 86_400
 
 
 @pytest.fixture
-def open_folder(tmp_path):
-    """A folder below which every user may read, made by the tests."""
-    for place in (tmp_path, *tmp_path.parents[:3]):
-        place.chmod(place.stat().st_mode | 0o055)
-    return tmp_path
+def everybodys():
+    with open_folder() as folder:
+        yield folder
 
 
 def mode(path):
@@ -175,8 +173,8 @@ def test_a_held_lock_is_an_error_after_the_time(tmp_path):
 
 
 @pytest.mark.faults
-def test_two_users_of_a_group_share_files_folders_and_locks(open_folder):
-    shared = open_folder / "shared"
+def test_two_users_of_a_group_share_files_folders_and_locks(everybodys):
+    shared = everybodys / "shared"
     shared.mkdir()
     os.chown(shared, ANNA, GROUP)
     shared.chmod(0o2775)
@@ -192,8 +190,8 @@ def test_two_users_of_a_group_share_files_folders_and_locks(open_folder):
 
 
 @pytest.mark.faults
-def test_a_user_who_may_not_write_is_told(open_folder):
-    shared = make_folder(open_folder / "shared")
+def test_a_user_who_may_not_write_is_told(everybodys):
+    shared = make_folder(everybodys / "shared")
     write = (
         "from omnilearn_lab.machine import *; from omnilearn_lab.errors import DataFileError\n"
         f"try:\n  with locked('{shared}/a.h5'): pass\n"

@@ -34,3 +34,17 @@ def test_own_file_changes_single_settings(tmp_path, monkeypatch):
     assert changed.curve == {5: 1}  # a table of sizes is replaced, not merged
     assert changed.compare.scratch.learning_rate == packaged.compare.scratch.learning_rate
     assert notebook_profile("03_finetune_top", "smoke", ClassificationProfile).n_train != 7
+
+
+@pytest.mark.parametrize(
+    "text", ["[1, 2]", "quick: 5", "quick: [a]", "a: &a [*a]", "{" * 3000, "quick: {n_train: {}}"]
+)
+def test_an_own_file_that_is_anything_is_an_error_of_ours(tmp_path, monkeypatch, text):
+    (tmp_path / "03_finetune_top.yaml").write_text(text)
+    monkeypatch.setenv("OMNILEARN_LAB_PROFILES", str(tmp_path))
+    if text.startswith("a:"):
+        with pytest.raises(ConfigError, match="fewer references"):
+            notebook_profile("03_finetune_top", "quick", ClassificationProfile)
+        return
+    with pytest.raises(ConfigError):
+        notebook_profile("03_finetune_top", "quick", ClassificationProfile)

@@ -1,7 +1,9 @@
 import pytest
-from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.notebook.records import check_results, write_json
 from omnilearn_lab.notebook.report import Report, collect_results, comparison_rows, write_report
+
+HOSTILE = "<script>alert(1)</script> | [x](javascript:1) `code`\n## Not a title"
 
 AUC = {"scratch": [0.90, 0.92, 0.91], "finetuned": [0.95, 0.97, 0.96], "PFN": [0.93, 0.94, 0.95]}
 LOSS = {"scratch": [0.3, 0.2, 0.1], "finetuned": [0.2, 0.3, 0.1]}
@@ -71,4 +73,28 @@ def test_no_results_is_said(tmp_path):
 def test_broken_results_are_named(folder):
     (folder / "04_other" / "quick" / "results.json").write_text("[")
     with pytest.raises(DataFileError, match="04_other"):
+        collect_results(folder)
+
+
+def test_the_markdown_page_holds_no_markup_of_a_record():
+    hostile = record().comparisons["top"].model_dump() | {"published": {HOSTILE: {}}, "gains": {}}
+    page = Report([record(comparisons={HOSTILE: hostile})]).to_markdown()
+    assert "<script>" not in page and "[x](" not in page and " `code`" not in page
+    assert not [line for line in page.splitlines() if line.startswith("## Not")]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "a/b", "", ".hidden", "x\n", "<b>"])
+def test_a_notebooks_name_is_confined(name):
+    with pytest.raises(ConfigError, match="notebook"):
+        record(name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 200_000, "3", "\ud800".encode("utf-8", "surrogatepass"), '{"comparisons": {"a": {"metrics": 3}}}'],
+)
+def test_records_that_are_anything_are_errors_of_ours(folder, text):
+    path = folder / "04_other" / "quick" / "results.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises((ConfigError, DataFileError), match="04_other"):
         collect_results(folder)

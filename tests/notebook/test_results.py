@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from matplotlib.figure import Figure
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.notebook import Results
 from omnilearn_lab.notebook.results import results_directory
+from omnilearn_lab.notebook.records import read_results
 
 MINIMAL = {"source": "simulated", "seeds": [1]}
 
@@ -52,3 +54,17 @@ def test_wrong_source_is_refused_and_nothing_written(results):
     with pytest.raises(ConfigError, match="field 'source'.*found 'imagined'"):
         results.write(source="imagined", seeds=[1])
     assert not list(results.directory.iterdir())
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "a/b", "", ".hidden", "x\n"])
+def test_results_stay_in_their_folder(name):
+    with pytest.raises(ConfigError, match="no name of a notebook"):
+        results_directory(name, "smoke")
+
+
+def test_two_writers_of_one_file_leave_a_whole_one(results):
+    """Each write appears at once and whole; neither writer fails."""
+    with ThreadPoolExecutor(4) as pool:
+        for path in pool.map(lambda seed: results.write(source="simulated", seeds=[seed] * 500), range(40)):
+            assert len(read_results(path).seeds) == 500
+    assert [p.name for p in results.directory.iterdir()] == ["results.json"]
