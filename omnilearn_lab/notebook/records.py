@@ -15,7 +15,6 @@ from omnilearn_lab.errors import ConfigError, DataFileError, translated
 from omnilearn_lab.machine import write_text
 from omnilearn_lab.tasks.common.records import ComparisonRecord, Record, finite
 
-
 NOTEBOOK_NAME = r"^\w[\w. -]{0,99}$"
 """What a notebook may be called: its name becomes a folder, and stands in reports."""
 

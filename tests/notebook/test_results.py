@@ -6,8 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.notebook import Results
-from omnilearn_lab.notebook.results import results_directory
 from omnilearn_lab.notebook.records import read_results
+from omnilearn_lab.notebook.results import results_directory
 
 MINIMAL = {"source": "simulated", "seeds": [1]}
 
