@@ -228,7 +228,7 @@ def _encode(rows: np.ndarray) -> np.ndarray:
 
 
 def _read(file: h5py.File, path: Path, rows: slice) -> Jets:
-    n_rows = _check_layout(file, path)
+    _check_layout(file, path)
     data = file["data"][rows]
     label = file["pid"][rows]
     counts = file["counts"][rows] if "counts" in file else None
@@ -243,8 +243,7 @@ def _read(file: h5py.File, path: Path, rows: slice) -> Jets:
             particles |= {n: extra[:, i] for i, n in enumerate(_stored_names(file, name))}
     labels = _labels(file)
     if "jet" not in file:
-        row = np.arange(n_rows)[rows][keep]
-        return _without_axis(particles, offsets, {"label": label, "row": row}, labels)
+        return _without_axis(particles, offsets, {"label": label}, labels)
     jet: dict[str, Any] = {}
     for name in ("jet", "jet_integers"):
         if name in file:
@@ -253,8 +252,8 @@ def _read(file: h5py.File, path: Path, rows: slice) -> Jets:
     return Jets.build(particles, offsets, jet, **labels)
 
 
-def _check_layout(file: h5py.File, path: Path) -> int:
-    """Return the number of rows; datasets that are missing, of other lengths or sizes are errors."""
+def _check_layout(file: h5py.File, path: Path) -> None:
+    """Refuse datasets that are missing, of other lengths or of sizes that no file can hold."""
     missing = [name for name in ("data", "pid") if name not in file]
     if missing:
         raise DataFileError(
@@ -270,7 +269,6 @@ def _check_layout(file: h5py.File, path: Path) -> int:
                 f"'{path}': 'data' has {len(data)} rows and '{name}' has {len(file[name])}; jets would be "
                 "lost or mixed up: make the file again"
             )
-    return len(data)
 
 
 def _stored_names(file: h5py.File, table: str) -> list[str]:

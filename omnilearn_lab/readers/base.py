@@ -221,7 +221,7 @@ class Reader(ABC):
         stop: int | None = None,
         max_particles: int | None = None,
     ) -> Jets:
-        """Read rows ``start:stop`` of a file.
+        """Read rows ``start:stop`` of a file; every jet has the column ``row``, its row in this file.
 
         Parameters
         ----------
@@ -263,6 +263,7 @@ class Reader(ABC):
         raw = file.rows(*rows)
         names = raw.class_names or self.class_names
         raw = self._without_bad(_mended(raw), path, (rows[0], len(names)))
+        raw = replace(raw, jet={**raw.jet, "row": rows[0] + raw.row})
         provenance = {"source": self.origin, "reader": self.name, "file": path.name, "rows": list(rows)}
         jets = raw.to_jets(names, provenance | dict(raw.about))
         return jets if max_particles is None else jets.truncate(max_particles)

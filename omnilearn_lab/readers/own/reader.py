@@ -75,7 +75,7 @@ class Plan:
     def rows(self, start: int, stop: int) -> RawJets:
         """Read rows ``start:stop``."""
         flat = self.flat(start, stop)
-        jet = {"row": start + flat.rows} | ({} if flat.rank is None else {"rank": flat.rank})
+        jet = {} if flat.rank is None else {"rank": flat.rank}
         jet |= {name: values for name, values in flat.jet.items() if name != "label"}
         if "label" in flat.jet:
             jet["label"] = self.labels.numbers(flat.jet["label"])

@@ -16,6 +16,7 @@ from omnilearn_lab.settings import settings
 
 log = logging.getLogger(__name__)
 _FEATURES = (7, 8, 13)
+_SOURCE = {"row": "source_row", "rank": "source_rank"}  # of the file that this one was converted from
 _FLAG_NAMES = ("charged_hadron", "neutral_hadron", "photon", "electron", "muon")
 
 
@@ -64,7 +65,7 @@ class MLReady(Reader):
                 "or read around these rows"
             ) from error
         names = tuple(self.classes) or jets.class_names
-        table = dict(jets.jet)
+        table = {_SOURCE.get(name, name): values for name, values in jets.jet.items()}
         if "label" in table:
             table["label"] = self._label(table["label"] - self.shift)
         kept = np.arange(len(jets)) if len(jets) == stop - start else _filled_rows(path, start, stop)

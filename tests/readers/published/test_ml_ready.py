@@ -74,3 +74,14 @@ def test_bad_files_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:4000])
     with pytest.raises(DataFileError, match="truncated"):
         MLReady().read(path)
+
+
+def test_rows_of_dropped_jets_are_known_and_those_of_the_source_kept(tmp_path):
+    jets = random_jets(8).with_jet(row=np.arange(100, 108), rank=np.arange(8) % 2)
+    path = write_jets(jets, tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        file["jet"][3, list(file.attrs["jet_columns"]).index("pt")] = 0
+    kept = MLReady(bad_jets="drop").read(path, start=2)
+    assert kept.jet["row"].tolist() == [2, 4, 5, 6, 7]
+    assert kept.jet["source_row"].tolist() == [102, 104, 105, 106, 107]
+    assert kept.jet["source_rank"].tolist() == [0, 0, 1, 0, 1]
