@@ -85,7 +85,8 @@ def predict(
 ) -> None:
     """Write scores beside the columns of a file, row by row, in bounded memory; resumes.
 
-    Rows that were not read (empty or bad jets) get not-a-number. With several files OUT is a folder.
+    Rows that were not read (empty or bad jets) get not-a-number; scores of several jets per event are
+    lists aligned with these jets. With several files OUT is a folder.
 
     Example: omnilearn-lab predict tagger data.root --columns map.yaml --out scored.root
     """
@@ -94,10 +95,11 @@ def predict(
 
     estimator, reader = load_estimator(model), _reader(columns, "drop")
     for source, target in _targets(_expand(files), out).items():
-        scores = _scores(estimator, reader, source, target.with_name(f".{target.name}.scores"), chunk)
+        scores, places = _scores(estimator, reader, source, target.with_name(f".{target.name}.scores"), chunk)
         mapped = getattr(reader, "columns", None)
         columns_made = {f"{name}_{part}" if part else name: values for part, values in scores.items()}
-        add_columns(source, target, columns_made, tree=mapped.tree if mapped else "")
+        options = {"tree": mapped.tree, "aligned_with": mapped.of_jets()} if mapped else {}
+        add_columns(source, target, columns_made, jets=places, **options)
         say(f"written: {shorten(target)}")
 
 
@@ -294,8 +296,11 @@ def _targets(sources: list[Path], out: Path) -> dict[Path, Path]:
 
 def _scores(
     estimator: JetEstimator, reader: Reader, source: Path, parts: Path, chunk: int
-) -> dict[str, np.ndarray]:
-    """Scores of every row; finished chunks stay in a folder until all are there: a killed run goes on."""
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Scores of all jets, and the places of these in the file.
+
+    Finished chunks stay in a folder until all are there: a killed run goes on.
+    """
     about = {
         "file": [source.stat().st_size, source.stat().st_mtime_ns],
         "chunk": chunk,
@@ -307,16 +312,19 @@ def _scores(
         write_text(parts / "about.json", json.dumps(about))
     n_rows = reader.count(source)
     starts = range(0, n_rows, chunk)
-    for start in tqdm([s for s in starts if not (parts / f"{s}.npy").is_file()], unit=" chunks"):
+    for start in tqdm([s for s in starts if not (parts / f"{s}.npz").is_file()], unit=" chunks"):
         jets = reader.read(source, start=start, stop=start + chunk)
-        values = np.full((min(chunk, n_rows - start), len(estimator.score_names())), np.nan, np.float32)
-        if len(jets):
-            values[_rows(jets) - start] = estimator.scores(jets)
-        with atomic_path(parts / f"{start}.npy") as path:
-            np.save(path, values)
-    values = np.concatenate([np.load(parts / f"{start}.npy", allow_pickle=False) for start in starts])
+        made = {name: jets.jet[name] for name in ("row", "rank") if name in jets.jet}
+        none = np.zeros((0, len(estimator.score_names())), np.float32)
+        made["scores"] = estimator.scores(jets) if len(jets) else none
+        with atomic_path(parts / f"{start}.npz") as path:
+            np.savez(path, **made)
+    chunks = [dict(np.load(parts / f"{start}.npz", allow_pickle=False)) for start in starts]
+    if not chunks:
+        raise ConfigError(f"'{source}' has no rows")
+    joined = {name: np.concatenate([part[name] for part in chunks]) for name in chunks[0]}
     shutil.rmtree(parts)
-    return dict(zip(estimator.score_names(), values.T, strict=True))
+    return dict(zip(estimator.score_names(), joined.pop("scores").T, strict=True)), joined
 
 
 def _append(file: Any, columns: dict[str, np.ndarray | None]) -> None:
@@ -349,11 +357,3 @@ def _progress() -> Iterator[Callable[[dict[str, Any]], None]]:
             bar.set_postfix({k: record[k] for k in ("epoch", "loss") if k in record})
 
         yield show_record
-
-
-def _rows(jets: Jets) -> np.ndarray:
-    """Rows of the file that the jets came from."""
-    first, last = jets.provenance["rows"]
-    if "row" not in jets.jet and len(jets) != last - first:
-        raise ConfigError(f"rows {first} to {last} hold {len(jets)} jets, and nothing says which is which")
-    return jets.jet.get("row", np.arange(first, last))

@@ -3,6 +3,7 @@
 from omnilearn_lab.readers.base import RawJets, Reader, Source, make_reader, readers
 from omnilearn_lab.readers.convert import ConvertOptions, convert
 from omnilearn_lab.readers.own.columns import ColumnMap, column_map
+from omnilearn_lab.readers.own.inspect import Inspection, inspect
 from omnilearn_lab.readers.own.presets import PRESETS
 from omnilearn_lab.readers.own.reader import DryRun, OwnFormat, from_file
 from omnilearn_lab.readers.own.write_back import add_columns
@@ -17,7 +18,7 @@ from omnilearn_lab.readers.published.omnifold import LevelPair, OmniFold, read_l
 
 __all__ = [
     "GN2_TRACK_INPUTS", "JETCLASS2_CLASSES", "PRESETS", "ColumnMap", "ConvertOptions", "DryRun",
-    "EventTable", "LevelPair", "OmniFold", "OwnFormat", "RawJets", "Reader", "Source",
-    "add_columns", "column_map", "convert", "from_file", "iterate_atlas_omnifold", "make_reader",
-    "read_atlas_omnifold", "read_level_pairs", "readers",
+    "EventTable", "Inspection", "LevelPair", "OmniFold", "OwnFormat", "RawJets", "Reader", "Source",
+    "add_columns", "column_map", "convert", "from_file", "inspect", "iterate_atlas_omnifold",
+    "make_reader", "read_atlas_omnifold", "read_level_pairs", "readers",
 ]  # fmt: skip

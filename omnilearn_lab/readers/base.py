@@ -410,11 +410,11 @@ def _problems(raw: RawJets, n_classes: int) -> dict[str, np.ndarray]:
     wrong = {}
     for name, values in raw.particles.items():
         wrong[f"particle '{name}' is not finite"] = _jets_with(raw.counts, ~np.isfinite(values))
+    filled = raw.counts > 0  # jets without particles have their own word
     for name, values in raw.jet.items():
-        wrong[f"jet '{name}' is not finite"] = ~np.isfinite(values)
+        wrong[f"jet '{name}' is not finite"] = filled & ~np.isfinite(values)
     wrong["a particle has negative energy"] = _jets_with(raw.counts, raw.particles["energy"] < 0)
     wrong["a particle has no transverse momentum"] = _jets_with(raw.counts, _pt(raw) <= 0)
-    filled = raw.counts > 0  # jets without particles have their own word
     if "pt" in raw.jet:
         wrong["the jet has no transverse momentum"] = filled & (np.asarray(raw.jet["pt"]) <= 0)
     if "mass" in raw.jet:

@@ -117,6 +117,12 @@ class ColumnMap:
         names += [self.jet_index, self.candidate_index, self.begin, self.end]
         return [name.removesuffix("?") for name in names if name and not name.startswith("=")]
 
+    def of_jets(self) -> str:
+        """Return a column with one entry for each jet of an event, for `add_columns` to align with."""
+        names = [self.jet.get(name, "") for name in ("pt", "px")] + [self.begin, *self.jet.values()]
+        names += list(self.particles.values())
+        return next(name for name in names if name and not name.endswith("?"))
+
     def needed(self) -> list[str]:
         """Return the names of the columns that a file must have."""
         names = [*self.particles.values(), *self.jet.values(), *self.flags.values()]
