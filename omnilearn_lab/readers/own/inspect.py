@@ -199,49 +199,63 @@ def _guess(table: Table, names: list[str]) -> tuple[dict[str, Any], tuple[str, .
     counters = {f"n{name}" for name in names}
     names = [name for name in names if name not in counters]
     depth = {name: _depth(table, name) for name in names}
+    collections = _collections(names, depth)
+    clouds = {key: group for key, group in collections.items() if key[1] > 0}
+    if not clouds:
+        return {}, ("no lists of momenta were found; write a map by hand, see ColumnMap",)
+    chosen = max(clouds, key=lambda key: (key[1], depth[next(iter(clouds[key].values()))][1]))
+    mapping: dict[str, Any] = {"particles": clouds[chosen]}
+    notes = ["guessed from names: check it with a dry run"]
+    mapping |= _guess_jets(collections, chosen, notes)
+    single = [name for name in names if depth[name][0] == 0]
+    for ours, pattern in _EVENT.items():
+        matches = [name for name in single if pattern.match(name.rpartition("/")[2])]
+        mapping["jet"] |= {ours: matches[0]} if matches else {}
+    labels = [name for name in single if _LABEL.search(name.rpartition("/")[2])]
+    if labels:
+        mapping["jet"]["label"] = labels[0]
+        mapping |= _label_fields(table, labels[0], notes)
+    if is_root(table.path):
+        mapping["tree"] = table.name
+    notes.append("units: energies are guessed (MeV above a median jet pt of 7000), lengths are taken as mm")
+    return {name: value for name, value in mapping.items() if value}, tuple(notes)
+
+
+def _collections(
+    names: list[str], depth: Mapping[str, tuple[int, float]]
+) -> dict[tuple[str, int], dict[str, str]]:
+    """Columns with a whole momentum among them, by common prefix and depth."""
     groups: dict[tuple[str, int], dict[str, str]] = {}
     for name in names:
         prefix, ours = _split(name)
         if ours:
             groups.setdefault((prefix, depth[name][0]), {}).setdefault(ours, name)
-    complete = {
-        key: group for key, group in groups.items() if any(set(needed) <= set(group) for needed in _MOMENTA)
+    return {
+        key: {ours: group[ours] for ours in _WORDS if ours in group}
+        for key, group in groups.items()
+        if any(set(needed) <= set(group) for needed in _MOMENTA)
     }
-    clouds = {key: group for key, group in complete.items() if key[1] > 0}
-    if not clouds:
-        return {}, ("no lists of momenta were found; write a map by hand, see ColumnMap",)
-    (prefix, level), particles = max(clouds.items(), key=lambda item: (item[0][1], depth[_first(item[1])][1]))
-    jets = [
-        (key, group)
-        for key, group in complete.items()
-        if key[1] < level or (key[1] == level == 1 and key[0] != prefix and "px" not in key)
-    ]
-    jets = [(key, group) for key, group in jets if "deta" not in group] or jets
-    mapping: dict[str, Any] = {"particles": {n: particles[n] for n in _WORDS if n in particles}}
-    notes = ["guessed from names: check it with a dry run"]
-    if jets:
-        (_, jet_level), jet = max(jets, key=lambda item: (item[0][1], "jet" in item[0][0].lower()))
-        kept = ("pt", "eta", "phi", "mass") if "pt" in jet else ("px", "py", "pz", "energy")
-        mapping["jet"] = {ours: jet[ours] for ours in kept if ours in jet}
-        if jet_level == level == 1:
-            mapping["radius"] = 0.4
-            notes.append(
-                "rows are events: particles go to the nearest jet within radius; set it, or jet_index"
-            )
-    single = [name for name in names if depth[name][0] == 0]
-    mapping.setdefault("jet", {})
-    for ours, pattern in _EVENT.items():
-        found = [name for name in single if pattern.match(name.rpartition("/")[2])]
-        mapping["jet"] |= {ours: found[0]} if found else {}
-    labels = [name for name in single if _LABEL.search(name.rpartition("/")[2])]
-    if labels:
-        mapping["jet"]["label"] = labels[0]
-        mapping |= _label_fields(table, labels[0], notes)
-    mapping = {name: value for name, value in mapping.items() if value or name == "particles"}
-    if table.name and not table.path.suffix.lower().startswith(".h"):
-        mapping["tree"] = table.name
-    notes.append("units: energies are guessed (MeV above a median jet pt of 7000), lengths are taken as mm")
-    return mapping, tuple(notes)
+
+
+def _guess_jets(
+    collections: Mapping[tuple[str, int], dict[str, str]], particles: tuple[str, int], notes: list[str]
+) -> dict[str, Any]:
+    """The collection of jets: single values, or lists beside those of the particles."""
+    level = particles[1]
+    jets = {
+        key: group
+        for key, group in collections.items()
+        if key != particles and "deta" not in group and (key[1] < level or key[1] == level == 1)
+    }
+    if not jets:
+        return {"jet": {}}
+    chosen = max(jets, key=lambda key: (key[1], "jet" in key[0].lower()))
+    kept = ("pt", "eta", "phi", "mass") if "pt" in jets[chosen] else ("px", "py", "pz", "energy")
+    mapping: dict[str, Any] = {"jet": {ours: jets[chosen][ours] for ours in kept if ours in jets[chosen]}}
+    if chosen[1] == level == 1:
+        mapping["radius"] = 0.4
+        notes.append("rows are events: particles go to the nearest jet within radius; set it, or jet_index")
+    return mapping
 
 
 def _label_fields(table: Table, name: str, notes: list[str]) -> dict[str, Any]:
@@ -266,10 +280,6 @@ def _split(name: str) -> tuple[str, str]:
         if lower == word or re.search(rf"[_./]{re.escape(word)}$", lower):
             return name[: len(name) - len(word)], _OURS[word]
     return name, ""
-
-
-def _first(group: Mapping[str, str]) -> str:
-    return next(iter(group.values()))
 
 
 def _depth(table: Table, name: str) -> tuple[int, float]:
