@@ -170,8 +170,8 @@ def unfold(data: Path, weights: Path) -> dict:
     clouds = {"checkpoint": str(weights / "pet_v1_keras_small.weights.h5")} | SMALL | {"seeds": [1]}
     tables = {"network": "mlp", "hidden": [8], "training": TRAINING}
     sizes = {"n_iterations": 1, "later_epochs": 1, "later_table_epochs": 1, "n_bootstrap": 2}
-    compare = sizes | {"clouds": clouds, "tables": tables}
-    return {"n_events": 50, "n_truth": 50, "n_bins": 8, "n_dis": 60, "dis": TRAINING, "compare": compare}
+    methods = sizes | {"clouds": clouds, "tables": tables}
+    return {"n_events": 50, "n_truth": 50, "n_bins": 8, "n_dis": 60, "dis": TRAINING, "methods": methods}
 
 
 def write_both_generators(data: Path, numbers: tuple[int, ...]) -> None:
@@ -209,13 +209,15 @@ def dijet_anomaly(data: Path, weights: Path) -> dict:
     network = {"n_jet_layers": 1}
     particles = {"checkpoint": checkpoint, "standardization": "lhco", "particles": stage}
     return {
-        "max_particles": 12, "n_generated": 24, "injections": [0, 5], "kept": [1.0],
-        "fit": {"function": "dijet3", "n_bins": 9, "limits": [2300.0, 5000.0]},
+        "max_particles": 12, "n_generated": 24, "injections": [0, 5],
         "scan": {"n_data": 20, "n_reference": 20, "injections": [0, 5], "min_background": 2,
                  "network": network, "compare": {"checkpoint": checkpoint} | SMALL},
         "generator": {"kinematics": stage, "kinematics_sampler": {"n_steps": 1},
                       "particles": particles | {"sampler": {"n_steps": 1}}},
-        "weak": {"n_folds": 2, "network": {"init": checkpoint} | network, "training": TRAINING},
+        "search": {
+            "weak": {"n_folds": 2, "network": {"init": checkpoint} | network, "training": TRAINING},
+            "kept": [1.0], "fit": {"function": "dijet3", "n_bins": 9, "limits": [2300.0, 5000.0]},
+        },
     }  # fmt: skip
 
 
@@ -227,10 +229,13 @@ def open_data_anomaly(data: Path, weights: Path) -> dict:
     write_cms_qcd(data / "cms_qcd" / "train" / "train_0.h5", 210, seed=2)
     checkpoint = str(weights / "pet_v1_keras_small.weights.h5")
     return {
-        "n_jets": 420, "kept": [1.0, 0.6], "checkpoint": checkpoint,
-        "fit": {"function": "log_polynomial2", "n_bins": 8, "limits": [100.0, 260.0]},
-        "weak": {"n_folds": 2, "network": {"jets_per_event": 1, "use_pid": True}},
-        "compare": {"checkpoint": checkpoint} | SMALL,
+        "n_jets": 420, "checkpoint": checkpoint,
+        "search": {
+            "kept": [1.0, 0.6],
+            "fit": {"function": "log_polynomial2", "n_bins": 8, "limits": [100.0, 260.0]},
+            "weak": {"n_folds": 2, "network": {"jets_per_event": 1, "use_pid": True}},
+            "compare": {"checkpoint": checkpoint} | SMALL,
+        },
     }  # fmt: skip
 
 

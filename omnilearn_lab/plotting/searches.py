@@ -160,7 +160,7 @@ def sic_against_injection(
     Parameters
     ----------
     points : mapping of label to (injections, values)
-        Shapes (K,) and (S, K): `omnilearn_lab.tasks.SicScan.points` gives them.
+        Shapes (K,) and (S, K): `omnilearn_lab.tasks.search.InjectionScan.points` gives them.
     random : (mean, spread), optional
         Largest SIC of a random score with the same test events.
     n_background

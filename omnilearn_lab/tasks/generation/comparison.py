@@ -6,16 +6,14 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
-from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.display import label
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import run_jobs
-from omnilearn_lab.metrics import Gain, Spread, gain, spread
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.comparison import ComparisonSettings
-from omnilearn_lab.tasks.common.records import ComparisonRecord, published_numbers
+from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare
 from omnilearn_lab.tasks.generation.scores import (
     GenerationScores,
     ScoresConfig,
@@ -25,19 +23,7 @@ from omnilearn_lab.tasks.generation.scores import (
 from omnilearn_lab.tasks.generation.two_stage import JetGeneration, JetGenerationConfig
 from omnilearn_lab.training import History
 
-if TYPE_CHECKING:
-    from omnilearn_lab.published import PublishedTable
-
-__all__ = [
-    "GeneratorComparison",
-    "GeneratorData",
-    "GeneratorResult",
-    "GeneratorsConfig",
-    "compare_generators",
-]
-
-_NAMES = {"scratch": "scratch", "finetuned": "fine-tuned"}
-VARIANTS = ("ideal", "two-stage")
+Variant = Literal["ideal", "two-stage"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +46,7 @@ class GeneratorData:
 
 
 @settings
-class GeneratorsConfig:
+class GeneratorSettings:
     """What to compare, and how to measure.
 
     Parameters
@@ -77,21 +63,19 @@ class GeneratorsConfig:
     compare: ComparisonSettings = field(default_factory=ComparisonSettings)
     generation: JetGenerationConfig = field(default_factory=JetGenerationConfig)
     scores: ScoresConfig = field(default_factory=ScoresConfig)
-    variants: tuple[str, ...] = VARIANTS
+    variants: tuple[Variant, ...] = ("ideal", "two-stage")
 
-    def __post_init__(self) -> None:
-        for name in self.variants:
-            if name not in VARIANTS:
-                raise ConfigError(f"there is no variant '{name}'; {nearest(name, VARIANTS)}")
-
-    def of(self, kind: str, seed: int) -> JetGenerationConfig:
-        """Return the configuration of one generator; ``kind`` is "scratch" or "finetuned"."""
-        return replace(
-            self.generation,
-            checkpoint=self.compare.checkpoint,
-            from_scratch=kind == "scratch",
-            particles=replace(getattr(self.compare, kind), seed=seed),
-        )
+    def arms(self) -> dict[str, JetGenerationConfig]:
+        """Return how each generator is trained, by kind."""
+        return {
+            kind: replace(
+                self.generation,
+                checkpoint=self.compare.checkpoint,
+                from_scratch=kind == "scratch",
+                particles=arm.training,
+            )
+            for kind, arm in self.compare.arms().items()
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,114 +87,51 @@ class GeneratorResult:
     generator : JetGeneration
     jets : mapping of variant to Jets
     scores : mapping of variant to GenerationScores
-    seconds_training, seconds_sampling
+    n_train
+        Training jets.
+    seconds_training, seconds_evaluation
     """
 
     generator: JetGeneration
     jets: Mapping[str, Jets]
     scores: Mapping[str, GenerationScores]
-    seconds_training: float
-    seconds_sampling: float
-
-
-@dataclass(frozen=True, eq=False)
-class GeneratorComparison:
-    """Results of `compare_generators`: one `GeneratorResult` per seed and kind.
-
-    Parameters
-    ----------
-    config : GeneratorsConfig
-    scratch, finetuned : tuple of GeneratorResult
-        In the order of the seeds.
-    floor : GenerationScores
-        Of true jets against true jets.
-    n_train, n_test
-        Training jets, and jets compared.
-    """
-
-    config: GeneratorsConfig
-    scratch: tuple[GeneratorResult, ...]
-    finetuned: tuple[GeneratorResult, ...]
-    floor: GenerationScores
     n_train: int
-    n_test: int
+    seconds_training: float
+    seconds_evaluation: float
 
     @property
-    def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics."""
-        return tuple(self.floor.to_dict())
+    def history(self) -> History:
+        """Of the training of the particles."""
+        return self.generator.histories["particles"]
 
-    def results(self, kind: str) -> tuple[GeneratorResult, ...]:
-        """Return the results of "scratch" or "finetuned"."""
-        return {"scratch": self.scratch, "finetuned": self.finetuned}[kind]
+    @property
+    def n_test(self) -> int:
+        """Jets compared."""
+        return len(next(iter(self.jets.values())))
 
-    def values(self, kind: str, metric: str, *, variant: str = "ideal") -> list[float]:
-        """Return one number per seed: a metric, or ``best_val_loss``."""
-        if metric == "best_val_loss":
-            return [r.generator.histories["particles"].best()["loss"] for r in self.results(kind)]
-        return [r.scores[variant].to_dict()[metric] for r in self.results(kind)]
+    @property
+    def smaller_is_better(self) -> tuple[str, ...]:
+        """All `values` but coverage."""
+        return tuple(name for name in self.values() if not name.startswith("coverage"))
 
-    def spread(self, kind: str, metric: str, *, variant: str = "ideal") -> Spread:
-        """Return mean and spread of a metric over seeds."""
-        return spread(self.values(kind, metric, variant=variant))
-
-    def gain(self, metric: str, *, variant: str = "ideal") -> Gain:
-        """Return fine-tuned minus scratch, paired by seed; a distance is better when it is smaller."""
-        both = (self.values(kind, metric, variant=variant) for kind in ("finetuned", "scratch"))
-        return gain(*both, paired=True)
-
-    def rows(self) -> dict[str, dict[str, Any]]:
-        """Return the spread of every metric, and the floor, for tables and ``PublishedTable.join``."""
-        found = {
-            f"{name}, {variant}": {m: self.spread(kind, m, variant=variant) for m in self.metrics}
-            for kind, name in _NAMES.items()
-            for variant in self.config.variants
-        }
-        return found | {"truth against truth": self.floor.results()}
-
-    def over_floor(self) -> dict[str, dict[str, list[float]]]:
-        """Return every distance over its floor, seed by seed: 1 is as good as true jets can be told."""
-        floor = self.floor.to_dict()
-        return {
-            f"{name}, {variant}": {
-                metric_label(m): [value / floor[m] for value in self.values(kind, m, variant=variant)]
-                for m in self.metrics
-                if floor[m] > 0
-            }
-            for kind, name in _NAMES.items()
-            for variant in self.config.variants
-        }
-
-    def histories(self) -> dict[str, list[History]]:
-        """Return the histories of the particles' training by kind, for plotting and widgets."""
-        return {n: [r.generator.histories["particles"] for r in self.results(k)] for k, n in _NAMES.items()}
-
-    def record(self, published: PublishedTable | None = None) -> ComparisonRecord:
-        """Return what a results file holds about this comparison; metrics end in ``[variant]``."""
+    def values(self) -> dict[str, float]:
+        """Return every metric, with ``[variant]`` behind its name, and the best validation loss."""
         metrics = {
-            f"{metric}[{variant}]": {kind: self.values(kind, metric, variant=variant) for kind in _NAMES}
-            for variant in self.config.variants
-            for metric in self.metrics
+            f"{metric}[{variant}]": value
+            for variant, scores in self.scores.items()
+            for metric, value in scores.to_dict().items()
         }
-        metrics["best_val_loss"] = {kind: self.values(kind, "best_val_loss") for kind in _NAMES}
-        return ComparisonRecord(
-            seeds=list(self.config.compare.seeds),
-            n_train=self.n_train,
-            n_test=self.n_test,
-            metrics=metrics,
-            smaller_is_better=[name for name in metrics if not name.startswith("coverage")],
-            published={} if published is None else published_numbers(published),
-        )
+        return metrics | {"best_val_loss": self.history.best()["loss"]}
 
 
 def compare_generators(
     data: GeneratorData,
-    config: GeneratorsConfig,
+    settings: GeneratorSettings,
     *,
     workers: int | None = None,
     directory: str | os.PathLike[str] | None = None,
     progress: bool = True,
-) -> GeneratorComparison:
+) -> Comparison[GeneratorResult]:
     """Train generators from scratch and from a checkpoint with every seed, sample them and measure.
 
     The first stage (jet kinematics) is trained once and shared: the comparison is about the particles.
@@ -218,56 +139,73 @@ def compare_generators(
     Parameters
     ----------
     data : GeneratorData
-    config : GeneratorsConfig
-    workers
-        Processes; all usable cores by default.
-    directory
-        Keep every run there, so that an interrupted comparison goes on where it was.
-    progress
-        Show a progress bar.
+    settings : GeneratorSettings
+    workers, directory, progress
+        See `omnilearn_lab.tasks.common.compare`.
 
     Returns
     -------
-    GeneratorComparison
+    Comparison of GeneratorResult
     """
-    folder = None if directory is None else Path(directory)
-    base = JetGeneration(config.generation, directory=folder and folder / "first-stage")
+    folder = None if directory is None else Path(directory) / "first-stage"
+    base = JetGeneration(settings.generation, directory=folder)
     base.fit_kinematics(data.train, data.validation)
-    jobs = {
-        (kind, seed): (base, config, (kind, seed), data, folder and folder / f"{kind}-seed{seed}")
-        for seed in config.compare.seeds
-        for kind in ("scratch", "finetuned")
-    }
-    done = run_jobs(_train_and_measure, jobs, workers=workers, progress=progress, title="generators")
-    return GeneratorComparison(
-        config,
-        *(tuple(done[kind, seed] for seed in config.compare.seeds) for kind in ("scratch", "finetuned")),
-        floor=generation_scores(data.reference, data.floor, config=config.scores),
-        n_train=len(data.train),
-        n_test=len(data.reference),
+    return compare(
+        partial(_train_and_measure, base, data, settings),
+        settings.arms(),
+        seeds=settings.compare.seeds,
+        workers=workers,
+        directory=directory,
+        progress=progress,
     )
+
+
+def over_floor(
+    comparison: Comparison[GeneratorResult], floor: GenerationScores
+) -> dict[str, dict[str, list[float]]]:
+    """Return every distance over its floor, seed by seed: 1 is as good as true jets can be told.
+
+    Parameters
+    ----------
+    comparison : Comparison of GeneratorResult
+    floor : GenerationScores
+        Of true jets against true jets, as many.
+
+    Returns
+    -------
+    dict of "kind, variant" to {metric: one number per seed}
+        For ``plotting.metric_bars``.
+    """
+    below = {metric: value for metric, value in floor.to_dict().items() if value > 0}
+    return {
+        f"{label(kind)}, {variant}": {
+            metric_label(m): [v / below[m] for v in comparison.values(kind, f"{m}[{variant}]")] for m in below
+        }
+        for kind, runs in comparison.results.items()
+        for variant in runs[0].scores
+    }
 
 
 def _train_and_measure(
     base: JetGeneration,
-    config: GeneratorsConfig,
-    which: tuple[str, int],
     data: GeneratorData,
-    folder: Path | None,
+    settings: GeneratorSettings,
+    config: JetGenerationConfig,
+    seed: int,
+    run_directory: Path | None,
 ) -> GeneratorResult:
     start = time.perf_counter()
-    generator = base.with_config(config.of(*which), directory=folder)
+    config = replace(config, particles=replace(config.particles, seed=seed))
+    generator = base.with_config(config, directory=run_directory)
     generator.fit_particles(data.train, data.validation)
     trained = time.perf_counter()
-    jets = {name: _sample(generator, data.reference, name, which[1]) for name in config.variants}
+    jets = {name: _sample(generator, data.reference, name, seed) for name in settings.variants}
     sampled = time.perf_counter()
-    scores = {
-        name: generation_scores(data.reference, made, config=config.scores) for name, made in jets.items()
-    }
-    return GeneratorResult(generator, jets, scores, trained - start, sampled - trained)
+    scores = {n: generation_scores(data.reference, made, config=settings.scores) for n, made in jets.items()}
+    return GeneratorResult(generator, jets, scores, len(data.train), trained - start, sampled - trained)
 
 
-def _sample(generator: JetGeneration, reference: Jets, variant: str, seed: int) -> Jets:
+def _sample(generator: JetGeneration, reference: Jets, variant: Variant, seed: int) -> Jets:
     if variant == "ideal":
         return generator.sample_like(reference, seed=seed)
     return generator.sample(len(reference), label=reference.label, seed=seed)

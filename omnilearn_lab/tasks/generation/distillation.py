@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor, nn
 
-from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, Batch, SamplerConfig
@@ -16,8 +17,6 @@ from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.generation.kinematics import labelled
 from omnilearn_lab.tasks.generation.two_stage import JetGeneration
 from omnilearn_lab.training import TrainConfig, Trainer, Whole
-
-__all__ = ["DistillConfig", "Distillation", "distill"]
 
 
 @settings
@@ -34,23 +33,13 @@ class DistillConfig:
         Strength of the guidance that the student learns.
     training : TrainConfig
 
-    Raises
-    ------
-    ConfigError
-        For less than one step.
     """
 
-    n_steps: int = 4
+    n_steps: Annotated[int, Field(ge=1)] = 4
     method: str = "ralston3"
-    n_substeps: int = 1
+    n_substeps: Annotated[int, Field(ge=1)] = 1
     guidance: float = 0.0
     training: TrainConfig = field(default_factory=lambda: TrainConfig(learning_rate=3e-4, ema_decay=0.999))
-
-    def __post_init__(self) -> None:
-        if min(self.n_steps, self.n_substeps) < 1:
-            raise ConfigError(
-                f"a student of {self.n_steps} steps, {self.n_substeps} substeps; at least 1 each"
-            )
 
     @property
     def sampler(self) -> SamplerConfig:

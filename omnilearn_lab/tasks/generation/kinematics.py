@@ -17,8 +17,6 @@ from omnilearn_lab.models import Batch
 from omnilearn_lab.models.diffusion import perturb_jets
 from omnilearn_lab.settings import settings
 
-__all__ = ["JetDomain", "KinematicsGeneration", "bare_jets", "jet_batch", "labelled"]
-
 
 @settings
 class JetDomain:

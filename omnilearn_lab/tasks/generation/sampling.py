@@ -27,8 +27,6 @@ from omnilearn_lab.tasks.generation.two_stage import JetGeneration
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SamplerPoint", "SamplerStudy", "StudyConfig", "sampler_study"]
-
 
 @settings
 class StudyConfig:

@@ -30,17 +30,6 @@ from omnilearn_lab.settings import settings
 if TYPE_CHECKING:
     from omnilearn_lab.published import PublishedTable
 
-__all__ = [
-    "beside_published",
-    "GenerationScores",
-    "ScoresConfig",
-    "generation_scores",
-    "metric_label",
-    "relative_cloud",
-    "relative_mass",
-    "scores_by_class",
-]
-
 
 @settings
 class ScoresConfig:

@@ -12,8 +12,6 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, JetInputs, PETv2, SamplerConfig, sample
 from omnilearn_lab.models.diffusion.samplers import denoising_path
 
-__all__ = ["Trajectory", "generate_like", "generate_like_v2", "generated_features", "generation_trajectory"]
-
 
 def generate_like(
     model: PET,

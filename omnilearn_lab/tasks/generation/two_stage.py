@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import nn
 
-from omnilearn_lab.errors import ConfigError, JetsError, TrainingError, nearest
+from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
 from omnilearn_lab.features import STANDARDIZATIONS, pet_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import (
@@ -39,8 +40,6 @@ from omnilearn_lab.tasks.generation.kinematics import (
 from omnilearn_lab.tasks.generation.trajectory import generate_like
 from omnilearn_lab.training import Generation, History, Run, TrainConfig, Trainer, default_device
 
-__all__ = ["JetGeneration", "JetGenerationConfig", "generate"]
-
 _STAGES = ("kinematics", "particles")
 _APART = 7_919  # seeds of the two stages, so that they do not share their noise
 
@@ -65,30 +64,19 @@ class JetGenerationConfig:
     validation_fraction
         Part of the jets set aside when no validation jets are given.
 
-    Raises
-    ------
-    ConfigError
-        For an unknown standardisation or a fraction outside (0, 1).
     """
 
     checkpoint: str = "tiny"
     from_scratch: bool = False
-    standardization: str = "jetclass"
+    standardization: Literal[(*STANDARDIZATIONS,)] = "jetclass"  # type: ignore[valid-type]
     particles: TrainConfig = field(default_factory=lambda: TrainConfig(learning_rate=5e-4, ema_decay=0.999))
     kinematics: TrainConfig = field(
         default_factory=lambda: TrainConfig(50, learning_rate=1e-3, ema_decay=0.999, validations_per_epoch=1)
     )
-    kinematics_width: int = 128
+    kinematics_width: Annotated[int, Field(gt=0)] = 128
     sampler: SamplerConfig = SamplerConfig(n_steps=8)
     kinematics_sampler: SamplerConfig = SamplerConfig(n_steps=32)
-    validation_fraction: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.standardization not in STANDARDIZATIONS:
-            known = nearest(self.standardization, STANDARDIZATIONS)
-            raise ConfigError(f"no standardisation '{self.standardization}'; {known}")
-        if not 0 < self.validation_fraction < 1:
-            raise ConfigError(f"validation_fraction is {self.validation_fraction}; it must lie in (0, 1)")
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
 
 class JetGeneration:

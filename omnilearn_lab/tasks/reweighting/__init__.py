@@ -1,22 +1,18 @@
-"""TODO."""
+"""Reweighting: a classifier's likelihood ratio as event weights, and how far they close the distance."""
 
-from omnilearn_lab.tasks.reweighting.distances import observable_edges
-from omnilearn_lab.tasks.reweighting.paired_sample import PairedSample
+from omnilearn_lab.tasks.reweighting.known_ratio import check_known_ratio, ratio_curves, tilt
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.reweighter import Reweighter
-from omnilearn_lab.tasks.reweighting.reweighting import ReweightingResult, reweight
-from omnilearn_lab.tasks.reweighting.study import (
-    CompareRatios,
-    ReweightingComparison,
-    ReweightingProfile,
-    check_known_ratio,
-    compare_reweighting,
-    ratio_curves,
+from omnilearn_lab.tasks.reweighting.result import (
+    ReweightingResult,
+    distance_table,
+    improved,
+    observable_edges,
 )
-from omnilearn_lab.tasks.reweighting.two_generators import load_two_generators, tilt, with_acceptance
+from omnilearn_lab.tasks.reweighting.reweighter import Reweighter, compare_reweighting, ratio_arms, reweight
+from omnilearn_lab.tasks.reweighting.samples import PairedSample, load_two_generators, with_acceptance
 
 __all__ = [
-    "CompareRatios", "PairedSample", "RatioConfig", "Reweighter", "ReweightingComparison",
-    "ReweightingProfile", "ReweightingResult", "check_known_ratio", "compare_reweighting",
-    "load_two_generators", "observable_edges", "ratio_curves", "reweight", "tilt", "with_acceptance",
+    "PairedSample", "RatioConfig", "Reweighter", "ReweightingResult", "check_known_ratio",
+    "compare_reweighting", "distance_table", "improved", "load_two_generators", "observable_edges",
+    "ratio_arms", "ratio_curves", "reweight", "tilt", "with_acceptance",
 ]  # fmt: skip

@@ -6,26 +6,21 @@ import copy
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from itertools import combinations_with_replacement
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from pydantic import Field
 from torch import nn
 
-from omnilearn_lab.errors import ConfigError, JetsError, TrainingError, nearest
+from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch
 from omnilearn_lab.models.baselines.dense import RowClassifier, rows_batch
 from omnilearn_lab.settings import settings, to_mapping
-from omnilearn_lab.tasks.common.networks import (
-    NETWORKS,
-    ClassifierSettings,
-    complete_batch,
-    make_model,
-    network_batch,
-)
-from omnilearn_lab.tasks.reweighting.polynomial import LogisticRatio
+from omnilearn_lab.tasks.common import networks
+from omnilearn_lab.tasks.reweighting.samples import Sample, check_sample
 from omnilearn_lab.training import (
     Batches,
     Classification,
@@ -37,20 +32,9 @@ from omnilearn_lab.training import (
     select,
 )
 
-__all__ = [
-    "NetworkRatio",
-    "RatioConfig",
-    "RatioModel",
-    "Sample",
-    "check_sample",
-    "check_weights",
-    "fit_ratio",
-]
-
-Sample = Jets | np.ndarray
-"""Jets, or a table of observables with shape (N, K) or (N,)."""
 _OF_TABLES = ("mlp", "logistic")
 _EVALUATION_BATCH = 256
+_RIDGE, _NEWTON_STEPS, _NEWTON_TOLERANCE = 1e-6, 50, 1e-9
 
 
 @settings
@@ -81,34 +65,18 @@ class RatioConfig:
         Logits are limited to plus or minus this value: no ratio leaves [exp(-clip), exp(clip)].
     training : TrainConfig
         Its ``seed`` also fixes initial weights and the jets kept for early stopping.
-
-    Raises
-    ------
-    ConfigError
-        For a value outside its domain.
     """
 
-    network: str = "pet"
+    network: Literal[(*networks.NETWORKS, *_OF_TABLES)] = "pet"  # type: ignore[valid-type]
     init: str = "scratch"
     size: str = "tiny"
     like: str = ""
     use_pid: bool = True
-    hidden: tuple[int, ...] = (64, 64)
-    degree: int = 2
-    validation_fraction: float = 0.2
-    clip: float = 10.0
+    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (64, 64)
+    degree: Annotated[int, Field(gt=0)] = 2
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    clip: Annotated[float, Field(gt=0)] = 10.0
     training: TrainConfig = TrainConfig(epochs=4, batch_size=128, learning_rate=1e-3)
-
-    def __post_init__(self) -> None:
-        known = (*NETWORKS, *_OF_TABLES)
-        if self.network not in known:
-            raise ConfigError(f"no network '{self.network}'; {nearest(self.network, known)}")
-        if not 0 < self.validation_fraction < 1:
-            raise ConfigError(f"validation_fraction is {self.validation_fraction}; it must lie in (0, 1)")
-        if not self.clip > 0 or self.degree < 1 or min(self.hidden, default=1) < 1:
-            raise ConfigError(
-                f"clip {self.clip}, degree {self.degree} and hidden {self.hidden} must be positive"
-            )
 
     @property
     def reads_tables(self) -> bool:
@@ -116,92 +84,13 @@ class RatioConfig:
         return self.network in _OF_TABLES
 
     @property
-    def classifier(self) -> ClassifierSettings:
+    def classifier(self) -> networks.ClassifierSettings:
         """The network for clouds."""
-        return ClassifierSettings(1, self.init, self.size, self.training, self.network, self.like)
+        return networks.ClassifierSettings(1, self.init, self.size, self.training, self.network, self.like)
 
     def with_seed(self, seed: int) -> RatioConfig:
         """Return the same settings with another seed."""
         return replace(self, training=replace(self.training, seed=seed))
-
-
-class RatioModel(NamedTuple):
-    """A fitted ratio, how it was fitted, and the history of its training (empty for "logistic")."""
-
-    estimator: NetworkRatio | LogisticRatio
-    config: RatioConfig
-    history: History
-
-    def logits(self, sample: Sample) -> np.ndarray:
-        """Return ln(p_target / p_source) of every jet, shape (N,); both densities have the same integral."""
-        checked = check_sample("sample", sample)
-        _check_kind("sample", checked, self.config)
-        return self.estimator.logits(checked)
-
-
-def check_sample(name: str, sample: Sample) -> Sample:
-    """Return jets as they are and tables as float64 of shape (N, K); both must hold something finite.
-
-    Raises
-    ------
-    JetsError
-        For an empty sample, another shape, or not-a-number.
-
-    Examples
-    --------
-    >>> check_sample("source", np.array([1.0, np.nan]))
-    Traceback (most recent call last):
-    omnilearn_lab.errors.JetsError: source: 1 of 2 rows hold infinities or not-a-number, ...
-    """
-    if isinstance(sample, Jets):
-        if not len(sample):
-            raise JetsError(f"{name} holds no jets; loosen the selection")
-        return sample
-    table = np.asarray(sample, dtype=np.float64)
-    table = table[:, None] if table.ndim == 1 else table
-    if table.ndim != 2 or not table.size:
-        raise JetsError(
-            f"{name} has shape {np.shape(sample)}; Jets or a table (N, K) with N, K > 0 is needed"
-        )
-    bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
-    if len(bad):
-        raise JetsError(
-            f"{name}: {len(bad)} of {len(table)} rows hold infinities or not-a-number, the first is row "
-            f"{bad[0]}; drop these jets, or give undefined observables a number of their own"
-        )
-    return table
-
-
-def check_weights(name: str, weights: ArrayLike | None, n: int) -> np.ndarray:
-    """Return weights as float64 of shape (n,); ones when none are given.
-
-    Raises
-    ------
-    JetsError
-        For another shape, not-a-number, negative weights, or a sum of zero.
-
-    Examples
-    --------
-    >>> check_weights("source", [1.0, -1.0], 2)
-    Traceback (most recent call last):
-    omnilearn_lab.errors.JetsError: 1 of the 2 weights of source are negative; ...
-    """
-    values = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
-    if values.shape != (n,):
-        raise JetsError(f"the weights of {name} have shape {values.shape}; one per jet, ({n},), is needed")
-    if not np.isfinite(values).all():
-        raise JetsError(f"{int((~np.isfinite(values)).sum())} of the {n} weights of {name} are not finite")
-    if (values < 0).any():
-        raise JetsError(
-            f"{int((values < 0).sum())} of the {n} weights of {name} are negative; a likelihood ratio needs "
-            "weights >= 0: merge or resample negative weights first"
-        )
-    if not values.sum() > 0:
-        raise JetsError(f"the weights of {name} sum to zero; nothing is left to learn from")
-    return values
-
-
-# ---- networks ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,18 +105,68 @@ class NetworkRatio:
         """Return the logit of every jet, float64, shape (N,)."""
         self.network.eval()
         device = next(self.network.parameters()).device
-        jets = complete_batch(_pack(sample, self.config), self.network)
+        jets = networks.complete_batch(_pack(sample, self.config), self.network)
         batches = Batches(jets, _EVALUATION_BATCH)
         parts = [self.network.classify(b.to(device)).logits[:, 0].double().cpu() for b in batches.in_order()]
         return torch.cat(parts).numpy()
 
 
-def _pack(sample: Sample, config: RatioConfig) -> Batch:
-    """Return the network's inputs, without labels and weights."""
-    if config.reads_tables:
-        return rows_batch(torch.from_numpy(sample).float())
-    inputs = config.classifier.inputs
-    return network_batch(sample, inputs=inputs, use_pid=config.use_pid).replace(label=None, weight=None)
+@dataclass(frozen=True, eq=False)
+class LogisticRatio:
+    r"""A logit that is a polynomial of the observables, at the minimum of the weighted cross-entropy.
+
+    The problem is convex; Newton's method finds the minimum in a few steps. For two Gaussian samples of any
+    means and covariances the log ratio is a polynomial of degree two, so the model is exact.
+
+    Parameters
+    ----------
+    center, scale : array, shape (K,)
+    coefficients : array
+        Of the monomials up to ``degree``, the constant first.
+    degree
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> source, target = rng.normal(0, 1, (20_000, 1)), rng.normal(0.5, 1, (20_000, 1))
+    >>> ratio = LogisticRatio.fit((source, target), (np.ones(20_000), np.ones(20_000)), degree=1)
+    >>> ratio.logits(np.array([[0.0], [1.0]])).round(1).tolist()  # x / 2 - 1/8
+    [-0.1, 0.4]
+    """
+
+    center: np.ndarray
+    scale: np.ndarray
+    coefficients: np.ndarray
+    degree: int
+
+    @classmethod
+    def fit(cls, samples: Sequence[np.ndarray], weights: Sequence[np.ndarray], degree: int) -> LogisticRatio:
+        """Fit target (second sample) against source (first), each with total weight one."""
+        both = np.concatenate(samples)
+        scale = both.std(axis=0)
+        center, scale = both.mean(axis=0), np.where(scale > 0, scale, 1.0)
+        columns = _monomials((both - center) / scale, degree)
+        label = np.repeat([0.0, 1.0], [len(s) for s in samples])
+        weight = np.concatenate([w / w.sum() for w in weights])
+        return cls(center, scale, _newton(columns, label, weight), degree)
+
+    def logits(self, table: np.ndarray) -> np.ndarray:
+        """Return the logit of every row, shape (N,)."""
+        return _monomials((table - self.center) / self.scale, self.degree) @ self.coefficients
+
+
+class RatioModel(NamedTuple):
+    """A fitted ratio, how it was fitted, and the history of its training (empty for "logistic")."""
+
+    estimator: NetworkRatio | LogisticRatio
+    config: RatioConfig
+    history: History
+
+    def logits(self, sample: Sample) -> np.ndarray:
+        """Return ln(p_target / p_source) of every jet, shape (N,); both densities have the same integral."""
+        checked = check_sample("sample", sample)
+        _check_kind("sample", checked, self.config)
+        return self.estimator.logits(checked)
 
 
 def fit_ratio(
@@ -271,11 +210,21 @@ def fit_ratio(
         return RatioModel(LogisticRatio.fit(samples, weights, config.degree), config, History())
     batch = _labelled(samples, weights, config)
     network = _network(samples, config) if start is None else copy.deepcopy(start.estimator.network)
-    train, validation = _split(complete_batch(batch, network), config)
+    train, validation = _split(networks.complete_batch(batch, network), config)
     run = Run(run_directory, to_mapping(config)) if run_directory else None
     parts = (Classification(), train, validation, config.training, run)
     history = Trainer(network.to(default_device()), *parts).fit(on_record)
     return RatioModel(NetworkRatio(network, config), config, history)
+
+
+def _pack(sample: Sample, config: RatioConfig) -> Batch:
+    """Return the network's inputs, without labels and weights."""
+    if config.reads_tables:
+        return rows_batch(torch.from_numpy(sample).float())
+    inputs = config.classifier.inputs
+    return networks.network_batch(sample, inputs=inputs, use_pid=config.use_pid).replace(
+        label=None, weight=None
+    )
 
 
 def _check_columns(samples: Sequence[Sample], config: RatioConfig) -> None:
@@ -343,8 +292,32 @@ def _network(samples: Sequence[Sample], config: RatioConfig) -> nn.Module:
         moments = torch.from_numpy(both.mean(axis=0)), torch.from_numpy(scale)
         network: nn.Module = RowClassifier(*moments, hidden=config.hidden)
     else:
-        network = make_model(config.classifier)
+        network = networks.make_model(config.classifier)
     for layer in [m for m in network.modules() if isinstance(m, nn.Linear) and m.out_features == 1][-1:]:
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)
     return network
+
+
+def _monomials(table: np.ndarray, degree: int) -> np.ndarray:
+    columns = [np.ones(len(table))]
+    for power in range(1, degree + 1):
+        for choice in combinations_with_replacement(range(table.shape[1]), power):
+            columns.append(table[:, choice].prod(axis=1))
+    return np.stack(columns, axis=1)
+
+
+def _newton(columns: np.ndarray, label: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Minimise sum w [log(1 + e^l) - y l] + ridge |c|^2 / 2 over c, with l = columns c."""
+    coefficients = np.zeros(columns.shape[1])
+    ridge = _RIDGE * np.eye(columns.shape[1])
+    for _ in range(_NEWTON_STEPS):
+        probability = 0.5 * (1 + np.tanh(0.5 * np.clip(columns @ coefficients, -50, 50)))
+        gradient = columns.T @ (weight * (probability - label)) + _RIDGE * coefficients
+        curvature = columns.T @ (columns * (weight * probability * (1 - probability))[:, None]) + ridge
+        step = np.linalg.solve(curvature, gradient)
+        largest = np.abs(step).max()
+        coefficients = coefficients - step / max(1.0, largest)  # damped while far away
+        if largest < _NEWTON_TOLERANCE:
+            break
+    return coefficients

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from omnilearn_lab.errors import MetricError
 from omnilearn_lab.metrics import AbcdClosure, abcd_closure
-
-__all__ = ["AbcdCounts", "AbcdEstimate", "AbcdPlane", "abcd_estimate"]
+from omnilearn_lab.settings import settings
+from omnilearn_lab.tasks.search.mass_fits import MassWindow
 
 
 class AbcdCounts(NamedTuple):
@@ -24,7 +24,7 @@ class AbcdCounts(NamedTuple):
     d: int
 
 
-@dataclass(frozen=True)
+@settings
 class AbcdPlane:
     """The two cuts.
 
@@ -32,30 +32,18 @@ class AbcdPlane:
     ----------
     threshold
         Of the score; A and B lie at or above it.
-    signal_region, limits
-        Masses [GeV]; sidebands reach from the region to the limits.
-
-    Raises
-    ------
-    MetricError
-        When the region does not lie inside the limits.
+    window : MassWindow
+        Signal region and sidebands.
 
     Examples
     --------
-    >>> plane = AbcdPlane(0.5, (150.0, 210.0), (100.0, 260.0))
+    >>> plane = AbcdPlane(0.5, MassWindow((150.0, 210.0), (100.0, 260.0)))
     >>> plane.count([160.0, 160.0, 120.0, 300.0], [0.9, 0.1, 0.1, 0.9])
     AbcdCounts(a=1, b=0, c=1, d=1)
     """
 
     threshold: float
-    signal_region: tuple[float, float]
-    limits: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        if not self.limits[0] < self.signal_region[0] < self.signal_region[1] < self.limits[1]:
-            raise MetricError(
-                f"signal region {self.signal_region} GeV is not inside limits {self.limits} GeV"
-            )
+    window: MassWindow
 
     def count(self, masses: ArrayLike, scores: ArrayLike) -> AbcdCounts:
         """Count the jets of a sample in the four regions.
@@ -68,11 +56,13 @@ class AbcdPlane:
         masses, scores = np.asarray(masses, dtype=float), np.asarray(scores, dtype=float)
         if masses.shape != scores.shape or not (np.isfinite(masses).all() and np.isfinite(scores).all()):
             raise MetricError("masses and scores must be finite and equally many; remove jets without a mass")
-        inside = (masses >= self.limits[0]) & (masses < self.limits[1])
-        is_signal = (masses >= self.signal_region[0]) & (masses < self.signal_region[1])
-        is_high = scores >= self.threshold
-        regions = ((is_signal, is_high), (~is_signal, is_high), (~is_signal, ~is_high), (is_signal, ~is_high))
-        return AbcdCounts(*(int((inside & m & s).sum()) for m, s in regions))
+        inside, beside, is_high = (
+            self.window.inside(masses),
+            self.window.beside(masses),
+            scores >= self.threshold,
+        )
+        regions = (inside & is_high, beside & is_high, beside & ~is_high, inside & ~is_high)
+        return AbcdCounts(*(int(region.sum()) for region in regions))
 
 
 @dataclass(frozen=True, repr=False)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field
 from scipy.stats import spearmanr
 
 from omnilearn_lab.catalog import LoadOptions, load
@@ -16,64 +18,30 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import RocCurve, roc
 from omnilearn_lab.metrics.distances import Chi2, weighted_chi2
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.search.dijets import check_events, event_column, select_events
-from omnilearn_lab.tasks.search.injection_scan import SicScanConfig
-from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, bump_hunt
-from omnilearn_lab.tasks.search.sideband_generator import SidebandGeneratorConfig
+from omnilearn_lab.tasks.search.events import check_events, event_column, select_events
+from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, MassWindow, bump_hunt
 from omnilearn_lab.tasks.search.weak_supervision import (
     WeakSupervisionConfig,
     WeakSupervisionResult,
     weak_supervision,
 )
 
-__all__ = [
-    "DijetSearch",
-    "LhcoProfile",
-    "LhcoSamples",
-    "Sculpting",
-    "load_lhco",
-    "sculpting",
-    "search_dijets",
-]
-
 
 @settings
-class LhcoProfile:
-    """Sizes of the LHC Olympics notebook in one profile.
+class DijetSearchSettings:
+    """How to search for a resonance in the dijet mass.
 
     Parameters
     ----------
-    source
-        "simulated" or "published".
-    n_window
-        Events near the resonance for the scan, of both kinds; simulated only.
-    n_spectrum
-        Events of the whole mass range, of both kinds; None takes all published ones.
-    max_particles
-        Hardest particles of each jet that networks see.
-    scan : SicScanConfig
-    generator : SidebandGeneratorConfig
-    n_generated
-        Events to generate in the signal region.
     weak : WeakSupervisionConfig
-        Of the search against generated events.
-    injections : tuple of int
-        Signal events of the search, of any mass.
+        Training of data against background.
     kept : tuple of float
         Shares of the events, those with the highest scores, to hunt in.
     fit : MassFit
     """
 
-    source: str
-    n_window: int
-    n_spectrum: int | None
-    max_particles: int
-    n_generated: int
-    scan: SicScanConfig = field(default_factory=SicScanConfig)
-    generator: SidebandGeneratorConfig = field(default_factory=SidebandGeneratorConfig)
     weak: WeakSupervisionConfig = field(default_factory=WeakSupervisionConfig)
-    injections: tuple[int, ...] = (0, 100)
-    kept: tuple[float, ...] = (1.0, 0.1)
+    kept: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0, 0.1)
     fit: MassFit = MassFit()
 
 
@@ -93,20 +61,54 @@ class LhcoSamples:
     signal: Jets
     spectrum: Jets
 
-    def part(self, region: str, label: int | None, signal_region: tuple[float, float]) -> Jets:
-        """Return events of the spectrum: "inside" or "beside" the region, of one label or of both."""
-        mass, true = event_column(self.spectrum, "dijet_mass"), event_column(self.spectrum, "label")
-        inside = (mass > signal_region[0]) & (mass < signal_region[1])
-        chosen = inside if region == "inside" else ~inside
-        return select_events(self.spectrum, chosen if label is None else chosen & (true == label))
+    def inside(self, window: MassWindow, label: int) -> Jets:
+        """Return events of the spectrum in the signal region, of one label."""
+        return self._part(window.inside(event_column(self.spectrum, "dijet_mass")), label)
+
+    def beside(self, window: MassWindow, label: int) -> Jets:
+        """Return events of the spectrum in the sidebands, of one label."""
+        return self._part(window.beside(event_column(self.spectrum, "dijet_mass")), label)
+
+    def data(self, n_injected: int) -> Jets:
+        """Return the background of the spectrum with the first so many of its signal events, labels kept.
+
+        Raises
+        ------
+        JetsError
+            When there is less signal than that.
+        """
+        label = event_column(self.spectrum, "label")
+        signal = np.flatnonzero(label == 1)
+        if n_injected > len(signal):
+            raise JetsError(f"{n_injected} signal events to inject, {len(signal)} loaded: load more")
+        chosen = np.sort(np.r_[np.flatnonzero(label == 0), signal[:n_injected]])
+        return select_events(self.spectrum, chosen)
+
+    def _part(self, chosen: np.ndarray, label: int) -> Jets:
+        return select_events(self.spectrum, chosen & (event_column(self.spectrum, "label") == label))
 
 
-def load_lhco(profile: LhcoProfile, *, seed: int = 1) -> LhcoSamples:
-    """Load the events of a profile: simulated ones, or the published R&D data set when it is there.
+def load_lhco(
+    n_spectrum: int | None,
+    n_window: int,
+    *,
+    source: Literal["simulated", "published"] = "simulated",
+    window: MassWindow | None = None,
+    max_particles: int = 279,
+    seed: int = 1,
+) -> LhcoSamples:
+    """Load LHC Olympics events: simulated ones, or the published R&D data set when it is there.
 
     Parameters
     ----------
-    profile : LhcoProfile
+    n_spectrum
+        Events of the whole mass range, of both kinds; None takes all published ones.
+    n_window
+        Events near the resonance for the scan, of both kinds; simulated only.
+    source
+    window : MassWindow
+    max_particles
+        Hardest particles of each jet that networks see.
     seed
 
     Returns
@@ -119,25 +121,27 @@ def load_lhco(profile: LhcoProfile, *, seed: int = 1) -> LhcoSamples:
     JetsError
         When no event of one kind lies in the signal region.
     """
-    options = LoadOptions(max_particles=profile.max_particles)
-    n_jets = None if profile.n_spectrum is None else 2 * profile.n_spectrum
-    spectrum = load("lhco", source=profile.source, max_jets=n_jets, seed=seed, options=options)
-    window = spectrum
-    if profile.source == "simulated":
+    window, options = window or MassWindow(), LoadOptions(max_particles=max_particles)
+    n_jets = None if n_spectrum is None else 2 * n_spectrum
+    spectrum = near = load("lhco", source=source, max_jets=n_jets, seed=seed, options=options)
+    if source == "simulated":
         options = replace(options, variant="signal_region")
-        window = load("lhco", source="simulated", max_jets=2 * profile.n_window, seed=seed, options=options)
+        near = load("lhco", source="simulated", max_jets=2 * n_window, seed=seed, options=options)
     check_events(spectrum, 2, "the LHC Olympics sample")
-    (low, high), (left, right) = profile.generator.limits, profile.generator.signal_region
-    mass, label = event_column(window, "dijet_mass"), event_column(window, "label")
-    inside = (mass > left) & (mass < right)
-    parts = [select_events(window, inside & (label == kind)) for kind in (0, 1)]
-    for name, part in zip(("background", "signal"), parts, strict=True):
-        if not len(part):
+    mass, label = event_column(near, "dijet_mass"), event_column(near, "label")
+    kinds = {
+        name: select_events(near, window.inside(mass) & (label == number))
+        for number, name in enumerate(("background", "signal"))
+    }
+    for name, events in kinds.items():
+        if not len(events):
+            left, right = window.signal_region
             raise JetsError(
                 f"no {name} event between {left:g} and {right:g} GeV among {len(mass)}: load more"
             )
     whole = event_column(spectrum, "dijet_mass")
-    return LhcoSamples(*parts, select_events(spectrum, (whole >= low) & (whole < high)))
+    kept = window.inside(whole) | window.beside(whole)
+    return LhcoSamples(**kinds, spectrum=select_events(spectrum, kept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,18 +150,16 @@ class DijetSearch:
 
     Parameters
     ----------
-    n_injected
     result : WeakSupervisionResult
     masses, scores, labels : array, shape (N,)
         Of all events: in the signal region and beside it. The score is the share of events with a lower
-        one; labels are for the final measurement only.
+        one; labels are for the final measurement only, zero where the data have none.
     hunts : dict of kept share to BumpHunt or None
         None where too few events are left beside the window.
     curve : RocCurve or None
         Signal against background in the signal region; None without a signal there.
     """
 
-    n_injected: int
     result: WeakSupervisionResult
     masses: np.ndarray
     scores: np.ndarray
@@ -172,24 +174,26 @@ class DijetSearch:
 
 
 def search_dijets(
-    samples: LhcoSamples,
+    data: Jets,
     reference: Jets,
-    profile: LhcoProfile,
-    n_injected: int,
+    signal_region: tuple[float, float],
+    settings: DijetSearchSettings | None = None,
     *,
     directory: str | os.PathLike[str] | None = None,
     workers: int | None = None,
 ) -> DijetSearch:
-    """Hide signal in the data, train data against reference over folds, cut, and hunt for a bump.
+    """Train data against reference inside a mass window over folds, cut, and hunt for a bump.
 
     Parameters
     ----------
-    samples : LhcoSamples
+    data : Jets
+        Two rows per event with ``dijet_mass`` [GeV], of the window and of the sidebands. Labels, where there
+        are any (1 for signal), are used for the final measurement alone.
     reference : Jets
         Background of the signal region, such as generated events.
-    profile : LhcoProfile
-    n_injected
-        Signal events among the data, of any mass within the limits.
+    signal_region
+        [GeV].
+    settings : DijetSearchSettings
     directory, workers
         See `omnilearn_lab.tasks.search.weak_supervision`.
 
@@ -200,31 +204,26 @@ def search_dijets(
     Raises
     ------
     JetsError
-        When there is less signal than asked for, or too little data.
+        For too little data.
     """
-    region = profile.generator.signal_region
-    label = event_column(samples.spectrum, "label")
-    signal = np.flatnonzero(label == 1)
-    if n_injected > len(signal):
-        raise JetsError(f"{n_injected} signal events to inject, {len(signal)} loaded: load more")
-    data = select_events(samples.spectrum, np.sort(np.r_[np.flatnonzero(label == 0), signal[:n_injected]]))
+    settings = settings or DijetSearchSettings()
     mass = event_column(data, "dijet_mass")
-    inside = (mass > region[0]) & (mass < region[1])
+    inside = (mass >= signal_region[0]) & (mass < signal_region[1])
     result = weak_supervision(
         select_events(data, inside),
         reference,
-        profile.weak,
+        settings.weak,
         test=select_events(data, ~inside),
         directory=directory,
         workers=workers,
     )
     scores = np.zeros(len(mass))
     scores[inside], scores[~inside] = result.ranks()
-    labels = event_column(data, "label")
-    hunts = {share: _hunt(mass[scores > 1 - share], region, profile.fit) for share in profile.kept}
+    labels = event_column(data, "label") if "label" in data.jet else np.zeros(len(mass))
+    hunts = {share: _hunt(mass[scores > 1 - share], signal_region, settings.fit) for share in settings.kept}
     true = labels[inside]
     curve = roc(result.data_scores, true) if 0 < true.sum() < len(true) else None
-    return DijetSearch(n_injected, result, mass, scores, labels, hunts, curve)
+    return DijetSearch(result, mass, scores, labels, hunts, curve)
 
 
 def _hunt(masses: np.ndarray, region: tuple[float, float], fit: MassFit) -> BumpHunt | None:

@@ -5,28 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
+from omnilearn_lab.display import label
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import RocCurve, Spread, max_sic, roc, spread
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.comparison import ComparisonSettings
-from omnilearn_lab.tasks.common.records import KINDS
-from omnilearn_lab.tasks.search.dijets import check_events, without_labels
-from omnilearn_lab.tasks.search.event_training import EventJob, EventNetwork, train_events
-
-__all__ = ["SicScan", "SicScanConfig", "random_sic", "sic_scan"]
+from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
+from omnilearn_lab.tasks.search.events import (
+    EventJob,
+    EventNetwork,
+    check_events,
+    shared_events,
+    train_event_network,
+    without_labels,
+)
+from omnilearn_lab.training import History
 
 _N_RANDOM = 20
 _MIN_EVENTS = 20
 
 
 @settings
-class SicScanConfig:
+class InjectionSettings:
     """Sizes of a scan over injected signal.
 
     Parameters
@@ -36,7 +43,7 @@ class SicScanConfig:
     n_reference
         Background events to compare with.
     injections : tuple of int
-        Signal events among the data.
+        Signal events among the data, each number once.
     validation_fraction
         Share of data and reference on which the best epoch is chosen.
     min_background
@@ -45,103 +52,122 @@ class SicScanConfig:
         Its ``init`` and ``like`` are set by the comparison.
     compare : ComparisonSettings
         Checkpoint, seeds and the two trainings; a seed is a trial with other events in each role.
-
-    Raises
-    ------
-    ConfigError
-        For no injections, or negative or repeated ones.
     """
 
-    n_data: int = 1000
-    n_reference: int = 1000
-    injections: tuple[int, ...] = (0, 50, 150)
-    validation_fraction: float = 0.2
-    min_background: int = 10
+    n_data: Annotated[int, Field(ge=_MIN_EVENTS)] = 1000
+    n_reference: Annotated[int, Field(ge=_MIN_EVENTS)] = 1000
+    injections: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 50, 150)
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    min_background: Annotated[int, Field(gt=0)] = 10
     network: EventNetwork = EventNetwork()
     compare: ComparisonSettings = field(default_factory=ComparisonSettings)
 
     def __post_init__(self) -> None:
-        if not self.injections or min(self.injections) < 0:
-            raise ConfigError(f"injections are {self.injections}; at least one number of events is needed")
         if len(set(self.injections)) < len(self.injections):
             raise ConfigError(f"injections are {self.injections}; each may appear only once")
-        if min(self.n_data, self.n_reference) < _MIN_EVENTS:
-            raise ConfigError(
-                f"n_data is {self.n_data} and n_reference {self.n_reference}; at least {_MIN_EVENTS} each"
-            )
 
 
 @dataclass(frozen=True, eq=False)
-class SicScan:
-    """What `sic_scan` found.
+class InjectionResult:
+    """One network, trained on data with so much signal and measured with true labels.
 
     Parameters
     ----------
-    config : SicScanConfig
-    curves : mapping of (kind, injection) to tuple of RocCurve
-        Signal against background in test events, one curve per seed; kind is "scratch" or "finetuned".
+    curve : RocCurve
+        Signal against background in the test events.
+    max_sic
+        Largest significance improvement that enough background events pass.
+    history : History
+    n_train, n_test
+        Events.
+    """
+
+    curve: RocCurve
+    max_sic: float
+    history: History
+    n_train: int
+    n_test: int
+
+    def values(self) -> dict[str, float]:
+        """Return ``max_sic`` and ``auc``."""
+        return {"max_sic": self.max_sic, "auc": self.curve.auc}
+
+
+@dataclass(frozen=True, eq=False)
+class InjectionScan:
+    """What `scan_injections` found.
+
+    Parameters
+    ----------
+    settings : InjectionSettings
+    by_injection : mapping of int to Comparison of InjectionResult
+        For each number of injected events.
     random : Spread
         Largest SIC of a random score on as many test events, with the same floor: what no training
         gives.
-    n_test_background, n_test_signal
     """
 
-    config: SicScanConfig
-    curves: Mapping[tuple[str, int], tuple[RocCurve, ...]]
+    settings: InjectionSettings
+    by_injection: Mapping[int, Comparison[InjectionResult]]
     random: Spread
-    n_test_background: int
-    n_test_signal: int
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of training, such as "scratch"."""
+        return tuple(next(iter(self.by_injection.values())).results)
 
     def significance(self, injection: int) -> float:
         """Injected signal over the square root of the data's background: the cut-free significance."""
-        return injection / np.sqrt(self.config.n_data)
+        return injection / np.sqrt(self.settings.n_data)
 
-    def values(self, kind: str, injection: int, metric: str = "max_sic") -> list[float]:
-        """Return one number per seed: ``max_sic`` or ``auc``."""
-        curves = self.curves[kind, injection]
-        if metric == "auc":
-            return [curve.auc for curve in curves]
-        return [max_sic(curve, min_background=self.config.min_background).value for curve in curves]
-
-    def points(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return injected events (K,) and the largest SIC (seeds, K), for plotting."""
-        injections = self.config.injections
-        return np.array(injections), np.array([self.values(kind, n) for n in injections]).T
-
-    def record(self, injection: int) -> dict[str, Any]:
-        """Return the comparison at one injection, for a results file."""
-        metrics = {
-            name: {kind: self.values(kind, injection, name) for kind in KINDS} for name in ("max_sic", "auc")
+    def points(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return injected events (K,) and the largest SIC (seeds, K) of each kind, for plotting."""
+        injections = np.array(list(self.by_injection))
+        values = {
+            kind: np.array([comparison.values(kind, "max_sic") for comparison in self.by_injection.values()])
+            for kind in self.kinds
         }
-        return {
-            "seeds": list(self.config.compare.seeds),
-            "n_train": self.config.n_data + injection + self.config.n_reference,
-            "n_test": self.n_test_background + self.n_test_signal,
-            "metrics": metrics,
-        }
+        return {label(kind): (injections, of_kind.T) for kind, of_kind in values.items()}
+
+    def curves(self, injection: int) -> dict[str, list[RocCurve]]:
+        """Return the ROC curves of all seeds at one injection, by kind, for plotting."""
+        comparison = self.by_injection[injection]
+        return {label(kind): [run.curve for run in comparison.of(kind)] for kind in self.kinds}
 
     def reach(self, kind: str) -> int | None:
         """Return the smallest injection whose mean SIC beats a random score by two spreads, if any.
 
         The spread is the larger of the random score's and that over seeds.
         """
-        for injection in sorted(self.config.injections):
-            found = spread(self.values(kind, injection))
-            if injection and found.mean > self.random.mean + 2 * max(
-                self.random.std, np.nan_to_num(found.std)
-            ):
+        for injection in sorted(self.by_injection):
+            measured = self.by_injection[injection].spread(kind, "max_sic")
+            width = max(self.random.std, np.nan_to_num(measured.std))
+            if injection and measured.mean > self.random.mean + 2 * width:
                 return injection
         return None
 
+    def __str__(self) -> str:
+        lines = []
+        for kind in self.kinds:
+            injection = self.reach(kind)
+            if injection is None:
+                lines.append(f"{label(kind)}: no injection leaves the band of a random score by two spreads")
+            else:
+                strength = self.significance(injection)
+                lines.append(
+                    f"{label(kind)}: first clear gain at {injection} events, S/sqrt(B) = {strength:.1f}"
+                )
+        return "\n".join(lines)
 
-def sic_scan(
+
+def scan_injections(
     background: Jets,
     signal: Jets,
-    config: SicScanConfig | None = None,
+    settings: InjectionSettings | None = None,
     *,
     directory: str | os.PathLike[str] | None = None,
     workers: int | None = None,
-) -> SicScan:
+) -> InjectionScan:
     """Train data-against-background networks for several injections and measure them with true labels.
 
     The background is ideal: reference events come from the same sample as the data's background. Each
@@ -152,7 +178,7 @@ def sic_scan(
     ----------
     background, signal : Jets
         Events of the signal region.
-    config : SicScanConfig
+    settings : InjectionSettings
     directory
         Keep every run there, and go on from what is there.
     workers
@@ -160,7 +186,7 @@ def sic_scan(
 
     Returns
     -------
-    SicScan
+    InjectionScan
 
     Raises
     ------
@@ -171,34 +197,30 @@ def sic_scan(
     ----------
     OmniLearn, arXiv:2404.16091, section VIII and Figure 7.
     """
-    config = config or SicScanConfig()
-    n = config.network.jets_per_event
-    counts = {
-        name: check_events(jets, n, name) for name, jets in (("background", background), ("signal", signal))
+    settings = settings or InjectionSettings()
+    n = settings.network.jets_per_event
+    counts = _Counts(check_events(background, n, "background"), check_events(signal, n, "signal"))
+    _check_counts(counts, settings)
+    arms = {
+        f"{kind}-{injection}": _Point(arm, injection)
+        for injection in settings.injections
+        for kind, arm in settings.compare.arms().items()
     }
-    _check_roles(counts, config)
-    roles = {seed: _roles(counts, config, seed) for seed in config.compare.seeds}
-    jobs = {
-        (kind, injection, seed): _job(roles[seed], config, (kind, injection, seed), directory)
-        for seed in config.compare.seeds
-        for injection in config.injections
-        for kind in KINDS
-    }
-    done = train_events(
-        Jets.concatenate([without_labels(background), without_labels(signal)]), jobs, workers=workers
-    )
-    is_signal = np.arange(sum(counts.values())) >= counts["background"]
-    curves = {
-        (kind, injection): tuple(
-            roc(done[kind, injection, seed].scores, is_signal[roles[seed]["test"]])
-            for seed in config.compare.seeds
+    joined = Jets.concatenate([without_labels(background), without_labels(signal)])
+    with shared_events(joined, settings.network) as path:
+        together = compare(
+            partial(_train, path, counts, settings),
+            arms,
+            seeds=settings.compare.seeds,
+            directory=directory,
+            workers=workers,
         )
-        for kind in KINDS
-        for injection in config.injections
+    by_injection = {
+        injection: together.select({kind: f"{kind}-{injection}" for kind in settings.compare.arms()})
+        for injection in settings.injections
     }
-    labels = is_signal[roles[config.compare.seeds[0]]["test"]]
-    chance = random_sic(labels, min_background=config.min_background)
-    return SicScan(config, curves, chance, int((~labels).sum()), int(labels.sum()))
+    labels = _roles(counts, settings, settings.compare.seeds[0]).test >= counts.background
+    return InjectionScan(settings, by_injection, random_sic(labels, min_background=settings.min_background))
 
 
 def random_sic(labels: np.ndarray, *, min_background: float = 10, n_trials: int = _N_RANDOM) -> Spread:
@@ -220,66 +242,80 @@ def random_sic(labels: np.ndarray, *, min_background: float = 10, n_trials: int 
     True
     """
     rng = np.random.default_rng(len(labels))
-    return spread(
-        [
-            max_sic(roc(rng.random(len(labels)), labels), min_background=min_background).value
-            for _ in range(n_trials)
-        ]
-    )
+    curves = (roc(rng.random(len(labels)), labels) for _ in range(n_trials))
+    return spread([max_sic(curve, min_background=min_background).value for curve in curves])
 
 
-def _check_roles(counts: Mapping[str, int], config: SicScanConfig) -> None:
-    needed = {
-        "background": config.n_data + config.n_reference + _MIN_EVENTS,
-        "signal": max(config.injections) + _MIN_EVENTS,
-    }
-    for name, number in needed.items():
-        if counts[name] < number:
+class _Counts(NamedTuple):
+    background: int
+    signal: int
+
+
+class _Point(NamedTuple):
+    """One way to train at one injection."""
+
+    arm: Arm
+    injection: int
+
+
+class _Roles(NamedTuple):
+    """Event numbers of each role; signal follows background in the joined sample."""
+
+    data: np.ndarray
+    reference: np.ndarray
+    signal: np.ndarray
+    test: np.ndarray
+
+
+def _check_counts(counts: _Counts, settings: InjectionSettings) -> None:
+    needed = _Counts(settings.n_data + settings.n_reference, max(settings.injections))
+    for name, there, number in zip(_Counts._fields, counts, needed, strict=True):
+        if there < number + _MIN_EVENTS:
             raise JetsError(
-                f"{counts[name]} {name} events in the signal region; the scan uses {number - _MIN_EVENTS} "
-                f"for training and at least {_MIN_EVENTS} for the test: load more events, or scan fewer"
+                f"{there} {name} events in the signal region; the scan uses {number} for training and at "
+                f"least {_MIN_EVENTS} for the test: load more events, or scan fewer"
             )
 
 
-def _roles(counts: Mapping[str, int], config: SicScanConfig, seed: int) -> dict[str, np.ndarray]:
-    """Event numbers of each role; signal follows background in the joined sample."""
+def _roles(counts: _Counts, settings: InjectionSettings, seed: int) -> _Roles:
     rng = np.random.default_rng(seed)
-    background = rng.permutation(counts["background"])
-    signal = counts["background"] + rng.permutation(counts["signal"])
-    ends = np.cumsum([config.n_data, config.n_reference])
+    background = rng.permutation(counts.background)
+    signal = counts.background + rng.permutation(counts.signal)
+    ends = np.cumsum([settings.n_data, settings.n_reference])
     data, reference, rest = np.split(background, ends)
-    kept = signal[max(config.injections) :]
-    return {
-        "data": data,
-        "reference": reference,
-        "signal": signal,
-        "test": np.concatenate([rest, kept]),
-        "all": np.arange(sum(counts.values())),
-    }
+    return _Roles(data, reference, signal, np.concatenate([rest, signal[max(settings.injections) :]]))
 
 
-def _job(
-    roles: Mapping[str, np.ndarray],
-    config: SicScanConfig,
-    key: tuple[str, int, int],
-    directory: str | os.PathLike[str] | None,
-) -> EventJob:
-    kind, injection, seed = key
-    settings = config.compare.arm(kind)
-    data = np.concatenate([roles["data"], roles["signal"][:injection]])
-    is_data, weight = np.zeros(len(roles["all"]), dtype=bool), np.ones(len(roles["all"]))
+def _train(
+    path: Path,
+    counts: _Counts,
+    settings: InjectionSettings,
+    point: _Point,
+    seed: int,
+    run_directory: Path | None,
+) -> InjectionResult:
+    roles = _roles(counts, settings, seed)
+    job = _job(roles, settings, point, seed, sum(counts))._replace(run_directory=run_directory)
+    trained = train_event_network(path, job)
+    curve = roc(trained.scores, roles.test >= counts.background)
+    best = max_sic(curve, min_background=settings.min_background).value
+    n_train = settings.n_data + point.injection + settings.n_reference
+    return InjectionResult(curve, best, trained.history, n_train, len(roles.test))
+
+
+def _job(roles: _Roles, settings: InjectionSettings, point: _Point, seed: int, n_events: int) -> EventJob:
+    data = np.concatenate([roles.data, roles.signal[: point.injection]])
+    is_data, weight = np.zeros(n_events, dtype=bool), np.ones(n_events)
     is_data[data] = True
-    weight[roles["reference"]] = len(data) / len(roles["reference"])
-    used = np.random.default_rng(seed).permutation(np.concatenate([data, roles["reference"]]))
-    n_validation = max(1, round(config.validation_fraction * len(used)))
-    name = f"{kind}-{injection}-seed{seed}"
+    weight[roles.reference] = len(data) / len(roles.reference)
+    used = np.random.default_rng(seed).permutation(np.concatenate([data, roles.reference]))
+    n_validation = max(1, round(settings.validation_fraction * len(used)))
     return EventJob(
         train=used[n_validation:],
         validation=used[:n_validation],
-        score=roles["test"],
+        score=roles.test,
         is_data=is_data,
         weight=weight,
-        network=replace(config.network, init=settings.init, like=settings.like),
-        training=replace(settings.training, seed=seed),
-        run_directory=None if directory is None else str(Path(directory) / name),
+        network=replace(settings.network, init=point.arm.init, like=point.arm.like),
+        training=replace(point.arm.training, seed=seed),
     )

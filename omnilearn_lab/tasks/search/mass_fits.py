@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field
 from scipy.optimize import minimize
 from scipy.special import log_ndtr, xlogy
 
-from omnilearn_lab.errors import ConfigError, MetricError, nearest
-
-__all__ = ["FUNCTIONS", "BumpHunt", "MassFit", "SpectrumModel", "bump_hunt", "sample_masses"]
+from omnilearn_lab.errors import ConfigError, MetricError
+from omnilearn_lab.settings import settings
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
 _MIN_EVENTS_PER_PARAMETER = 5
@@ -43,7 +44,51 @@ FUNCTIONS: Mapping[str, tuple[Basis, int]] = MappingProxyType(
 """Smooth spectra by name, each as terms of ln f(m) that are added with free factors, and their number."""
 
 
-@dataclass(frozen=True)
+@settings
+class MassWindow:
+    """Where a resonance is looked for, and how far the sidebands reach.
+
+    Parameters
+    ----------
+    signal_region, limits
+        Lower and upper mass [GeV].
+
+    Raises
+    ------
+    ConfigError
+        When the region does not lie inside the limits.
+
+    Examples
+    --------
+    >>> window = MassWindow()
+    >>> window.inside([2500.0, 3500.0, 5100.0]).tolist(), window.beside([2500.0, 3500.0, 5100.0]).tolist()
+    ([False, True, False], [True, False, False])
+    """
+
+    signal_region: tuple[float, float] = (3300.0, 3700.0)
+    limits: tuple[float, float] = (2300.0, 5000.0)
+
+    def __post_init__(self) -> None:
+        if not self.limits[0] < self.signal_region[0] < self.signal_region[1] < self.limits[1]:
+            raise ConfigError(
+                f"the signal region {self.signal_region} GeV must lie inside {self.limits} GeV, off its ends"
+            )
+
+    def inside(self, masses: ArrayLike) -> np.ndarray:
+        """Return which masses lie in the signal region."""
+        return _between(masses, self.signal_region)
+
+    def beside(self, masses: ArrayLike) -> np.ndarray:
+        """Return which masses lie in the sidebands."""
+        return _between(masses, self.limits) & ~self.inside(masses)
+
+
+def _between(masses: ArrayLike, limits: tuple[float, float]) -> np.ndarray:
+    masses = np.asarray(masses)
+    return (masses >= limits[0]) & (masses < limits[1])
+
+
+@settings
 class MassFit:
     r"""How the smooth spectrum is fitted.
 
@@ -76,21 +121,18 @@ class MassFit:
     """
 
     limits: tuple[float, float] = (2300.0, 5000.0)
-    function: str = "dijet3"
+    function: Literal[(*FUNCTIONS,)] = "dijet3"  # type: ignore[valid-type]
     n_bins: int = 27
     energy: float = 13_000.0
-    n_toys: int = 0
+    n_toys: Annotated[int, Field(ge=0)] = 0
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.function not in FUNCTIONS:
-            raise ConfigError(f"no mass function '{self.function}'; {nearest(self.function, FUNCTIONS)}")
         if not 0 < self.limits[0] < self.limits[1] < self.energy:
             raise ConfigError(f"limits {self.limits} GeV must rise and lie between 0 and {self.energy:g} GeV")
-        if self.n_bins <= self.n_parameters or self.n_toys < 0:
+        if self.n_bins <= self.n_parameters:
             raise ConfigError(
-                f"n_bins is {self.n_bins} and n_toys {self.n_toys}: more bins than the {self.n_parameters} "
-                "parameters are needed, and no negative number of toys"
+                f"n_bins is {self.n_bins}: more bins than the {self.n_parameters} parameters are needed"
             )
 
     @property

@@ -1,33 +1,300 @@
-"""Searches in jets of open data: a data-like mixture, scores from pretraining classes, scans over cuts."""
+"""Searches in jets of open data: a data-like mixture, scores from pretraining or weak supervision, scans."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field
 
-from omnilearn_lab.catalog import catalog
+from omnilearn_lab.catalog import LoadOptions, catalog, load
 from omnilearn_lab.errors import ConfigError, JetsError, MetricError, nearest
 from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import load_checkpoint, load_published, read_card
+from omnilearn_lab.observables import observables
+from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.classification import predict
-from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, bump_hunt
-
-__all__ = [
-    "THREE_PRONG",
-    "ClassProbabilities",
-    "ScanPoint",
-    "class_probabilities",
-    "efficiency_scan",
-    "inject",
-]
+from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
+from omnilearn_lab.tasks.search.events import EventNetwork, without_labels
+from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, MassWindow, bump_hunt
+from omnilearn_lab.tasks.search.weak_supervision import WeakSupervisionConfig, weak_supervision
 
 THREE_PRONG = ("H4q", "Hqql", "Tbqq")
 """JetClass classes with three or more prongs."""
+_TOP = "top"
+_MIN_PT = 500.0
+
+
+@dataclass(frozen=True, eq=False)
+class OpenDataSamples:
+    """Jets within the mass limits, with a column ``soft_drop_mass`` [GeV].
+
+    Parameters
+    ----------
+    data : Jets
+        With labels only in simulation.
+    reference : Jets
+        Background of the same kind, for training, control and closure.
+    """
+
+    data: Jets
+    reference: Jets
+
+    @property
+    def is_top(self) -> np.ndarray | None:
+        """Which data jets are top jets; None for collision data."""
+        if "label" not in self.data.jet:
+            return None
+        return self.data.label == self.data.class_names.index(_TOP)
+
+
+def load_open_data(
+    n_jets: int,
+    *,
+    source: Literal["simulated", "published"] = "simulated",
+    signal_fraction: float = 0.001,
+    limits: tuple[float, float] = (100.0, 260.0),
+    seed: int = 1,
+) -> OpenDataSamples:
+    """Load data and reference.
+
+    Parameters
+    ----------
+    n_jets
+        Jets to load before the selection on mass, of data and reference together.
+    source
+        "simulated": QCD jets of the stand-in with top jets mixed in. "published": Aspen Open Jets as they
+        are, compared with simulated QCD of CMS.
+    signal_fraction
+        Of top jets among the selected data; 0.001 in the publication. Not used with published data.
+    limits
+        Soft-drop masses that are kept [GeV].
+    seed
+
+    Returns
+    -------
+    OpenDataSamples
+        Above 500 GeV, within the limits, in random order.
+
+    Raises
+    ------
+    JetsError
+        When nothing is left, or there are too few top jets to inject.
+    """
+    if source == "published":
+        samples = (
+            load(name, source="published", max_jets=n_jets // 2, seed=seed) for name in ("aspen", "cms_qcd")
+        )
+        return OpenDataSamples(*(_selected(without_labels(jets), limits) for jets in samples))
+    options = LoadOptions(variant="search")
+    jets = _selected(load("aspen", source="simulated", max_jets=n_jets, seed=seed, options=options), limits)
+    is_top = jets.label == jets.class_names.index(_TOP)
+    background, half = jets[~is_top], int((~is_top).sum()) // 2
+    data = inject(background[:half], jets[is_top], signal_fraction, seed=seed)
+    return OpenDataSamples(data, background[half:])
+
+
+def _selected(jets: Jets, limits: tuple[float, float]) -> Jets:
+    if "soft_drop_mass" not in jets.jet:
+        mass = observables(jets, ["soft_drop_mass"], jet_radius=0.8)["soft_drop_mass"]
+        jets = jets.with_jet(soft_drop_mass=np.nan_to_num(mass, nan=-1.0))
+    low, high = limits
+    mass = jets.jet["soft_drop_mass"]
+    chosen = jets[(mass >= low) & (mass < high) & (jets.jet["pt"] >= _MIN_PT)]
+    if not len(chosen):
+        raise JetsError(
+            f"none of {len(jets)} jets has pt above {_MIN_PT:g} GeV and a soft-drop mass between {low:g} and "
+            f"{high:g} GeV; load more"
+        )
+    return chosen
+
+
+@settings
+class OpenDataSearchSettings:
+    """How weak supervision searches in jets of open data.
+
+    Parameters
+    ----------
+    signal_region
+        Soft-drop masses [GeV].
+    fit : MassFit
+    kept : tuple of float
+        Shares of the data to hunt in.
+    weak : WeakSupervisionConfig
+        Folds and network; start and training are set by ``compare``.
+    compare : ComparisonSettings
+
+    Raises
+    ------
+    ConfigError
+        When the network reads events of several jets.
+    """
+
+    signal_region: tuple[float, float] = (150.0, 210.0)
+    fit: MassFit = MassFit((100.0, 260.0), "log_polynomial2", n_bins=16)
+    kept: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0, 0.3, 0.1, 0.05)
+    weak: WeakSupervisionConfig = WeakSupervisionConfig(EventNetwork(jets_per_event=1, use_pid=True))
+    compare: ComparisonSettings = field(default_factory=ComparisonSettings)
+
+    def __post_init__(self) -> None:
+        if self.weak.network.jets_per_event != 1:
+            raise ConfigError(
+                f"jets_per_event is {self.weak.network.jets_per_event}; here every jet is an event: set 1"
+            )
+
+    @property
+    def window(self) -> MassWindow:
+        """Signal region and sidebands."""
+        return MassWindow(self.signal_region, self.fit.limits)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenDataResult:
+    """One training by weak supervision, applied to the data.
+
+    Parameters
+    ----------
+    scores : array, shape (N,)
+        Of the data jets: the share of data jets with a lower score.
+    scan : tuple of ScanPoint
+        Bump hunts in shares of the data.
+    auc
+        Of data against reference in the signal region, out of fold.
+    n_train
+        Jets.
+    """
+
+    scores: np.ndarray
+    scan: tuple[ScanPoint, ...]
+    auc: float
+    n_train: int
+
+    def values(self) -> dict[str, float]:
+        """Return the significance in each share of the data (NaN without a fit) and the AUC."""
+        measured = {f"significance, {point.kept:.0%} kept": point.significance for point in self.scan}
+        return measured | {"auc_data_against_reference": self.auc}
+
+
+def significances(scans: Mapping[str, Sequence[Sequence[ScanPoint]]]) -> dict[str, dict[str, list[float]]]:
+    """Return local significances by name and share of the data, one per scan, for ``plotting.metric_bars``.
+
+    Parameters
+    ----------
+    scans : mapping of name to scans
+        Such as one of `efficiency_scan` per seed. Shares where one of them has no fit are left out.
+    """
+    table = {
+        name: {f"{same[0].kept:.0%} kept": [p.significance for p in same] for same in zip(*runs, strict=True)}
+        for name, runs in scans.items()
+    }
+    return {name: {s: v for s, v in row.items() if np.isfinite(v).all()} for name, row in table.items()}
+
+
+def compare_weak_supervision(
+    samples: OpenDataSamples,
+    settings: OpenDataSearchSettings,
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+) -> Comparison[OpenDataResult]:
+    """Train data against reference inside the signal region, from scratch and from a checkpoint.
+
+    Parameters
+    ----------
+    samples : OpenDataSamples
+    settings : OpenDataSearchSettings
+    directory, workers
+        See `omnilearn_lab.tasks.common.compare`.
+
+    Returns
+    -------
+    Comparison of OpenDataResult
+    """
+    return compare(
+        partial(_search, samples, settings),
+        settings.compare.arms(),
+        seeds=settings.compare.seeds,
+        directory=directory,
+        workers=workers,
+    )
+
+
+def _search(
+    samples: OpenDataSamples,
+    settings: OpenDataSearchSettings,
+    arm: Arm,
+    seed: int,
+    run_directory: Path | None,
+) -> OpenDataResult:
+    network = replace(settings.weak.network, init=arm.init, like=arm.like)
+    config = replace(settings.weak, network=network, training=replace(arm.training, seed=seed))
+    mass, reference = samples.data.jet["soft_drop_mass"], samples.reference
+    inside = settings.window.inside(mass)
+    reference = reference[settings.window.inside(reference.jet["soft_drop_mass"])]
+    result = weak_supervision(
+        samples.data[inside],
+        reference,
+        config,
+        test=samples.data[~inside],
+        directory=run_directory,
+        workers=1,
+    )
+    scores = np.zeros(len(mass))
+    scores[inside], scores[~inside] = result.ranks()
+    scan = efficiency_scan(mass, scores, settings.signal_region, fit=settings.fit, kept=settings.kept)
+    return OpenDataResult(scores, scan, result.auc, int(inside.sum()) + len(reference))
+
+
+class RegionRates(NamedTuple):
+    """Parts of all tops and of all QCD jets within the mass limits that are left in the signal region."""
+
+    tops: float
+    qcd: float
+
+
+def region_rates(
+    samples: OpenDataSamples,
+    scores: tuple[np.ndarray, np.ndarray],
+    kept: Sequence[float],
+    window: MassWindow,
+) -> dict[float, RegionRates]:
+    """Return what a cut leaves in the signal region, per share of the data that is kept.
+
+    Parameters
+    ----------
+    samples : OpenDataSamples
+        Simulated.
+    scores : (array, array)
+        Of data and of reference jets.
+    kept
+    window : MassWindow
+
+    Returns
+    -------
+    dict of share to RegionRates
+        Shares are left out where no jet of one kind remains; for collision data, whose tops are not known,
+        nothing is returned.
+    """
+    if samples.is_top is None:
+        return {}
+    inside, qcd_inside = (
+        window.inside(jets.jet["soft_drop_mass"]) for jets in (samples.data, samples.reference)
+    )
+    rates = {}
+    for share in kept:
+        cut = np.quantile(scores[0], 1 - share)
+        tops = (inside & (scores[0] >= cut))[samples.is_top].mean() if samples.is_top.any() else 0.0
+        qcd = (qcd_inside & (scores[1] >= cut)).mean()
+        if tops > 0 and qcd > 0:
+            rates[share] = RegionRates(float(tops), float(qcd))
+    return rates
 
 
 class ClassProbabilities(NamedTuple):

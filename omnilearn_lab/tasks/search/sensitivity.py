@@ -13,8 +13,6 @@ from numpy.typing import ArrayLike
 
 from omnilearn_lab.errors import MetricError, MissingDependencyError
 
-__all__ = ["Sensitivity", "expected_sensitivity"]
-
 _LEVEL = 0.05
 _N_SCAN = 21
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from pydantic import Field
 
-from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
+from omnilearn_lab.errors import JetsError, TrainingError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch, DijetConfig, DijetGenerator, PETConfig, SamplerConfig
 from omnilearn_lab.models.diffusion.samplers import denoise
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.generation.kinematics import KinematicsGeneration, bare_jets
 from omnilearn_lab.tasks.generation.two_stage import JetGeneration, JetGenerationConfig
-from omnilearn_lab.tasks.search.dijets import (
+from omnilearn_lab.tasks.search.events import (
     check_events,
     dijet_features,
     event_column,
@@ -25,9 +27,8 @@ from omnilearn_lab.tasks.search.dijets import (
     select_events,
     without_labels,
 )
+from omnilearn_lab.tasks.search.mass_fits import MassWindow
 from omnilearn_lab.training import History, Run, TrainConfig, Trainer, default_device
-
-__all__ = ["SidebandGenerator", "SidebandGeneratorConfig"]
 
 _N_FEATURES, _PHI = 5, 2
 _PHI_WIDTH = 0.1  # typical angle between jets that are back to back but for radiation
@@ -40,8 +41,8 @@ class SidebandGeneratorConfig:
 
     Parameters
     ----------
-    signal_region, limits
-        Dijet masses [GeV]: nothing is learned inside the region nor outside the limits, which the network
+    window : MassWindow
+        Dijet masses: nothing is learned inside the signal region nor outside the limits, which the network
         sees as -1 and 1.
     width, n_jet_layers
         Of the `omnilearn_lab.models.DijetGenerator` for the two jets' pt, eta, phi, mass and
@@ -56,14 +57,9 @@ class SidebandGeneratorConfig:
     validation_fraction
         Share of the events on which the best weights are chosen.
 
-    Raises
-    ------
-    ConfigError
-        When the region does not lie inside the limits.
     """
 
-    signal_region: tuple[float, float] = (3300.0, 3700.0)
-    limits: tuple[float, float] = (2300.0, 5000.0)
+    window: MassWindow = MassWindow()
     width: int = 64
     n_jet_layers: int = 3
     kinematics: TrainConfig = field(
@@ -75,14 +71,8 @@ class SidebandGeneratorConfig:
     particles: JetGenerationConfig = field(
         default_factory=lambda: JetGenerationConfig(standardization="lhco")
     )
-    max_particles: int = 279
-    validation_fraction: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not self.limits[0] < self.signal_region[0] < self.signal_region[1] < self.limits[1]:
-            raise ConfigError(
-                f"the signal region {self.signal_region} GeV must lie inside {self.limits} GeV, off its ends"
-            )
+    max_particles: Annotated[int, Field(gt=0)] = 279
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
 
 class SidebandGenerator:
@@ -227,7 +217,7 @@ class SidebandGenerator:
 
     def _condition(self, mass: np.ndarray) -> torch.Tensor:
         """Scaled mass and a constant one, shape (M, 2)."""
-        low, high = self.config.limits
+        low, high = self.config.window.limits
         scaled = (2 * mass - low - high) / (high - low)
         return torch.from_numpy(np.stack([scaled, np.ones_like(scaled)], axis=1).astype(np.float32))
 
@@ -237,20 +227,19 @@ class SidebandGenerator:
             raise JetsError(
                 f"the sideband holds {n_events} events; at least {_MIN_EVENTS} are needed: loosen the cuts"
             )
-        mass, (low, high) = event_column(sideband, "dijet_mass"), self.config.limits
-        left, right = self.config.signal_region
-        wrong = ((mass > left) & (mass < right)) | (mass < low) | (mass > high)
+        window = self.config.window
+        wrong = ~window.beside(event_column(sideband, "dijet_mass"))
         if wrong.any():
             raise JetsError(
                 f"{int(wrong.sum())} of {n_events} sideband events lie inside the signal region "
-                f"{self.config.signal_region} or outside {self.config.limits} GeV; leave them out, else "
-                "signal is learned as background"
+                f"{window.signal_region} or outside {window.limits} GeV; leave them out, else signal is "
+                "learned as background"
             )
         return n_events
 
     def _check_masses(self, mass: ArrayLike) -> np.ndarray:
         self._fitted()
-        values, (low, high) = np.atleast_1d(np.asarray(mass, dtype=np.float64)), self.config.limits
+        values, (low, high) = np.atleast_1d(np.asarray(mass, dtype=np.float64)), self.config.window.limits
         if values.ndim != 1 or not len(values) or not ((values >= low) & (values <= high)).all():
             raise JetsError(f"masses must be finite and between {low:g} and {high:g} GeV, one per event")
         return values

@@ -7,26 +7,28 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 from scipy.stats import rankdata
 
-from omnilearn_lab.errors import ConfigError, DataFileError, JetsError, MetricError
+from omnilearn_lab.errors import DataFileError, JetsError, MetricError
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import atomic_path, run_jobs
 from omnilearn_lab.metrics import roc
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
-from omnilearn_lab.tasks.reweighting.ratios import check_weights
-from omnilearn_lab.tasks.search.dijets import check_events, without_labels
-from omnilearn_lab.tasks.search.event_training import EventJob, EventNetwork, EventTraining, train_events
+from omnilearn_lab.tasks.reweighting.samples import check_weights
+from omnilearn_lab.tasks.search.events import (
+    EventJob,
+    EventNetwork,
+    EventTraining,
+    check_events,
+    shared_events,
+    train_event_network,
+    without_labels,
+)
 from omnilearn_lab.training import History, TrainConfig
-
-__all__ = [
-    "WeakSupervisionConfig",
-    "WeakSupervisionResult",
-    "weak_supervision",
-    "weak_supervisions",
-]
 
 _MIN_EVENTS_PER_FOLD = 10
 _TRAINING = TrainConfig(epochs=3, batch_size=50, learning_rate=1e-3, body_lr_factor=0.1)
@@ -46,22 +48,12 @@ class WeakSupervisionConfig:
     training : TrainConfig
         ``batch_size`` counts events; ``seed`` also fixes folds and initial weights.
 
-    Raises
-    ------
-    ConfigError
-        For fewer than two folds, or a share outside (0, 1).
     """
 
     network: EventNetwork = EventNetwork()
-    n_folds: int = 2
-    validation_fraction: float = 0.2
+    n_folds: Annotated[int, Field(ge=2)] = 2
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     training: TrainConfig = _TRAINING
-
-    def __post_init__(self) -> None:
-        if self.n_folds < 2:
-            raise ConfigError(f"n_folds is {self.n_folds}; with fewer than 2 events score themselves")
-        if not 0 < self.validation_fraction < 1:
-            raise ConfigError(f"validation_fraction is {self.validation_fraction}; it must lie in (0, 1)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +146,9 @@ class WeakSupervisionResult:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write scores, folds and settings to one ``.npz`` file, in one step."""
         arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        path, settings = Path(path), json.dumps(to_mapping(self.config))
-        partial = path.with_suffix(".part.npz")
-        np.savez_compressed(partial, config=np.array(settings), **arrays)
-        return partial.replace(path)
+        with atomic_path(path) as partial:
+            np.savez_compressed(partial, config=np.array(json.dumps(to_mapping(self.config))), **arrays)
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> WeakSupervisionResult:
@@ -204,7 +195,7 @@ def weak_supervision(
     directory
         Keep each fold's run there, and go on from what is there.
     workers
-        Processes; all usable cores by default.
+        Processes; all usable cores by default. With one there is no progress bar.
 
     Returns
     -------
@@ -221,43 +212,12 @@ def weak_supervision(
     arXiv:1805.02664 (cross-validation over folds); OmniLearn, arXiv:2404.16091, section VIII.
     """
     config = config or WeakSupervisionConfig()
-    found = weak_supervisions(data, background, {"": config}, test=test, directory=directory, workers=workers)
-    return found[""]
-
-
-def weak_supervisions(
-    data: Jets,
-    background: Jets,
-    configs: Mapping[str, WeakSupervisionConfig],
-    *,
-    test: Jets | None = None,
-    directory: str | os.PathLike[str] | None = None,
-    workers: int | None = None,
-) -> dict[str, WeakSupervisionResult]:
-    """Do `weak_supervision` with several configurations, all trainings side by side.
-
-    Parameters
-    ----------
-    configs : mapping of name to WeakSupervisionConfig
-        Networks that read the same inputs; runs are kept under these names.
-    data, background, test, directory, workers
-        As there.
-
-    Returns
-    -------
-    dict of name to WeakSupervisionResult
-    """
     samples = {"data": data, "background": background} | ({} if test is None else {"test": test})
-    plans = {name: _plan(samples, config) for name, config in configs.items()}
-    jobs = {}
-    for name, plan in plans.items():
-        folder = None if directory is None else Path(directory) / name
-        jobs |= {(name, k): plan.job(k, folder) for k in range(plan.config.n_folds)}
-    done = train_events(Jets.concatenate(map(without_labels, samples.values())), jobs, workers=workers)
-    return {
-        name: plan.collect([done[name, k] for k in range(plan.config.n_folds)])
-        for name, plan in plans.items()
-    }
+    plan = _plan(samples, config)
+    with shared_events(Jets.concatenate(map(without_labels, samples.values())), config.network) as path:
+        jobs = {k: (path, plan.job(k, directory)) for k in range(config.n_folds)}
+        folds = run_jobs(train_event_network, jobs, workers=workers, progress=workers != 1, title="folds")
+    return plan.collect(list(folds.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +230,7 @@ class _Plan:
     n_data: int
     n_background: int
 
-    def job(self, k: int, directory: Path | None) -> EventJob:
+    def job(self, k: int, directory: str | os.PathLike[str] | None) -> EventJob:
         """The training whose network scores fold k and the test events."""
         config, seed = self.config, 1000 * self.config.training.seed + k
         rows = np.flatnonzero((self.fold >= 0) & (self.fold != k))
@@ -284,7 +244,7 @@ class _Plan:
             weight=self.weight,
             network=config.network,
             training=replace(config.training, seed=seed),
-            run_directory=None if directory is None else str(directory / f"fold{k}"),
+            run_directory=None if directory is None else Path(directory) / f"fold{k}",
         )
 
     def _scored(self, k: int) -> np.ndarray:

@@ -1,27 +1,35 @@
-"""Deep-inelastic events: whole hadronic final states in the laboratory, then boosted to the Breit frame."""
+"""Deep-inelastic events: unfolded in the laboratory as whole final states, read off in the Breit frame."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.jets import Jets, reduce_pid
+from omnilearn_lab.metrics.distances import TriangularDiscriminator
 from omnilearn_lab.simulation import PairedJets, recipe
 from omnilearn_lab.simulation.clustering import cluster
 from omnilearn_lab.simulation.events import EventBatch, EventSource, Particles, final_particles
+from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
+from omnilearn_lab.tasks.reweighting.result import DistanceChange, discriminator
+from omnilearn_lab.tasks.unfolding.omnifold import OmniFold
+from omnilearn_lab.tasks.unfolding.result import OmniFoldConfig, UnfoldingResult
+from omnilearn_lab.training import TrainConfig
 
-__all__ = [
-    "BreitObservables",
-    "DISEvents",
-    "breit_observables",
-    "dis_kinematics",
-    "simulate_dis",
-    "to_breit_frame",
-]
+if TYPE_CHECKING:
+    import pandas as pd
 
+BREIT_EDGES: Mapping[str, np.ndarray] = {
+    "Breit jets": np.arange(-0.5, 5.0),
+    "Breit jet pT [GeV]": np.linspace(5.0, 35.0, 11),
+    "Breit thrust": np.linspace(0.0, 1.0, 11),
+}
+"""Bins of what `BreitObservables` holds, in its order, by a title for tables and figures."""
+_SIMULATION, _DATA = "rapgap_like", "djangoh_like"
 _E_LEPTON, _E_PROTON = 27.6, 920.0  # HERA beams [GeV], the proton along +z
 _Q2_MIN, _Y_RANGE = 150.0, (0.08, 0.7)
 _ETA, _MIN_PT = (-1.5, 2.75), 0.1  # acceptance for hadrons in the laboratory
@@ -206,6 +214,82 @@ def breit_observables(events: Jets) -> BreitObservables:
     q = np.sqrt(dis_kinematics(lepton)["q2"])
     n_jets = np.bincount(jets.event, minlength=len(events)).astype(float)
     return BreitObservables(n_jets, leading, 1 - 2 * current / q)
+
+
+@dataclass(frozen=True, eq=False)
+class DISUnfolding:
+    """Deep-inelastic events of one model, unfolded with those of another.
+
+    Parameters
+    ----------
+    result : UnfoldingResult
+        Weights of the simulated events.
+    truth, prior : mapping of observable to array
+        Breit-frame observables of the data's hidden particle level, and of the simulation's.
+    """
+
+    result: UnfoldingResult
+    truth: Mapping[str, np.ndarray]
+    prior: Mapping[str, np.ndarray]
+
+    @property
+    def edges(self) -> Mapping[str, np.ndarray]:
+        """Bins of the observables: `BREIT_EDGES`."""
+        return BREIT_EDGES
+
+    def distances(self) -> dict[str, DistanceChange]:
+        """Return 1000 times the discriminators to the truth, before and after, in `BREIT_EDGES`."""
+        weights = self.result.particle_weights()
+        return {
+            name: DistanceChange(*(self._distance(name, w) for w in (None, weights))) for name in BREIT_EDGES
+        }
+
+    def numbers(self) -> dict[str, list[float]]:
+        """Return before, after and floor by observable, for a results file."""
+        changes = self.distances().items()
+        return {name: [c.before.value, c.after.value, c.after.floor] for name, c in changes}
+
+    def table(self) -> pd.DataFrame:
+        """Return the distances as a table."""
+        import pandas as pd
+
+        rows = {
+            name: {
+                "before": f"{change.before.value:.1f} ± {change.before.uncertainty:.1f}",
+                "unfolded": f"{change.after.value:.1f} ± {change.after.uncertainty:.1f}",
+                "floor": f"{change.after.floor:.1f}",
+            }
+            for name, change in self.distances().items()
+        }
+        return pd.DataFrame(rows).T
+
+    def _distance(self, name: str, weights: np.ndarray | None) -> TriangularDiscriminator:
+        return discriminator(self.truth[name], self.prior[name], BREIT_EDGES[name], weights=(None, weights))
+
+
+def unfold_dis(n_events: int, training: TrainConfig, *, n_iterations: int = 2, seed: int = 1) -> DISUnfolding:
+    """Simulate both models, unfold the laboratory hadrons, boost the particle level, and recluster it.
+
+    The network sees the whole hadronic final state in the laboratory and never the Breit frame: the same
+    weights serve any frame and any jet algorithm. It starts from scratch, as nothing was pretrained on
+    whole events.
+
+    Parameters
+    ----------
+    n_events
+        Of either model.
+    training : TrainConfig
+        Of both steps.
+    n_iterations
+    seed
+        Of simulation and training.
+    """
+    simulation = simulate_dis(_SIMULATION, n_events, seed=2 * seed)
+    data = simulate_dis(_DATA, n_events, seed=2 * seed + 1)
+    config = OmniFoldConfig(RatioConfig(training=training), n_iterations=n_iterations, seeds=(seed,))
+    result = OmniFold(config).fit(simulation.pairs, data.pairs.detector)
+    measured = (breit_observables(e.pairs.truth).values().values() for e in (data, simulation))
+    return DISUnfolding(result, *(dict(zip(BREIT_EDGES, values, strict=True)) for values in measured))
 
 
 # ---- events --------------------------------------------------------------------------------------

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field
 
-from omnilearn_lab.errors import ConfigError, JetsError
+from omnilearn_lab.errors import JetsError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.reweighting.paired_sample import PairedSample
-from omnilearn_lab.tasks.reweighting.ratios import check_weights
+from omnilearn_lab.tasks.reweighting.samples import PairedSample, check_weights
 from omnilearn_lab.tasks.unfolding.result import weighted_hist
 
 if TYPE_CHECKING:
     import hist
-
-__all__ = ["IBUConfig", "IBUResult", "Response", "bayesian_unfolding"]
 
 
 @settings
@@ -36,16 +34,10 @@ class IBUConfig:
         Of the repetitions.
     """
 
-    n_iterations: int = 3
-    n_bootstrap: int = 50
+    n_iterations: Annotated[int, Field(gt=0)] = 3
+    n_bootstrap: Annotated[int, Field(ge=0)] = 50
     normalise: bool = True
     seed: int = 1
-
-    def __post_init__(self) -> None:
-        if self.n_iterations < 1 or self.n_bootstrap < 0:
-            raise ConfigError(
-                f"n_iterations {self.n_iterations} and n_bootstrap {self.n_bootstrap} must be positive"
-            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,90 +3,29 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omnilearn_lab.errors import ConfigError, JetsError, nearest
+from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import run_jobs
-from omnilearn_lab.settings import settings
 from omnilearn_lab.simulation import PairedJets
-from omnilearn_lab.tasks.reweighting.paired_sample import PairedSample, rows_of
-from omnilearn_lab.tasks.reweighting.ratios import RatioConfig, Sample, check_sample, check_weights
-from omnilearn_lab.tasks.reweighting.reweighter import Reweighter, weights_of
-from omnilearn_lab.tasks.unfolding.result import UnfoldingResult
-from omnilearn_lab.training import TrainConfig
+from omnilearn_lab.tasks.reweighting.reweighter import Reweighter
+from omnilearn_lab.tasks.reweighting.samples import (
+    PairedSample,
+    Sample,
+    check_sample,
+    check_weights,
+    rows_of,
+    weights_of,
+)
+from omnilearn_lab.tasks.unfolding.result import OmniFoldConfig, UnfoldingResult
 
-__all__ = ["OmniFold", "OmniFoldConfig"]
-
-_ACCEPTANCES, _BOOTSTRAPS = ("average", "previous"), ("data", "both")
 _BOOTSTRAP_SEED = 77
-
-
-@settings
-class OmniFoldConfig:
-    """How to unfold.
-
-    Parameters
-    ----------
-    step1, step2 : RatioConfig
-        Networks of the detector level and of the particle level. ``step2=None`` takes those of step 1.
-    later : TrainConfig, optional
-        Training settings from the second iteration on, where networks go on from the ones before; None
-        keeps those of the first.
-    n_iterations
-    acceptance : {"average", "previous"}
-        Weight of events that the detector missed. "average": that of seen events of the same particle-level
-        jet (step 2 learns from seen events only), which divides by the efficiency as D'Agostini's
-        unfolding does. "previous": their weight before, as the ``omnifold`` package does; the same limit,
-        reached more slowly.
-    normalise
-        Scale the simulation to the total of the data first. Switch it off when the weights are
-        luminosities, and the data's total is to be unfolded as well.
-    seeds
-        One network ensemble member per seed.
-    n_bootstrap
-        Repetitions with Poisson(1) weights for the statistical uncertainty; each with the first seed.
-    bootstrap : {"data", "both"}
-        Whether only the data fluctuate, or the simulation too.
-
-    Raises
-    ------
-    ConfigError
-        For a value outside its domain.
-    """
-
-    step1: RatioConfig = field(default_factory=RatioConfig)
-    step2: RatioConfig | None = None
-    later: TrainConfig | None = None
-    n_iterations: int = 3
-    acceptance: str = "average"
-    normalise: bool = True
-    seeds: tuple[int, ...] = (1,)
-    n_bootstrap: int = 0
-    bootstrap: str = "data"
-
-    def __post_init__(self) -> None:
-        for name, known in (("acceptance", _ACCEPTANCES), ("bootstrap", _BOOTSTRAPS)):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"no {name} '{getattr(self, name)}'; {nearest(getattr(self, name), known)}")
-        if self.n_iterations < 1 or self.n_bootstrap < 0:
-            raise ConfigError(
-                f"n_iterations {self.n_iterations} and n_bootstrap {self.n_bootstrap} must be positive"
-            )
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError(f"seeds are {self.seeds}; at least one is needed, each only once")
-
-    def ratio(self, step: Literal[1, 2], iteration: int, seed: int) -> RatioConfig:
-        """Return the settings of one training; iterations count from 0."""
-        config = self.step1 if step == 1 or self.step2 is None else self.step2
-        if iteration and self.later is not None:
-            config = replace(config, training=self.later)
-        return config.with_seed(seed)
 
 
 class OmniFold:
@@ -169,22 +108,20 @@ class OmniFold:
         own = weights_of(data) if data_weights is None else data_weights
         weights = check_weights("the data", own, len(data))
         _check_columns(sample, data)
-        tasks = [(seed, None) for seed in self.config.seeds]
-        tasks += [(self.config.seeds[0], number) for number in range(self.config.n_bootstrap)]
-        jobs = {task: (sample, data, weights, self.config, task, self._folder(task)) for task in tasks}
+        members = [_Member(seed) for seed in self.config.seeds]
+        repetitions = [_Member(self.config.seeds[0], number) for number in range(self.config.n_bootstrap)]
+        jobs = {m: (sample, data, weights, self.config, m, self._folder(m)) for m in members + repetitions}
         runs = run_jobs(_unfold_once, jobs, workers=self.workers, progress=self.progress, title="unfoldings")
-        members = [runs[seed, None] for seed in self.config.seeds]
-        self.reweighters = tuple(run.reweighter for run in members)
+        ensemble = [runs[member] for member in members]
+        self.reweighters = tuple(run.reweighter for run in ensemble)
         return UnfoldingResult(
             config=self.config,
-            prior=members[0].prior,
+            prior=ensemble[0].prior,
             pass_truth=sample.pass_truth,
             pass_detector=sample.pass_detector,
-            push=np.stack([run.push for run in members]),
-            pull=np.stack([run.pull for run in members]),
-            bootstrap=np.array([runs[task].unfolded for task in tasks[len(members) :]]).reshape(
-                -1, len(sample)
-            ),
+            push=np.stack([run.push for run in ensemble]),
+            pull=np.stack([run.pull for run in ensemble]),
+            bootstrap=np.array([runs[number].unfolded for number in repetitions]).reshape(-1, len(sample)),
         )
 
     def predict(self, truth: Sample) -> np.ndarray:
@@ -202,12 +139,19 @@ class OmniFold:
             raise ConfigError("nothing was unfolded yet; call fit(simulation, data) first")
         return np.stack([reweighter.predict(truth) for reweighter in self.reweighters])
 
-    def _folder(self, task: tuple[int, int | None]) -> str | None:
-        if self.run_directory is None:
-            return None
-        seed, number = task
-        name = f"member-seed{seed}" if number is None else f"bootstrap-{number}"
-        return str(Path(self.run_directory) / name)
+    def _folder(self, member: _Member) -> Path | None:
+        return None if self.run_directory is None else Path(self.run_directory) / member.folder
+
+
+class _Member(NamedTuple):
+    """One of the unfoldings: a network seed, and the number of the bootstrap repetition, if it is one."""
+
+    seed: int
+    bootstrap: int | None = None
+
+    @property
+    def folder(self) -> str:
+        return f"member-seed{self.seed}" if self.bootstrap is None else f"bootstrap-{self.bootstrap}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,12 +173,11 @@ def _unfold_once(
     data: Sample,
     data_weights: np.ndarray,
     config: OmniFoldConfig,
-    task: tuple[int, int | None],
-    folder: str | None,
+    member: _Member,
+    folder: Path | None,
 ) -> _Run:
-    seed, number = task
-    if number is not None:
-        rng = np.random.default_rng([_BOOTSTRAP_SEED, number])
+    if member.bootstrap is not None:
+        rng = np.random.default_rng([_BOOTSTRAP_SEED, member.bootstrap])
         data_weights = data_weights * rng.poisson(1.0, len(data))
         sample = sample.scaled(rng.poisson(1.0, len(sample))) if config.bootstrap == "both" else sample
     if config.normalise:
@@ -243,8 +186,8 @@ def _unfold_once(
     first = second = None
     push, pushes, pulls = np.ones(len(sample)), [], []
     for iteration in range(config.n_iterations):
-        where = folder and Path(folder) / f"iteration-{iteration + 1}"
-        ratio1, ratio2 = (config.ratio(step, iteration, seed) for step in (1, 2))
+        where = folder and folder / f"iteration-{iteration + 1}"
+        ratio1, ratio2 = (config.ratio(step, iteration, member.seed) for step in (1, 2))
         first = Reweighter(ratio1, start=first, total="target")
         pull = levels.pull(first, push, (data, data_weights), where and where / "step-1")
         second = Reweighter(ratio2, start=second, total="target")

@@ -1,4 +1,4 @@
-"""What an unfolding gives: event weights at both levels, histograms with uncertainties, a file for others."""
+"""What an unfolding is asked for and what it gives: weights at both levels, histograms, a file for others."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import h5py
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field
 
 from omnilearn_lab.errors import DataFileError, JetsError
-from omnilearn_lab.settings import from_mapping, to_mapping
+from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.settings import from_mapping, settings, to_mapping
+from omnilearn_lab.tasks.common.comparison import check_seeds
+from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
+from omnilearn_lab.training import TrainConfig
 
 if TYPE_CHECKING:
     import hist
-
-    from omnilearn_lab.tasks.unfolding.omnifold import OmniFoldConfig
-
-__all__ = ["UnfoldedHistogram", "UnfoldedWeights", "UnfoldingResult", "read_weights", "weighted_hist"]
 
 _FORMAT = "omnilearn_lab unfolding 1"
 _ARRAYS = ("prior", "pass_truth", "pass_detector", "push", "pull", "bootstrap")
@@ -35,6 +36,55 @@ _MEANING = {
     "standard deviation of any histogram over them is its statistical uncertainty",
     "weights_prior": "weights of the simulation before unfolding",
 }
+
+
+@settings
+class OmniFoldConfig:
+    """How to unfold.
+
+    Parameters
+    ----------
+    step1, step2 : RatioConfig
+        Networks of the detector level and of the particle level. ``step2=None`` takes those of step 1.
+    later : TrainConfig, optional
+        Training settings from the second iteration on, where networks go on from the ones before; None
+        keeps those of the first.
+    n_iterations
+    acceptance : {"average", "previous"}
+        Weight of events that the detector missed. "average": that of seen events of the same particle-level
+        jet (step 2 learns from seen events only), which divides by the efficiency as D'Agostini's
+        unfolding does. "previous": their weight before, as the ``omnifold`` package does; the same limit,
+        reached more slowly.
+    normalise
+        Scale the simulation to the total of the data first. Switch it off when the weights are
+        luminosities, and the data's total is to be unfolded as well.
+    seeds
+        One network ensemble member per seed.
+    n_bootstrap
+        Repetitions with Poisson(1) weights for the statistical uncertainty; each with the first seed.
+    bootstrap : {"data", "both"}
+        Whether only the data fluctuate, or the simulation too.
+    """
+
+    step1: RatioConfig = field(default_factory=RatioConfig)
+    step2: RatioConfig | None = None
+    later: TrainConfig | None = None
+    n_iterations: Annotated[int, Field(gt=0)] = 3
+    acceptance: Literal["average", "previous"] = "average"
+    normalise: bool = True
+    seeds: tuple[int, ...] = (1,)
+    n_bootstrap: Annotated[int, Field(ge=0)] = 0
+    bootstrap: Literal["data", "both"] = "data"
+
+    def __post_init__(self) -> None:
+        check_seeds(self.seeds)
+
+    def ratio(self, step: Literal[1, 2], iteration: int, seed: int) -> RatioConfig:
+        """Return the settings of one training; iterations count from 0."""
+        config = self.step1 if step == 1 or self.step2 is None else self.step2
+        if iteration and self.later is not None:
+            config = replace(config, training=self.later)
+        return config.with_seed(seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,8 +246,6 @@ class UnfoldingResult:
         DataFileError
             When the file is missing, damaged or another kind.
         """
-        from omnilearn_lab.tasks.unfolding.omnifold import OmniFoldConfig
-
         arrays, about = _read(Path(path), _ARRAYS)
         return cls(from_mapping(OmniFoldConfig, json.loads(about["config"])), **arrays)
 
@@ -286,13 +334,12 @@ def read_weights(path: str | os.PathLike[str]) -> UnfoldedWeights:
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> Path:
-    partial = path.with_suffix(f"{path.suffix}.part")
-    with h5py.File(partial, "w") as file:
+    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
         file.attrs.update(about)
         for name, values in arrays.items():
             dataset = file.create_dataset(name, data=values, compression="gzip" if values.size else None)
             dataset.attrs["meaning"] = _MEANING.get(name, "")
-    return partial.replace(path)
+    return path
 
 
 def _read(path: Path, names: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

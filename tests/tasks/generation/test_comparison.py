@@ -8,14 +8,12 @@ import torch
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.metrics.distances import Sampling
 from omnilearn_lab.models import PET, PETConfig, SamplerConfig, save_checkpoint
-from omnilearn_lab.notebook import notebook_profile
-from omnilearn_lab.notebook.generation_profile import GenerationProfile
 from omnilearn_lab.published import published_results
-from omnilearn_lab.tasks.common import ComparisonSettings
+from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.generation import (
     DistillConfig,
     GeneratorData,
-    GeneratorsConfig,
+    GeneratorSettings,
     JetGenerationConfig,
     ScoresConfig,
     StudyConfig,
@@ -24,6 +22,7 @@ from omnilearn_lab.tasks.generation import (
     distill,
     generation_scores,
     generation_trajectory,
+    over_floor,
     sampler_study,
 )
 from omnilearn_lab.training import TrainConfig
@@ -49,7 +48,7 @@ def config(tmp_path_factory):
         kinematics=SHORT, kinematics_width=16, sampler=few, kinematics_sampler=few
     )
     compare = ComparisonSettings(str(path), (1, 2), scratch=SHORT, finetuned=SHORT)
-    return GeneratorsConfig(compare, generation, FEW)
+    return GeneratorSettings(compare, generation, FEW)
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +58,14 @@ def comparison(data, config, tmp_path_factory):
 
 def test_every_seed_and_kind_is_another_training(comparison):
     losses = [r.generator.histories["particles"].val_loss[-1] for k in ("scratch", "finetuned")
-              for r in comparison.results(k)]  # fmt: skip
+              for r in comparison.of(k)]  # fmt: skip
     assert len(set(losses)) == 4
-    kinematics = {r.generator.histories["kinematics"].val_loss[-1] for r in comparison.scratch}
+    kinematics = {r.generator.histories["kinematics"].val_loss[-1] for r in comparison.of("scratch")}
     assert len(kinematics) == 1
 
 
 def test_variants_differ_in_their_conditions(comparison, data):
-    result = comparison.finetuned[0]
+    result = comparison.of("finetuned")[0]
     np.testing.assert_array_equal(result.jets["ideal"].jet["pt"], data.reference.jet["pt"])
     assert not np.array_equal(result.jets["two-stage"].jet["pt"], data.reference.jet["pt"])
     np.testing.assert_array_equal(result.jets["two-stage"].label, data.reference.label)
@@ -79,32 +78,34 @@ def test_record_has_a_value_per_seed_and_the_published_numbers(comparison):
     } | {"best_val_loss"}
     assert all(len(values) == 2 for kinds in record.metrics.values() for values in kinds.values())
     assert record.n_train == 48 and "PET" in record.published
-    assert record.gains["w1_mass[ideal]"].difference == pytest.approx(comparison.gain("w1_mass").difference)
+    assert record.smaller_is_better == list(record.metrics)
+    change = comparison.gain("w1_mass[ideal]").difference
+    assert record.gains["w1_mass[ideal]"].difference == pytest.approx(change)
 
 
-def test_floor_and_distances_over_it(comparison, data):
-    floor = generation_scores(data.reference, data.floor, config=FEW).to_dict()
-    assert comparison.floor.to_dict() == floor
-    found = comparison.over_floor()["scratch, ideal"]["W1-M"]
-    assert found[0] == pytest.approx(comparison.values("scratch", "w1_mass")[0] / floor["w1_mass"])
-    assert list(comparison.rows())[-1] == "truth against truth"
+def test_distances_over_the_floor(comparison, data):
+    floor = generation_scores(data.reference, data.floor, config=FEW)
+    over = over_floor(comparison, floor)
+    assert set(over) == {f"{k}, {v}" for k in ("scratch", "fine-tuned") for v in ("ideal", "two-stage")}
+    first = comparison.values("scratch", "w1_mass[ideal]")[0]
+    assert over["scratch, ideal"]["W1-M"][0] == pytest.approx(first / floor.w1_mass.value)
 
 
 @pytest.mark.slow
 def test_processes_give_the_same_numbers(data, config, comparison):
     again = compare_generators(data, config, workers=2, progress=False)
     for kind in ("scratch", "finetuned"):
-        for metric in ("best_val_loss", "w1_mass"):
+        for metric in ("best_val_loss", "w1_mass[ideal]"):
             np.testing.assert_allclose(again.values(kind, metric), comparison.values(kind, metric), rtol=1e-3)
 
 
 def test_unknown_variant_is_named():
     with pytest.raises(ConfigError, match="did you mean 'ideal'"):
-        GeneratorsConfig(variants=("idea",))
+        GeneratorSettings(variants=("idea",))
 
 
 def test_study_measures_cost_and_deviation(comparison, data):
-    generator = comparison.finetuned[0].generator
+    generator = comparison.of("finetuned")[0].generator
     ways = [SamplerConfig(1), SamplerConfig(4), SamplerConfig(4, "published"), SamplerConfig(2, guidance=1.0)]
     config = StudyConfig(FEW, floor=data.floor, converged=SamplerConfig(16))
     study = sampler_study(generator, data.reference, ways, config=config, workers=1)
@@ -122,7 +123,7 @@ def test_study_measures_cost_and_deviation(comparison, data):
 
 
 def test_students_are_sampled_in_their_own_way(comparison, data):
-    teacher = comparison.finetuned[0].generator
+    teacher = comparison.of("finetuned")[0].generator
     before = [p.clone() for p in teacher.particles.parameters()]
     config = DistillConfig(2, training=replace(SHORT, epochs=4))
     student = distill(teacher, data.train, data.validation, config=config)
@@ -139,11 +140,11 @@ def test_students_are_sampled_in_their_own_way(comparison, data):
 
 def test_study_needs_a_nameless_generator(comparison, data):
     with pytest.raises(ConfigError, match="named ''"):
-        sampler_study({"a": comparison.scratch[0].generator}, data.reference, [])
+        sampler_study({"a": comparison.of("scratch")[0].generator}, data.reference, [])
 
 
 def test_steps_below_one_are_refused():
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(ConfigError, match="greater than or equal to 1"):
         DistillConfig(0)
 
 
@@ -156,20 +157,10 @@ def test_own_rows_stand_below_the_published_ones(comparison, data):
 
 
 def test_trajectory_goes_from_noise_to_the_generated_jets(comparison, data):
-    generator = comparison.finetuned[0].generator
+    generator = comparison.of("finetuned")[0].generator
     few = data.reference[:3]
     path = generation_trajectory(generator.particles, few, config=SamplerConfig(2))
     assert path.times == (1.0, 0.5, 0.0)
     assert path.particles(1).shape == (3, few.counts[1], 3)
     made = generator.sample_like(few, sampler=SamplerConfig(2))
     np.testing.assert_allclose(path.jets[-1].particles["pt"], made.particles["pt"], rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.parametrize("profile", ["smoke", "quick", "full"])
-def test_profiles_of_the_notebook(profile):
-    settings = notebook_profile("07_generate_jets", profile, GenerationProfile)
-    assert settings.source == ("published" if profile == "full" else "simulated")
-    assert len(settings.jetnet30.generators.compare.seeds) >= (2 if profile == "smoke" else 3)
-    assert settings.gpu_hours > 0 or profile != "full"
-    if profile != "smoke":
-        assert settings.published_sampler.n_evaluations == 600

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
-from omnilearn_lab.tasks.reweighting.polynomial import LogisticRatio
-from omnilearn_lab.tasks.reweighting.ratios import RatioConfig, _network, check_weights, fit_ratio
+from omnilearn_lab.tasks.reweighting.ratios import LogisticRatio, RatioConfig, _network, fit_ratio
+from omnilearn_lab.tasks.reweighting.samples import check_weights
 from omnilearn_lab.training import TrainConfig
 
 MLP = RatioConfig(

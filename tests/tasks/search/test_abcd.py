@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from omnilearn_lab.errors import MetricError
+from omnilearn_lab.errors import ConfigError, MetricError
 from omnilearn_lab.tasks.search.abcd import AbcdCounts, AbcdPlane, abcd_estimate
+from omnilearn_lab.tasks.search.mass_fits import MassWindow
 from scipy.stats import kstest
 
-PLANE = AbcdPlane(0.8, (150.0, 210.0), (100.0, 260.0))
+PLANE = AbcdPlane(0.8, MassWindow((150.0, 210.0), (100.0, 260.0)))
 
 
 def jets(n, seed, correlated=0.0):
@@ -49,8 +50,8 @@ def test_regions_by_hand():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(MetricError, match="not inside limits"):
-        AbcdPlane(0.5, (50.0, 210.0), (100.0, 260.0))
+    with pytest.raises(ConfigError, match="must lie inside"):
+        MassWindow((50.0, 210.0), (100.0, 260.0))
     with pytest.raises(MetricError, match="finite and equally many"):
         PLANE.count([np.nan], [0.5])
     with pytest.raises(MetricError, match="finite and equally many"):

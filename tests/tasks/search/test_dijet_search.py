@@ -5,21 +5,23 @@ import pytest
 from omnilearn_lab.errors import JetsError, MetricError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
-from omnilearn_lab.tasks.search.dijet_search import LhcoProfile, LhcoSamples, sculpting, search_dijets
-from omnilearn_lab.tasks.search.event_training import EventNetwork
-from omnilearn_lab.tasks.search.mass_fits import MassFit
+from omnilearn_lab.tasks.search.dijet_search import DijetSearchSettings, LhcoSamples, sculpting, search_dijets
+from omnilearn_lab.tasks.search.events import EventNetwork
+from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow
 from omnilearn_lab.tasks.search.weak_supervision import WeakSupervisionConfig
 from omnilearn_lab.training import TrainConfig
 from tests.tasks.dijet_events import dijets
 
+WINDOW = MassWindow()
+
 
 @pytest.fixture(scope="module")
-def profile(tmp_path_factory):
+def settings(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
     save_checkpoint(PET(PETConfig(width=16, n_layers=1, n_heads=2, n_classes=3)), path, card={})
     training = TrainConfig(epochs=1, batch_size=20, learning_rate=2e-3, validations_per_epoch=1)
     weak = WeakSupervisionConfig(EventNetwork(like=str(path), n_jet_layers=1), training=training)
-    return LhcoProfile("simulated", 1, 1, 10, 1, weak=weak, kept=(1.0, 0.5, 0.01), fit=MassFit(n_bins=9))
+    return DijetSearchSettings(weak, kept=(1.0, 0.5, 0.01), fit=MassFit(n_bins=9))
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +31,8 @@ def samples():
     return LhcoSamples(dijets(1), dijets(1, label=1), Jets.concatenate([background, signal]))
 
 
-def test_shares_are_kept_and_labels_follow(samples, profile):
-    search = search_dijets(samples, dijets(40, seed=3), profile, 20, workers=1)
+def test_shares_are_kept_and_labels_follow(samples, settings):
+    search = search_dijets(samples.data(20), dijets(40, seed=3), WINDOW.signal_region, settings, workers=1)
     assert len(search.masses) == 220 and search.labels.sum() == 20
     assert (search.scores > 0.5).mean() == pytest.approx(0.5, abs=0.02)
     inside = (search.masses > 3300) & (search.masses < 3700)
@@ -39,19 +41,25 @@ def test_shares_are_kept_and_labels_follow(samples, profile):
     assert 0 <= search.curve.auc <= 1
 
 
-def test_without_a_signal_there_is_no_curve(samples, profile):
-    assert search_dijets(samples, dijets(40, seed=3), profile, 0, workers=1).curve is None
+def test_without_a_signal_there_is_no_curve(samples, settings):
+    """Nor without labels, as in data."""
+    reference = dijets(40, seed=3)
+    data = samples.data(0)
+    bare = Jets(data.particles, data.offsets, {k: v for k, v in data.jet.items() if k != "label"})
+    region = WINDOW.signal_region
+    found = [search_dijets(jets, reference, region, settings, workers=1) for jets in (data, bare)]
+    assert [search.curve for search in found] == [None, None]
+    np.testing.assert_array_equal(found[0].scores, found[1].scores)
 
 
-def test_more_signal_than_there_is_cannot_be_injected(samples, profile):
+def test_more_signal_than_there_is_cannot_be_injected(samples):
     with pytest.raises(JetsError, match="31 signal events to inject, 30 loaded"):
-        search_dijets(samples, dijets(40), profile, 31)
+        samples.data(31)
 
 
 def test_parts_of_the_spectrum(samples):
-    region = (3300.0, 3700.0)
-    beside, inside = (samples.part(name, 0, region) for name in ("beside", "inside"))
-    assert len(beside) + len(inside) == 400 and len(samples.part("inside", 1, region)) == 60
+    assert len(samples.beside(WINDOW, 0)) + len(samples.inside(WINDOW, 0)) == 400
+    assert len(samples.inside(WINDOW, 1)) == 60
 
 
 def test_sculpting_is_seen_and_its_absence_too():

@@ -3,12 +3,20 @@
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, JetsError
-from omnilearn_lab.metrics import roc, spread
+from omnilearn_lab.metrics import max_sic, roc
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
-from omnilearn_lab.tasks.common.comparison import ComparisonSettings
-from omnilearn_lab.tasks.search.event_training import EventNetwork
-from omnilearn_lab.tasks.search.injection_scan import SicScan, SicScanConfig, _roles, random_sic, sic_scan
-from omnilearn_lab.training import TrainConfig
+from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings
+from omnilearn_lab.tasks.search.events import EventNetwork
+from omnilearn_lab.tasks.search.injection_scan import (
+    InjectionResult,
+    InjectionScan,
+    InjectionSettings,
+    _Counts,
+    _roles,
+    random_sic,
+    scan_injections,
+)
+from omnilearn_lab.training import History, TrainConfig
 from tests.tasks.dijet_events import dijets
 
 BUDGET = TrainConfig(epochs=1, batch_size=20, learning_rate=2e-3, validations_per_epoch=1)
@@ -19,7 +27,7 @@ def config(tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
     save_checkpoint(PET(PETConfig(width=16, n_layers=1, n_heads=2, n_classes=3)), path, card={})
     compare = ComparisonSettings(checkpoint=str(path), seeds=(1, 2), scratch=BUDGET, finetuned=BUDGET)
-    return SicScanConfig(
+    return InjectionSettings(
         40, 40, injections=(0, 20), min_background=3, network=EventNetwork(n_jet_layers=1), compare=compare
     )
 
@@ -30,37 +38,29 @@ def samples():
 
 
 def test_scan_has_a_value_per_kind_injection_and_seed(config, samples):
-    scan = sic_scan(*samples, config, workers=1)
-    assert (scan.n_test_background, scan.n_test_signal) == (60, 40)
-    for kind in ("scratch", "finetuned"):
-        injections, values = scan.points(kind)
+    scan = scan_injections(*samples, config, workers=1)
+    for injections, values in scan.points().values():
         assert injections.tolist() == [0, 20] and values.shape == (2, 2) and (values >= 1).all()
-    record = scan.record(20)
-    assert record["n_train"] == 100 and len(record["metrics"]["max_sic"]["finetuned"]) == 2
+    record = scan.by_injection[20].record()
+    assert (record.n_train, record.n_test) == (100, 100) and len(record.metrics["max_sic"]["finetuned"]) == 2
+    assert {len(curves) for curves in scan.curves(0).values()} == {2}
     assert scan.significance(20) == pytest.approx(20 / np.sqrt(40))
 
 
 def test_no_event_has_two_roles(config):
-    roles = _roles({"background": 140, "signal": 60}, config, seed=1)
-    injected = roles["signal"][:20]
-    parts = [roles["data"], roles["reference"], injected, roles["test"]]
-    joined = np.concatenate(parts)
+    roles = _roles(_Counts(140, 60), config, seed=1)
+    joined = np.concatenate([roles.data, roles.reference, roles.signal[:20], roles.test])
     assert len(joined) == len(set(joined)) == 200
-    other = _roles({"background": 140, "signal": 60}, config, seed=2)
-    assert set(other["data"]) != set(roles["data"])
+    other = _roles(_Counts(140, 60), config, seed=2)
+    assert set(other.data) != set(roles.data)
 
 
 def test_significance_improvement_by_hand():
     """Two of four signal events above 4 of 100 background events: 0.5 / sqrt(0.04) = 2.5 is the best cut."""
     scores = np.concatenate([[10.0, 9.5, 0.5, 0.4], [9.0] * 4, np.full(96, 0.6)])
     scores[4:8] = [10.5, 9.9, 9.8, 9.7]
-    labels = np.arange(104) < 4
-    config = SicScanConfig(
-        100, 100, injections=(0,), min_background=4, compare=ComparisonSettings(seeds=(1,))
-    )
-    curves = {(kind, 0): (roc(scores, labels),) for kind in ("scratch", "finetuned")}
-    scan = SicScan(config, curves, spread([1.0, 1.2]), 100, 4)
-    assert scan.values("scratch", 0) == [pytest.approx(2.5)]
+    best = max_sic(roc(scores, np.arange(104) < 4), min_background=4)
+    assert best.value == pytest.approx(2.5)
 
 
 def test_reach_needs_more_than_luck():
@@ -68,11 +68,16 @@ def test_reach_needs_more_than_luck():
     rng = np.random.default_rng(1)
     noise = roc(rng.random(2000), labels)
     good = roc(labels + rng.normal(0, 0.5, 2000), labels)
-    config = SicScanConfig(100, 100, injections=(0, 10, 20), compare=ComparisonSettings(seeds=(1,)))
-    curves = {("scratch", n): (noise,) for n in (0, 10, 20)} | {("finetuned", 0): (noise,)}
-    curves |= {("finetuned", 10): (noise,), ("finetuned", 20): (good,)}
-    scan = SicScan(config, curves, random_sic(labels), 1000, 1000)
+    noise, good = (
+        InjectionResult(curve, max_sic(curve, min_background=10).value, History(), 1, 1)
+        for curve in (noise, good)
+    )
+    config = InjectionSettings(100, 100, injections=(0, 10, 20), compare=ComparisonSettings(seeds=(1,)))
+    tuned = {0: noise, 10: noise, 20: good}
+    points = {n: Comparison({"scratch": (noise,), "finetuned": (run,)}, (1,)) for n, run in tuned.items()}
+    scan = InjectionScan(config, points, random_sic(labels))
     assert scan.reach("scratch") is None and scan.reach("finetuned") == 20
+    assert str(scan).splitlines()[1] == "fine-tuned: first clear gain at 20 events, S/sqrt(B) = 2.0"
 
 
 def test_random_scores_gain_by_luck_only_and_less_with_more_events():
@@ -82,20 +87,20 @@ def test_random_scores_gain_by_luck_only_and_less_with_more_events():
 
 def test_too_few_events_are_named(config):
     with pytest.raises(JetsError, match="90 background events.*uses 80 for training"):
-        sic_scan(dijets(90), dijets(60), config)
+        scan_injections(dijets(90), dijets(60), config)
     with pytest.raises(JetsError, match="30 signal events.*uses 20"):
-        sic_scan(dijets(140), dijets(30), config)
+        scan_injections(dijets(140), dijets(30), config)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"injections": ()}, "at least one"),
-        ({"injections": (-1,)}, "at least one"),
+        ({"injections": ()}, "at least 1"),
+        ({"injections": (-1,)}, "injections is -1"),
         ({"injections": (5, 5)}, "only once"),
-        ({"n_reference": 3}, "n_reference 3"),
+        ({"n_reference": 3}, "n_reference is 3"),
     ],
 )
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ConfigError, match=message):
-        SicScanConfig(**settings)
+        InjectionSettings(**settings)

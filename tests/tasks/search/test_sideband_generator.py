@@ -6,7 +6,8 @@ from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, PETConfig, SamplerConfig, save_checkpoint
 from omnilearn_lab.tasks.generation.two_stage import JetGenerationConfig
-from omnilearn_lab.tasks.search.dijets import check_events, event_column
+from omnilearn_lab.tasks.search.events import check_events, event_column
+from omnilearn_lab.tasks.search.mass_fits import MassWindow
 from omnilearn_lab.tasks.search.sideband_generator import (
     SidebandGenerator,
     SidebandGeneratorConfig,
@@ -93,4 +94,4 @@ def test_untrained_generators_and_bad_masses_are_refused(config):
 
 def test_a_window_outside_the_limits_is_refused():
     with pytest.raises(ConfigError, match="must lie inside"):
-        SidebandGeneratorConfig(signal_region=(2000.0, 2500.0))
+        MassWindow(signal_region=(2000.0, 2500.0))

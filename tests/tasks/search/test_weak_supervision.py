@@ -6,8 +6,7 @@ from omnilearn_lab.errors import ConfigError, DataFileError, JetsError, MetricEr
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import roc
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
-from omnilearn_lab.tasks.search.dijets import event_column
-from omnilearn_lab.tasks.search.event_training import EventNetwork
+from omnilearn_lab.tasks.search.events import EventNetwork, event_column
 from omnilearn_lab.tasks.search.weak_supervision import (
     WeakSupervisionConfig,
     WeakSupervisionResult,
@@ -145,11 +144,11 @@ def test_too_few_events_are_named(network):
 
 
 def test_bad_settings_are_named():
-    with pytest.raises(ConfigError, match="score themselves"):
+    with pytest.raises(ConfigError, match="n_folds is 1"):
         WeakSupervisionConfig(n_folds=1)
     with pytest.raises(ConfigError, match="validation_fraction"):
         WeakSupervisionConfig(validation_fraction=1.0)
-    with pytest.raises(ConfigError, match="at least one jet"):
+    with pytest.raises(ConfigError, match="jets_per_event is 0"):
         EventNetwork(jets_per_event=0)
 
 

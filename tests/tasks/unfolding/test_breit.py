@@ -7,12 +7,16 @@ import pytest
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.tasks.unfolding.breit import (
+    BREIT_EDGES,
     breit_observables,
     dis_kinematics,
     simulate_dis,
     to_breit_frame,
+    unfold_dis,
 )
+from omnilearn_lab.training import TrainConfig
 
+FAST = TrainConfig(epochs=0.5, batch_size=32, learning_rate=1e-3, validations_per_epoch=1)
 LEPTON_BEAM, PROTON = np.array([[0, 0, -27.6, 27.6]]), np.array([[0, 0, 920.0, 920.0]])
 
 
@@ -92,3 +96,10 @@ def test_bad_requests():
         simulate_dis("rapgap", 5)
     with pytest.raises(JetsError, match="scattered lepton"):
         breit_observables(Jets.from_four_momenta([[1.0, 0, 0, 1.0]], [0, 1]))
+
+
+def test_breit_frame_study():
+    study = unfold_dis(80, FAST, n_iterations=1)
+    assert len(study.result) == 80
+    assert set(study.distances()) == set(study.truth) == set(BREIT_EDGES)
+    assert list(study.table().columns) == ["before", "unfolded", "floor"]

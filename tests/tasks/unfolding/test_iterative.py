@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, JetsError
-from omnilearn_lab.tasks.reweighting.paired_sample import PairedSample
+from omnilearn_lab.tasks.reweighting.samples import PairedSample
 from omnilearn_lab.tasks.unfolding.iterative import IBUConfig, Response, bayesian_unfolding
 
 EDGES = np.linspace(-2, 2, 9)

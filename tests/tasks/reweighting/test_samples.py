@@ -7,7 +7,7 @@ import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.observables import observables
 from omnilearn_lab.simulation import PairedJets
-from omnilearn_lab.tasks.reweighting.two_generators import load_two_generators, select_pairs, with_acceptance
+from omnilearn_lab.tasks.reweighting.samples import load_two_generators, select_pairs, with_acceptance
 from tests.tasks.small_clouds import clouds, write_zjets
 
 

@@ -1,15 +1,24 @@
-"""Reweighting: a known ratio, closure, what is saved comes back, bad input."""
+"""Reweighting: a known ratio, closure, clipped ratios, seeds compared, saving, bad input."""
 
 from __future__ import annotations
+
+import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, JetsError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.tasks.reweighting.distances import distance_changes, observable_edges
+from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.reweighter import Reweighter
-from omnilearn_lab.tasks.reweighting.reweighting import ReweightingResult, reweight
+from omnilearn_lab.tasks.reweighting.result import (
+    ReweightingResult,
+    distance_changes,
+    distance_table,
+    improved,
+    observable_edges,
+)
+from omnilearn_lab.tasks.reweighting.reweighter import Reweighter, compare_reweighting, reweight
 from omnilearn_lab.training import TrainConfig
 from tests.tasks.small_clouds import clouds
 
@@ -52,6 +61,28 @@ def test_clip_limits_weights():
     result = reweight(source, target, RatioConfig(network="logistic", clip=1.0))
     assert result.weights.max() / result.weights.min() == pytest.approx(np.exp(2.0))
     assert result.n_clipped > 1000
+
+
+def test_clipped_ratios_are_counted_and_warned_of(caplog):
+    source, target = gaussian(2000), gaussian(2000, mean=2.0, seed=2)
+    config = RatioConfig(network="logistic", clip=4.0)
+    with caplog.at_level(logging.WARNING):
+        result = reweight(source, target, config)
+    n_beyond = int((np.abs(Reweighter(config).fit(source, target).logits(source)) > 4).sum())
+    assert 0 < n_beyond < 2000 and result.n_clipped == n_beyond
+    assert f"{n_beyond} of 2000 ratios are clipped" in caplog.text
+    caplog.clear()
+    reweight(gaussian(500), gaussian(500, mean=0.1, seed=2), LOGISTIC)
+    assert "clipped" not in caplog.text
+
+
+def test_samples_without_overlap_do_not_look_perfect():
+    """All ratios clipped alike would be weights of exactly one, worth every jet."""
+    with pytest.raises(JetsError, match="do not overlap: the logits of all 500 source jets"):
+        reweight(gaussian(500), gaussian(500, mean=50.0, seed=2), LOGISTIC)
+    few = np.append(gaussian(500), gaussian(5, mean=50.0, seed=3))  # five jets of five hundred overlap
+    result = reweight(few, gaussian(500, mean=50.0, seed=2), RatioConfig(network="logistic", clip=6.0))
+    assert result.n_clipped > 0 and result.effective_sample_size <= 505 - result.n_clipped
 
 
 def test_result_measures_on_other_events_and_is_saved(tmp_path):
@@ -147,3 +178,38 @@ def test_bad_input():
 def test_missing_folder(tmp_path):
     with pytest.raises(CheckpointError, match="holds no reweighter"):
         Reweighter.load(tmp_path)
+
+
+SETTINGS = ComparisonSettings(
+    seeds=(1, 2),
+    scratch=replace(FAST, epochs=0.5, batch_size=32),
+    finetuned=replace(FAST, epochs=0.5, batch_size=32, body_lr_factor=0.1),
+)
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    train, test = ((clouds(80, 2.0, seed=s), clouds(80, 2.6, seed=s + 1)) for s in (1, 3))
+    return compare_reweighting(train, test, SETTINGS, edges=observable_edges(5), workers=1)
+
+
+def test_comparison_holds_every_seed(comparison):
+    assert comparison.n_train == 160
+    assert comparison.seeds == (1, 2)
+    assert len({run.history.val_loss[-1] for runs in comparison.results.values() for run in runs}) == 4
+    assert all(run.weights.shape == (80,) for run in comparison.of("finetuned"))
+    assert len(comparison.values("finetuned", "best_val_loss")) == 2
+    table = distance_table(comparison)
+    assert list(table.columns) == ["before", "scratch", "fine-tuned", "bootstrap", "floor"]
+    before = comparison.of("scratch")[0].distances["mass"].before.value
+    is_better = comparison.spread("scratch", "mass").mean < before
+    assert ("mass" in improved(comparison.of("scratch"))) == is_better
+
+
+def test_record_fits_the_schema(comparison):
+    record = comparison.record()
+    assert record.seeds == [1, 2]
+    assert set(record.metrics) >= {"mass", "best_val_loss"}
+    assert "mass" in record.smaller_is_better
+    assert "effective_fraction" not in record.metrics
+    assert record.gains["mass"].n == 2

@@ -6,7 +6,7 @@ import torch
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.models import Batch, DijetClassifier, DijetConfig, PETConfig
 from omnilearn_lab.tasks.common.classification import predict
-from omnilearn_lab.tasks.search.dijets import (
+from omnilearn_lab.tasks.search.events import (
     EventClassification,
     check_events,
     dijet_features,

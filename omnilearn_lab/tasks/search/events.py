@@ -1,32 +1,30 @@
-"""Events of several jets as network inputs: jet quantities, batches that keep an event together, the loss."""
+"""Events of several jets: network inputs that keep an event together, and trainings that share a file."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field
+from safetensors.torch import load_file, save_file
 from scipy.special import ndtr, ndtri
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omnilearn_lab.errors import JetsError
+from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.features import STANDARDIZATIONS, jet_features
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.models import Batch
-from omnilearn_lab.tasks.common.networks import network_batch
-
-__all__ = [
-    "EventClassification",
-    "check_events",
-    "dijet_features",
-    "event_batch",
-    "event_column",
-    "event_rows",
-    "kinematics_from_features",
-    "select_events",
-    "without_labels",
-]
+from omnilearn_lab.models import PET, Batch, DijetClassifier, DijetConfig
+from omnilearn_lab.settings import settings, to_mapping
+from omnilearn_lab.tasks.common.classification import predict
+from omnilearn_lab.tasks.common.networks import ClassifierSettings, make_model, network_batch
+from omnilearn_lab.training import Batches, History, Run, TrainConfig, Trainer, default_device, select
 
 _EDGE = 1e-6  # keeps phi = +-pi at a finite quantile
 _FOUR = STANDARDIZATIONS["lhco"]
@@ -163,3 +161,124 @@ class EventClassification:
         share = weight / weight.sum()
         loss = (share * entropy).sum()
         return {"loss": loss, "classification": loss, "accuracy": (share * correct).sum()}
+
+
+@settings
+class EventNetwork:
+    """Which network reads an event.
+
+    Parameters
+    ----------
+    init
+        "scratch", or the name or path of a checkpoint whose body (and classifier, where it fits) to
+        start from.
+    size
+        Named size of a network trained from scratch.
+    like
+        From scratch: take the sizes of this checkpoint instead of ``size``.
+    jets_per_event
+        2: a `omnilearn_lab.models.DijetClassifier` over the particles of both jets. 1: a PET.
+    n_jet_layers
+        Transformer blocks over the jets of an event; 6 in the publication.
+    use_pid
+        Show the network the particle species; the LHC Olympics events have none.
+
+    Examples
+    --------
+    >>> type(EventNetwork().build(1)).__name__, type(EventNetwork(jets_per_event=1).build(1)).__name__
+    ('DijetClassifier', 'PET')
+    """
+
+    init: str = "scratch"
+    size: str = "tiny"
+    like: str = ""
+    jets_per_event: Annotated[int, Field(ge=1)] = 2
+    n_jet_layers: Annotated[int, Field(ge=1)] = 2
+    use_pid: bool = False
+
+    def build(self, seed: int) -> nn.Module:
+        """Return the network: new weights from the seed, pretrained ones where there are any."""
+        training = TrainConfig(seed=seed)
+        pet = make_model(ClassifierSettings(1, self.init, self.size, training, like=self.like))
+        if not isinstance(pet, PET):
+            raise ConfigError(f"'{self.init}' holds a {type(pet).__name__}; weak supervision needs a PET")
+        if self.jets_per_event == 1:
+            return pet
+        config = replace(pet.config, n_jet_features=5)
+        torch.manual_seed(seed)
+        model = DijetClassifier(DijetConfig(config, self.jets_per_event, self.n_jet_layers))
+        if self.init != "scratch":
+            model.take(pet)
+        return model
+
+    def batch(self, jets: Jets) -> Batch:
+        """Return jets as inputs of this network."""
+        return event_batch(jets, jets_per_event=self.jets_per_event, use_pid=self.use_pid)
+
+
+class EventJob(NamedTuple):
+    """One training: event numbers in the shared file, their roles, and the settings.
+
+    Attributes
+    ----------
+    train, validation, score : int array
+        Event numbers.
+    is_data : bool array, shape (M,)
+    weight : array, shape (M,)
+        Of all M events of the file.
+    network, training
+    run_directory
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    score: np.ndarray
+    is_data: np.ndarray
+    weight: np.ndarray
+    network: EventNetwork
+    training: TrainConfig
+    run_directory: Path | None = None
+
+
+class EventTraining(NamedTuple):
+    """Scores of the events a job asked for, and the history of its training."""
+
+    scores: np.ndarray
+    history: History
+
+
+@contextmanager
+def shared_events(jets: Jets, network: EventNetwork) -> Iterator[Path]:
+    """Write events as network inputs to a file that lives as long as the block; processes map it into memory.
+
+    Parameters
+    ----------
+    jets : Jets
+        All events; jobs number them.
+    network : EventNetwork
+        One of those that will read them.
+    """
+    batch = network.batch(jets)
+    tensors = {name: value.contiguous() for name, value in vars(batch).items() if torch.is_tensor(value)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.safetensors"
+        save_file(tensors, path)
+        yield path
+
+
+def train_event_network(path: Path, job: EventJob) -> EventTraining:
+    """Do one job on the events of a file that `shared_events` wrote."""
+    n = job.network.jets_per_event
+    label = torch.from_numpy(job.is_data.astype(np.int64)).repeat_interleave(n)
+    weight = torch.from_numpy(job.weight.astype(np.float32)).repeat_interleave(n)
+    batch = Batch(**load_file(path), label=label, weight=weight)
+    train, validation, score = (
+        select(batch, torch.from_numpy(event_rows(events, n)))
+        for events in (job.train, job.validation, job.score)
+    )
+    model = job.network.build(job.training.seed).to(default_device())
+    batches = Batches(train, job.training.batch_size, jets_per_event=n, seed=job.training.seed)
+    settings = to_mapping(job.network) | {"training": to_mapping(job.training)}
+    run = Run(job.run_directory, settings) if job.run_directory else None
+    history = Trainer(model, EventClassification(n), batches, validation, job.training, run).fit()
+    return EventTraining(predict(model, score)[:, 1], history)

@@ -1,0 +1,373 @@
+"""Unfold one generator with another in every way of the papers' table, and measure the distances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.metrics import Spread, spread
+from omnilearn_lab.metrics.distances import TriangularDiscriminator
+from omnilearn_lab.observables import SIX, observables
+from omnilearn_lab.settings import settings
+from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare
+from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
+from omnilearn_lab.tasks.reweighting.result import discriminator, observable_edges
+from omnilearn_lab.tasks.reweighting.reweighter import ratio_arms
+from omnilearn_lab.tasks.reweighting.samples import PairedSample
+from omnilearn_lab.tasks.unfolding.iterative import IBUConfig, IBUResult, bayesian_unfolding
+from omnilearn_lab.tasks.unfolding.omnifold import OmniFold
+from omnilearn_lab.tasks.unfolding.result import OmniFoldConfig, UnfoldingResult
+from omnilearn_lab.training import TrainConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TITLES = {"scratch": "OmniFold, scratch", "finetuned": "OmniFold, fine-tuned"}
+_BELOW = 1.0  # undefined observables (ungroomed jets) get a value this far below the range
+
+
+@settings
+class UnfoldingMethods:
+    """How every method is trained; all share iterations, seeds and events.
+
+    Parameters
+    ----------
+    n_iterations
+    clouds : ComparisonSettings
+        Networks on particle clouds, from scratch and fine-tuned, and the seeds of all methods.
+    later_epochs
+        Epochs of every training from the second iteration on.
+    tables : RatioConfig
+        Networks of UniFold (one observable) and MultiFold (all six).
+    later_table_epochs
+        The same for those.
+    n_bootstrap
+        Bootstrap repetitions of MultiFold and of iterative Bayesian unfolding.
+    """
+
+    n_iterations: Annotated[int, Field(gt=0)] = 3
+    clouds: ComparisonSettings = field(default_factory=ComparisonSettings)
+    later_epochs: float = 1.0
+    tables: RatioConfig = RatioConfig(network="mlp", training=TrainConfig(epochs=10, learning_rate=1e-3))
+    later_table_epochs: float = 4.0
+    n_bootstrap: Annotated[int, Field(ge=0)] = 10
+
+    def arms(self) -> dict[str, OmniFoldConfig]:
+        """Return how each method unfolds, by name: "UniFold", "MultiFold", and OmniFold's arms."""
+        table = self._config(self.tables, self.later_table_epochs)
+        clouds = {kind: self._config(c, self.later_epochs) for kind, c in ratio_arms(self.clouds).items()}
+        return {"UniFold": table, "MultiFold": replace(table, n_bootstrap=self.n_bootstrap)} | clouds
+
+    def _config(self, ratio: RatioConfig, later_epochs: float) -> OmniFoldConfig:
+        later = replace(ratio.training, epochs=later_epochs, warmup_epochs=0.0)
+        return OmniFoldConfig(ratio, later=later, n_iterations=self.n_iterations, seeds=self.clouds.seeds)
+
+
+def table_of(jets: Jets, names: Sequence[str] = SIX) -> np.ndarray:
+    """Return observables as a table, shape (N, K); undefined ones get a value just below their range.
+
+    Ungroomed jets have no ln rho, and none is lost: they share one value that networks can learn.
+    """
+    values, edges = observables(jets, list(names)), observable_edges()
+    columns = [
+        np.where(np.isfinite(values[n]), values[n], edges[n][0] - _BELOW if n in edges else 0.0)
+        for n in names
+    ]
+    return np.stack(columns, axis=1)
+
+
+class UnfoldingProblem(NamedTuple):
+    """What every method gets: clouds and tables of the simulation and the data, and what to compare with."""
+
+    clouds: PairedSample
+    seen: Jets
+    tables: PairedSample
+    seen_table: np.ndarray
+    truth: Mapping[str, np.ndarray]
+    prior: Mapping[str, np.ndarray]
+    edges: Mapping[str, np.ndarray]
+
+    def column(self, name: str) -> tuple[PairedSample, np.ndarray]:
+        """Simulation and data of one observable."""
+        i, tables = list(self.edges).index(name), self.tables
+        column = replace(tables, truth=tables.truth[:, i], detector=tables.detector[:, i])
+        return column, self.seen_table[:, i]
+
+    def distance(self, name: str, weights: np.ndarray | None) -> TriangularDiscriminator:
+        """1000 times the discriminator between the truth and the simulation with weights."""
+        return discriminator(self.truth[name], self.prior[name], self.edges[name], weights=(None, weights))
+
+
+@dataclass(frozen=True, eq=False)
+class Unfolded:
+    """One method with one seed.
+
+    Parameters
+    ----------
+    results : mapping of observable to UnfoldingResult
+        The same object for all observables, but for UniFold.
+    distances : mapping of observable to float
+        1000 times the discriminator to the truth after the last iteration.
+    """
+
+    results: Mapping[str, UnfoldingResult]
+    distances: Mapping[str, float]
+
+    @property
+    def n_train(self) -> int:
+        """Simulated events."""
+        return len(next(iter(self.results.values())))
+
+    @property
+    def smaller_is_better(self) -> tuple[str, ...]:
+        """All distances."""
+        return tuple(self.distances)
+
+    def values(self) -> Mapping[str, float]:
+        """Return the distances."""
+        return self.distances
+
+
+@dataclass(frozen=True, eq=False)
+class UnfoldingStudy:
+    """Results of `compare_unfoldings`.
+
+    Parameters
+    ----------
+    problem
+        Events and bins.
+    trained : Comparison of Unfolded
+        "UniFold", "MultiFold", and OmniFold from "scratch" and "finetuned".
+    ibu : mapping of observable to IBUResult
+    """
+
+    problem: UnfoldingProblem
+    trained: Comparison[Unfolded]
+    ibu: Mapping[str, IBUResult]
+
+    @property
+    def edges(self) -> Mapping[str, np.ndarray]:
+        """Bins of the discriminators and of IBU, by observable."""
+        return self.problem.edges
+
+    @property
+    def truth(self) -> Mapping[str, np.ndarray]:
+        """Observables of the events to compare with."""
+        return self.problem.truth
+
+    @property
+    def prior(self) -> Mapping[str, np.ndarray]:
+        """Observables of the simulated events that pass the particle-level selection."""
+        return self.problem.prior
+
+    @property
+    def methods(self) -> dict[str, str]:
+        """Title of each trained method for tables and figures, by the name of its arm."""
+        return {arm: _TITLES.get(arm, arm) for arm in self.trained.results}
+
+    def result(self, arm: str, observable: str = "mass") -> UnfoldingResult:
+        """Return the unbinned result that a trained method has for an observable, a member per seed."""
+        return UnfoldingResult.join([run.results[observable] for run in self.trained.of(arm)])
+
+    def weights(self, arm: str, observable: str = "mass", iteration: int = -1) -> np.ndarray:
+        """Return weights of the events of ``prior``, shape (seeds, N)."""
+        result = self.result(arm, observable)
+        return result.ensemble_weights(iteration)[:, result.pass_truth]
+
+    def mean_weights(self, arms: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return weights of the events of ``prior``, averaged over seeds, by the methods' titles."""
+        return {self.methods[arm]: self.weights(arm).mean(axis=0) for arm in arms}
+
+    def before(self, observable: str) -> TriangularDiscriminator:
+        """Return 1000 times the discriminator between the simulation and the truth."""
+        return self.problem.distance(observable, None)
+
+    def spread(self, method: str, observable: str) -> Spread:
+        """Return mean and spread: over seeds, or nominal value and bootstrap spread for "IBU"."""
+        if method != "IBU":
+            return self.trained.spread(method, observable)
+        truth, edges = self.truth[observable], self.edges[observable]
+        centers, result = 0.5 * (edges[1:] + edges[:-1]), self.ibu[observable]
+        nominal, *others = (
+            discriminator(truth, centers, edges, weights=(None, h)).value
+            for h in (result.values, *result.bootstrap)
+        )
+        return replace(spread(others if len(others) > 1 else [nominal, *others]), mean=nominal)
+
+    def no_worse(self, method: str, than: str = "IBU") -> list[str]:
+        """Return the observables in which a method is no farther from the truth than another, within errors.
+
+        Within errors: the difference of the means is at most both spreads in quadrature.
+        """
+        pairs = {name: [self.spread(m, name) for m in (method, than)] for name in self.edges}
+        return [
+            name
+            for name, (ours, theirs) in pairs.items()
+            if ours.mean - theirs.mean <= np.hypot(*np.nan_to_num([ours.std, theirs.std]))
+        ]
+
+    def by_observable(self) -> dict[str, dict[str, Spread]]:
+        """Return title to observable to distance, for ``plotting.metric_bars`` and published tables."""
+        titles = {"IBU": "IBU"} | self.methods
+        return {title: {name: self.spread(m, name) for name in self.edges} for m, title in titles.items()}
+
+    def table(self) -> pd.DataFrame:
+        """Return 1000 times the distance to the truth of every method, by observable."""
+        import pandas as pd
+
+        columns = {
+            title: {name: f"{s.mean:.2f} ± {np.nan_to_num(s.std):.2f}" for name, s in row.items()}
+            for title, row in self.by_observable().items()
+        }
+        before = {name: self.before(name) for name in self.edges}
+        first = {"before": {name: f"{d.value:.2f}" for name, d in before.items()}}
+        return pd.DataFrame(first | columns | {"floor": {n: f"{d.floor:.2f}" for n, d in before.items()}})
+
+    def by_iteration(self, names: Sequence[str]) -> pd.DataFrame:
+        """Return the mean distance over seeds after every iteration, a row per observable and method."""
+        import pandas as pd
+
+        rows = {
+            (name, title): {
+                f"iteration {i + 1}": np.mean(
+                    [self.problem.distance(name, w).value for w in self.weights(arm, name, i)]
+                ).round(2)
+                for i in range(self._n_iterations)
+            }
+            for name in names
+            for arm, title in self.methods.items()
+        }
+        return pd.DataFrame(rows).T
+
+    def explorer(self) -> dict[str, Any]:
+        """Return the arguments of `omnilearn_lab.widgets.UnfoldingExplorer`."""
+        steps = range(self._n_iterations)
+        return {
+            "truth": self.truth,
+            "prior": self.prior,
+            "edges": self.edges,
+            "weights": {
+                title: {n: np.stack([self.weights(arm, n, i) for i in steps]) for n in self.edges}
+                for arm, title in self.methods.items()
+            },
+            "binned": {"IBU": {name: result.iterations for name, result in self.ibu.items()}},
+        }
+
+    @property
+    def _n_iterations(self) -> int:
+        return len(next(iter(self.ibu.values())).iterations)
+
+
+class QuantityDistance(NamedTuple):
+    """1000 times the discriminator to the truth before and after weights, and its floor."""
+
+    before: float
+    after: float
+    floor: float
+
+    def __str__(self) -> str:
+        return f"{self.before:.1f} -> {self.after:.1f} (floor {self.floor:.1f})"
+
+
+def distance_to_truth(
+    truth: np.ndarray, values: np.ndarray, weights: np.ndarray, *, n_bins: int = 20
+) -> QuantityDistance:
+    """Compare any quantity, in bins of equal numbers of the truth's jets.
+
+    Parameters
+    ----------
+    truth : array, shape (M,)
+    values, weights : array, shape (N,)
+    n_bins
+    """
+    good, other = np.isfinite(values), truth[np.isfinite(truth)]
+    edges = np.unique(np.quantile(other, np.linspace(0, 1, n_bins + 1)))
+    before, after = (
+        discriminator(other, values[good], edges, weights=(None, w)) for w in (None, weights[good])
+    )
+    return QuantityDistance(before.value, after.value, after.floor)
+
+
+def compare_unfoldings(
+    simulation: PairedSample,
+    data: PairedSample,
+    methods: UnfoldingMethods,
+    *,
+    truth: PairedSample | None = None,
+    edges: Mapping[str, np.ndarray] | None = None,
+    workers: int | None = None,
+) -> UnfoldingStudy:
+    """Unfold the detector level of ``data`` with every method; its particle level is never shown to them.
+
+    Parameters
+    ----------
+    simulation, data : PairedSample
+        Of jets.
+    methods : UnfoldingMethods
+    truth : PairedSample, optional
+        Independent events of the data's generator, whose particle level is the truth to compare with. By
+        default that of the data themselves, which share their fluctuations with what is unfolded: with
+        few events, that favours methods that follow them.
+    edges
+        Bins; the published ones by default.
+    workers
+        Processes; all usable cores by default.
+
+    Returns
+    -------
+    UnfoldingStudy
+    """
+    problem = _problem(simulation, data, truth or data, dict(edges or observable_edges()))
+    arms = methods.arms()
+    slow_first = {name: (name, arms[name]) for name in reversed(arms)}
+    trained = compare(
+        partial(_unfold, problem),
+        slow_first,
+        seeds=methods.clouds.seeds,
+        workers=workers,
+        progress="unfoldings",
+    ).select({name: name for name in arms})
+    config = IBUConfig(methods.n_iterations, methods.n_bootstrap)
+    ibu = {n: bayesian_unfolding(*problem.column(n), problem.edges[n], config=config) for n in problem.edges}
+    return UnfoldingStudy(problem, trained, ibu)
+
+
+def _problem(
+    simulation: PairedSample, data: PairedSample, truth: PairedSample, edges: Mapping[str, np.ndarray]
+) -> UnfoldingProblem:
+    names, seen = list(edges), data.detector[data.pass_detector]
+    tables = {level: table_of(getattr(simulation, level), names) for level in ("truth", "detector")}
+    levels = (observables(s.truth[s.pass_truth], names) for s in (truth, simulation))
+    return UnfoldingProblem(
+        simulation, seen, replace(simulation, **tables), table_of(seen, names), *levels, edges
+    )
+
+
+def _unfold(
+    problem: UnfoldingProblem, method: tuple[str, OmniFoldConfig], seed: int, run_directory: Path | None
+) -> Unfolded:
+    """One method with one seed; only the first seed has bootstrap repetitions."""
+    name, config = method
+    n_bootstrap = config.n_bootstrap if seed == config.seeds[0] else 0
+    config = replace(config, seeds=(seed,), n_bootstrap=n_bootstrap)
+    if name == "UniFold":
+        folders = {n: run_directory and run_directory / n for n in problem.edges}
+        results = {
+            n: OmniFold(config, run_directory=folders[n]).fit(*problem.column(n)) for n in problem.edges
+        }
+    else:
+        events = (
+            (problem.tables, problem.seen_table)
+            if config.step1.reads_tables
+            else (problem.clouds, problem.seen)
+        )
+        results = dict.fromkeys(problem.edges, OmniFold(config, run_directory=run_directory).fit(*events))
+    weights = {n: r.particle_weights()[r.pass_truth] for n, r in results.items()}
+    return Unfolded(results, {n: problem.distance(n, w).value for n, w in weights.items()})

@@ -1,0 +1,76 @@
+"""All ways of unfolding beside each other, on a few synthetic jets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from omnilearn_lab.simulation import PairedJets
+from omnilearn_lab.tasks.common.comparison import ComparisonSettings
+from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
+from omnilearn_lab.tasks.reweighting.result import observable_edges
+from omnilearn_lab.tasks.reweighting.samples import with_acceptance
+from omnilearn_lab.tasks.unfolding.comparison import (
+    UnfoldingMethods,
+    compare_unfoldings,
+    distance_to_truth,
+    table_of,
+)
+from omnilearn_lab.training import TrainConfig
+from tests.tasks.small_clouds import clouds
+
+FAST = TrainConfig(epochs=0.5, batch_size=32, learning_rate=1e-3, validations_per_epoch=1)
+CLOUDS = ComparisonSettings(seeds=(1,), scratch=FAST, finetuned=replace(FAST, body_lr_factor=0.1))
+
+
+@pytest.fixture(scope="module")
+def unfolded():
+    pairs = [PairedJets(clouds(90, s, seed=i), clouds(90, s + 0.2, seed=i)) for i, s in ((1, 2.0), (2, 2.5))]
+    tables = RatioConfig(network="mlp", hidden=(8,), training=FAST)
+    methods = UnfoldingMethods(1, CLOUDS, 0.5, tables, 0.5, n_bootstrap=2)
+    simulation, data = (with_acceptance(p, 60.0) for p in pairs)
+    other = with_acceptance(PairedJets(clouds(50, 2.5, seed=5), clouds(50, 2.5, seed=5)), 60.0)
+    return compare_unfoldings(simulation, data, methods, truth=other, edges=observable_edges(5), workers=1)
+
+
+def test_every_method_has_a_distance(unfolded):
+    titles = ["IBU", "UniFold", "MultiFold", "OmniFold, scratch", "OmniFold, fine-tuned"]
+    assert list(unfolded.by_observable()) == titles
+    table = unfolded.table()
+    assert list(table.index) == list(observable_edges())
+    assert list(table.columns) == ["before", *titles, "floor"]
+    for method in ("IBU", *unfolded.methods):
+        assert all(np.isfinite(unfolded.spread(method, name).mean) for name in unfolded.edges)
+    assert len(unfolded.truth["mass"]) <= 50  # the other events, not those that were unfolded
+    assert unfolded.no_worse("IBU") == list(unfolded.edges)
+    assert unfolded.by_iteration(["mass"]).shape == (4, 1)
+
+
+def test_unfolding_record_and_explorer(unfolded):
+    record = unfolded.trained.record()
+    assert set(record.metrics["mass"]) == {"scratch", "finetuned", "UniFold", "MultiFold"}
+    data = unfolded.explorer()
+    n = len(data["prior"]["mass"])
+    assert (
+        data["weights"]["UniFold"]["width"].shape == data["weights"]["MultiFold"]["mass"].shape == (1, 1, n)
+    )
+    assert data["binned"]["IBU"]["mass"].shape == (1, 5)
+
+
+def test_distance_of_any_quantity():
+    rng = np.random.default_rng(0)
+    truth, values = rng.normal(0.3, 1, 5000), rng.normal(0, 1, 5000)
+    distance = distance_to_truth(truth, values, np.exp(0.3 * values))
+    assert distance.after < 3 * distance.floor < distance.before
+
+
+def test_ungroomed_jets_keep_a_place_in_tables():
+    table = table_of(clouds(50, 0.01))
+    assert np.isfinite(table).all()
+    assert table.shape == (50, 6)
+
+
+def test_only_the_first_seed_of_multifold_has_repetitions(unfolded):
+    assert len(unfolded.result("MultiFold").bootstrap) == 2
+    assert len(unfolded.result("UniFold").bootstrap) == len(unfolded.result("scratch").bootstrap) == 0
