@@ -5,15 +5,14 @@ from omnilearn_lab.tasks.search.dijet_search import DijetSearchSettings, load_lh
 from omnilearn_lab.tasks.search.events import EventNetwork, event_column, select_events
 from omnilearn_lab.tasks.search.injection_scan import InjectionSettings, scan_injections
 from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, MassWindow, bump_hunt, sample_masses
+from omnilearn_lab.tasks.search.mass_scans import efficiency_scan, significances
 from omnilearn_lab.tasks.search.open_data import (
     OpenDataSearchSettings,
     class_probabilities,
     compare_weak_supervision,
-    efficiency_scan,
     inject,
     load_open_data,
     region_rates,
-    significances,
 )
 from omnilearn_lab.tasks.search.sensitivity import expected_sensitivity
 from omnilearn_lab.tasks.search.sideband_generator import SidebandGenerator, SidebandGeneratorConfig

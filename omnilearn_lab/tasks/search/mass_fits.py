@@ -141,6 +141,25 @@ class MassFit:
         return FUNCTIONS[self.function][1]
 
 
+def spectrum_edges(
+    limits: tuple[float, float], signal_region: tuple[float, float], n_bins: int
+) -> np.ndarray:
+    """Return about ``n_bins`` equal bins between the limits, with edges on those of the signal region.
+
+    Examples
+    --------
+    >>> spectrum_edges((0.0, 10.0), (4.0, 7.0), 5).tolist()
+    [0.0, 2.0, 4.0, 5.5, 7.0, 8.5, 10.0]
+    """
+    (low, high), (left, right) = limits, signal_region
+    width = (high - low) / n_bins
+    below, inside, above = (
+        np.linspace(a, b, max(1, round((b - a) / width)) + 1)
+        for a, b in ((low, left), (left, right), (right, high))
+    )
+    return np.concatenate([below, inside[1:], above[1:]])
+
+
 @dataclass(frozen=True, eq=False)
 class SpectrumModel:
     """Expected counts of a smooth spectrum, and their maximum-likelihood fit.
@@ -177,12 +196,7 @@ class SpectrumModel:
                 f"the signal region {self.signal_region} GeV must lie inside the limits {self.fit.limits} "
                 "GeV, with sidebands on both sides"
             )
-        width = (high - low) / self.fit.n_bins
-        parts = [
-            np.linspace(a, b, max(1, round((b - a) / width)) + 1)
-            for a, b in ((low, left), (left, right), (right, high))
-        ]
-        edges = np.concatenate([parts[0], parts[1][1:], parts[2][1:]])
+        edges = spectrum_edges(self.fit.limits, self.signal_region, self.fit.n_bins)
         object.__setattr__(self, "edges", edges)
 
     @cached_property

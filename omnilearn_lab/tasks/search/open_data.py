@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 from pydantic import Field
 
 from omnilearn_lab.catalog import LoadOptions, catalog, load
-from omnilearn_lab.errors import ConfigError, JetsError, MetricError, nearest
+from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import load_checkpoint, load_published, read_card
@@ -23,7 +22,8 @@ from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.classification import predict
 from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
 from omnilearn_lab.tasks.search.events import EventNetwork, without_labels
-from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, MassWindow, bump_hunt
+from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow
+from omnilearn_lab.tasks.search.mass_scans import ScanPoint, efficiency_scan
 from omnilearn_lab.tasks.search.weak_supervision import WeakSupervisionConfig, weak_supervision
 
 THREE_PRONG = ("H4q", "Hqql", "Tbqq")
@@ -180,21 +180,6 @@ class OpenDataResult:
         """Return the significance in each share of the data (NaN without a fit) and the AUC."""
         measured = {f"significance, {point.kept:.0%} kept": point.significance for point in self.scan}
         return measured | {"auc_data_against_reference": self.auc}
-
-
-def significances(scans: Mapping[str, Sequence[Sequence[ScanPoint]]]) -> dict[str, dict[str, list[float]]]:
-    """Return local significances by name and share of the data, one per scan, for ``plotting.metric_bars``.
-
-    Parameters
-    ----------
-    scans : mapping of name to scans
-        Such as one of `efficiency_scan` per seed. Shares where one of them has no fit are left out.
-    """
-    table = {
-        name: {f"{same[0].kept:.0%} kept": [p.significance for p in same] for same in zip(*runs, strict=True)}
-        for name, runs in scans.items()
-    }
-    return {name: {s: v for s, v in row.items() if np.isfinite(v).all()} for name, row in table.items()}
 
 
 def compare_weak_supervision(
@@ -410,80 +395,3 @@ def inject(background: Jets, signal: Jets, fraction: float, *, seed: int = 1) ->
         )
     chosen = np.random.default_rng(seed).permutation(len(signal))[:n]
     return Jets.concatenate([background, signal[chosen]]).shuffle(seed)
-
-
-@dataclass(frozen=True, eq=False)
-class ScanPoint:
-    """A bump hunt in the most anomalous part of the data.
-
-    Parameters
-    ----------
-    kept
-        Share of the data that is kept.
-    hunt : BumpHunt or None
-        None where the sidebands are too thin for a fit; ``problem`` then says so.
-    problem
-    """
-
-    kept: float
-    hunt: BumpHunt | None
-    problem: str = ""
-
-    @property
-    def significance(self) -> float:
-        """Local significance in standard deviations; NaN without a fit."""
-        return np.nan if self.hunt is None else self.hunt.significance
-
-
-def efficiency_scan(
-    masses: ArrayLike,
-    scores: ArrayLike,
-    signal_region: tuple[float, float],
-    *,
-    fit: MassFit | None = None,
-    kept: Sequence[float] = (1.0, 0.3, 0.1, 0.05),
-) -> tuple[ScanPoint, ...]:
-    """Hunt a bump in shares of the data with the highest scores.
-
-    A score that depends on the mass bends the spectrum: look at the fits' chi2 and at a background-only
-    sample before believing an excess. Several cuts are several looks; the p-values are local.
-
-    Parameters
-    ----------
-    masses, scores : array, shape (N,)
-        [GeV]; a larger score is more anomalous.
-    signal_region
-        [GeV].
-    fit : MassFit
-    kept
-        Shares of the data, as in the documentation of OmniLearned.
-
-    Returns
-    -------
-    tuple of ScanPoint
-
-    Raises
-    ------
-    MetricError
-        For values that are not finite, different lengths, or shares outside (0, 1].
-    """
-    masses, scores = np.asarray(masses, dtype=float), np.asarray(scores, dtype=float)
-    if masses.shape != scores.shape or masses.ndim != 1 or not len(masses):
-        raise MetricError(f"masses and scores have shapes {masses.shape} and {scores.shape}; (N,) is needed")
-    if not (np.isfinite(masses).all() and np.isfinite(scores).all()):
-        raise MetricError("masses or scores are not finite; remove those jets")
-    if not all(0 < share <= 1 for share in kept):
-        raise MetricError(f"shares to keep are {tuple(kept)}; they must lie in (0, 1]")
-    order = np.argsort(-scores, kind="stable")
-    return tuple(
-        _scan_point(masses[order[: round(share * len(order))]], share, signal_region, fit) for share in kept
-    )
-
-
-def _scan_point(
-    masses: np.ndarray, share: float, signal_region: tuple[float, float], fit: MassFit | None
-) -> ScanPoint:
-    try:
-        return ScanPoint(share, bump_hunt(masses, signal_region, fit))
-    except MetricError as error:
-        return ScanPoint(share, None, str(error))

@@ -1,0 +1,151 @@
+"""Flat cuts: the spectrum stays as it was, a signal is seen, the control tells when a cut bends it."""
+
+import numpy as np
+import pytest
+from omnilearn_lab.errors import MetricError
+from omnilearn_lab.tasks.search.decorrelation import (
+    FlatScore,
+    ScoredJets,
+    control_experiments,
+    flat_scan,
+    planing_weights,
+    scored,
+    template_hunt,
+)
+from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow
+from omnilearn_lab.tasks.search.mass_scans import ScanPoint, efficiency_scan
+
+WINDOW = MassWindow((150.0, 210.0), (100.0, 260.0))
+SHARES = (0.3, 0.1, 0.05)
+
+
+def qcd(n, seed):
+    """Falling masses, and a score that likes masses near the window's centre: it sculpts a bump."""
+    rng = np.random.default_rng(seed)
+    mass = 100 + rng.exponential(80, 3 * n)
+    mass = mass[mass < 260][:n]
+    return ScoredJets(mass, np.exp(-(((mass - 180) / 60) ** 2)) + rng.exponential(0.5, len(mass)))
+
+
+def with_tops(background, n, seed):
+    rng = np.random.default_rng(seed)
+    tops = rng.normal(175, 10, n), 2.5 + rng.exponential(0.5, n)
+    return ScoredJets(*(np.concatenate(pair) for pair in zip(background, tops, strict=True)))
+
+
+def test_the_share_is_kept_at_every_mass():
+    other = qcd(40_000, 2)
+    flat = FlatScore.fit(qcd(40_000, 1))(other)
+    assert flat.min() >= 0 and flat.max() <= 1
+    bins = np.digitize(other.masses, np.linspace(100, 260, 9)) - 1
+    for share in SHARES:
+        shares = np.array([(flat >= 1 - share)[bins == k].mean() for k in range(8)])
+        errors = np.sqrt(share * (1 - share) / np.bincount(bins))
+        assert (np.abs(shares - share) < 0.08 * share + 3 * errors).all()
+    plain = other.scores >= np.quantile(other.scores, 0.9)
+    inside, beside = WINDOW.inside(other.masses), WINDOW.beside(other.masses)
+    assert plain[inside].mean() > 1.5 * plain[beside].mean()
+
+
+def test_a_rising_function_of_the_score_changes_nothing():
+    jets = qcd(3000, 1)
+    cubed = jets._replace(scores=jets.scores**3)
+    np.testing.assert_allclose(FlatScore.fit(jets)(jets), FlatScore.fit(cubed)(cubed))
+
+
+def test_a_better_score_stays_better():
+    jets = qcd(3000, 1)
+    steps = np.linspace(jets.scores.min() - 1, jets.scores.max() + 1, 200)
+    at_one_mass = FlatScore.fit(jets)(ScoredJets(np.full(200, 170.0), steps))
+    assert (np.diff(at_one_mass) >= 0).all() and at_one_mass[0] < 0.01 and at_one_mass[-1] > 0.99
+
+
+def test_the_control_is_flat_and_a_sculpting_score_is_caught():
+    """Twenty splits of a background: cuts on the flat score find nothing, those on the score itself do."""
+    pool = qcd(8000, 5)
+
+    def flat(data, reference):
+        return flat_scan(pool.rows(data), pool.rows(reference), WINDOW, SHARES)
+
+    def bent(data, _):
+        fit = MassFit(WINDOW.limits, "log_polynomial2", n_bins=16)
+        return efficiency_scan(*pool.rows(data), WINDOW.signal_region, fit=fit, kept=SHARES)
+
+    controls = control_experiments(flat, 8000, n_data=4000)
+    assert list(controls) == list(SHARES)
+    assert all(control.is_flat for control in controls.values()), [str(c) for c in controls.values()]
+    assert all(0.5 < control.values.std() < 1.4 for control in controls.values())
+    bending = control_experiments(bent, 8000, n_data=4000)
+    assert not any(control.is_flat for control in bending.values())
+    assert "NOT FLAT" in str(bending[0.1])
+
+
+def test_pulls_of_independent_backgrounds_are_normal():
+    pairs = ((qcd(3000, 2 * k), qcd(3000, 2 * k + 1)) for k in range(60))
+    pulls = np.array([[p.significance for p in flat_scan(*pair, WINDOW, (0.3, 0.1))] for pair in pairs])
+    assert (np.abs(pulls.mean(axis=0)) < 3 / np.sqrt(60)).all()
+    assert ((pulls.std(axis=0) > 0.7) & (pulls.std(axis=0) < 1.25)).all()
+
+
+def test_a_signal_is_still_found():
+    found = [
+        flat_scan(with_tops(qcd(6000, 2 * k), 80, k), qcd(6000, 2 * k + 1), WINDOW, (0.05,))[0].significance
+        for k in range(8)
+    ]
+    assert np.mean(found) > 2
+
+
+def test_template_by_hand():
+    mass = np.array([120.0] * 30 + [180.0] * 15 + [240.0] * 30)
+    passes = np.zeros(75, dtype=bool)
+    passes[[0, 1, 2, 30, 31, 32, 33, 34, 45, 46, 47]] = True  # 6 of 60 beside, 5 of 15 inside
+    hunt = template_hunt(mass, passes, WINDOW, n_bins=4)
+    assert (hunt.observed, hunt.expected) == (5, pytest.approx(10 * 6 / 54))
+    assert hunt.expected_uncertainty == pytest.approx(hunt.expected * np.sqrt(1 / 6 + 1 / 54 + 1 / 10))
+    assert hunt.significance > 2
+    assert hunt.curve.sum() == pytest.approx(64 * 6 / 54)
+
+
+def test_template_pulls_are_normal():
+    pulls = []
+    for seed in range(300):
+        passes = np.random.default_rng(seed).random(3000) < 0.1
+        pulls.append(template_hunt(qcd(3000, seed).masses, passes, WINDOW).significance)
+    assert abs(np.mean(pulls)) < 4 / np.sqrt(300) and 0.85 < np.std(pulls) < 1.15
+
+
+def test_planing_gives_the_other_spectrum():
+    ours, theirs = qcd(20_000, 1).masses, np.random.default_rng(2).uniform(100, 260, 20_000)
+    weights = planing_weights(ours, theirs, WINDOW.limits, n_bins=8)
+    edges = np.linspace(100, 260, 9)
+    np.testing.assert_allclose(
+        np.histogram(ours, edges, weights=weights)[0], np.histogram(theirs, edges)[0], rtol=1e-6
+    )
+
+
+def test_splits_are_disjoint_and_of_the_seed():
+    seen = []
+
+    def search(data, reference):
+        seen.append((data, reference))
+        return [ScanPoint(0.5, None)]
+
+    assert control_experiments(search, 100, n_data=30, n_experiments=5) == {}  # a gap is no control
+    control_experiments(search, 100, n_data=30, n_experiments=5)
+    assert all(len(d) == 30 and sorted([*d, *r]) == list(range(100)) for d, r in seen)
+    np.testing.assert_array_equal(seen[0][0], seen[5][0])
+
+
+def test_bad_input_is_named():
+    with pytest.raises(MetricError, match="100 jets, 12 mass bins and degree 4"):
+        FlatScore.fit(qcd(100, 1))
+    with pytest.raises(MetricError, match="not finite"):
+        scored([120.0, np.nan], [0.1, 0.2])
+    with pytest.raises(MetricError, match="shapes"):
+        scored([120.0], [0.1, 0.2])
+    with pytest.raises(MetricError, match="needs jets that pass"):
+        template_hunt(np.full(9, 120.0), np.zeros(9, dtype=bool), WINDOW)
+    with pytest.raises(MetricError, match="one decision each"):
+        template_hunt(np.full(9, 120.0), np.zeros(3, dtype=bool), WINDOW)
+    with pytest.raises(MetricError, match="at least two"):
+        control_experiments(lambda *_: [], 10, n_data=10)
