@@ -17,7 +17,6 @@ from omnilearn_lab.widgets.view import button, framed, row
 
 _TICK = 0.5
 _COLUMNS = ("title", "kind", "published jets", "GB", "stand-in")
-_COPY = "navigator.clipboard.writeText(this.parentElement.querySelector('pre').textContent)"
 
 
 class CatalogBrowser:
@@ -126,7 +125,7 @@ class CatalogBrowser:
         rows = list(zip(_COLUMNS, self._row(name)[1:], strict=True))
         return (
             f"<h4>{html.escape(name)}</h4><p>{html.escape(item.physics)}</p>{html_table(rows, head=False)}"
-            f"<div><button class='jupyter-button' onclick=\"{_COPY}\" title='to the clipboard'>"
+            "<div><button class='jupyter-button omnilearn-copy' title='to the clipboard'>"
             "copy citation</button>"
             f"<pre style='white-space: pre-wrap; word-break: normal'>{html.escape(citation(name))}</pre>"
             "</div>"

@@ -13,12 +13,15 @@ from omnilearn_lab.plotting.figure import PaperFigure, Screen
 
 # JupyterLab takes plain keys for its cells (arrows go to the next cell, "x" cuts one) even when a list or a
 # button has the focus. Its own mark for "keys belong to this element" is set while no Ctrl is held. A click
-# on a picture writes its place, as fractions, into a view's hidden text. Where a page forbids inline scripts,
-# keys go to the notebook and clicks on pictures do nothing: every view can be used without them.
+# on a picture writes its place, as fractions, into a view's hidden text; one on a button to copy copies the
+# text beside it. This is the only script of the package. Where a page forbids inline scripts, keys go to the
+# notebook and these clicks do nothing: every view can be used without them.
 _STYLE = """<style onload="const view = this.closest('.omnilearn-view');
 for (const kind of ['focusin', 'keydown', 'keyup']) view.addEventListener(kind, event =>
 event.target.toggleAttribute('data-lm-suppress-shortcuts', !(event.ctrlKey || event.metaKey)));
 view.addEventListener('click', event => {
+const copied = event.target.closest('.omnilearn-copy');
+if (copied) navigator.clipboard.writeText(copied.parentElement.querySelector('pre').textContent);
 const image = event.target.closest('img'), text = view.querySelector(':scope > .omnilearn-clicked input');
 if (!image || !text || image.closest('.omnilearn-view') !== view) return;
 const box = image.getBoundingClientRect();

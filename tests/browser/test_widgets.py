@@ -37,6 +37,7 @@ ACTS = {
     "ReweightingExplorer": Act("select", ("ArrowDown",)),
     "UnfoldingExplorer": Act(SLIDER, ("ArrowLeft",)),
     "SicExplorer": Act("select", ("ArrowDown",)),
+    "Explorer": Act("button:text-is('next misclassified')", ("Enter",)),
 }
 FOCUSABLE = "select, input, button, [tabindex='0'], [contenteditable='true']"
 BEYOND_REACH = """view => { view.scrollLeft = 9999; const seen = view.scrollLeft + view.clientWidth;
@@ -137,6 +138,18 @@ def test_a_citation_goes_to_the_clipboard(lab_page, view, name):
     tab_to(lab_page, view, "button:text-is('copy citation')")
     press(lab_page, "Enter")
     wait_until(lab_page, lambda: clipboard(lab_page) == shown(view, "pre"), "not copied")
+
+
+@pytest.mark.parametrize("name", ["Explorer"])
+def test_a_click_on_the_map_chooses_a_jet(lab_page, view, name, screenshots):
+    picture, slider = view.locator("img").first, view.locator(SLIDER).first
+    box, before, jet = picture.bounding_box(), shown(view), slider.get_attribute("aria-valuenow")
+    for across in (0.75, 0.85, 0.95):  # the map is the right one of three panels
+        picture.click(position={"x": across * box["width"], "y": 0.5 * box["height"]})
+        lab_page.wait_for_timeout(2000)
+    wait_until(lab_page, lambda: slider.get_attribute("aria-valuenow") != jet, "no other jet is shown")
+    wait_until(lab_page, lambda: shown(view) != before, "the ring stands still")
+    view.screenshot(path=screenshots / "Explorer-clicked.png")
 
 
 @pytest.mark.parametrize("name", ["CatalogBrowser"])

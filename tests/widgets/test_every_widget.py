@@ -1,11 +1,13 @@
 """What every widget owes its reader, whatever it shows."""
 
+import re
+
 import ipywidgets
 import nbformat
 import omnilearn_lab.widgets
 import pytest
 from omnilearn_lab.notebook.execute import _write_html
-from omnilearn_lab.widgets.view import FigureView
+from omnilearn_lab.widgets.view import _STYLE, FigureView
 
 from .samples import BUILDERS, loss_comparison, roc_explorer
 
@@ -100,3 +102,15 @@ def test_choices_seen_before_are_shown_from_memory(monkeypatch):
     monkeypatch.setattr(view, "figure", lambda: pytest.fail("the figure was made again"))
     view.set(log=False)
     assert view._image.value == first
+
+
+def texts(widget):
+    """All HTML of a widget, but that of the frame."""
+    if isinstance(widget, ipywidgets.Box):
+        return [text for child in widget.children for text in texts(child)]
+    return [widget.value] if isinstance(widget, ipywidgets.HTML) else []
+
+
+def test_the_frame_holds_the_only_script(view):
+    pages = "".join(texts(view.widget)).replace(_STYLE, "")
+    assert not re.search(r"<script|\son\w+\s*=|javascript:", pages, re.IGNORECASE)
