@@ -103,7 +103,7 @@ def test_numbers_that_are_not_finite_and_false_sizes_are_refused(tmp_path):
     assert "not finite in ['body/dense/1']" in changed()
     assert "no tensor of a file" in changed(data=None, shape=(10**6, 10**6), dtype="f4", chunks=(100, 100))
     assert "no tensor of a file" in changed(data=np.array([b"text"] * 4))
-    assert "body/dense/1: () instead of" in changed(data=np.float32(1))
+    assert "body/dense/1: (1,) instead of" in changed(data=np.float32(1))
 
 
 def test_fine_tuned_published_weights_keep_the_published_padding(tmp_path):
