@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from omnilearn_lab.models.kernels import at_least_float32, is_plain, linear
-from omnilearn_lab.models.packing import Packing
+from omnilearn_lab.models.packing import Packing, join
 
 FORBIDDEN = -1e9  # minus infinity would make fully masked rows not-a-number
 SHORT = 32  # rows below this length are faster without the library's softmax
@@ -75,7 +75,8 @@ class Attention(nn.Module):
         channel_weight
             Factors of the columns of ``rows``, shape (d,): folded into the first layer.
         """
-        slots = packing.to_slots(self._project(rows, slice(None), channel_weight))
+        weight = self.qkv.weight if channel_weight is None else self.qkv.weight * channel_weight
+        slots = packing.to_slots(linear(rows, weight, self.qkv.bias))
         mixed = [self.mix(*pair) for pair in zip(packing.split(slots), biases, strict=True)]
         return linear(packing.from_slots(packing.join(mixed)), self.out.weight, self.out.bias)
 
@@ -87,21 +88,23 @@ class Attention(nn.Module):
         self, tokens: Tensor, rows: Tensor, packing: Packing, biases: Sequence[Tensor | None]
     ) -> Tensor:
         """Let tokens (B, n, d), jets in block order, attend to the rows of their jet: (B, n, d)."""
-        width = tokens.shape[-1]
-        queries = self._project(tokens, slice(width), None).split([group.n_jets for group in packing.groups])
-        parts = packing.split(packing.to_slots(self._project(rows, slice(width, None), None)))
+        width, bias = tokens.shape[-1], self.qkv.bias
+        of_query, of_others = self.qkv.weight.split([width, 2 * width])
+        bias_query, bias_others = (None, None) if bias is None else bias.split([width, 2 * width])
+        queries = linear(tokens, of_query, bias_query)
+        queries = (
+            queries.split([group.n_jets for group in packing.groups])
+            if len(packing.groups) > 1
+            else [queries]
+        )
+        parts = packing.split(packing.to_slots(linear(rows, of_others, bias_others)))
         mixed = []
         for query, part, bias in zip(queries, parts, biases, strict=True):
             columns = (query, *part.chunk(2, -1))
             heads = [x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for x in columns]
             out = functional.scaled_dot_product_attention(*heads, attn_mask=_like(bias, query))
             mixed.append(out.transpose(1, 2).flatten(2))
-        return linear(torch.cat(mixed), self.out.weight, self.out.bias)
-
-    def _project(self, rows: Tensor, columns: slice, channel_weight: Tensor | None) -> Tensor:
-        weight, bias = self.qkv.weight[columns], self.qkv.bias
-        weight = weight if channel_weight is None else weight * channel_weight
-        return linear(rows, weight, None if bias is None else bias[columns])
+        return linear(join(mixed), self.out.weight, self.out.bias)
 
 
 ATTENTIONS: dict[str, type[nn.Module]] = {"softmax": Attention}
@@ -137,7 +140,7 @@ def attend(qkv: Tensor, bias: Tensor | None) -> Tensor:
     >>> attend(qkv, None).flatten().tolist()
     [2.0, 2.0]
     """
-    if not is_plain(qkv):
+    if qkv.device.type == "cpu" and not is_plain(qkv):
         return _Attend.apply(qkv, bias)
     query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (G, H, m, h)
     if bias is not None:

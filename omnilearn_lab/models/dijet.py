@@ -91,8 +91,8 @@ class JetBlock(nn.Module):
         """Map (n_events n_jets, d) to the same shape."""
         update = self.attention(self.norm_attention(jets, packing), packing, packing.key_biases)
         update = self.norm_after(update, packing)
-        jets = jets + self.scale_attention(update)
-        return jets + self.scale_forward(self.forward_layer(self.norm_forward(jets, packing)))
+        jets = self.scale_attention(update, jets)
+        return self.scale_forward(self.forward_layer(self.norm_forward(jets, packing)), jets)
 
 
 class JetTransformer(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import torch
@@ -79,7 +81,7 @@ def _search(
     nearest = distance.topk(n_found, largest=False, sorted=in_order)
     itself = torch.arange(group.start, group.start + group.n_slots, device=points.device)
     itself = itself.view(group.n_jets, group.length, 1)
-    is_real = torch.isfinite(nearest.values)
+    is_real = nearest.values < torch.inf
     slots = torch.where(is_real, itself[:, :1] + nearest.indices, itself).flatten(0, 1)
     share = (is_real / is_real.sum(-1, keepdim=True).clamp(min=1)).flatten(0, 1)
     missing = n_neighbors - n_found
@@ -93,7 +95,7 @@ def _search(
 def _squared_distance(points: Tensor) -> Tensor:
     """Squared distances, (G, m, D) to (G, m, m); from differences in the plane, from products above."""
     if points.shape[-1] <= 3:
-        return sum((c[:, :, None] - c[:, None, :]).square() for c in points.unbind(-1))  # type: ignore[return-value]
+        return reduce(add, ((c[:, :, None] - c[:, None, :]).square() for c in points.unbind(-1)))
     points = points - points.mean(1, keepdim=True)
     norm = points.square().sum(-1)
     return torch.baddbmm(norm[:, :, None] + norm[:, None, :], points, points.transpose(1, 2), alpha=-2)
@@ -165,18 +167,23 @@ class _EdgeMean(torch.autograd.Function):
         neighbors, dtype = ctx.neighbors, ctx.dtype
         weight_c, gradient = weight.to(dtype), gradient.to(dtype)
         d_sent, d_kept = torch.zeros_like(sent, dtype=weight.dtype), torch.empty_like(kept)
-        d_weight, d_bias = torch.zeros_like(weight), weight.new_zeros(len(weight))
+        d_weight: Tensor | None = None
+        d_bias: Tensor | None = None
         for rows, before in zip(_chunks(sent, neighbors), saved, strict=True):
             before_hidden = _hidden(sent, kept, neighbors, rows).to(dtype)
             share = neighbors.share[rows].to(dtype)
             d_edges = (gradient[rows, None] * share[..., None]).flatten(0, 1)
             d_before = torch.ops.aten.gelu_backward(d_edges, before)
-            d_weight += d_before.t() @ functional.gelu(before_hidden)
-            d_bias += d_before.sum(0)
+            d_weight = _plus(d_weight, (d_before.t() @ functional.gelu(before_hidden)).to(weight.dtype))
+            d_bias = _plus(d_bias, d_before.sum(0, dtype=weight.dtype))
             d_hidden = torch.ops.aten.gelu_backward(d_before @ weight_c, before_hidden)
             torch.sum(d_hidden.view(*share.shape, -1), 1, dtype=kept.dtype, out=d_kept[rows])
             d_sent.index_add_(0, neighbors.rows[rows].flatten(), d_hidden.to(d_sent.dtype))
         return d_sent.to(sent.dtype), d_kept, d_weight, d_bias, None
+
+
+def _plus(total: Tensor | None, part: Tensor) -> Tensor:
+    return part if total is None else total.add_(part)
 
 
 def _hidden(sent: Tensor, kept: Tensor, neighbors: Neighbors, rows: slice) -> Tensor:

@@ -1,7 +1,8 @@
 """Fast forms of small pieces: the same mathematics, arranged for the processor at hand.
 
 Each function has a plain definition, given in its first lines; on CPU it is evaluated in a way that is
-several times faster, elsewhere (and in float64) as written. All are differentiable once.
+several times faster, on an accelerator with few launches and without asking it for a value, and in float64 as
+written. All are differentiable once.
 """
 
 from __future__ import annotations
@@ -110,17 +111,24 @@ def gelu_scaled_tanh(values: Tensor, alpha: Tensor) -> Tensor:
 
 
 def is_plain(values: Tensor) -> bool:
-    """Whether a function of these values is evaluated as written: elsewhere than on a CPU, or compiled."""
-    return values.device.type != "cpu" or values.dtype == torch.float64 or torch.compiler.is_compiling()
+    """Whether a function of these values is evaluated as written: in float64, and where it is compiled."""
+    return values.dtype == torch.float64 or torch.compiler.is_compiling()
 
 
 def _compute_dtype(values: Tensor) -> torch.dtype:
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else values.dtype
+    device = values.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else values.dtype
 
 
-def _tanh_(scaled: Tensor) -> Tensor:
-    """Turn 2 x into tanh(x), in place."""
-    return scaled.sigmoid_().mul_(2).sub_(1)
+def _tanh_(values: Tensor, alpha: Tensor) -> Tensor:
+    """Turn x into tanh(alpha x), in place; an accelerator is not asked for alpha."""
+    if values.device.type != "cpu":
+        return values.mul_(alpha).tanh_()
+    return values.mul_(2 * alpha.item()).sigmoid_().mul_(2).sub_(1)
+
+
+def _times_(values: Tensor, alpha: Tensor) -> Tensor:
+    return values.mul_(alpha.item() if values.device.type == "cpu" else alpha)
 
 
 def _inner(first: Tensor, second: Tensor) -> Tensor:
@@ -133,7 +141,11 @@ def _inner(first: Tensor, second: Tensor) -> Tensor:
 class _ScaledTanh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, alpha: Tensor, dtype: torch.dtype) -> Tensor:
-        out = _tanh_(torch.mul(at_least_float32(values), 2 * alpha.item())).to(dtype)
+        if values.device.type == "cpu":
+            scaled = torch.mul(at_least_float32(values), 2 * alpha.item())
+            out = scaled.sigmoid_().mul_(2).sub_(1).to(dtype)
+        else:
+            out = (at_least_float32(values) * alpha).tanh_().to(dtype)
         ctx.save_for_backward(values, alpha, out)
         return out
 
@@ -143,13 +155,15 @@ class _ScaledTanh(torch.autograd.Function):
         values, alpha, out = ctx.saved_tensors
         inner = torch.ops.aten.tanh_backward(gradient, out).to(values.dtype)
         d_alpha = _inner(inner, values)
-        return inner.mul_(alpha.item()), d_alpha.to(alpha.dtype), None
+        return _times_(inner, alpha), d_alpha.to(alpha.dtype), None
 
 
 class _GeluScaledTanh(torch.autograd.Function):
+    """The GELU is computed again in the backward pass."""
+
     @staticmethod
     def forward(ctx: Any, values: Tensor, alpha: Tensor) -> Tensor:
-        out = _tanh_(at_least_float32(functional.gelu(values)).mul_(2 * alpha.item())).to(values.dtype)
+        out = _tanh_(at_least_float32(functional.gelu(values)), alpha).to(values.dtype)
         ctx.save_for_backward(values, alpha, out)
         return out
 
@@ -159,5 +173,5 @@ class _GeluScaledTanh(torch.autograd.Function):
         values, alpha, out = ctx.saved_tensors
         inner = torch.ops.aten.tanh_backward(gradient, out)
         d_alpha = _inner(inner, functional.gelu(values))
-        d_values = torch.ops.aten.gelu_backward(inner.mul_(alpha.item()), values)
+        d_values = torch.ops.aten.gelu_backward(_times_(inner, alpha), values)
         return d_values, d_alpha.to(alpha.dtype)

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from omnilearn_lab.models.attention import ATTENTIONS
-from omnilearn_lab.models.kernels import gelu_scaled_tanh, linear, scaled_tanh
+from omnilearn_lab.models.kernels import gelu_scaled_tanh, is_plain, linear, scaled_tanh
 from omnilearn_lab.models.packing import Packing, Sequences
 
 CHUNK_ROWS = 2560  # rows of an MLP at a time on CPU: intermediates stay in the processor's cache
@@ -50,15 +50,17 @@ class JetNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
         self.eps = eps
+        self.register_buffer("epsilon", torch.tensor(eps), persistent=False)  # where the weights are
 
     def forward(self, rows: Tensor, packing: Packing) -> Tensor:
         """Map (rows, d) to (rows, d), in float32 whatever the autocast mode."""
         rows = rows.to(self.weight.dtype)
         if not packing.in_slots:
             return _Normalize.apply(rows, self.weight, self.bias, packing, self.eps)
-        (block,), (shares,) = packing.split(rows), packing.split(packing.shares)
+        (block,), (shares,), (roots,) = map(packing.split, (rows, *packing.shares_of(rows.shape[1])))
+        normalize = _normalize_block if is_plain(rows) else _NormalizeBlock.apply
         with torch.autocast(rows.device.type, enabled=False):
-            return _NormalizeBlock.apply(block, self.weight, self.bias, shares, self.eps).flatten(0, 1)
+            return normalize(block, self.weight, self.bias, self.epsilon, shares, roots).flatten(0, 1)
 
     def each(self, rows: Tensor) -> Tensor:
         """Normalise every row on its own, (B, d) to (B, d): jets of one particle."""
@@ -98,14 +100,19 @@ class _Normalize(torch.autograd.Function):
 
 
 class _NormalizeBlock(torch.autograd.Function):
-    """The same for a block (B, L, d) with the share of each slot in its jet's mean, (B, L): few launches."""
+    """The same for a block (B, L, d), arranged for few launches.
+
+    With the share of each number in the mean over its jet, (B, L), and the roots of the shares.
+    """
 
     @staticmethod
-    def forward(ctx: Any, block: Tensor, gamma: Tensor, beta: Tensor, shares: Tensor, eps: float) -> Tensor:
-        width, weight = block.shape[2], shares[:, :, None]
-        centered = block - (block * weight).sum((1, 2), keepdim=True).div_(width)
-        variance = (centered * weight).mul_(centered).sum((1, 2), keepdim=True).div_(width)
-        spread = variance.add_(eps).rsqrt_()  # (B, 1, 1)
+    def forward(
+        ctx: Any, block: Tensor, gamma: Tensor, beta: Tensor, eps: Tensor, shares: Tensor, roots: Tensor
+    ) -> Tensor:
+        weight = shares[:, :, None]
+        centered = block - (block * weight).sum((1, 2), keepdim=True)
+        norm = torch.linalg.vector_norm(centered * roots[:, :, None], dim=(1, 2), keepdim=True)
+        spread = torch.addcmul(eps, norm, norm).rsqrt_()  # (B, 1, 1)
         normal = centered.mul_(spread)
         ctx.save_for_backward(normal, spread, gamma, weight)
         return torch.addcmul(beta, normal, gamma)
@@ -113,11 +120,24 @@ class _NormalizeBlock(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         normal, spread, gamma, weight = ctx.saved_tensors
-        sums = torch.stack([gradient.sum(1), (gradient * normal).sum(1)])  # (2, B, d); zero in empty slots
+        sums = gradient.new_empty(2, len(gradient), len(gamma))  # over slots; zero gradient in empty ones
+        torch.sum(gradient, 1, out=sums[0])
+        torch.sum(gradient * normal, 1, out=sums[1])
         d_beta, d_gamma = sums.sum(1).unbind(0)
-        common, along = ((sums * gamma).mean(2)[..., None, None] * weight).unbind(0)  # (B, L, 1)
-        d_block = (gradient * gamma).sub_(torch.addcmul(common, normal, along)).mul_(spread)
-        return d_block, d_gamma, d_beta, None, None
+        minus = torch.addmv(gamma.new_empty(()), sums.flatten(0, 1), gamma, beta=0, alpha=-1)
+        common, along = (minus.view(2, -1, 1, 1) * weight).unbind(0)  # (B, L, 1)
+        d_block = torch.addcmul(common, gradient, gamma).addcmul_(normal, along).mul_(spread)
+        return d_block, d_gamma, d_beta, None, None, None
+
+
+def _normalize_block(
+    block: Tensor, gamma: Tensor, beta: Tensor, eps: Tensor, shares: Tensor, roots: Tensor
+) -> Tensor:
+    """The same as it is defined, for a compiler to arrange."""
+    weight = shares[:, :, None]
+    centered = block - (block * weight).sum((1, 2), keepdim=True)
+    variance = (centered.square() * weight).sum((1, 2), keepdim=True)
+    return torch.addcmul(beta, centered * torch.rsqrt(variance + eps), gamma)
 
 
 def _weighted_sum(values: Tensor, packing: Packing) -> Tensor:
@@ -138,9 +158,9 @@ class LayerScale(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.full((width,), start))
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Map (..., d) to (..., d)."""
-        return rows * self.weight
+    def forward(self, update: Tensor, onto: Tensor) -> Tensor:
+        """Add the scaled update (..., d) to ``onto``."""
+        return torch.addcmul(onto, update.to(onto.dtype), self.weight)
 
 
 class FeedForward(nn.Module):

@@ -255,12 +255,12 @@ class Packing:
     @cached_property
     def first_rows(self) -> Tensor:
         """First row of each jet, shape (B,)."""
-        return self.in_jet_order(torch.cat([part[:, 0] for part in self.split(self.slot_rows)]))
+        return self.in_jet_order(join([part[:, 0] for part in self.split(self.slot_rows)]))
 
     def firsts(self, rows: Tensor) -> Tensor:
         """Row in the first slot of each jet, in block order: (rows, d) to (B, d)."""
         if self.in_slots:
-            return torch.cat([part[:, 0] for part in self.split(rows)])
+            return join([part[:, 0] for part in self.split(rows)])
         return rows.index_select(0, self.in_block_order(self.first_rows))
 
     def in_block_order(self, values: Tensor) -> Tensor:
@@ -273,17 +273,17 @@ class Packing:
 
     def by_group(self, values: Tensor) -> tuple[Tensor, ...]:
         """Values of the jets (B, ...) for each block, (G, ...)."""
-        return self.in_block_order(values).split([group.n_jets for group in self.groups])
+        values = self.in_block_order(values)
+        return values.split([g.n_jets for g in self.groups]) if len(self.groups) > 1 else (values,)
 
     def split(self, slots: Tensor) -> list[Tensor]:
         """Cut an array over slots, (S, ...), into the blocks (G, m, ...)."""
-        parts = slots.split([group.n_slots for group in self.groups])
+        parts = slots.split([g.n_slots for g in self.groups]) if len(self.groups) > 1 else [slots]
         return [p.unflatten(0, (g.n_jets, g.length)) for p, g in zip(parts, self.groups, strict=True)]
 
     def join(self, blocks: Sequence[Tensor]) -> Tensor:
         """Undo `split`."""
-        flat = [block.flatten(0, 1) for block in blocks]
-        return flat[0] if len(flat) == 1 else torch.cat(flat)
+        return join([block.flatten(0, 1) for block in blocks])
 
     @cached_property
     def masks(self) -> list[Tensor]:
@@ -322,12 +322,20 @@ class Packing:
         weight = self.slot_mask if self.row_weight is None else self.row_weight * self.slot_mask
         return weight / self.to_rows(self.counts)
 
+    def shares_of(self, width: int) -> tuple[Tensor, Tensor]:
+        """Share of each number of a slot in the mean over all numbers of its jet, shape (S,), and its root."""
+        known = self.__dict__.setdefault("_shares", {})
+        if width not in known:
+            share = self.shares / width
+            known[width] = share, share.sqrt()
+        return known[width]
+
     def sum_rows(self, values: Tensor) -> Tensor:
         """Add the rows of each jet: (rows, ...) to (B, ...)."""
         if not self.in_slots:
             return values.new_zeros(self.n_jets, *values.shape[1:]).index_add_(0, self.jet, values)
         values = values * self.slot_mask.view(-1, *[1] * (values.dim() - 1))
-        return self.in_jet_order(torch.cat([part.sum(1) for part in self.split(values)]))
+        return self.in_jet_order(join([part.sum(1) for part in self.split(values)]))
 
     def to_rows(self, values: Tensor) -> Tensor:
         """Repeat each jet's value for its rows: (B, ...) to (rows, ...)."""
@@ -376,6 +384,11 @@ class Sequences:
     def join(self, blocks: Sequence[Tensor]) -> Tensor:
         """Undo `split`."""
         return blocks[0]
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """Put tensors one behind the other; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _pairs(group: Group, first_rows: Tensor, counts: Tensor) -> Pairs:

@@ -54,16 +54,15 @@ def pair_features(first: Tensor, second: Tensor) -> Tensor:
     pt_first, pt_second = torch.exp(first[..., 2]), torch.exp(second[..., 2])
     mass_squared = 2 * pt_first * pt_second * (torch.cosh(deta) - torch.cos(dphi))
     distance_squared = deta.square() + dphi.square()
-    is_apart = distance_squared > 0
-    distance = torch.sqrt(torch.where(is_apart, distance_squared, 1.0))
-    kt = torch.where(is_apart, torch.minimum(pt_first, pt_second) * distance, 0.0)
+    is_one = distance_squared <= 0  # kT is taken for one there: its logarithm is zero
+    distance = torch.sqrt(distance_squared.masked_fill(is_one, 1.0))
+    kt = (torch.minimum(pt_first, pt_second) * distance).masked_fill(is_one, 1.0)
     return torch.stack([_log(mass_squared), 0.5 * _log(distance_squared), _log(kt)], -1)
 
 
 def _log(values: Tensor) -> Tensor:
     """Logarithm of positive values, zero for the others; the gradient is finite everywhere."""
-    is_positive = values > 0
-    return torch.where(is_positive, torch.log(torch.where(is_positive, values, 1.0)), 0.0)
+    return values.masked_fill(values <= 0, 1.0).log()
 
 
 class PairBias(nn.Module):
@@ -125,9 +124,9 @@ def key_bias(mask: Tensor) -> Tensor:
     --------
     >>> import torch
     >>> key_bias(torch.tensor([[True, False]])).flatten().tolist()
-    [0.0, -1000000000.0]
+    [-0.0, -1000000000.0]
     """
-    return torch.where(mask, 0.0, FORBIDDEN)[:, None, None, :]
+    return torch.mul(~mask, FORBIDDEN)[:, None, None, :]
 
 
 def with_leads(bias: Tensor, n_leads: int) -> Tensor:

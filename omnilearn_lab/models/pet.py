@@ -137,8 +137,8 @@ class Block(nn.Module):
     def forward(self, rows: Tensor, packing: Packing, context: Tensor | None = None) -> Tensor:
         """Map (rows, d) to (rows, d); ``context`` is added in front of the attention only."""
         seen = self.norm_attention(rows if context is None else rows + context, packing)
-        rows = rows + self.scale_attention(self.attention(seen, packing, packing.key_biases))
-        return rows + self.scale_forward(self.forward_layer(self.norm_forward(rows, packing)))
+        rows = self.scale_attention(self.attention(seen, packing, packing.key_biases), rows)
+        return self.scale_forward(self.forward_layer(self.norm_forward(rows, packing)), rows)
 
 
 class Body(nn.Module):
@@ -223,8 +223,8 @@ class ClassBlock(nn.Module):
         first = joined.firsts(seen)[:, None]
         update = self.attention.from_tokens(first, seen, joined, joined.key_biases)[:, 0]
         update = self.norm_after.each(packing.in_jet_order(update).float())
-        token = token + self.scale_attention(update)
-        return token + self.scale_forward(self.forward_layer(self.norm_forward.each(token)))
+        token = self.scale_attention(update, token)
+        return self.scale_forward(self.forward_layer(self.norm_forward.each(token)), token)
 
 
 class ClassifierHead(nn.Module):

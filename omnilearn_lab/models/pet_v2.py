@@ -27,7 +27,7 @@ from omnilearn_lab.models.batch import Batch, ClassifierOutput, JointOutput
 from omnilearn_lab.models.edges import nearest_neighbors
 from omnilearn_lab.models.kernels import at_least_float32
 from omnilearn_lab.models.layers import MLP, Block, DynamicTanh, TimeWaves
-from omnilearn_lab.models.packing import Packing
+from omnilearn_lab.models.packing import Packing, join
 from omnilearn_lab.models.pairs import NeighborhoodBlock, PairBias, key_bias, with_leads
 from omnilearn_lab.models.sizes import (
     Count,
@@ -181,7 +181,7 @@ class Encoded(NamedTuple):
     def leads(self) -> Tensor:
         """Embeddings of tokens, time (zero at t = 0) and condition, (B, n_leads, d)."""
         parts = self.packing.split(self.slots * self.is_valid[:, None])
-        return self.jets.in_jet_order(torch.cat([part[:, : self.n_leads] for part in parts]))
+        return self.jets.in_jet_order(join([part[:, : self.n_leads] for part in parts]))
 
     def key_biases(self) -> list[Tensor]:
         """Additive attention logits of each block of jets that leave out what is not valid."""
@@ -316,7 +316,7 @@ class ClassifierHeadV2(nn.Module):
     def forward(self, encoded: Encoded) -> Tensor:
         """Map the body's output to logits (B, C)."""
         slots, packing, is_valid, n_leads, jets = encoded
-        tokens = torch.cat([part[:, : self.n_tokens] for part in packing.split(slots)])
+        tokens = join([part[:, : self.n_tokens] for part in packing.split(slots)])
         others = [mask[:, self.n_tokens :] for mask in packing.split(is_valid)]
         biases = [key_bias(functional.pad(mask, (self.n_tokens, 0), value=False)) for mask in others]
         for block in self.blocks:

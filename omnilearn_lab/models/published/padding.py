@@ -183,8 +183,9 @@ def _masked_block(block: Block, rows: Tensor, ghosts: _Ghosts, context: Tensor |
     """The transformer block with ghosts as keys and in the norms, but never updated, and zero afterwards."""
     packing = ghosts.batch.packing
     seen = block.norm_attention(rows if context is None else rows + context, packing)
-    rows = rows + block.scale_attention(block.attention(seen, packing, packing.key_biases)) * ghosts.real
-    return (rows + block.scale_forward(block.forward_layer(block.norm_forward(rows, packing)))) * ghosts.real
+    update = block.attention(seen, packing, packing.key_biases) * ghosts.real
+    rows = block.scale_attention(update, rows)
+    return block.scale_forward(block.forward_layer(block.norm_forward(rows, packing)), rows) * ghosts.real
 
 
 def _search_rows(
