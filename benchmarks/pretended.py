@@ -2,17 +2,18 @@
 
 Arithmetic on the host stays real, so that batches are planned as always; whatever touches the device is done
 with PyTorch's fake tensors. A tensor made in the wrong place is an error there, and so is every question to
-the device for a value, which would make the host wait for it. Operations that would launch a kernel are counted.
+the device for a value, which would make the host wait for it. Operations that would launch a kernel are
+counted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from types import SimpleNamespace
+from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -22,39 +23,15 @@ from torch.utils.backend_registration import _DummyBackendModule, _setup_private
 
 NAME = "pretended"
 VIEWS = frozenset(
-    [
-        "device",
-        "empty",
-        "new_empty",
-        "empty_like",
-        "empty_strided",
-        "split",
-        "view",
-        "_unsafe_view",
-        "t",
-        "transpose",
-        "permute",
-        "expand",
-        "slice",
-        "select",
-        "unbind",
-        "alias",
-        "detach",
-        "unsqueeze",
-        "squeeze",
-        "as_strided",
-        "split",
-        "split_with_sizes",
-        "unflatten",
-        "chunk",
-        "lift_fresh",
-        "diagonal",
-        "_reshape_alias",
-    ]
+    "alias as_strided chunk detach device diagonal empty empty_like empty_strided expand lift_fresh new_empty "
+    "permute select slice split split_with_sizes squeeze t transpose unbind unflatten unsqueeze view _reshape_alias "
+    "_unsafe_view".split()  # noqa: SIM905
 )
+"""Operations that launch nothing."""
 WAITS = frozenset(
-    ["_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "is_nonzero", "masked_select", "equal"]
+    "equal is_nonzero masked_select nonzero unique_dim _local_scalar_dense _unique2".split()  # noqa: SIM905
 )
+"""Operations whose result decides what the host does next."""
 
 
 class _Backend(_DummyBackendModule):
@@ -94,15 +71,19 @@ class Pretended(TorchDispatchMode):
         self.device = pretended_device()
         self.names: Counter[str] = Counter()
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
-        self._attention = _FusedAttention()
+        self._around = ExitStack()
 
     def __enter__(self) -> Pretended:
-        self._attention.__enter__()
+        self._around = ExitStack()
+        self._around.enter_context(_FusedAttention())
+        self._around.enter_context(
+            torch.autograd.set_multithreading_enabled(False)
+        )  # no thread of the device
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        self._attention.__exit__(*error)
+        self._around.close()
 
     @property
     def launches(self) -> int:
@@ -168,13 +149,3 @@ class _FusedAttention(TorchFunctionMode):
             attend = torch.ops.aten._scaled_dot_product_efficient_attention
             return attend(query, key, value, bias, needs)[0]
         return function(*arguments, **keywords)
-
-
-def pretend(module: nn.Module, run: Pretended) -> nn.Module:
-    """Move a network to the device of a run (call it while the run is active)."""
-    return module.to(run.device)
-
-
-def results(run: Pretended) -> SimpleNamespace:
-    """Launches, waits and the most frequent operations of a run."""
-    return SimpleNamespace(launches=run.launches, waits=run.waits, most=run.names.most_common(12))

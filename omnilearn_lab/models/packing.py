@@ -323,7 +323,7 @@ class Packing:
         return weight / self.to_rows(self.counts)
 
     def shares_of(self, width: int) -> tuple[Tensor, Tensor]:
-        """Share of each number of a slot in the mean over all numbers of its jet, shape (S,), and its root."""
+        """Share of each number of a slot in the mean over all of its jet, shape (S,), and its root."""
         known = self.__dict__.setdefault("_shares", {})
         if width not in known:
             share = self.shares / width
