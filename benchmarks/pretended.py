@@ -22,15 +22,15 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
 NAME = "pretended"
-VIEWS = frozenset(
-    "alias as_strided chunk detach device diagonal empty empty_like empty_strided expand lift_fresh new_empty "
-    "permute select slice split split_with_sizes squeeze t transpose unbind unflatten unsqueeze view _reshape_alias "
-    "_unsafe_view".split()  # noqa: SIM905
-)
+VIEWS = frozenset([
+    "_reshape_alias", "_unsafe_view", "alias", "as_strided", "chunk", "detach", "device", "diagonal", "empty",
+    "empty_like", "empty_strided", "expand", "lift_fresh", "new_empty", "permute", "select", "slice", "split",
+    "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unflatten", "unsqueeze", "view",
+])  # fmt: skip
 """Operations that launch nothing."""
-WAITS = frozenset(
-    "equal is_nonzero masked_select nonzero unique_dim _local_scalar_dense _unique2".split()  # noqa: SIM905
-)
+WAITS = frozenset([
+    "_local_scalar_dense", "_unique2", "equal", "is_nonzero", "masked_select", "nonzero", "unique_dim",
+])  # fmt: skip
 """Operations whose result decides what the host does next."""
 
 

@@ -159,7 +159,8 @@ def sample_jets(model: JetGenerator, label: Tensor, *, config: SamplerConfig | N
     """
     config = config or SamplerConfig()
     generator = torch.Generator().manual_seed(config.seed)
-    noise = torch.randn(len(label), model.config.n_jet_features, generator=generator).to(label.device)
+    noise = torch.randn(len(label), model.config.n_jet_features, generator=generator)
+    noise = noise.to(label.device, non_blocking=True)
 
     def velocity(state: Tensor, time: float) -> Tensor:
         return model.velocity(state, state.new_full((len(state),), time), label)

@@ -149,7 +149,11 @@ class NoiseConfig:
 
     def scale(self, standard: Tensor) -> Tensor:
         """Turn standard normal numbers (T, F) into noise."""
-        return standard * standard.new_tensor(self.spread) + standard.new_tensor(self.mean)
+        spread, mean = (
+            torch.tensor(values, dtype=standard.dtype).to(standard.device, non_blocking=True)
+            for values in (self.spread, self.mean)
+        )
+        return standard * spread + mean
 
 
 def perturb_flow(batch: Batch, time: Tensor, noise: Tensor | None = None) -> Perturbed:

@@ -191,7 +191,8 @@ def denoising_path(
     """
     config, follow = config or SamplerConfig(), PATHS[model.path]
     velocity = partial(_velocity, model, batch, config.guidance)
-    states = [draw_noise(model, len(batch.features), config).to(batch.features.device)]
+    noise = draw_noise(model, len(batch.features), config)
+    states = [noise.to(batch.features.device, non_blocking=True)]
     for span in pairwise(i / config.n_steps for i in range(config.n_steps, -1, -1)):
         states.append(follow(velocity, states[-1], 1, method=config.method, span=span))
     return states
