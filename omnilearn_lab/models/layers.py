@@ -57,10 +57,10 @@ class JetNorm(nn.Module):
         rows = rows.to(self.weight.dtype)
         if not packing.in_slots:
             return _Normalize.apply(rows, self.weight, self.bias, packing, self.eps)
-        (block,), (shares,), (roots,) = map(packing.split, (rows, *packing.shares_of(rows.shape[1])))
+        (block,), (shares,) = packing.split(rows), packing.split(packing.shares_of(rows.shape[1]))
         normalize = _normalize_block if is_plain(rows) else _NormalizeBlock.apply
         with torch.autocast(rows.device.type, enabled=False):
-            return normalize(block, self.weight, self.bias, self.epsilon, shares, roots).flatten(0, 1)
+            return normalize(block, self.weight, self.bias, self.epsilon, shares).flatten(0, 1)
 
     def each(self, rows: Tensor) -> Tensor:
         """Normalise every row on its own, (B, d) to (B, d): jets of one particle."""
@@ -102,16 +102,14 @@ class _Normalize(torch.autograd.Function):
 class _NormalizeBlock(torch.autograd.Function):
     """The same for a block (B, L, d), arranged for few launches.
 
-    With the share of each number in the mean over its jet, (B, L), and the roots of the shares.
+    With the share of each number in the mean over its jet, and the root of it, (B, L, 2).
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, block: Tensor, gamma: Tensor, beta: Tensor, eps: Tensor, shares: Tensor, roots: Tensor
-    ) -> Tensor:
-        weight = shares[:, :, None]
+    def forward(ctx: Any, block: Tensor, gamma: Tensor, beta: Tensor, eps: Tensor, shares: Tensor) -> Tensor:
+        weight, root = shares.split(1, 2)
         centered = block - (block * weight).sum((1, 2), keepdim=True)
-        norm = torch.linalg.vector_norm(centered * roots[:, :, None], dim=(1, 2), keepdim=True)
+        norm = torch.linalg.vector_norm(centered * root, dim=(1, 2), keepdim=True)
         spread = torch.addcmul(eps, norm, norm).rsqrt_()  # (B, 1, 1)
         normal = centered.mul_(spread)
         ctx.save_for_backward(normal, spread, gamma, weight)
@@ -127,14 +125,12 @@ class _NormalizeBlock(torch.autograd.Function):
         minus = torch.addmv(gamma.new_empty(()), sums.flatten(0, 1), gamma, beta=0, alpha=-1)
         common, along = (minus.view(2, -1, 1, 1) * weight).unbind(0)  # (B, L, 1)
         d_block = torch.addcmul(common, gradient, gamma).addcmul_(normal, along).mul_(spread)
-        return d_block, d_gamma, d_beta, None, None, None
+        return d_block, d_gamma, d_beta, None, None
 
 
-def _normalize_block(
-    block: Tensor, gamma: Tensor, beta: Tensor, eps: Tensor, shares: Tensor, roots: Tensor
-) -> Tensor:
+def _normalize_block(block: Tensor, gamma: Tensor, beta: Tensor, eps: Tensor, shares: Tensor) -> Tensor:
     """The same as it is defined, for a compiler to arrange."""
-    weight = shares[:, :, None]
+    weight, _ = shares.split(1, 2)
     centered = block - (block * weight).sum((1, 2), keepdim=True)
     variance = (centered.square() * weight).sum((1, 2), keepdim=True)
     return torch.addcmul(beta, centered * torch.rsqrt(variance + eps), gamma)

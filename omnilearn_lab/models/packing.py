@@ -322,12 +322,12 @@ class Packing:
         weight = self.slot_mask if self.row_weight is None else self.row_weight * self.slot_mask
         return weight / self.to_rows(self.counts)
 
-    def shares_of(self, width: int) -> tuple[Tensor, Tensor]:
-        """Share of each number of a slot in the mean over all of its jet, shape (S,), and its root."""
+    def shares_of(self, width: int) -> Tensor:
+        """Share of each number of a slot in the mean over all of its jet, and its root, shape (S, 2)."""
         known = self.__dict__.setdefault("_shares", {})
         if width not in known:
             share = self.shares / width
-            known[width] = share, share.sqrt()
+            known[width] = torch.stack([share, share.sqrt()], 1)
         return known[width]
 
     def sum_rows(self, values: Tensor) -> Tensor:
