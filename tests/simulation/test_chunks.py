@@ -200,7 +200,7 @@ def test_who_may_only_read_is_served_and_told_what_is_missing(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     served, missing, closed = done.stdout.splitlines()
     assert float(served) == pytest.approx(float(first.jet["pt"].sum()))
-    assert "1 of 2 pieces are not in the cache" in missing and "but not write" in missing
+    assert "2 of 2 pieces are not in the cache" in missing and "but not write" in missing
     assert "you may not read" in closed and "owner" in closed and "damaged" not in done.stderr
 
 
