@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from omnilearn_lab.errors import MetricError, nearest
-from omnilearn_lab.metrics._checks import as_labels, as_matrix, as_values, as_weights, labels_of_all, names_of
+from omnilearn_lab.metrics._checks import (
+    as_labels,
+    as_matrix,
+    as_values,
+    as_weights,
+    effective_number,
+    labels_of_all,
+    names_of,
+)
 from omnilearn_lab.metrics.efficiency import Rejection, background_rejection, roc
 
 
@@ -255,6 +263,8 @@ class ClassificationMetrics:
         One class against the rest, by name; the signal alone for two classes.
     n_jets
         Number of jets.
+    auc_error, accuracy_error
+        Statistical errors; that of an average over pairs of classes is the average of theirs.
     """
 
     auc: float
@@ -262,6 +272,8 @@ class ClassificationMetrics:
     rejections: Mapping[str, tuple[Rejection, ...]]
     auc_by_class: Mapping[str, float]
     n_jets: int
+    auc_error: float = np.nan
+    accuracy_error: float = np.nan
 
     def rejection(self, signal_efficiency: float = 0.5, *, signal: str | None = None) -> Rejection:
         """Return the rejection at one of the efficiencies; name the signal when there are several.
@@ -288,6 +300,11 @@ class ClassificationMetrics:
         """
         rejections = {name: item.value for name, item in self._named_rejections().items()}
         return {"auc": self.auc, "accuracy": self.accuracy} | rejections
+
+    def errors(self) -> dict[str, float]:
+        """Return the statistical errors of the test set under the names of `to_dict`; NaN for a limit."""
+        rejections = {name: item.uncertainty for name, item in self._named_rejections().items()}
+        return {"auc": self.auc_error, "accuracy": self.accuracy_error} | rejections
 
     def limits(self) -> tuple[str, ...]:
         """Return the names, as in `to_dict`, of the rejections that are only lower limits."""
@@ -350,7 +367,7 @@ def classification_metrics(
     >>> f"{result.accuracy:.2f} {result.auc:.2f}"
     '0.84 0.93'
     >>> print(result.rejection(0.5))
-    45.57 ± 9.8
+    45.6 ± 9.8
     """
     table = _as_table(probabilities)
     labels, weights = labels_of_all(table, labels, weights)
@@ -364,14 +381,23 @@ def classification_metrics(
             score, labels[used] == c, signal_efficiency=list(signal_efficiencies), weights=weights[used]
         )
     by_class = auc_per_class(table, labels, weights=weights)
+    share = accuracy(table, labels, weights=weights)
+    pairs = list(combinations(range(len(names)), 2))
     shown = signals if len(signals) == 1 else range(len(names))
     return ClassificationMetrics(
         auc=auc(table, labels, weights=weights),
-        accuracy=accuracy(table, labels, weights=weights),
+        accuracy=share,
         rejections=rejections,
         auc_by_class={names[c]: by_class[c] for c in shown},
         n_jets=len(labels),
+        auc_error=float(np.mean([_pair_error(table, labels, weights, pair) for pair in pairs])),
+        accuracy_error=float(np.sqrt(share * (1 - share) / effective_number(weights))),
     )
+
+
+def _pair_error(table: np.ndarray, labels: np.ndarray, weights: np.ndarray, pair: tuple[int, int]) -> float:
+    used = np.isin(labels, pair)
+    return roc(table[used, pair[1]], labels[used] == pair[1], weights=weights[used]).auc_error
 
 
 def _as_table(probabilities: ArrayLike) -> np.ndarray:

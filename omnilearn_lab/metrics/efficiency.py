@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv
 
+from omnilearn_lab.display import number
 from omnilearn_lab.errors import MetricError, nearest
 from omnilearn_lab.metrics._checks import as_labels, as_values, as_weights, effective_number
 
@@ -46,9 +47,7 @@ class Rejection:
     is_limit: bool
 
     def __str__(self) -> str:
-        if self.is_limit:
-            return f"> {self.value:.4g}"
-        return f"{self.value:.4g} ± {self.uncertainty:.2g}"
+        return f"> {number(self.value)}" if self.is_limit else number(self.value, self.uncertainty)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +82,13 @@ class RocCurve:
         """Area under the curve: probability that a signal jet scores higher, ties counting one half."""
         height = self.signal_efficiency[1:] + self.signal_efficiency[:-1]
         return float(np.sum(np.diff(self.background_efficiency) * height) / 2)
+
+    @property
+    def auc_error(self) -> float:
+        """Statistical error of the area from the numbers of jets (Hanley and McNeil, Radiology 143, 29)."""
+        area, n, m = self.auc, self.n_signal, self.n_background
+        excess = (n - 1) * (area / (2 - area) - area**2) + (m - 1) * (2 * area**2 / (1 + area) - area**2)
+        return float(np.sqrt(max(area * (1 - area) + excess, 0.0) / (n * m)))
 
     def rejection(
         self, signal_efficiency: float = 0.5, *, method: Method = "interpolate", min_background: float = 10
@@ -218,7 +224,7 @@ def background_rejection(
     >>> scores = np.append(np.linspace(0.5, 1, 100), np.linspace(0, 1, 1001))
     >>> labels = np.repeat([1, 0], [100, 1001])
     >>> print(background_rejection(scores, labels, signal_efficiency=0.5))
-    4.036 ± 0.22
+    4.04 ± 0.22
     >>> print(background_rejection(scores, labels, signal_efficiency=0.01))
     > 211.4
     """
@@ -316,6 +322,9 @@ class MaxSic:
     signal_efficiency: float
     background_efficiency: float
     n_background_passed: float
+
+    def __str__(self) -> str:
+        return number(self.value, self.uncertainty)
 
 
 def sic_curve(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from omnilearn_lab.display import number
 from omnilearn_lab.errors import MetricError
 from omnilearn_lab.metrics._checks import as_values
+
+_SIGMAS = 2  # standard errors that a difference must exceed before it is one
+Verdict = Literal["better", "worse", "within errors", "one seed", "lower limit"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Spread:
         50 %, 16 % and 84 % quantiles (linear interpolation).
     n
         Number of trainings.
+    n_limits
+        How many of them only gave a lower limit; with any, the mean is one, and no spread is written.
     """
 
     mean: float
@@ -31,18 +38,21 @@ class Spread:
     low: float
     high: float
     n: int
+    n_limits: int = 0
 
     def __str__(self) -> str:
-        return f"{self.mean:.4g}" if self.n == 1 else f"{self.mean:.4g} ± {self.std:.2g}"
+        return f"≥ {number(self.mean)}" if self.n_limits else number(self.mean, self.std)
 
 
-def spread(values: ArrayLike) -> Spread:
+def spread(values: ArrayLike, *, n_limits: int = 0) -> Spread:
     """Summarise one number over repeated trainings.
 
     Parameters
     ----------
     values : array, shape (n,)
         One value per training (seed).
+    n_limits
+        How many of the values are only lower limits.
 
     Returns
     -------
@@ -62,7 +72,7 @@ def spread(values: ArrayLike) -> Spread:
     --------
     >>> result = spread([560.0, 568.0, 576.0])
     >>> print(result)
-    568 ± 8
+    568.0 ± 8.0
     >>> result.median, result.n
     (568.0, 3)
     """
@@ -71,12 +81,12 @@ def spread(values: ArrayLike) -> Spread:
         raise MetricError("no values to summarise: give one number per training")
     low, median, high = np.quantile(array, [0.16, 0.5, 0.84])
     std = float(array.std(ddof=1)) if len(array) > 1 else np.nan
-    return Spread(float(array.mean()), std, float(median), float(low), float(high), len(array))
+    return Spread(float(array.mean()), std, float(median), float(low), float(high), len(array), n_limits)
 
 
 @dataclass(frozen=True)
 class Gain:
-    """Difference between two ways of training, with its spread over seeds.
+    """Difference between two ways of training, with its uncertainty.
 
     Parameters
     ----------
@@ -86,34 +96,64 @@ class Gain:
         Spread over seeds of one such difference: the two standard deviations in quadrature, or the
         standard deviation of the differences when paired; NaN with a single seed.
     error
-        Standard error of the mean difference; NaN with a single seed.
+        Standard error of the mean difference: of the seeds and of the test set in quadrature; NaN with
+        a single seed.
     n
         Number of seeds (the smaller of the two).
+    smaller_is_better
+        Whether the new way is better when the difference is negative.
+    is_limit
+        Whether any of the values is only a lower limit, so that the difference is unknown.
     """
 
     difference: float
     std: float
     error: float
     n: int
+    smaller_is_better: bool = False
+    is_limit: bool = False
 
     @property
-    def exceeds_spread(self) -> bool:
-        """True when the difference is positive and larger than the spread over seeds."""
-        return bool(self.difference > self.std)
+    def verdict(self) -> Verdict:
+        """What may be said: better or worse by more than two standard errors, or why nothing may be."""
+        if self.is_limit:
+            return "lower limit"
+        if np.isnan(self.error):
+            return "one seed"
+        if not abs(self.difference) > _SIGMAS * self.error:
+            return "within errors"
+        return "better" if (self.difference > 0) != self.smaller_is_better else "worse"
 
     def __str__(self) -> str:
-        return f"{self.difference:+.3g}" if np.isnan(self.std) else f"{self.difference:+.3g} ± {self.std:.2g}"
+        return "+" * (self.difference > 0) + number(self.difference, self.error)
 
 
-def gain(new: ArrayLike, reference: ArrayLike, *, paired: bool = False) -> Gain:
-    """How much better one way of training is than another, measured over seeds.
+def gain(
+    new: ArrayLike,
+    reference: ArrayLike,
+    *,
+    paired: bool = False,
+    errors: tuple[ArrayLike, ArrayLike] = (0.0, 0.0),
+    smaller_is_better: bool = False,
+    is_limit: bool = False,
+) -> Gain:
+    r"""Compare one number between two ways of training, over seeds.
+
+    The standard error of the difference is :math:`\sqrt{s^2/n + \sigma_a^2 + \sigma_b^2}`: the spread s over
+    n seeds, and the statistical errors of the test set, which all seeds share and more seeds do not
+    reduce. (Both ways see the same test jets, so the latter two partly cancel: the error is conservative.)
 
     Parameters
     ----------
     new, reference : array, shape (n,) and (m,)
-        One value per seed, larger being better.
+        One value per training (seed).
     paired
-        Compare seed by seed (n must equal m): the same data and seed for both.
+        True when entry i of both used the same seed and data: then n = m and the spread is that of the
+        differences, which is smaller when seeds help or hurt both.
+    errors : pair of a number or array
+        Statistical errors of the values from the test set; not-a-number (unknown) counts as none.
+    smaller_is_better, is_limit
+        See `Gain`.
 
     Returns
     -------
@@ -126,17 +166,21 @@ def gain(new: ArrayLike, reference: ArrayLike, *, paired: bool = False) -> Gain:
 
     Examples
     --------
-    >>> print(gain([568.0, 576.0, 560.0], [340.0, 352.0, 328.0]))
-    +228 ± 14
+    >>> result = gain([568.0, 576.0, 560.0], [340.0, 352.0, 328.0], errors=(12.0, 7.0))
+    >>> print(f"{result}: {result.verdict}")
+    +228 ± 16: better
     """
     a, b = spread(new), spread(reference)
+    statistical = [float(np.sqrt(np.mean(np.nan_to_num(np.asarray(e, dtype=float)) ** 2))) for e in errors]
     if paired:
         if a.n != b.n:
             raise MetricError(f"a paired gain needs one reference per value, found {a.n} and {b.n}")
         both = spread(np.asarray(new, dtype=float) - np.asarray(reference, dtype=float))
-        return Gain(both.mean, both.std, both.std / both.n**0.5, both.n)
-    std, error = np.hypot(a.std, b.std), np.hypot(a.std / a.n**0.5, b.std / b.n**0.5)
-    return Gain(a.mean - b.mean, float(std), float(error), min(a.n, b.n))
+        std, of_seeds = both.std, both.std / both.n**0.5
+    else:
+        std, of_seeds = float(np.hypot(a.std, b.std)), np.hypot(a.std / a.n**0.5, b.std / b.n**0.5)
+    error = float(np.sqrt(of_seeds**2 + statistical[0] ** 2 + statistical[1] ** 2))
+    return Gain(a.mean - b.mean, std, error, min(a.n, b.n), smaller_is_better, is_limit)
 
 
 @dataclass(frozen=True)

@@ -164,3 +164,14 @@ def test_what_was_not_computed_is_named():
 def test_a_class_without_jets_is_named():
     with pytest.raises(MetricError, match="class 2"):
         classification_metrics([[0.2, 0.3, 0.5]] * 4, [0, 0, 1, 1])
+
+
+def test_errors_of_the_test_set_have_the_names_of_the_values():
+    rng = np.random.default_rng(5)
+    labels = rng.integers(3, size=600)
+    table = rng.dirichlet(np.ones(3), size=600) + np.eye(3)[labels]
+    result = classification_metrics(table / table.sum(axis=1, keepdims=True), labels)
+    assert result.errors().keys() == result.to_dict().keys()
+    assert result.accuracy_error == pytest.approx(np.sqrt(result.accuracy * (1 - result.accuracy) / 600))
+    assert 0 < result.auc_error < 0.02
+    assert all(np.isnan(result.errors()[name]) for name in result.limits())

@@ -223,3 +223,10 @@ def test_random_scores_gain_nothing():
 def test_too_little_background_is_an_error():
     with pytest.raises(MetricError, match="10 background jets"):
         max_sic(roc(np.arange(12.0), np.arange(12) > 5))
+
+
+def test_the_error_of_an_area_is_the_scatter_over_samples():
+    rng = np.random.default_rng(4)
+    labels = np.repeat([1, 0], [120, 200])
+    curves = [roc(rng.normal(labels * 1.2), labels) for _ in range(400)]
+    assert np.mean([c.auc_error for c in curves]) == pytest.approx(np.std([c.auc for c in curves]), rel=0.12)

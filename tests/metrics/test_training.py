@@ -25,17 +25,47 @@ def test_one_training_has_no_spread():
     assert np.isnan(result.std) and str(result) == "0.98"
 
 
-def test_gain_beyond_the_spread():
-    assert gain([10.0, 11.0, 12.0], [5.0, 6.0, 7.0]).exceeds_spread
-    assert not gain([10.0, 15.0, 5.0], [9.0, 14.0, 4.0]).exceeds_spread
-    assert not gain([1.0], [0.0]).exceeds_spread  # one seed proves nothing
+@pytest.mark.parametrize(
+    ("new", "reference", "options", "verdict"),
+    [
+        ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {}, "better"),
+        ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {"smaller_is_better": True}, "worse"),
+        ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {"is_limit": True}, "lower limit"),
+        ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {"errors": (2.0, 2.0)}, "within errors"),
+        ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {"errors": (np.nan, [1.0, 1.0, 1.0])}, "better"),
+        ([10.0, 15.0, 5.0], [9.0, 14.0, 4.0], {}, "within errors"),
+        ([1.0], [0.0], {"errors": (0.1, 0.1)}, "one seed"),  # one seed proves nothing
+        ([0.5, 0.5], [0.5, 0.5], {}, "within errors"),
+    ],
+)
+def test_better_means_more_than_two_standard_errors(new, reference, options, verdict):
+    assert gain(new, reference, **options).verdict == verdict
+
+
+def test_the_error_of_a_gain_holds_seeds_and_test_set():
+    result = gain([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], errors=([0.3, 0.3, 0.3], 0.4))
+    assert result.std == 1 and result.error == pytest.approx(np.sqrt(1 / 3 + 0.3**2 + 0.4**2))
+    assert str(result) == "+2.00 ± 0.76"  # the standard error, which the verdict goes by
+
+
+@pytest.mark.parametrize(
+    ("values", "n_limits", "text"),
+    [
+        ([3.326, 3.326, 3.326], 0, "3.326"),  # rounding is no spread
+        ([136.6, 318.6, 500.6], 0, "319 ± 182"),
+        ([136.6, 318.6, 500.6], 1, "≥ 318.6"),
+        ([0.98, 0.982], 0, "0.9810 ± 0.0014"),
+    ],
+)
+def test_numbers_are_written_to_the_digits_their_spread_allows(values, n_limits, text):
+    assert str(spread(values, n_limits=n_limits)) == text
 
 
 def test_pairing_removes_a_common_fluctuation():
     reference = np.array([1.0, 5.0, 9.0])
     result = gain(reference + [1.0, 1.1, 0.9], reference, paired=True)
     assert result.difference == pytest.approx(1.0) and result.std == pytest.approx(0.1)
-    assert result.exceeds_spread and not gain(reference + 1, reference).exceeds_spread
+    assert result.verdict == "better" and gain(reference + 1, reference).verdict == "within errors"
 
 
 def test_speedup_in_epochs_and_seconds():

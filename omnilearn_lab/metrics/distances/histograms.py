@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaincc
 
+from omnilearn_lab.display import number
 from omnilearn_lab.errors import MetricError, nearest
 from omnilearn_lab.metrics._checks import as_values, as_weights, effective_number
 from omnilearn_lab.metrics.distances.transport import Weights
@@ -92,7 +93,7 @@ class TriangularDiscriminator:
     outside: tuple[float, float]
 
     def __str__(self) -> str:
-        return f"{self.value:.2g} ± {self.uncertainty:.1g} (floor {self.floor:.2g}, times 1000)"
+        return f"{number(self.value, self.uncertainty)} (floor {self.floor:.2g}, times 1000)"
 
 
 def triangular_discriminator(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from omnilearn_lab.display import number
 from omnilearn_lab.errors import MetricError
 from omnilearn_lab.metrics._checks import as_features, as_values, as_weights
 
@@ -68,7 +69,7 @@ class GenerationScore:
         mark = (
             "" if self.is_comparable else f" (not comparable: {min(self.n_reference, self.n_generated)} jets)"
         )
-        return f"{self.value:.3g} ± {self.uncertainty:.1g}{mark}"
+        return f"{number(self.value, self.uncertainty)}{mark}"
 
 
 def wasserstein(
