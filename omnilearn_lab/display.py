@@ -160,6 +160,17 @@ def number(value: float, error: float = math.nan) -> str:
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
+def signed(value: float, error: float | None = None) -> str:
+    """Return a difference with its sign and its uncertainty, as `number` does.
+
+    Examples
+    --------
+    >>> signed(0.0553, 0.0071), signed(-2.0), signed(0.5, None)
+    ('+0.0553 ± 0.0071', '-2', '+0.5')
+    """
+    return "+" * (value > 0) + number(value, math.nan if error is None else error)
+
+
 def html_table(
     rows: Sequence[Sequence[Any]],
     *,

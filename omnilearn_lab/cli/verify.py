@@ -11,6 +11,7 @@ import typer
 
 from omnilearn_lab.cli.data import AsJson, DataDir, Split, Variant, data_app
 from omnilearn_lab.cli.display import make_table, show, show_json
+from omnilearn_lab.display import number
 from omnilearn_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -88,5 +89,5 @@ def _row(check: StandInCheck) -> Sequence[str]:
 
 
 def _mean(check: MeanCheck) -> str:
-    text = f"{check.mean:.4g} ± {check.error:.2g}"
+    text = number(check.mean, check.error)
     return text if check.published is None else f"{text} ({check.published:.4g})"

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from omnilearn_lab.display import number
+from omnilearn_lab.display import number, signed
 from omnilearn_lab.errors import MetricError
 from omnilearn_lab.metrics._checks import as_values
 
@@ -125,7 +125,7 @@ class Gain:
         return "better" if (self.difference > 0) != self.smaller_is_better else "worse"
 
     def __str__(self) -> str:
-        return "+" * (self.difference > 0) + number(self.difference, self.error)
+        return signed(self.difference, self.error)
 
 
 def gain(

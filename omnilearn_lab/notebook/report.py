@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from omnilearn_lab.display import html_table
+from omnilearn_lab.display import html_table, signed
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import write_text
 from omnilearn_lab.metrics import spread
@@ -137,8 +137,9 @@ def write_report(
 
 
 _LEGEND = (
-    "Values are mean ± standard deviation over seeds; the gain is fine-tuned minus scratch, paired by seed. "
-    "A verdict is given only where the gain exceeds its spread; '>=' marks lower limits. Published numbers "
+    "Values are mean ± standard deviation over seeds; the gain is fine-tuned minus scratch, paired by seed, "
+    "± its standard error from seeds and test set. Better or worse means more than two of these errors, and "
+    "never a lower limit, which '≥' marks. Published numbers "
     "were measured on the published jets, ours on the source that is named."
 )
 _PAGE = """<!doctype html>
@@ -152,7 +153,13 @@ td.better {{ background: #d9f0d3 }} td.worse {{ background: #f6d5c9 }} td.null {
 {body}
 </body></html>
 """
-_CLASSES = {"better": "better", "worse": "worse", "within spread": "null", "one seed": "null"}
+_CLASSES = {
+    "better": "better",
+    "worse": "worse",
+    "within errors": "null",
+    "one seed": "null",
+    "lower limit": "null",
+}
 
 
 def _about(result: ResultsRecord) -> list[str]:
@@ -162,24 +169,23 @@ def _about(result: ResultsRecord) -> list[str]:
 
 def _value(comparison: ComparisonRecord, kind: str, metric: str) -> str:
     """Mean and spread over seeds, marked as a lower limit when some seeds only gave one."""
-    is_limit = metric in comparison.n_lower_limits.get(kind, {})
+    n_limits = comparison.n_lower_limits.get(kind, {}).get(metric, 0)
     values = comparison.metrics[metric].get(kind)
-    return "" if values is None else ">= " * is_limit + _mean_and_spread(values)
+    return "" if values is None else _mean_and_spread(values, n_limits)
 
 
-def _mean_and_spread(values: Values) -> str:
+def _mean_and_spread(values: Values, n_limits: int = 0) -> str:
     known = [v for v in values if v is not None]
     if not known:
         return "not reached"
-    text = str(spread(known))
+    text = str(spread(known, n_limits=n_limits))
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)} seeds)"
 
 
 def _gain(found: GainRecord | None) -> list[str]:
     if found is None:
         return ["", ""]
-    error = "" if found.std is None else f" ± {found.std:.2g}"
-    return [f"{found.difference:+.3g}{error}", found.verdict]
+    return [signed(found.difference, found.error), found.verdict]
 
 
 def _number(value: float | None) -> str:

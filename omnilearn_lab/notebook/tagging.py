@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from omnilearn_lab.catalog import LoadOptions, load
+from omnilearn_lab.display import signed
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.notebook.profiles import ClassificationProfile
 from omnilearn_lab.settings import settings
@@ -168,7 +169,7 @@ def verdict(
     >>> record = ComparisonRecord(seeds=[1, 2], n_train=100, speedup_epochs=[2.0, 4.0],
     ...     metrics={"auc": {"scratch": [0.80, 0.82], "finetuned": [0.85, 0.88]}})
     >>> print(verdict(record, metrics=["auc"], published_speedup=3))
-    auc: scratch 0.81, fine-tuned 0.865, gain +0.055 ± 0.0071 (2 seeds): better
+    auc: scratch 0.81, fine-tuned 0.865, gain +0.0550 ± 0.0050 (2 seeds): better
     epochs to scratch's best loss: 2.0 to 4.0 times fewer, reached in 2 of 2 seeds; the paper: 3 times
     """
     lines = [_metric_line(record, metric) for metric in metrics]
@@ -208,10 +209,9 @@ def _metric_line(record: ComparisonRecord, metric: str) -> str:
     if metric not in record.gains:
         return text
     gain = record.gains[metric]
-    error = "" if gain.std is None else f" ± {gain.std:.2g}"
     n_limits = sum(counts.get(metric, 0) for counts in record.n_lower_limits.values())
     note = f"; {n_limits} of {2 * len(record.seeds)} values are lower limits" if n_limits else ""
-    return f"{text}, gain {gain.difference:+.3g}{error} ({gain.n} seeds): {gain.verdict}{note}"
+    return f"{text}, gain {signed(gain.difference, gain.error)} ({gain.n} seeds): {gain.verdict}{note}"
 
 
 def _speed_line(factors: Sequence[float | None], published: float | None) -> str:

@@ -34,10 +34,10 @@ def folder(tmp_path):
 def test_rows_show_ours_gain_and_published():
     head, auc, loss, speedup = comparison_rows(record().comparisons["top"])
     assert head == ["", "scratch", "fine-tuned", "PFN", "gain", "verdict", "OmniLearn <b>"]
-    assert auc == ["auc", "0.91 ± 0.01", "0.96 ± 0.01", "0.94 ± 0.01", auc[4], "better", "0.9872"]
+    assert auc == ["auc", "0.910 ± 0.010", "0.960 ± 0.010", "0.940 ± 0.010", auc[4], "better", "0.9872"]
     assert auc[4].startswith("+0.05")
-    assert loss[3] == "" and loss[5] == "within spread" and loss[6] == ""
-    assert speedup[2] == "2.5 ± 0.71 (2 of 3 seeds)"
+    assert loss[3] == "" and loss[5] == "within errors" and loss[6] == ""
+    assert speedup[2] == "2.50 ± 0.71 (2 of 3 seeds)"
     assert len({len(row) for row in (head, auc, loss, speedup)}) == 1
 
 
@@ -45,15 +45,15 @@ def test_null_results_are_visible(folder):
     report = Report(collect_results(folder))
     null = report.null_results()[1:]
     assert [(row[0], row[3], row[5]) for row in null] == [
-        ("03_finetune_top", "loss", "within spread"),
-        ("04_other", "loss", "within spread"),
+        ("03_finetune_top", "loss", "within errors"),
+        ("04_other", "loss", "within errors"),
     ]
 
 
 def test_pages_hold_every_notebook_and_escape_names(folder):
     markdown, page = write_report(folder)
     for text in (markdown.read_text(), page.read_text()):
-        assert all(part in text for part in ("03_finetune_top", "04_other", "0.9872", "within spread", "1.5"))
+        assert all(part in text for part in ("03_finetune_top", "04_other", "0.9872", "within errors", "1.5"))
     assert "<b>" not in page.read_text()
     assert page.read_text().count("<table>") == 4  # runs, two comparisons, null results
 

@@ -115,11 +115,11 @@ def test_what_is_lost_on_other_jets_is_counted_per_seed():
 
 
 def test_verdict_follows_the_numbers():
-    assert "gain +0.055 ± 0.0071 (2 seeds): better" in verdict(record(), metrics=["auc"])
+    assert "gain +0.0550 ± 0.0050 (2 seeds): better" in verdict(record(), metrics=["auc"])
     worse = record(metrics={"auc": {"scratch": [0.85, 0.88], "finetuned": [0.80, 0.82]}})
     assert verdict(worse, metrics=["auc"]).endswith("worse")
     same = record(metrics={"auc": {"scratch": [0.80, 0.82], "finetuned": [0.82, 0.80]}})
-    assert "within spread" in verdict(same, metrics=["auc"])
+    assert "within errors" in verdict(same, metrics=["auc"])
     one = record(seeds=[1], metrics={"auc": {"scratch": [0.8], "finetuned": [0.9]}})
     assert "one seed" in verdict(one, metrics=["auc"])
 

@@ -166,6 +166,10 @@ class ClassifierResult:
         epochs = float(self.history.column("epoch")[-1])
         return self.metrics.to_dict() | {"best_val_loss": self.history.best()["loss"], "epochs": epochs}
 
+    def errors(self) -> dict[str, float]:
+        """Return the statistical errors of the metrics from the numbers of test jets."""
+        return self.metrics.errors()
+
     def limits(self) -> tuple[str, ...]:
         """Return the names of the rejections that are only lower limits."""
         return self.metrics.limits()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter
@@ -30,8 +31,9 @@ class Result(Protocol):
     """What a training leaves for a comparison.
 
     A comparison also reads, where a result has them: ``history`` (`History`), ``n_train`` and ``n_test``
-    (jets), ``smaller_is_better`` (names of metrics), ``limits()`` (names of metrics that are only lower
-    limits), ``scores()`` (for ROC curves), ``seconds_training`` and ``seconds_evaluation``.
+    (jets), ``smaller_is_better`` (names of metrics), ``errors()`` (statistical errors of the test set, by
+    metric), ``limits()`` (names of metrics that are only lower limits), ``scores()`` (for ROC curves),
+    ``seconds_training`` and ``seconds_evaluation``.
     """
 
     def values(self) -> Mapping[str, float]:
@@ -180,11 +182,24 @@ class Comparison(Generic[R]):
 
     def spread(self, arm: str, metric: str) -> Spread:
         """Return mean and spread of a metric over seeds."""
-        return spread(self.values(arm, metric))
+        return spread(self.values(arm, metric), n_limits=self.limits().get(arm, {}).get(metric, 0))
+
+    def errors(self, arm: str, metric: str) -> list[float]:
+        """Return the statistical errors of a metric from the test set, per seed; NaN where not known."""
+        every = [getattr(result, "errors", dict)() for result in self.of(arm)]
+        return [float(errors.get(metric, math.nan)) for errors in every]
 
     def gain(self, metric: str, arm: str = "finetuned", against: str = "scratch") -> Gain:
         """Return how much larger a metric is for one arm than for another, paired by seed."""
-        return gain(self.values(arm, metric), self.values(against, metric), paired=True)
+        limits = self.limits()
+        return gain(
+            self.values(arm, metric),
+            self.values(against, metric),
+            paired=True,
+            errors=(self.errors(arm, metric), self.errors(against, metric)),
+            smaller_is_better=metric in self.smaller_is_better,
+            is_limit=any(limits.get(name, {}).get(metric) for name in (arm, against)),
+        )
 
     def by_arm(self, metric: str) -> dict[str, list[Any]]:
         """Return the values of a metric for every arm that has it, by the arms' labels."""
@@ -238,7 +253,7 @@ class Comparison(Generic[R]):
         -------
         DataFrame
             The difference, its standard deviation over seeds, and whether the difference, of either sign,
-            exceeds it.
+            exceeds two standard errors.
         """
         import pandas as pd
 
@@ -249,7 +264,7 @@ class Comparison(Generic[R]):
         for name, (new, reference) in pairs.items():
             for metric in self.metrics if metrics is None else metrics:
                 change = self.gain(metric, new, reference)
-                beyond = bool(abs(change.difference) > change.std)
+                beyond = change.verdict in ("better", "worse")
                 rows[name, metric] = {"difference": change.difference, "spread": change.std, "beyond": beyond}
         return pd.DataFrame(list(rows.values()), index=pd.MultiIndex.from_tuples(rows))
 
@@ -304,6 +319,7 @@ class Comparison(Generic[R]):
             "n_train": self.n_train,
             "n_test": getattr(self._first, "n_test", None),
             "metrics": metrics,
+            "errors": {m: {arm: self.errors(arm, m) for arm in of} for m, of in metrics.items()},
             "smaller_is_better": [name for name in self.smaller_is_better if name in metrics],
             "n_lower_limits": self.limits(),
             "published": published_numbers(published) if published else {},

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from omnilearn_lab.errors import ConfigError, nearest
@@ -26,26 +27,31 @@ class Record(BaseModel):
 
 
 class GainRecord(Record):
-    """Fine-tuned minus scratch, paired by seed: mean difference, its spread, its standard error."""
+    """Fine-tuned minus scratch, paired by seed: mean difference, its spread, its standard error.
+
+    The verdict is that of `omnilearn_lab.metrics.Gain`.
+    """
 
     difference: float
     std: float | None
     error: float | None
     n: int
-    verdict: Literal["better", "worse", "within spread", "one seed"]
+    verdict: Literal["better", "worse", "within errors", "one seed", "lower limit"]
 
 
 class ComparisonRecord(Record):
     """One comparison of trainings.
 
     ``metrics`` holds, for every metric, one value per seed for "scratch" and "finetuned", and for any
-    further network by name; null stands for a value that is not finite. ``gains`` is computed from them.
+    further network by name; null stands for a value that is not finite. ``errors`` holds their statistical
+    errors from the test set, where these are known. ``gains`` is computed from both.
     """
 
     seeds: list[int] = Field(min_length=1)
     n_train: int = Field(gt=0)
     n_test: int | None = None
     metrics: dict[str, dict[str, Values]] = Field(min_length=1)
+    errors: dict[str, dict[str, Values]] = {}
     smaller_is_better: list[str] = []
     gains: dict[str, GainRecord] = {}
     speedup_epochs: Values | None = None
@@ -59,8 +65,7 @@ class ComparisonRecord(Record):
         metrics = values.get("metrics") if isinstance(values, Mapping) else None
         if not isinstance(metrics, Mapping):
             return values
-        smaller = values.get("smaller_is_better", ())
-        gains = {name: _gain(kinds, name in smaller) for name, kinds in metrics.items()}
+        gains = {name: _gain(values, name) for name in metrics}
         return {**values, "gains": {name: found for name, found in gains.items() if found is not None}}
 
     @model_validator(mode="after")
@@ -128,22 +133,22 @@ def finite(value: Any, where: str = "the value") -> Any:
     raise ConfigError(f"{where} holds a {type(value).__name__}; give numbers, texts, lists or mappings")
 
 
-def _gain(kinds: Any, is_smaller_better: bool) -> dict[str, Any] | None:
+def _gain(values: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
     """The paired gain over the seeds for which both values are known."""
+    kinds, errors = values["metrics"][metric], values.get("errors", {}).get(metric, {})
     if not isinstance(kinds, Mapping) or not all(isinstance(kinds.get(kind), Iterable) for kind in KINDS):
         return None
-    pairs = [(a, b) for a, b in zip(kinds["finetuned"], kinds["scratch"], strict=False)]
-    pairs = [pair for pair in pairs if None not in pair]
+    pairs = [pair for pair in zip(*(kinds[kind] for kind in KINDS), strict=False) if None not in pair]
     if not pairs:
         return None
-    found = gain(*zip(*pairs, strict=True), paired=True)
-    values = {name: finite(getattr(found, name)) for name in ("difference", "std", "error", "n")}
-    return values | {"verdict": _verdict(values["difference"], values["std"], is_smaller_better)}
-
-
-def _verdict(difference: float, std: float | None, is_smaller_better: bool) -> str:
-    if std is None:
-        return "one seed"
-    if abs(difference) <= std:
-        return "within spread"
-    return "better" if (difference > 0) != is_smaller_better else "worse"
+    scratch, finetuned = zip(*pairs, strict=True)
+    limits = values.get("n_lower_limits", {})
+    result = gain(
+        finetuned,
+        scratch,
+        paired=True,
+        errors=tuple(np.array(errors.get(kind, 0.0), dtype=float) for kind in KINDS),
+        smaller_is_better=metric in values.get("smaller_is_better", ()),
+        is_limit=any(limits.get(kind, {}).get(metric) for kind in KINDS),
+    )
+    return {name: finite(getattr(result, name)) for name in GainRecord.model_fields}

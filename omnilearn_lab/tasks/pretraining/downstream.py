@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omnilearn_lab.display import signed
 from omnilearn_lab.metrics import spread
 from omnilearn_lab.models import read_card
 from omnilearn_lab.tasks.common.records import KINDS, ComparisonRecord
@@ -67,7 +68,7 @@ def downstream_table(records: Iterable[DownstreamRecord]) -> pd.DataFrame:
         for metric in record.metrics:
             cells = {name: _cell(record, metric, kind) for kind, name in zip(KINDS, _NAMES, strict=True)}
             gain = record.gains[metric]
-            cells |= {"gain": f"{gain.difference:+.3g} ± {gain.std or 0:.2g}", "verdict": gain.verdict}
+            cells |= {"gain": signed(gain.difference, gain.error), "verdict": gain.verdict}
             about = {
                 "epochs": f"{record.epochs:g}",
                 "peak rate": f"{record.learning_rate:g}",

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from omnilearn_lab.display import number
 from omnilearn_lab.errors import MetricError
 from omnilearn_lab.metrics import AbcdClosure, abcd_closure
 from omnilearn_lab.settings import settings
@@ -92,9 +93,9 @@ class AbcdEstimate:
 
     def __repr__(self) -> str:
         return (
-            f"<ABCD: {self.counts.a} jets, {self.predicted:.1f} ± {self.uncertainty:.1f} expected, "
+            f"<ABCD: {self.counts.a} jets, {number(self.predicted, self.uncertainty)} expected, "
             f"{self.significance:+.1f} sigma; correction A C / (B D) of the simulation "
-            f"{self.correction:.2f} ± {self.correction_uncertainty:.2f}>"
+            f"{number(self.correction, self.correction_uncertainty)}>"
         )
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from scipy.optimize import minimize
 from scipy.special import log_ndtr, xlogy
 
+from omnilearn_lab.display import number
 from omnilearn_lab.errors import ConfigError, MetricError
 from omnilearn_lab.settings import settings
 
@@ -327,7 +328,7 @@ class BumpHunt:
         low, high = self.signal_region
         return (
             f"{self.observed} events between {low:g} and {high:g} GeV, "
-            f"{self.expected:.1f} ± {self.expected_uncertainty:.1f} expected: "
+            f"{number(self.expected, self.expected_uncertainty)} expected: "
             f"{self.significance:+.1f} sigma (local p = {self.p_value:.2g})"
         )
 

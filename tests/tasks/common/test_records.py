@@ -35,7 +35,7 @@ def test_a_smaller_loss_is_better():
 def test_no_gain_is_said():
     metrics = {"auc": {"scratch": [0.90, 0.95, 0.91], "finetuned": [0.95, 0.90, 0.92]}}
     assert (
-        ComparisonRecord.model_validate(comparison(metrics=metrics)).gains["auc"].verdict == "within spread"
+        ComparisonRecord.model_validate(comparison(metrics=metrics)).gains["auc"].verdict == "within errors"
     )
 
 

@@ -33,9 +33,9 @@ def test_table_has_a_row_per_size_and_metric_and_marks_limits():
         (5000, "rejection_at_0.5"),
     ]
     auc, rejection = table.iloc[0], table.iloc[1]
-    assert (auc["scratch"], auc["verdict"]) == ("0.91 ± 0.014", "better")
+    assert (auc["scratch"], auc["verdict"]) == ("0.910 ± 0.014", "better")
     assert rejection["fine-tuned"].startswith("≥ ") and not rejection["scratch"].startswith("≥ ")
-    assert rejection["verdict"] == "within spread"
+    assert rejection["verdict"] == "lower limit"
 
 
 def test_no_records_give_an_empty_table():
