@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from omnilearn_lab.display import label
+from omnilearn_lab.display import label, number
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import atomic_path
@@ -241,8 +241,8 @@ def distance_table(comparison: Comparison[ReweightingResult]) -> pd.DataFrame:
     for name, change in last[0].distances.items():
         after = {label(arm): comparison.spread(arm, name) for arm in comparison.results}
         rows[name] = (
-            {"before": f"{change.before.value:.1f} ± {change.before.uncertainty:.1f}"}
-            | {label: f"{s.mean:.2f} ± {s.std:.2f}" for label, s in after.items()}
+            {"before": number(change.before.value, change.before.uncertainty)}
+            | {label: str(s) for label, s in after.items()}
             | {"bootstrap": f"{change.after.uncertainty:.2f}", "floor": f"{change.after.floor:.2f}"}
         )
     return pd.DataFrame(rows).T

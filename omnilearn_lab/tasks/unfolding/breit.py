@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from omnilearn_lab.display import number
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.jets import Jets, reduce_pid
 from omnilearn_lab.metrics.distances import TriangularDiscriminator
@@ -255,8 +256,8 @@ class DISUnfolding:
 
         rows = {
             name: {
-                "before": f"{change.before.value:.1f} ± {change.before.uncertainty:.1f}",
-                "unfolded": f"{change.after.value:.1f} ± {change.after.uncertainty:.1f}",
+                "before": number(change.before.value, change.before.uncertainty),
+                "unfolded": number(change.after.value, change.after.uncertainty),
                 "floor": f"{change.after.floor:.1f}",
             }
             for name, change in self.distances().items()

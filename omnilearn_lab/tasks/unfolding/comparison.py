@@ -223,8 +223,7 @@ class UnfoldingStudy:
         import pandas as pd
 
         columns = {
-            title: {name: f"{s.mean:.2f} ± {np.nan_to_num(s.std):.2f}" for name, s in row.items()}
-            for title, row in self.by_observable().items()
+            title: {name: str(s) for name, s in row.items()} for title, row in self.by_observable().items()
         }
         before = {name: self.before(name) for name in self.edges}
         first = {"before": {name: f"{d.value:.2f}" for name, d in before.items()}}
