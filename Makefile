@@ -1,12 +1,14 @@
 # The two commands to know: `make run` and `make lab`. `make help` lists the rest.
 PYTHON ?= python3
 PROFILE ?= quick
+MINUTES ?= 5
+SEED ?= 1
 BENCHMARKS ?= models training observables simulation readers
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run lab test test-all notebooks report bench gallery docs dashboard lint clean
+.PHONY: help setup run lab test test-all notebooks report fuzz faults bench gallery docs dashboard lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -38,6 +40,12 @@ test: $(STAMP)  ## run the test suite (without the slow tests)
 
 test-all: $(STAMP)  ## run all tests, the slow ones too
 	$(BIN)/python -m pytest -q
+
+fuzz: $(STAMP)  ## damaged inputs against everything that opens a file, for MINUTES (5), fixed by SEED (1); goes on where it stopped
+	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES) --seed $(SEED)
+
+faults: $(STAMP)  ## break disks, processes, connections and permissions, and print what survives; before a release, as root
+	$(BIN)/python -m tests.faults
 
 bench: $(STAMP)  ## measure networks, observables, simulation and readers; on idle cores, one after the other
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -96,7 +96,6 @@ def test_a_notebook_is_executed_once_at_a_time(one_cell, tmp_path):
         execute_notebook("00_one", "smoke", folder=tmp_path, progress=False)
 
 
-@pytest.mark.faults
 def test_a_kernel_that_dies_is_an_error_of_ours(one_cell, tmp_path):
     one_cell("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(NotebookError, match="its kernel died"):

@@ -141,7 +141,6 @@ def load_as(user, folder, split="val", **options):
 
 
 @pytest.mark.slow
-@pytest.mark.faults
 def test_what_an_administrator_makes_everybody_reads(everybodys):
     """Nothing is called damaged or simulated again by a user who may only read."""
     data, home = everybodys / "data", everybodys / "home"
@@ -155,7 +154,6 @@ def test_what_an_administrator_makes_everybody_reads(everybodys):
 
 
 @pytest.mark.slow
-@pytest.mark.faults
 def test_two_users_of_a_group_fill_one_folder(everybodys):
     os.chown(everybodys, ANNA, GROUP)
     everybodys.chmod(0o2775)
@@ -167,7 +165,6 @@ def test_two_users_of_a_group_fill_one_folder(everybodys):
 
 
 @pytest.mark.slow
-@pytest.mark.faults
 def test_a_user_without_home_and_name_works_where_the_folder_is_named(everybodys):
     os.chown(everybodys, ANNA, ANNA)
     made = load_as(ANNA, everybodys)  # no variable HOME, and no entry among the users

@@ -241,10 +241,8 @@ def read_catalogue(path: str | Path) -> Catalogue:
         entry, field, what was expected, and the nearest accepted key.
     """
     path = Path(path)
-    try:
+    with translated(CatalogError, f"the catalogue file '{path}' cannot be read", "check the path"):
         return _read(str(path.resolve()), path.stat().st_mtime_ns)
-    except (OSError, ValueError) as error:
-        raise CatalogError(f"the catalogue file '{path}' cannot be read ({error}); check the path") from error
 
 
 @lru_cache(maxsize=8)

@@ -95,7 +95,6 @@ def test_a_stated_size_is_not_believed_where_the_disk_has_no_room(tmp_path, monk
         unpack(tmp_path / "b.tar", tmp_path / "b")
 
 
-@pytest.mark.faults
 def test_a_disk_that_fills_up_while_unpacking_leaves_no_folder(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda path: usage(10**9, 0, 10**9))

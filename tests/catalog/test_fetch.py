@@ -422,7 +422,6 @@ fetch_files("set", [file], Store(Path(sys.argv[2])), FetchOptions(progress=False
 """
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("checksum", [md5(BODY), None])
 def test_a_kill_while_the_checksum_is_computed_loses_nothing(web, tmp_path, checksum):
     process = begin(KILLED, web[0], tmp_path, checksum or "")
@@ -432,7 +431,6 @@ def test_a_kill_while_the_checksum_is_computed_loses_nothing(web, tmp_path, chec
     assert len(web[1].requests) == 1 and left_over(tmp_path) == ["a.bin"]
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("moment", range(5))
 def test_a_killed_download_goes_on_where_it_stopped(web, tmp_path, moment):
     web[1].files["/a.bin"], web[1].pause = BODY * 20, 0.002
@@ -456,7 +454,6 @@ def test_no_link_is_followed_when_a_part_is_opened(web, tmp_path, kind):
     assert precious.read_bytes() == b"precious"
 
 
-@pytest.mark.faults
 def test_a_disk_that_is_full_keeps_what_arrived_and_goes_on_elsewhere(web, tmp_path):
     web[1].no_length = True
     with small_disk(tmp_path / "disk", 0.15) as disk:

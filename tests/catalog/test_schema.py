@@ -105,3 +105,53 @@ def test_a_series_without_its_list_is_an_error():
 def test_a_list_that_is_too_short_is_an_error():
     with pytest.raises(CatalogError, match="only 1 checksums"):
         FileGroup(name="f{i}", numbers=(0, 1), checksums="s").expand({"s": 32 * "0"})
+
+
+BOMB = "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else '1'}]" for i in range(10))
+TOO_MUCH = {
+    "numbers": GOOD.replace("name: a.h5", "name: 'a{i}.h5'\n        numbers: [0, 1000000000000000000]"),
+    "digits": GOOD.replace(
+        "name: a.h5", "name: 'a{i}.h5'\n        numbers: [0, 1]\n        digits: 999999999"
+    ),
+    "jets": GOOD.replace("jets: 10", "jets: 1" + 30 * "0"),
+    "values": f"{BOMB}\n{GOOD}",
+    "references": f"a: &a [*a]\n{GOOD}",
+    "YAML": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("what", TOO_MUCH)
+def test_a_catalogue_cannot_ask_for_too_much(tmp_path, what):
+    path = tmp_path / "catalog.yaml"
+    path.write_text(TOO_MUCH[what])
+    with pytest.raises(CatalogError, match=what):
+        read_catalogue(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("numbers: [3, 1]", "name: 'a{i}.h5'"), "first number must not be above"),
+        (("fraction: [0.8, 0.2]", "jets: 10"), "first number must not be above"),
+        (("fraction: [0.0, 1.5]", "jets: 10"), "less than or equal to 1"),
+    ],
+)
+def test_ranges_rise_and_stay_in_their_limits(tmp_path, change, message):
+    new, beside = change
+    text = GOOD.replace("name: a.h5", f"{beside}\n        {new}") if "name" in beside else GOOD
+    text = text if "name" in beside else text.replace(beside, f"{beside}, {new}")
+    (tmp_path / "catalog.yaml").write_text(text)
+    with pytest.raises(CatalogError, match=message):
+        read_catalogue(tmp_path / "catalog.yaml")
+
+
+def test_a_file_name_that_breaks_its_address_is_named():
+    group = FileGroup(name="a b {i}.h5", numbers=(0, 1), url="https://example.org/{name}")
+    with pytest.raises(CatalogError, match="a b .*https://"):
+        group.expand({})
+
+
+def test_a_list_of_checksums_begins_no_later_than_the_files():
+    group = FileGroup(name="f{i}", numbers=(0, 1), checksums="s", checksums_start=1)
+    with pytest.raises(CatalogError, match="checksums_start"):
+        group.expand({"s": f"{32 * '0'} {32 * '1'}"})

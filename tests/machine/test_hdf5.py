@@ -55,7 +55,6 @@ def test_a_copy_is_changed_and_the_source_stays(tmp_path):
         assert list(file["x"]) == [1, 2] and list(file["y"]) == [3]
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("kilobytes", [20, 64, 200, 500, 900])
 def test_a_full_disk_kills_nothing(tmp_path, kilobytes):
     with small_disk(tmp_path / "disk", kilobytes / 1024) as disk:
@@ -67,7 +66,6 @@ def test_a_full_disk_kills_nothing(tmp_path, kilobytes):
         assert list(disk.iterdir()) == []
 
 
-@pytest.mark.faults
 def test_a_full_disk_is_noticed_at_the_step_and_the_old_file_stays(tmp_path):
     with small_disk(tmp_path / "disk", 0.25) as disk:
         with atomic_hdf5(disk / "a.h5") as file:

@@ -124,7 +124,6 @@ def test_a_write_that_fails_leaves_nothing_and_says_what_to_do(tmp_path, parts):
     assert [p.name for p in tmp_path.iterdir()] == ["piece.npz"]
 
 
-@pytest.mark.faults
 def test_disk_full(tmp_path, parts):
     with small_disk(tmp_path / "disk", 4 / 1024) as disk:
         with pytest.raises(DataFileError, match="No space left"):

@@ -1,0 +1,230 @@
+"""One small, sound file of every format and setting, and how it is opened: what the mutations start from."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from omnilearn_lab.catalog import archives, catalog, files
+from omnilearn_lab.catalog.local import check_file
+from omnilearn_lab.catalog.schema import DataFile
+from omnilearn_lab.catalog.store import Store
+from omnilearn_lab.jets import Jets, read_jets, write_jets
+from omnilearn_lab.models import PET, PETConfig, load_checkpoint, read_card, save_checkpoint
+from omnilearn_lab.notebook.profiles import ClassificationProfile, notebook_profile
+from omnilearn_lab.notebook.records import check_results, read_results, write_json
+from omnilearn_lab.notebook.report import Report
+from omnilearn_lab.readers import from_file, make_reader
+from omnilearn_lab.readers.own.columns import column_map
+from omnilearn_lab.settings import read_settings
+from omnilearn_lab.training import History, read_progress
+
+from tests.catalog.test_schema import GOOD
+from tests.conftest import random_jets
+from tests.readers import samples
+from tests.readers.published import (
+    test_aspen,
+    test_atlas_flavour,
+    test_atlas_top,
+    test_cms_mod,
+    test_h1,
+    test_jetclass2,
+    test_lhco,
+    test_omnifold,
+)
+
+
+class Sample(NamedTuple):
+    """A sound file and what opens it.
+
+    Attributes
+    ----------
+    name
+        Of the file; its ending chooses the mutations.
+    make
+        Writes it.
+    open
+        Opens it; Jets are checked further.
+    """
+
+    name: str
+    make: Callable[[Path], Any]
+    open: Callable[[Path], Any]
+
+
+TRUE = samples.truth(8)
+LABELS = np.arange(8) % 2
+COLUMNS = {
+    "particles": {"pt": "trk/pt", "eta": "trk/eta", "phi": "trk/phi", "energy": "trk/e"},
+    "jet": {"label": "label"},
+    "class_names": ["QCD", "top"],
+}
+
+
+def _read(name: str, **options: Any) -> Callable[[Path], Jets]:
+    return lambda path: make_reader(name, **options).read(path)
+
+
+def _own(path: Path) -> None:
+    columns = {"pt": TRUE.pt, "eta": TRUE.eta, "phi": TRUE.phi, "e": TRUE.energy}
+    padded = {f"trk/{name}": TRUE.padded([values], 15)[..., 0] for name, values in columns.items()}
+    samples.write_h5(path, label=LABELS, **padded)
+
+
+def _pandas(path: Path) -> None:
+    import pandas as pd
+
+    pd.DataFrame(test_lhco.events()).to_hdf(path, key="df")
+
+
+def _catalogue(path: Path) -> None:
+    for item in catalog(path).entries.values():
+        for split in item.splits:
+            files(item, split)
+    repr(catalog(path))
+
+
+def _profile(path: Path) -> None:
+    os.environ["OMNILEARN_LAB_PROFILES"] = str(path.parent)
+    notebook_profile(path.stem, "smoke", ClassificationProfile)
+
+
+def _write_profile(path: Path) -> None:
+    changes = {"n_train": 100, "n_test": 100, "compare": {"seeds": [1, 2], "scratch": {"epochs": 3}}}
+    changes["compare"]["finetuned"] = {"epochs": 3, "learning_rate": 1e-3}
+    path.write_text(yaml.safe_dump({"smoke": changes}))
+
+
+def _write_results(path: Path) -> None:
+    values = {"scratch": [0.9, 0.8], "finetuned": [0.95, 0.9]}
+    comparison = {
+        "seeds": [1, 2],
+        "n_train": 10,
+        "metrics": {"auc": values},
+        "published": {"PFN": {"auc": 0.9}},
+    }
+    about = {"notebook": "03_finetune_top", "profile": "quick", "date": "2026-01-01", "versions": {}}
+    more = {"seconds": {"a": 1.0}, "source": "simulated", "seeds": [1], "comparisons": {"top": comparison}}
+    write_json(check_results(about | more), path)
+
+
+def _report(path: Path) -> None:
+    report = Report([read_results(path)])
+    report.to_html(), report.to_markdown()
+
+
+def _write_checkpoint(path: Path) -> None:
+    config = PETConfig.named("tiny", n_layers=1, width=8, n_heads=1, n_classes=2)
+    save_checkpoint(PET(config), path.with_suffix(".safetensors"), {"seed": 1})
+
+
+def _write_card(path: Path) -> None:
+    _write_checkpoint(path.with_suffix(""))
+    path.with_suffix("").with_suffix(".safetensors.json").exists()
+
+
+def _load_weights(path: Path) -> None:
+    load_checkpoint(path)
+
+
+def _history(path: Path) -> None:
+    history = History.load(path.parent)
+    history.best()
+    history.column("loss")
+
+
+def _write_history(path: Path) -> None:
+    record = {"step": 1, "epoch": 0.5, "jets": 10, "seconds": 1.0, "loss": 0.5}
+    path.write_text("".join(json.dumps({"kind": kind} | record) + "\n" for kind in ("train", "validation")))
+
+
+def _progress(path: Path) -> None:
+    progress = read_progress(path.parent)
+    if progress is not None:
+        _ = progress.fraction, progress.seconds_left
+
+
+def _write_progress(path: Path) -> None:
+    about = {"step": 1, "n_steps": 10, "jets": 5, "jets_per_second": 2.0, "time": 1.0}
+    path.write_text(json.dumps(about))
+
+
+def _received(path: Path) -> None:
+    folder = path.parent / "set"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.bin").write_bytes(b"jets")
+    path.rename(folder / path.name)
+    check_file("set", DataFile(name="a.bin"), Store(path.parent))
+
+
+def _write_received(path: Path) -> None:
+    path.write_text(json.dumps({"a.bin": {"checksum": "sha256:" + 64 * "0", "stamp": [4, 5], "url": None}}))
+
+
+def _write_tar(path: Path, mode: str = "w") -> None:
+    with tarfile.open(path, mode) as file:
+        for name, body in {"a/b.root": b"jets" * 300, "c": b""}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(body)
+            file.addfile(member, io.BytesIO(body))
+
+
+def _write_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a/b.npz", b"jets" * 300)
+        file.writestr("c", b"")
+
+
+def _unpack(path: Path) -> None:
+    archives.unpack(path, path.with_name("unpacked"))
+
+
+SAMPLES: dict[str, Sample] = {
+    "ml_ready": Sample("jets.h5", lambda path: write_jets(random_jets(8), path, 30), read_jets),
+    "top_tagging": Sample("top.h5", lambda path: samples.write_top(path, TRUE, LABELS), _read("top_tagging")),
+    "top_tagging fixed": Sample(
+        "top.h5", lambda path: samples.write_top(path, TRUE, LABELS, fmt="fixed"), _read("top_tagging")
+    ),
+    "lhco": Sample("lhco.h5", _pandas, _read("lhco")),
+    "jetclass": Sample("a.root", lambda path: samples.write_jetclass(path, TRUE, LABELS), _read("jetclass")),
+    "jetclass2": Sample("QCD_0.parquet", test_jetclass2.write, _read("jetclass2")),
+    "energyflow": Sample(
+        "QG.npz", lambda path: samples.write_energyflow(path, TRUE, LABELS), _read("energyflow")
+    ),
+    "jetnet": Sample("g.h5", lambda path: samples.write_jetnet(path, TRUE), _read("jetnet")),
+    "aspen": Sample("a.h5", test_aspen.write, _read("aspen")),
+    "atlas_flavour": Sample("a.h5", test_atlas_flavour.write, _read("atlas_flavour")),
+    "atlas_top": Sample("a.h5", test_atlas_top.write, _read("atlas_top")),
+    "cms_mod": Sample("a.h5", test_cms_mod.write, _read("cms_mod")),
+    "h1": Sample("Rapgap.root", test_h1.write, _read("h1")),
+    "omnifold": Sample("Pythia.npz", test_omnifold.write, _read("omnifold")),
+    "own file": Sample("mine.h5", _own, lambda path: from_file(path, COLUMNS)),
+    "catalogue": Sample("catalog.yaml", lambda path: path.write_text(GOOD), _catalogue),
+    "profile": Sample("03_finetune_top.yaml", _write_profile, _profile),
+    "column map": Sample(
+        "map.yaml",
+        lambda path: path.write_text(yaml.safe_dump(COLUMNS)),
+        lambda path: column_map(read_settings(path)),
+    ),
+    "results": Sample("results.json", _write_results, _report),
+    "card": Sample(
+        "a.safetensors.json",
+        lambda path: _write_checkpoint(path.with_suffix("")),
+        lambda path: (read_card(path.with_suffix("")), load_checkpoint(path.with_suffix(""))),
+    ),
+    "weights": Sample("a.safetensors", _write_checkpoint, _load_weights),
+    "history": Sample("metrics.jsonl", _write_history, _history),
+    "progress": Sample("progress.json", _write_progress, _progress),
+    "received": Sample("received.json", _write_received, _received),
+    "tar": Sample("a.tar", _write_tar, _unpack),
+    "tar.gz": Sample("a.tar.gz", lambda path: _write_tar(path, "w:gz"), _unpack),
+    "zip": Sample("a.zip", _write_zip, _unpack),
+}
