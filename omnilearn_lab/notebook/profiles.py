@@ -14,7 +14,7 @@ import yaml
 
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.settings import from_mapping, read_settings, settings
-from omnilearn_lab.tasks.common.classification import ClassifierComparisonSettings
+from omnilearn_lab.tasks.common.classifiers import ClassifierComparisonSettings
 
 __all__ = ["ClassificationProfile", "notebook_profile"]
 

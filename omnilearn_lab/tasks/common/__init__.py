@@ -1,15 +1,20 @@
 """What all tasks share: choose a network and its weights, train it, predict, and compare over seeds."""
 
 from omnilearn_lab.tasks.common.classification import (
-    ClassifierComparisonSettings,
     ClassifierData,
     ClassifierResult,
-    compare_classifiers,
     predict,
     train_classifier,
+)
+from omnilearn_lab.tasks.common.classifiers import (
+    ClassifierComparisonSettings,
+    FrozenSettings,
+    compare_classifiers,
     train_classifiers,
+    train_frozen,
 )
 from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
+from omnilearn_lab.tasks.common.heads import Head, Rows, fit_head
 from omnilearn_lab.tasks.common.learning_curve import LearningCurve, train_learning_curve
 from omnilearn_lab.tasks.common.networks import (
     ClassifierSettings,
@@ -24,7 +29,8 @@ from omnilearn_lab.tasks.common.records import ComparisonRecord, published_numbe
 
 __all__ = [
     "Arm", "ClassifierComparisonSettings", "ClassifierData", "ClassifierResult", "ClassifierSettings",
-    "Comparison", "ComparisonRecord", "ComparisonSettings", "LearningCurve", "compare", "compare_classifiers",
-    "describe_checkpoint", "load_classifier", "load_trained", "make_model", "network_batch", "network_of",
-    "predict", "published_numbers", "train_classifier", "train_classifiers", "train_learning_curve",
+    "Comparison", "ComparisonRecord", "ComparisonSettings", "FrozenSettings", "Head", "LearningCurve", "Rows",
+    "compare", "compare_classifiers", "describe_checkpoint", "fit_head", "load_classifier", "load_trained",
+    "make_model", "network_batch", "network_of", "predict", "published_numbers", "train_classifier",
+    "train_classifiers", "train_frozen", "train_learning_curve",
 ]  # fmt: skip

@@ -1,20 +1,17 @@
-"""Jet classifiers: the packed jets, one training, the same over seeds, and the scores of any network."""
+"""Jet classifiers: the packed jets, one training, and the scores of any network."""
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -24,8 +21,7 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import atomic_path
 from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics, pair_score
 from omnilearn_lab.models import Batch
-from omnilearn_lab.settings import settings, to_mapping
-from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare
+from omnilearn_lab.settings import to_mapping
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model, network_batch
 from omnilearn_lab.training import Batches, Classification, History, Objective, Run, Trainer, default_device
 
@@ -128,7 +124,6 @@ class ClassifierResult:
 
     Parameters
     ----------
-    history : History
     probabilities : array, shape (N, C)
         Class probabilities of the test jets.
     metrics : ClassificationMetrics
@@ -137,22 +132,27 @@ class ClassifierResult:
         Of the test jets.
     weight : array, shape (N,), optional
         Of the test jets.
-    seconds_training, seconds_evaluation
+    best_val_loss
+        Smallest loss of the validation jets.
     n_train
         Training jets used.
+    seconds_training, seconds_evaluation
     others : mapping of str to ClassificationMetrics
         On the further jets of `ClassifierData`.
+    history : History, optional
+        Of the training of a network.
     """
 
-    history: History
     probabilities: np.ndarray
     metrics: ClassificationMetrics
     label: np.ndarray
     weight: np.ndarray | None
-    seconds_training: float
-    seconds_evaluation: float
+    best_val_loss: float
     n_train: int
+    seconds_training: float = 0.0
+    seconds_evaluation: float = 0.0
     others: Mapping[str, ClassificationMetrics] = field(default_factory=dict)
+    history: History | None = None
 
     smaller_is_better = ("best_val_loss", "epochs")
 
@@ -162,9 +162,9 @@ class ClassifierResult:
         return len(self.label)
 
     def values(self) -> dict[str, float]:
-        """Return the metrics of the test jets, the best validation loss, and the epochs trained."""
-        epochs = float(self.history.column("epoch")[-1])
-        return self.metrics.to_dict() | {"best_val_loss": self.history.best()["loss"], "epochs": epochs}
+        """Return the metrics of the test jets, the best validation loss, and a network's epochs."""
+        epochs = {} if self.history is None else {"epochs": float(self.history.column("epoch")[-1])}
+        return self.metrics.to_dict() | {"best_val_loss": self.best_val_loss} | epochs
 
     def errors(self) -> dict[str, float]:
         """Return the statistical errors of the metrics from the numbers of test jets."""
@@ -218,7 +218,7 @@ def train_classifier(
     ConfigError
         When labels do not fit the number of classes.
     """
-    _check_labels(data, settings.n_classes)
+    check_labels(data, settings.n_classes)
     model = (make_model(settings) if model is None else model).to(default_device())
     train = _first(data.train, settings.n_train)
     about = to_mapping(settings) | ({} if objective is None else {"objective": to_mapping(objective)})
@@ -226,120 +226,54 @@ def train_classifier(
     parts = (complete_batch(part, model) for part in (train, data.validation))
     trainer = Trainer(model, objective or Classification(), *parts, settings.training, run)
     history = trainer.fit(on_record)
-    start = time.perf_counter()
     precision = settings.training.precision
-    probabilities = predict(model, data.test, precision=precision)
-    metrics = _measure(probabilities, data.test, data, settings)
-    others = {
-        name: _measure(predict(model, jets, precision=precision), jets, data, settings)
-        for name, jets in data.others.items()
-    }
-    seconds = time.perf_counter() - start
-    label, weight = data.test.label, data.test.weight
-    return ClassifierResult(
-        history,
-        probabilities,
-        metrics,
-        label.numpy().copy(),  # the file of the jets may go
-        None if weight is None else weight.numpy().copy(),
-        trainer.state.seconds,
-        seconds,
-        len(train),
-        others,
+    return measure(
+        data,
+        lambda jets: predict(model, jets, precision=precision),
+        settings.signal_efficiencies,
+        best_val_loss=history.best()["loss"],
+        n_train=len(train),
+        seconds_training=trainer.state.seconds,
+        history=history,
     )
 
 
-@settings
-class ClassifierComparisonSettings(ComparisonSettings):
-    """Scratch against fine-tuned classifiers: what `ComparisonSettings` holds, jets and what to measure.
-
-    Parameters
-    ----------
-    n_train
-        Use only the first jets of the training set; None uses all.
-    signal_efficiencies
-        Where background rejections are measured.
-    """
-
-    n_train: Annotated[int, Field(gt=0)] | None = None
-    signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
-
-    def classifiers(self, n_classes: int = 2) -> dict[str, ClassifierSettings]:
-        """Return the settings of each kind of training."""
-        measured = {"n_train": self.n_train, "signal_efficiencies": self.signal_efficiencies}
-        return {kind: ClassifierSettings.of(arm, n_classes, **measured) for kind, arm in self.arms().items()}
-
-
-def compare_classifiers(
-    data: ClassifierData, settings: ClassifierComparisonSettings, **options: Any
-) -> Comparison[ClassifierResult]:
-    """Train from scratch and from a checkpoint, with every seed, and measure all on the same test jets.
-
-    The network trained from scratch has the sizes of the checkpoint's.
+def measure(
+    data: ClassifierData,
+    scores: Callable[[Batch], np.ndarray],
+    signal_efficiencies: Sequence[float],
+    **about: Any,
+) -> ClassifierResult:
+    """Apply a trained classifier to the test jets and to all further ones.
 
     Parameters
     ----------
     data : ClassifierData
-        Made for the checkpoint's kind of network: ``ClassifierData.from_jets(jets, inputs=...)``.
-    settings : ClassifierComparisonSettings
-    **options
-        ``workers``, ``directory``, ``progress`` of `train_classifiers`.
-
-    Returns
-    -------
-    Comparison of ClassifierResult
+    scores
+        Gives the class probabilities of jets, shape (N, C).
+    signal_efficiencies
+        Where background rejections are measured.
+    **about
+        Further fields of `ClassifierResult`.
     """
-    return train_classifiers(data, settings.classifiers(data.n_classes), seeds=settings.seeds, **options)
+    start = time.perf_counter()
+    probabilities = scores(data.test)
 
+    def metrics(probabilities: np.ndarray, jets: Batch) -> ClassificationMetrics:
+        weights = None if jets.weight is None else jets.weight.numpy()
+        options = {"signal_efficiencies": signal_efficiencies, "class_names": data.class_names}
+        return classification_metrics(probabilities, jets.label.numpy(), weights=weights, **options)
 
-def train_classifiers(
-    data: ClassifierData | Mapping[str, ClassifierData],
-    arms: Mapping[str, ClassifierSettings],
-    *,
-    seeds: Sequence[int] = (1, 2, 3),
-    **options: Any,
-) -> Comparison[ClassifierResult]:
-    """Train several classifiers with every seed and measure all of them on the same test jets.
-
-    On a CPU, trainings run side by side in processes with one thread each, which share the jets as one
-    mapped file.
-
-    Parameters
-    ----------
-    data : ClassifierData, or mapping of "pet" and "pet_v2" to ClassifierData
-        The mapping serves networks that read different inputs; see `ClassifierSettings.inputs`.
-    arms : mapping of name to ClassifierSettings
-        The seed of their ``training`` is replaced by each of ``seeds``.
-    seeds
-        A seed fixes initial weights and the order of jets.
-    **options
-        ``workers``, ``directory``, ``progress`` of `omnilearn_lab.tasks.common.compare`.
-
-    Returns
-    -------
-    Comparison of ClassifierResult
-
-    Raises
-    ------
-    ConfigError
-        For no or repeated seeds, or when a network's kind of inputs is missing.
-    """
-    sets = {"": data} if isinstance(data, ClassifierData) else dict(data)
-    for chosen in arms.values():
-        if "" not in sets and chosen.inputs not in sets:
-            raise ConfigError(
-                f"this network reads '{chosen.inputs}' inputs; data was given for {sorted(sets)}"
-            )
-    with tempfile.TemporaryDirectory() as folder:
-        paths = {kind: part.save(Path(folder) / f"{kind}.jets") for kind, part in sets.items()}
-        return compare(partial(_train_from_files, paths), arms, seeds=seeds, **options)
-
-
-def _train_from_files(
-    paths: Mapping[str, Path], settings: ClassifierSettings, seed: int, run_directory: Path | None
-) -> ClassifierResult:
-    data = ClassifierData.load(paths[""] if "" in paths else paths[settings.inputs])
-    return train_classifier(data, settings.with_seed(seed), run_directory=run_directory)
+    label, weight = data.test.label, data.test.weight
+    return ClassifierResult(
+        probabilities,
+        metrics(probabilities, data.test),
+        label.numpy().copy(),  # the file of the jets may go
+        None if weight is None else weight.numpy().copy(),
+        others={name: metrics(scores(jets), jets) for name, jets in data.others.items()},
+        seconds_evaluation=time.perf_counter() - start,
+        **about,
+    )
 
 
 def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.ndarray:
@@ -372,19 +306,8 @@ def network_outputs(model: nn.Module, jets: Batch, *, precision: str = "fp32") -
     return logits.cpu().numpy()
 
 
-def _measure(
-    probabilities: np.ndarray, jets: Batch, data: ClassifierData, settings: ClassifierSettings
-) -> ClassificationMetrics:
-    return classification_metrics(
-        probabilities,
-        jets.label.numpy(),
-        weights=None if jets.weight is None else jets.weight.numpy(),
-        signal_efficiencies=settings.signal_efficiencies,
-        class_names=data.class_names,
-    )
-
-
-def _check_labels(data: ClassifierData, n_classes: int) -> None:
+def check_labels(data: ClassifierData, n_classes: int) -> None:
+    """Refuse jets without labels, and labels beyond the classes."""
     for name, part in data.parts.items():
         if part.label is None:
             raise ConfigError(f"the {name} jets have no labels; a classifier cannot be trained on them")

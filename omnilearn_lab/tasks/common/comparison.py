@@ -151,6 +151,10 @@ class Comparison(Generic[R]):
         """Return some of the arms under other names: a mapping of new name to arm."""
         return replace(self, results={name: self.of(arm) for name, arm in arms.items()})
 
+    def beside(self, name: str, result: R) -> Comparison[R]:
+        """Return the comparison with one more arm, whose result does not depend on the seed."""
+        return replace(self, results={**self.results, name: (result,) * len(self.seeds)})
+
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of everything that was measured."""
@@ -335,7 +339,8 @@ class Comparison(Generic[R]):
         return metric in first.values() or hasattr(first, metric)
 
     def _with(self, attribute: str) -> dict[str, tuple[R, ...]]:
-        return {arm: runs for arm, runs in self.results.items() if hasattr(runs[0], attribute)}
+        every = self.results.items()
+        return {arm: runs for arm, runs in every if getattr(runs[0], attribute, None) is not None}
 
     @property
     def _first(self) -> R:

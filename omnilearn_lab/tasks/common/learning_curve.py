@@ -11,12 +11,8 @@ import numpy as np
 from omnilearn_lab.display import label
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.metrics import Gain
-from omnilearn_lab.tasks.common.classification import (
-    ClassifierComparisonSettings,
-    ClassifierData,
-    ClassifierResult,
-    train_classifiers,
-)
+from omnilearn_lab.tasks.common.classification import ClassifierData, ClassifierResult
+from omnilearn_lab.tasks.common.classifiers import ClassifierComparisonSettings, train_classifiers
 from omnilearn_lab.tasks.common.comparison import Comparison
 from omnilearn_lab.tasks.common.records import KINDS
 

@@ -93,8 +93,7 @@ class ClassifierSettings:
     def inputs(self) -> str:
         """The kind of batch the network reads: "pet" or "pet_v2"."""
         source = self.like if self.init == "scratch" else self.init
-        network = network_of(source) if source else self.network
-        return "pet_v2" if network in _READ_PET_V2 else "pet"
+        return inputs_of(source) if source else _inputs(self.network)
 
 
 def make_model(settings: ClassifierSettings) -> nn.Module:
@@ -155,7 +154,7 @@ def copy_fitting(weights: Mapping[str, Tensor], model: nn.Module) -> list[str]:
     return list(fitting)
 
 
-def load_classifier(source: str, *, n_classes: int) -> nn.Module:
+def load_classifier(source: str, *, n_classes: int | None = None) -> nn.Module:
     """Return a pretrained network with heads for ``n_classes``; PET v2 without its generator.
 
     Parameters
@@ -163,6 +162,7 @@ def load_classifier(source: str, *, n_classes: int) -> nn.Module:
     source
         Name or path of a checkpoint of ours, or a published file.
     n_classes
+        None keeps the classes of the pretraining.
 
     Raises
     ------
@@ -170,7 +170,7 @@ def load_classifier(source: str, *, n_classes: int) -> nn.Module:
         When the file is missing or does not fit.
     """
     read = load_published if _is_published(source) else load_checkpoint
-    model = read(source, n_classes=n_classes)
+    model = read(source, **({} if n_classes is None else {"n_classes": n_classes}))
     return _classifier_only(model) if isinstance(model, PETv2) else model
 
 
@@ -189,6 +189,21 @@ def network_of(source: str) -> str:
     if name not in keys:
         raise ConfigError(f"'{source}' holds a {name}, which cannot classify jets; {nearest(name, keys)}")
     return keys[name]
+
+
+def inputs_of(source: str) -> str:
+    """Return the kind of batch that the network of a checkpoint reads, "pet" or "pet_v2".
+
+    Examples
+    --------
+    >>> inputs_of("tiny"), inputs_of("v2_tiny")
+    ('pet', 'pet_v2')
+    """
+    return _inputs(network_of(source))
+
+
+def _inputs(network: str) -> str:
+    return "pet_v2" if network in _READ_PET_V2 else "pet"
 
 
 def network_batch(

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.classification import ClassifierData, ClassifierResult, train_classifiers
+from omnilearn_lab.tasks.common.classification import ClassifierData, ClassifierResult
+from omnilearn_lab.tasks.common.classifiers import train_classifiers
 from omnilearn_lab.tasks.common.comparison import Comparison
 from omnilearn_lab.tasks.common.networks import ClassifierSettings
 from omnilearn_lab.training import TrainConfig

@@ -3,112 +3,70 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from omnilearn_lab.errors import ConfigError, JetsError
+from omnilearn_lab.errors import JetsError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics
+from omnilearn_lab.metrics import classification_metrics
 from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.settings import settings
-
-if TYPE_CHECKING:
-    from sklearn.ensemble import HistGradientBoostingClassifier
+from omnilearn_lab.tasks.common.classification import ClassifierResult
+from omnilearn_lab.tasks.common.heads import Rows, fit_head
 
 
 @settings
 class BoostedTreesConfig:
-    """Settings of the trees.
+    """What the trees see, and what is measured.
 
     Parameters
     ----------
     observables
         Names of `omnilearn_lab.observables.OBSERVABLES`.
-    n_trees, learning_rate
-        Largest number of trees, and the weight of each.
-    patience, validation_fraction
-        Stop after this many trees without a better loss on this share of the training jets.
     use_weights
         Whether the jets' weights count in loss and metrics.
     signal_efficiencies
         Where background rejections are measured.
-    seed
-        Fixes which jets are held back.
-
-    Raises
-    ------
-    ConfigError
-        For no observables, or numbers that are not positive.
+    jet_radius
+        R, when the jets' provenance does not know it.
+    most_jets
+        At most so many jets of each sample are looked at, the first ones: more teach six numbers nothing.
     """
 
-    observables: tuple[str, ...] = SIX
-    n_trees: int = 300
-    learning_rate: float = 0.1
-    patience: int = 20
-    validation_fraction: float = 0.1
+    observables: Annotated[tuple[str, ...], Field(min_length=1)] = SIX
     use_weights: bool = True
     signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if not self.observables:
-            raise ConfigError("boosted trees need at least one observable")
-        for name in ("n_trees", "learning_rate", "patience", "validation_fraction"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive")
-
-
-@dataclass(frozen=True, eq=False)
-class BoostedTrees:
-    """Trained trees and what they reach on the test jets.
-
-    Parameters
-    ----------
-    probabilities : array, shape (N, C)
-        Class probabilities of the test jets.
-    metrics : ClassificationMetrics
-    n_trees
-        Trees per class after early stopping.
-    seconds
-        Time for observables, training and test.
-    model
-        The fitted ``HistGradientBoostingClassifier``.
-    """
-
-    probabilities: np.ndarray
-    metrics: ClassificationMetrics
-    n_trees: int
-    seconds: float
-    model: HistGradientBoostingClassifier
+    jet_radius: Annotated[float, Field(gt=0)] | None = None
+    most_jets: Annotated[int, Field(gt=0)] = 200_000
 
 
 def train_boosted_trees(
-    train: Jets, test: Jets, *, config: BoostedTreesConfig | None = None, jet_radius: float | None = None
-) -> BoostedTrees:
+    jets: Mapping[str, Jets], config: BoostedTreesConfig | None = None
+) -> ClassifierResult:
     """Train gradient-boosted trees on observables of jets and measure them on other jets.
 
-    An observable that a jet does not have (ln rho of a jet with no groomed mass) counts as missing: the
-    trees learn on which side of a cut such jets go.
+    Number, depth and rate of the trees are those with the smallest loss on the validation jets. An observable
+    that a jet does not have (ln rho of a jet with no groomed mass) counts as missing: the trees learn on
+    which side of a cut such jets go.
 
     Parameters
     ----------
-    train, test : Jets
-        With labels 0 ... C - 1, all of which the training jets have.
+    jets : mapping of "train", "val", "test" to Jets
+        With labels 0 ... C - 1, all of which the training jets have; jets under further names are measured
+        too.
     config : BoostedTreesConfig
-    jet_radius
-        R, when the jets' provenance does not know it.
 
     Returns
     -------
-    BoostedTrees
+    ClassifierResult
 
     Raises
     ------
     JetsError
-        When jets have no labels, or a class of the test jets is not among the training jets.
+        When jets have no labels, or a class of other jets is not among the training jets.
 
     References
     ----------
@@ -118,55 +76,56 @@ def train_boosted_trees(
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> counts = np.tile([3, 6], 100)
-    >>> cloud = {"pt": rng.uniform(1, 2, 900), "energy": np.full(900, 2.0)}
-    >>> cloud |= {name: rng.normal(0, 0.1, 900) for name in ("deta", "dphi")}
+    >>> counts = np.tile([3, 6], 150)
+    >>> cloud = {"pt": rng.uniform(1, 2, 1350), "energy": np.full(1350, 2.0)}
+    >>> cloud |= {name: rng.normal(0, 0.1, 1350) for name in ("deta", "dphi")}
     >>> offsets = np.concatenate([[0], counts.cumsum()])
-    >>> jet = {"pt": np.full(200, 9.0), "eta": np.zeros(200), "phi": np.zeros(200), "mass": np.ones(200)}
-    >>> jets = Jets.build(cloud, offsets, jet | {"label": np.tile([0, 1], 100)})
-    >>> bool(train_boosted_trees(jets[:100], jets[100:], jet_radius=0.8).metrics.auc > 0.9)
+    >>> jet = {"pt": np.full(300, 9.0), "eta": np.zeros(300), "phi": np.zeros(300), "mass": np.ones(300)}
+    >>> jets = Jets.build(cloud, offsets, jet | {"label": np.tile([0, 1], 150)})
+    >>> splits = {"train": jets[:100], "val": jets[100:200], "test": jets[200:]}
+    >>> bool(train_boosted_trees(splits, BoostedTreesConfig(jet_radius=0.8)).metrics.auc > 0.9)
     True
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    config = config or BoostedTreesConfig()
-    labels = [_labels(part, name) for part, name in ((train, "training"), (test, "test"))]
-    start = time.perf_counter()
-    tables = [_table(part, config.observables, jet_radius) for part in (train, test)]
-    model = HistGradientBoostingClassifier(
-        max_iter=config.n_trees,
-        learning_rate=config.learning_rate,
-        early_stopping=True,
-        n_iter_no_change=config.patience,
-        validation_fraction=config.validation_fraction,
-        random_state=config.seed,
+    config, start = config or BoostedTreesConfig(), time.perf_counter()
+    jets = {name: sample[: config.most_jets] for name, sample in jets.items()}
+    rows = {name: _rows(sample, name, config) for name, sample in jets.items()}
+    train, test = rows["train"], rows["test"]
+    for name, sample in rows.items():
+        if unseen := sorted(set(np.unique(sample.label)) - set(np.unique(train.label))):
+            raise JetsError(f"{name} jets have labels {unseen}, which no training jet has; load more")
+    n_classes = int(train.label.max()) + 1
+    trees = fit_head(train, rows["val"], kind="trees", n_classes=n_classes)
+    trained = time.perf_counter()
+    names, efficiencies = jets["test"].class_names, config.signal_efficiencies
+    probabilities = {name: trees.predict(rows[name].values) for name in rows if name not in ("train", "val")}
+    metrics = {
+        name: classification_metrics(
+            guess,
+            rows[name].label,
+            weights=rows[name].weight,
+            signal_efficiencies=efficiencies,
+            class_names=names,
+        )
+        for name, guess in probabilities.items()
+    }
+    return ClassifierResult(
+        probabilities["test"],
+        metrics.pop("test"),
+        test.label,
+        test.weight,
+        trees.val_loss,
+        len(train.label),
+        seconds_training=trained - start,
+        seconds_evaluation=time.perf_counter() - trained,
+        others=metrics,
     )
-    model.fit(tables[0], labels[0], sample_weight=_weights(train, config))
-    if unseen := sorted(set(np.unique(labels[1])) - set(model.classes_)):
-        raise JetsError(f"test jets have labels {unseen}, which no training jet has; load more training jets")
-    probabilities = model.predict_proba(tables[1])
-    metrics = classification_metrics(
-        probabilities,
-        labels[1],
-        weights=_weights(test, config),
-        signal_efficiencies=config.signal_efficiencies,
-        class_names=test.class_names,
-    )
-    return BoostedTrees(probabilities, metrics, model.n_iter_, time.perf_counter() - start, model)
 
 
-def _table(jets: Jets, names: Sequence[str], jet_radius: float | None) -> np.ndarray:
-    """Observables as columns, (N, names); not-a-number where a jet has none."""
-    values: Mapping[str, np.ndarray] = observables(jets, names, jet_radius=jet_radius)
-    table = np.stack(list(values.values()), axis=1)
-    return np.where(np.isfinite(table), table, np.nan)
-
-
-def _labels(jets: Jets, what: str) -> np.ndarray:
+def _rows(jets: Jets, name: str, config: BoostedTreesConfig) -> Rows:
+    """Observables as columns, not-a-number where a jet has none; labels and weights."""
     if "label" not in jets.jet:
-        raise JetsError(f"the {what} jets have no labels: a classifier needs a jet column 'label'")
-    return jets.jet["label"]
-
-
-def _weights(jets: Jets, config: BoostedTreesConfig) -> np.ndarray | None:
-    return jets.jet.get("weight") if config.use_weights else None
+        raise JetsError(f"the {name} jets have no labels: a classifier needs a jet column 'label'")
+    values = observables(jets, config.observables, jet_radius=config.jet_radius)
+    table = np.stack(list(values.values()), axis=1)
+    weight = jets.jet.get("weight") if config.use_weights else None
+    return Rows(np.where(np.isfinite(table), table, np.nan), jets.jet["label"], weight)

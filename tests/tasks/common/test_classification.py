@@ -5,14 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, TrainingError
+from omnilearn_lab.errors import CheckpointError, DataFileError, TrainingError
 from omnilearn_lab.metrics import accuracy
-from omnilearn_lab.models import PET, PETConfig, save_checkpoint
+from omnilearn_lab.models import save_checkpoint
 from omnilearn_lab.tasks.common import (
-    ClassifierComparisonSettings,
     ClassifierData,
     ClassifierSettings,
-    compare_classifiers,
     describe_checkpoint,
     make_model,
     train_classifier,
@@ -73,24 +71,6 @@ def test_a_baseline_is_not_fine_tuned(tmp_path):
         make_model(ClassifierSettings(3, init=str(path)))
 
 
-def both_inputs():
-    jets = {s: random_jets(40, seed=i, mean=5) for i, s in enumerate(("train", "val", "test"))}
-    return {kind: ClassifierData.from_jets(jets, inputs=kind) for kind in ("pet", "pet_v2")}
-
-
-def test_networks_with_different_inputs_train_side_by_side():
-    settings = {
-        name: ClassifierSettings(2, network=name, training=BUDGET, n_train=32) for name in ("pfn", "pet_v2")
-    }
-    data = both_inputs()
-    found = train_classifiers(data, settings, seeds=(1, 2), workers=2, progress=False).results
-    assert {name: len(results) for name, results in found.items()} == {"pfn": 2, "pet_v2": 2}
-    assert all(r.n_train == 32 and len(r.probabilities) == 40 for rs in found.values() for r in rs)
-    assert not np.array_equal(found["pfn"][0].probabilities, found["pfn"][1].probabilities)
-    with pytest.raises(ConfigError, match="reads 'pet_v2' inputs"):
-        train_classifiers({"pet": data["pet"]}, settings, workers=1, progress=False)
-
-
 def test_files_hold_everything(tmp_path):
     data = ClassifierData(packed(20), packed(5, seed=1), packed(6, seed=2), ("QCD", "top"))
     again = ClassifierData.load(data.save(tmp_path / "jets.safetensors"))
@@ -141,66 +121,9 @@ def test_more_than_two_classes():
     assert ((score >= 0) & (score <= 1)).all()
 
 
-@pytest.fixture(scope="module")
-def small():
-    return ClassifierData(packed(48), packed(32, seed=1), packed(64, seed=2))
-
-
-@pytest.fixture(scope="module")
-def comparison_settings(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
-    save_checkpoint(PET(PETConfig.named("tiny")), path, card={})
-    budget = replace(BUDGET, validations_per_epoch=2)
-    return ClassifierComparisonSettings(str(path), seeds=(1, 2), scratch=budget, finetuned=budget)
-
-
-@pytest.fixture(scope="module")
-def comparison(small, comparison_settings):
-    return compare_classifiers(small, comparison_settings, workers=1)
-
-
-def test_record_holds_a_value_per_seed(comparison):
-    record = comparison.record()
-    metrics = {"auc", "accuracy", "rejection_at_0.5", "rejection_at_0.3", "best_val_loss", "epochs"}
-    assert set(record.metrics) == metrics
-    assert all(len(values) == 2 for kinds in record.metrics.values() for values in kinds.values())
-    assert (record.n_train, record.n_test) == (48, 64)
-    assert len(record.speedup_epochs) == 2
-    assert record.smaller_is_better == ["best_val_loss", "epochs"]
-    steps = {f"{step} (summed over processes)" for step in ("training", "evaluation")}
-    assert set(comparison.seconds_by_step()) == steps
-
-
-def test_seeds_and_starts_differ(comparison):
-    curves = [tuple(h.val_loss) for runs in comparison.histories().values() for h in runs]
-    assert len(set(curves)) == 4
-
-
-def test_processes_give_the_same_numbers(small, comparison_settings, comparison):
-    again = compare_classifiers(small, comparison_settings, workers=2, progress=False)
-    for kind in ("scratch", "finetuned"):
-        for a, b in zip(comparison.of(kind), again.of(kind), strict=True):
-            np.testing.assert_allclose(a.history.val_loss, b.history.val_loss, rtol=1e-5)
-            np.testing.assert_allclose(a.probabilities, b.probabilities, rtol=1e-4)
-
-
-def test_interrupted_comparison_goes_on(small, comparison_settings, tmp_path):
-    first = compare_classifiers(small, comparison_settings, workers=1, directory=tmp_path)
-    again = compare_classifiers(small, comparison_settings, workers=1, directory=tmp_path)
-    assert again.values("scratch", "auc") == first.values("scratch", "auc")
-
-
-def test_labels_outside_the_classes_are_refused(small, comparison_settings):
-    bad = small.train.replace(label=small.train.label + 1)
-    with pytest.raises(ConfigError, match="train jets have label 2"):
-        compare_classifiers(
-            ClassifierData(bad, small.validation, small.test, ("QCD", "top")), comparison_settings, workers=1
-        )
-
-
-def test_published_weights_can_be_fine_tuned(small, shared_fixtures):
+def test_published_weights_can_be_fine_tuned(data, shared_fixtures):
     weights = str(shared_fixtures / "pet_v1_keras_small.weights.h5")
-    result = train_classifier(small, ClassifierSettings(2, weights, training=BUDGET))
+    result = train_classifier(data, ClassifierSettings(2, weights, training=BUDGET))
     assert np.isfinite(result.history.val_loss).all()
     assert "published weights" in describe_checkpoint(weights)
 

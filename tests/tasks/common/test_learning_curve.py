@@ -35,7 +35,7 @@ def curve(data, config):
 def test_shapes_and_order(curve):
     assert curve.sizes.tolist() == [16, 32]
     assert curve.values("scratch", "auc").shape == (2, 2)
-    assert set(curve.curves("auc")) == {"scratch", "fine-tuned"}
+    assert set(curve.curves("auc")) == {"scratch", "fine-tuned", "frozen body"}
 
 
 def test_epochs_follow_the_size(curve):

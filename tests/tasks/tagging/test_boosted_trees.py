@@ -1,14 +1,14 @@
 """Boosted trees: they learn what observables hold, honour weights, and refuse what cannot be learned."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.metrics import roc
+from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.tasks.tagging import BoostedTreesConfig, train_boosted_trees
 
-QUICK = BoostedTreesConfig(n_trees=20)
+RADIUS = BoostedTreesConfig(jet_radius=0.4)
 
 
 def make_jets(n_jets=400, *, seed=0, n_classes=2, weight=None):
@@ -24,14 +24,31 @@ def make_jets(n_jets=400, *, seed=0, n_classes=2, weight=None):
     return Jets.build(cloud, np.concatenate([[0], counts.cumsum()]), jet, provenance={"jet_radius": 0.4})
 
 
+def splits(train=None, test=None, **options):
+    made = {name: make_jets(seed=seed, **options) for seed, name in enumerate(("train", "val", "test"))}
+    return made | {name: jets for name, jets in (("train", train), ("test", test)) if jets is not None}
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_separable_classes_are_separated(n_classes):
-    train, test = (make_jets(seed=s, n_classes=n_classes) for s in (0, 1))
-    found = train_boosted_trees(train, test, config=QUICK)
-    assert found.probabilities.shape == (400, n_classes)
-    assert found.probabilities.sum(1) == pytest.approx(np.ones(400))
-    assert found.metrics.auc > 0.99
-    assert 1 <= found.n_trees <= 20 and found.seconds > 0
+    trees = train_boosted_trees(splits(n_classes=n_classes) | {"others": make_jets(50, n_classes=n_classes)})
+    assert trees.probabilities.shape == (400, n_classes)
+    assert trees.probabilities.sum(1) == pytest.approx(np.ones(400))
+    assert trees.metrics.auc > 0.99 and trees.others["others"].n_jets == 50
+    assert trees.values()["best_val_loss"] < 0.1 and trees.n_train == 400
+
+
+def test_a_weak_signal_is_found_and_not_memorised():
+    """Where one observable alone tells the classes apart a little, six do no worse."""
+    rng = np.random.default_rng(3)
+    jets = {name: make_jets(1500, seed=seed) for seed, name in enumerate(("train", "val", "test"), start=5)}
+    for name, some in jets.items():
+        chance = 0.4 + 0.2 * (some.counts > 4)
+        jets[name] = some.with_jet(label=(rng.random(len(some)) < chance).astype(np.int64))
+    test = jets["test"]
+    alone = roc(observables(test, list(SIX))["multiplicity"], test.label).auc
+    assert 0.54 < alone < 0.64
+    assert train_boosted_trees(jets).metrics.auc > alone - 0.01
 
 
 def test_jets_without_a_groomed_mass_are_allowed():
@@ -42,23 +59,22 @@ def test_jets_without_a_groomed_mass_are_allowed():
         {"pt": [10.0], "eta": [0.0], "phi": [0.0], "mass": [0.0], "label": [0]},
     )
     test = Jets.concatenate([make_jets(20), one])
-    found = train_boosted_trees(make_jets(200), test, config=QUICK, jet_radius=0.4)
-    assert np.isfinite(found.probabilities).all()
+    assert np.isfinite(train_boosted_trees(splits(test=test), RADIUS).probabilities).all()
 
 
 def test_weights_count_in_training():
-    """Jets of class 1 with weight zero do not exist for the trees: everything looks like class 0."""
+    """Jets of class 1 with hardly any weight do not exist for the trees: everything looks like class 0."""
     jets = make_jets(300)
-    weight = np.where(jets.jet["label"] == 1, 1e-6, 1.0)
-    weighted = make_jets(300, weight=weight)
-    with_weights = train_boosted_trees(weighted, jets, config=QUICK)
-    without = train_boosted_trees(weighted, jets, config=replace(QUICK, use_weights=False))
+    weighted = jets.with_jet(weight=np.where(jets.jet["label"] == 1, 1e-6, 1.0))
+    samples = {"train": weighted, "val": weighted, "test": jets}
+    with_weights = train_boosted_trees(samples)
+    without = train_boosted_trees(samples, BoostedTreesConfig(use_weights=False))
     assert with_weights.probabilities[:, 1].mean() < 0.1 < without.probabilities[:, 1].mean()
 
 
-def test_same_seed_same_answer_and_efficiencies_are_those_asked_for():
-    config = replace(QUICK, signal_efficiencies=(0.8,))
-    first, second = (train_boosted_trees(make_jets(200), make_jets(200, seed=1), config=config) for _ in "ab")
+def test_same_jets_same_answer_and_efficiencies_are_those_asked_for():
+    config = BoostedTreesConfig(signal_efficiencies=(0.8,))
+    first, second = (train_boosted_trees(splits(), config) for _ in "ab")
     assert np.array_equal(first.probabilities, second.probabilities)
     assert [r.signal_efficiency for r in next(iter(first.metrics.rejections.values()))] == [0.8]
 
@@ -66,11 +82,9 @@ def test_same_seed_same_answer_and_efficiencies_are_those_asked_for():
 def test_what_cannot_be_learned_is_refused():
     jets = make_jets(200)
     no_label = Jets(jets.particles, jets.offsets, {k: v for k, v in jets.jet.items() if k != "label"})
-    with pytest.raises(JetsError, match="training jets have no labels"):
-        train_boosted_trees(no_label, jets, config=QUICK)
-    with pytest.raises(JetsError, match=r"\[2\]"):
-        train_boosted_trees(jets, make_jets(200, n_classes=3), config=QUICK)
-    with pytest.raises(ConfigError, match="n_trees"):
-        BoostedTreesConfig(n_trees=0)
-    with pytest.raises(ConfigError, match="observable"):
+    with pytest.raises(JetsError, match="train jets have no labels"):
+        train_boosted_trees(splits(train=no_label))
+    with pytest.raises(JetsError, match=r"test jets have labels \[2\]"):
+        train_boosted_trees(splits(test=make_jets(200, n_classes=3)))
+    with pytest.raises(ConfigError, match="observables"):
         BoostedTreesConfig(observables=())

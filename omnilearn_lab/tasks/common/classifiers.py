@@ -1,0 +1,236 @@
+"""Several classifiers on the same jets over seeds: from scratch, fine-tuned, and a head on a frozen body."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+from torch import nn
+
+from omnilearn_lab.catalog import open_store
+from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.machine import run_jobs
+from omnilearn_lab.models import Batch
+from omnilearn_lab.settings import settings
+from omnilearn_lab.tasks.common.classification import (
+    ClassifierData,
+    ClassifierResult,
+    check_labels,
+    measure,
+    train_classifier,
+)
+from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare
+from omnilearn_lab.tasks.common.heads import HeadKind, Rows, fit_head
+from omnilearn_lab.tasks.common.networks import (
+    ClassifierSettings,
+    complete_batch,
+    inputs_of,
+    load_classifier,
+)
+from omnilearn_lab.training import default_device, embed_jets
+
+_CACHE = "embeddings"  # in the data folder
+
+
+@settings
+class FrozenSettings:
+    """A small head on the embedding that a pretrained network makes of jets.
+
+    Parameters
+    ----------
+    n_classes
+    checkpoint
+        Name or path of the pretrained network, which stays as it is.
+    head : {"logistic", "mlp", "trees"}
+    n_train
+        Use only the first jets of the training set; None uses all.
+    signal_efficiencies
+        Where background rejections are measured.
+    """
+
+    n_classes: Annotated[int, Field(gt=0)]
+    checkpoint: str = "tiny"
+    head: HeadKind = "logistic"
+    n_train: Annotated[int, Field(gt=0)] | None = None
+    signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
+
+    @property
+    def inputs(self) -> str:
+        """The kind of batch the network reads: "pet" or "pet_v2"."""
+        return inputs_of(self.checkpoint)
+
+    def model(self) -> nn.Module:
+        """Return the pretrained network, with the classes of its pretraining."""
+        return load_classifier(self.checkpoint).to(default_device())
+
+
+@settings
+class ClassifierComparisonSettings(ComparisonSettings):
+    """Classifiers from scratch, fine-tuned, and on a frozen body, on the same jets.
+
+    Parameters
+    ----------
+    n_train
+        Use only the first jets of the training set; None uses all.
+    signal_efficiencies
+        Where background rejections are measured.
+    head : {"logistic", "mlp", "trees"}, optional
+        What learns from the frozen body's embedding, as a third arm; None leaves that arm out.
+    """
+
+    n_train: Annotated[int, Field(gt=0)] | None = None
+    signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
+    head: HeadKind | None = "logistic"
+
+    def classifiers(self, n_classes: int = 2) -> dict[str, ClassifierSettings | FrozenSettings]:
+        """Return the settings of each kind of training: "scratch", "finetuned" and "frozen"."""
+        measured = {"n_train": self.n_train, "signal_efficiencies": self.signal_efficiencies}
+        arms = {kind: ClassifierSettings.of(arm, n_classes, **measured) for kind, arm in self.arms().items()}
+        if self.head is None:
+            return arms
+        return arms | {"frozen": FrozenSettings(n_classes, self.checkpoint, self.head, **measured)}
+
+
+def compare_classifiers(
+    data: ClassifierData, settings: ClassifierComparisonSettings, **options: Any
+) -> Comparison[ClassifierResult]:
+    """Train from scratch, from a checkpoint, and on its frozen body; measure all on the same test jets.
+
+    The network trained from scratch has the sizes of the checkpoint's.
+
+    Parameters
+    ----------
+    data : ClassifierData
+        Made for the checkpoint's kind of network: ``ClassifierData.from_jets(jets, inputs=...)``.
+    settings : ClassifierComparisonSettings
+    **options
+        ``workers``, ``directory``, ``progress`` of `train_classifiers`.
+
+    Returns
+    -------
+    Comparison of ClassifierResult
+    """
+    return train_classifiers(data, settings.classifiers(data.n_classes), seeds=settings.seeds, **options)
+
+
+def train_classifiers(
+    data: ClassifierData | Mapping[str, ClassifierData],
+    arms: Mapping[str, ClassifierSettings | FrozenSettings],
+    *,
+    seeds: Sequence[int] = (1, 2, 3),
+    **options: Any,
+) -> Comparison[ClassifierResult]:
+    """Train several classifiers with every seed and measure all of them on the same test jets.
+
+    On a CPU, trainings run side by side in processes with one thread each, which share the jets as one
+    mapped file.
+
+    Parameters
+    ----------
+    data : ClassifierData, or mapping of "pet" and "pet_v2" to ClassifierData
+        The mapping serves networks that read different inputs; see `ClassifierSettings.inputs`.
+    arms : mapping of name to ClassifierSettings or FrozenSettings
+        The seed of their ``training`` is replaced by each of ``seeds``.
+    seeds
+        A seed fixes initial weights and the order of jets.
+    **options
+        ``workers``, ``directory``, ``progress`` of `omnilearn_lab.tasks.common.compare`.
+
+    Returns
+    -------
+    Comparison of ClassifierResult
+
+    Raises
+    ------
+    ConfigError
+        For no or repeated seeds, or when a network's kind of inputs is missing.
+    """
+    sets = {"": data} if isinstance(data, ClassifierData) else dict(data)
+    for chosen in arms.values():
+        if "" not in sets and chosen.inputs not in sets:
+            raise ConfigError(
+                f"this network reads '{chosen.inputs}' inputs; data was given for {sorted(sets)}"
+            )
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {kind: part.save(Path(folder) / f"{kind}.jets") for kind, part in sets.items()}
+        _embed_all(sets, paths, arms, options.get("workers"))
+        return compare(partial(_train_from_files, paths), arms, seeds=seeds, **options)
+
+
+def train_frozen(data: ClassifierData, settings: FrozenSettings, *, seed: int = 1) -> ClassifierResult:
+    """Train a small head on the embedding that a checkpoint makes of the jets; the network stays as it is.
+
+    Embeddings are kept in the data folder, by the weights of the network and the jets.
+
+    Parameters
+    ----------
+    data : ClassifierData
+        Made for the checkpoint's kind of network.
+    settings : FrozenSettings
+    seed
+        Of the head's initial weights, where it has any: a logistic regression and boosted trees do not
+        depend on it.
+    """
+    model = settings.model()
+    check_labels(data, settings.n_classes)
+    start = time.perf_counter()
+    train, validation = (_rows(model, jets) for jets in (data.train, data.validation))
+    train = train.first(settings.n_train)
+    head = fit_head(train, validation, kind=settings.head, n_classes=settings.n_classes, seed=seed)
+    return measure(
+        data,
+        lambda jets: head.predict(_embedding(model, jets)),
+        settings.signal_efficiencies,
+        best_val_loss=head.val_loss,
+        n_train=len(train.label),
+        seconds_training=time.perf_counter() - start,
+    )
+
+
+def _embed_all(
+    sets: Mapping[str, ClassifierData],
+    paths: Mapping[str, Path],
+    arms: Mapping[str, ClassifierSettings | FrozenSettings],
+    workers: int | None,
+) -> None:
+    """Fill the cache of embeddings, all parts side by side, before heads are trained on them."""
+    jobs = {}
+    for chosen in arms.values():
+        if isinstance(chosen, FrozenSettings):
+            kind = "" if "" in sets else chosen.inputs
+            jobs |= {(chosen.checkpoint, part): (paths[kind], part, chosen) for part in sets[kind].parts}
+    if jobs:
+        run_jobs(_embed_part, jobs, workers=workers, progress=False)
+
+
+def _embed_part(path: Path, part: str, settings: FrozenSettings) -> None:
+    _embedding(settings.model(), ClassifierData.load(path).parts[part])
+
+
+def _embedding(model: nn.Module, jets: Batch) -> np.ndarray:
+    cache = open_store().target(_CACHE)
+    cache.mkdir(parents=True, exist_ok=True)
+    return embed_jets(model, complete_batch(jets, model), cache=cache)
+
+
+def _rows(model: nn.Module, jets: Batch) -> Rows:
+    weight = None if jets.weight is None else jets.weight.numpy()
+    return Rows(_embedding(model, jets), jets.label.numpy(), weight)
+
+
+def _train_from_files(
+    paths: Mapping[str, Path],
+    settings: ClassifierSettings | FrozenSettings,
+    seed: int,
+    run_directory: Path | None,
+) -> ClassifierResult:
+    data = ClassifierData.load(paths[""] if "" in paths else paths[settings.inputs])
+    if isinstance(settings, FrozenSettings):
+        return train_frozen(data, settings, seed=seed)
+    return train_classifier(data, settings.with_seed(seed), run_directory=run_directory)
