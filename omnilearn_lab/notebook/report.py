@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from omnilearn_lab.display import html_table, signed
+from omnilearn_lab.display import html_table, label, signed
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import write_text
 from omnilearn_lab.metrics import spread
@@ -18,7 +18,6 @@ from omnilearn_lab.tasks.common.records import KINDS, ComparisonRecord, GainReco
 
 __all__ = ["Report", "collect_results", "comparison_rows", "write_report"]
 
-_NAMES = {"scratch": "scratch", "finetuned": "fine-tuned"}
 _HEAD = ("notebook", "profile", "jets", "date", "time [s]", "memory [GB]", "seeds")
 
 
@@ -30,7 +29,7 @@ def comparison_rows(comparison: ComparisonRecord) -> list[list[str]]:
     """
     others = {kind: None for kinds in comparison.metrics.values() for kind in kinds if kind not in KINDS}
     columns = [*KINDS, *others]
-    head = ["", *(_NAMES.get(kind, kind) for kind in columns), "gain", "verdict", *comparison.published]
+    head = ["", *(label(kind) for kind in columns), "gain", "verdict", *comparison.published]
     rows = [head]
     for metric in comparison.metrics:
         ours = [_value(comparison, kind, metric) for kind in columns]

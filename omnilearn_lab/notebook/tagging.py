@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from omnilearn_lab.catalog import LoadOptions, load
-from omnilearn_lab.display import signed
+from omnilearn_lab.display import label, signed
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.notebook.profiles import ClassificationProfile
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.classification import ClassifierResult
 from omnilearn_lab.tasks.common.networks import ClassifierSettings
-from omnilearn_lab.tasks.common.records import KINDS, ComparisonRecord
+from omnilearn_lab.tasks.common.records import ComparisonRecord
 
 __all__ = [
     "NamedNetwork",
@@ -149,7 +149,7 @@ def verdict(
     metrics: Sequence[str] = ("auc", "rejection_at_0.5"),
     published_speedup: float | None = None,
 ) -> str:
-    """Say in words, from the numbers alone, what fine-tuning brought.
+    """Say in words, from the numbers alone, what fine-tuning brought, and every further arm.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def verdict(
     Returns
     -------
     str
-        One line per metric, and one on speed when speed-ups were measured.
+        One line per metric and arm, and one on speed when speed-ups were measured.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def verdict(
     auc: scratch 0.81, fine-tuned 0.865, gain +0.0550 ± 0.0050 (2 seeds): better
     epochs to scratch's best loss: 2.0 to 4.0 times fewer, reached in 2 of 2 seeds; the paper: 3 times
     """
-    lines = [_metric_line(record, metric) for metric in metrics]
+    lines = [line for metric in metrics for line in _metric_lines(record, metric)]
     if record.speedup_epochs is not None:
         lines.append(_speed_line(record.speedup_epochs, published_speedup))
     return "\n".join(lines)
@@ -203,15 +203,24 @@ def _size_for(value: float, curve: np.ndarray, sizes: Sequence[int]) -> float:
     return float(sizes[above - 1] * (sizes[above] / sizes[above - 1]) ** share)
 
 
-def _metric_line(record: ComparisonRecord, metric: str) -> str:
-    scratch, tuned = (np.nanmean(np.array(record.metrics[metric][kind], float)) for kind in KINDS)
-    text = f"{metric}: scratch {scratch:.4g}, fine-tuned {tuned:.4g}"
-    if metric not in record.gains:
+def _metric_lines(record: ComparisonRecord, metric: str) -> list[str]:
+    """Fine-tuned, and every further arm, against scratch."""
+    arms = [arm for arm in record.metrics[metric] if arm != "scratch"]
+    scratch = f"{metric}: scratch {_mean(record, metric, 'scratch')}, "
+    return [scratch + _gain_text(record, metric, arm) for arm in arms]
+
+
+def _gain_text(record: ComparisonRecord, metric: str, arm: str) -> str:
+    text, gain = f"{label(arm)} {_mean(record, metric, arm)}", record.gain(metric, arm)
+    if gain is None:
         return text
-    gain = record.gains[metric]
-    n_limits = sum(counts.get(metric, 0) for counts in record.n_lower_limits.values())
+    n_limits = sum(record.n_lower_limits.get(kind, {}).get(metric, 0) for kind in ("scratch", arm))
     note = f"; {n_limits} of {2 * len(record.seeds)} values are lower limits" if n_limits else ""
     return f"{text}, gain {signed(gain.difference, gain.error)} ({gain.n} seeds): {gain.verdict}{note}"
+
+
+def _mean(record: ComparisonRecord, metric: str, arm: str) -> str:
+    return f"{np.nanmean(np.array(record.metrics[metric][arm], float)):.4g}"
 
 
 def _speed_line(factors: Sequence[float | None], published: float | None) -> str:

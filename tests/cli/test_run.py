@@ -37,7 +37,7 @@ def test_a_level_never_reached_is_said(capsys):
 
 def test_lower_limits_are_marked(capsys):
     show(comparison_table("top", record(n_lower_limits={"finetuned": {"auc": 1}})))
-    assert ">= 0.98" in capsys.readouterr().out
+    assert "≥ 0.98" in capsys.readouterr().out
 
 
 def notebook(path, source):

@@ -141,3 +141,10 @@ def test_saved_jets_are_read_off_the_scratch_curve():
     assert jets_saved(sizes, [[0.7, 0.8, 0.9]], [[0.7, 0.6, 0.9]]) == {100: 1, 1000: 0, 10_000: 1}
     # a curve that falls counts as its best so far
     assert jets_saved(sizes, [[0.8, 0.7, 0.9]], [[0.85, 0.8, 0.9]])[1000] == pytest.approx(0.1)
+
+
+def test_verdict_speaks_of_every_arm():
+    metrics = {"auc": {"scratch": [0.80, 0.82], "finetuned": [0.85, 0.88], "frozen": [0.70, 0.72]}}
+    first, second = verdict(record(metrics=metrics), metrics=["auc"]).splitlines()
+    assert "fine-tuned 0.865" in first and first.endswith("better")
+    assert "scratch 0.81, frozen body 0.71, gain -0.1" in second and second.endswith("worse")

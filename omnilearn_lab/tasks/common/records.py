@@ -65,8 +65,8 @@ class ComparisonRecord(Record):
         metrics = values.get("metrics") if isinstance(values, Mapping) else None
         if not isinstance(metrics, Mapping):
             return values
-        gains = {name: _gain(values, name) for name in metrics}
-        return {**values, "gains": {name: found for name, found in gains.items() if found is not None}}
+        gains = {name: _gain(values, name, "finetuned") for name in metrics}
+        return {**values, "gains": {name: change for name, change in gains.items() if change is not None}}
 
     @model_validator(mode="after")
     def _check(self) -> ComparisonRecord:
@@ -83,6 +83,12 @@ class ComparisonRecord(Record):
             if name not in self.metrics:
                 raise ValueError(f"smaller_is_better names '{name}'; {nearest(name, self.metrics)}")
         return self
+
+    def gain(self, metric: str, arm: str) -> GainRecord | None:
+        """Return the gain of any arm over scratch, paired by seed; nothing where a value is missing."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        change = _gain(values, metric, arm)
+        return None if change is None else GainRecord(**change)
 
 
 def published_numbers(table: PublishedTable) -> dict[str, dict[str, float | None]]:
@@ -133,22 +139,23 @@ def finite(value: Any, where: str = "the value") -> Any:
     raise ConfigError(f"{where} holds a {type(value).__name__}; give numbers, texts, lists or mappings")
 
 
-def _gain(values: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
-    """The paired gain over the seeds for which both values are known."""
+def _gain(values: Mapping[str, Any], metric: str, arm: str) -> dict[str, Any] | None:
+    """The paired gain over scratch, from the seeds for which both values are known."""
+    both = ("scratch", arm)
     kinds, errors = values["metrics"][metric], values.get("errors", {}).get(metric, {})
-    if not isinstance(kinds, Mapping) or not all(isinstance(kinds.get(kind), Iterable) for kind in KINDS):
+    if not isinstance(kinds, Mapping) or not all(isinstance(kinds.get(kind), Iterable) for kind in both):
         return None
-    pairs = [pair for pair in zip(*(kinds[kind] for kind in KINDS), strict=False) if None not in pair]
+    pairs = [pair for pair in zip(*(kinds[kind] for kind in both), strict=False) if None not in pair]
     if not pairs:
         return None
-    scratch, finetuned = zip(*pairs, strict=True)
+    scratch, new = zip(*pairs, strict=True)
     limits = values.get("n_lower_limits", {})
     result = gain(
-        finetuned,
+        new,
         scratch,
         paired=True,
-        errors=tuple(np.array(errors.get(kind, 0.0), dtype=float) for kind in KINDS),
+        errors=tuple(np.array(errors.get(kind, 0.0), dtype=float) for kind in reversed(both)),
         smaller_is_better=metric in values.get("smaller_is_better", ()),
-        is_limit=any(limits.get(kind, {}).get(metric) for kind in KINDS),
+        is_limit=any(limits.get(kind, {}).get(metric) for kind in both),
     )
     return {name: finite(getattr(result, name)) for name in GainRecord.model_fields}

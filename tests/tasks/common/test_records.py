@@ -57,3 +57,11 @@ def test_every_published_table_becomes_plain_json(key):
     json.dumps(found, allow_nan=False)
     assert sum(len(row) for row in found.values()) <= len(table)
     assert any("(unverified)" in name for name in found) == any(n.is_unverified for n in table)
+
+
+def test_further_arms_have_gains_too():
+    metrics = {"auc": {"scratch": SCRATCH, "finetuned": FINETUNED, "frozen": [0.91, 0.93, 0.92]}}
+    record = ComparisonRecord.model_validate(comparison(metrics=metrics, n_lower_limits={"frozen": {}}))
+    assert record.gain("auc", "frozen").difference == pytest.approx(0.01)
+    assert record.gain("auc", "finetuned") == record.gains["auc"]
+    assert record.gain("auc", "unknown") is None
