@@ -231,7 +231,7 @@ def open_data_anomaly(data: Path, weights: Path) -> dict:
     return {
         "n_jets": 420, "checkpoint": checkpoint,
         "search": {
-            "kept": [1.0, 0.6],
+            "kept": [0.6],
             "fit": {"function": "log_polynomial2", "n_bins": 8, "limits": [100.0, 260.0]},
             "weak": {"n_folds": 2, "network": {"jets_per_event": 1, "use_pid": True}},
             "compare": {"checkpoint": checkpoint} | SMALL,

@@ -14,7 +14,7 @@ from omnilearn_lab.metrics import RocCurve, SicCurve, sic_curve
 from omnilearn_lab.plotting import mass_spectrum, sic_curves
 from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.plotting.scores import move_working_point, working_point, working_point_figure
-from omnilearn_lab.tasks.search import BumpHunt, MassFit, bump_hunt
+from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, bump_hunt
 from omnilearn_lab.widgets.view import FigureView, dropdown, slider
 
 

@@ -1,32 +1,27 @@
-"""Search: weak supervision, generated background, bump hunts, scans and cross-checks for new particles."""
+"""Search: weak supervision, generated background, bump hunts, flat cuts with controls, and cross-checks."""
 
-from omnilearn_lab.tasks.search.abcd import AbcdPlane, abcd_estimate
+from omnilearn_lab.tasks.search.decorrelation import flat_control, flat_scan, judged, scored
 from omnilearn_lab.tasks.search.dijet_search import DijetSearchSettings, load_lhco, sculpting, search_dijets
-from omnilearn_lab.tasks.search.events import EventNetwork, event_column, select_events
+from omnilearn_lab.tasks.search.events import event_column
 from omnilearn_lab.tasks.search.injection_scan import InjectionSettings, scan_injections
-from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, MassWindow, bump_hunt, sample_masses
+from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow, bump_hunt, sample_masses
 from omnilearn_lab.tasks.search.mass_scans import efficiency_scan, significances
-from omnilearn_lab.tasks.search.open_data import (
+from omnilearn_lab.tasks.search.open_data import class_probabilities, load_open_data, region_rates
+from omnilearn_lab.tasks.search.open_data_search import (
+    EmbeddedJets,
     OpenDataSearchSettings,
-    class_probabilities,
     compare_weak_supervision,
-    inject,
-    load_open_data,
-    region_rates,
+    embedded_control,
 )
 from omnilearn_lab.tasks.search.sensitivity import expected_sensitivity
 from omnilearn_lab.tasks.search.sideband_generator import SidebandGenerator, SidebandGeneratorConfig
-from omnilearn_lab.tasks.search.weak_supervision import (
-    WeakSupervisionConfig,
-    WeakSupervisionResult,
-    weak_supervision,
-)
+from omnilearn_lab.tasks.search.weak_supervision import WeakSupervisionConfig, weak_supervision
 
 __all__ = [
-    "AbcdPlane", "BumpHunt", "DijetSearchSettings", "EventNetwork", "InjectionSettings", "MassFit",
-    "MassWindow", "OpenDataSearchSettings", "SidebandGenerator", "SidebandGeneratorConfig",
-    "WeakSupervisionConfig", "WeakSupervisionResult", "abcd_estimate", "bump_hunt", "class_probabilities",
-    "compare_weak_supervision", "efficiency_scan", "event_column", "expected_sensitivity", "inject",
-    "load_lhco", "load_open_data", "region_rates", "sample_masses", "scan_injections", "sculpting",
-    "search_dijets", "select_events", "significances", "weak_supervision",
+    "DijetSearchSettings", "EmbeddedJets", "InjectionSettings", "MassFit", "MassWindow",
+    "OpenDataSearchSettings", "SidebandGenerator", "SidebandGeneratorConfig", "WeakSupervisionConfig",
+    "bump_hunt", "class_probabilities", "compare_weak_supervision", "efficiency_scan", "embedded_control",
+    "event_column", "expected_sensitivity", "flat_control", "flat_scan", "judged", "load_lhco",
+    "load_open_data", "region_rates", "sample_masses", "scan_injections", "scored", "sculpting",
+    "search_dijets", "significances", "weak_supervision",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,8 +12,7 @@ from scipy.special import ndtri
 from scipy.stats import norm
 
 from omnilearn_lab.errors import MetricError
-from omnilearn_lab.metrics import abcd_closure, significance
-from omnilearn_lab.tasks.search.abcd import AbcdCounts
+from omnilearn_lab.metrics import abcd_closure, significance, spread
 from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassWindow, spectrum_edges
 from omnilearn_lab.tasks.search.mass_scans import ScanPoint
 
@@ -96,21 +95,22 @@ class FlatScore:
         ----------
         background : ScoredJets
         degree
-            Of the polynomials.
+            Of the polynomials at most; a third of the number of bins where that is less.
         n_bins
-            Mass bins of equal numbers of jets; more than the degree.
+            Mass bins of equal numbers of jets at most; twenty jets in each.
 
         Raises
         ------
         MetricError
-            For fewer than twenty jets in a bin, or no more bins than the degree.
+            For fewer than sixty jets.
         """
         scores, masses = background.scores, background.masses
-        if len(scores) < _MIN_PER_BIN * n_bins or n_bins <= degree:
+        n_bins = min(n_bins, len(scores) // _MIN_PER_BIN)
+        if n_bins < 3:
             raise MetricError(
-                f"{len(scores)} jets, {n_bins} mass bins and degree {degree}: {_MIN_PER_BIN} jets in each "
-                "bin are needed, and more bins than the degree"
+                f"{len(scores)} background jets are too few for a flat score; {3 * _MIN_PER_BIN} are needed"
             )
+        degree = min(degree, n_bins // 3)
         ranked = np.sort(scores)
         levels = np.array([q for q in _LEVELS if (1 - q) * len(scores) >= n_bins])
         centre, scale = float(masses.mean()), float(masses.std())
@@ -222,18 +222,18 @@ def template_hunt(
     is_signal = window.inside((edges[1:] + edges[:-1]) / 2)
     counts, failing = (np.histogram(masses[chosen], edges)[0] for chosen in (passes, ~passes))
     regions = counts[is_signal], counts[~is_signal], failing[~is_signal], failing[is_signal]
-    plane = AbcdCounts(*(int(region.sum()) for region in regions))
-    if not min(plane.b, plane.c, plane.d):
+    a, b, c, d = (int(region.sum()) for region in regions)
+    if not min(b, c, d):
         raise MetricError(
-            f"the template needs jets that pass ({plane.b}) and fail ({plane.c}) beside the signal region, "
-            f"and fail ({plane.d}) inside: loosen the cut, or widen the limits"
+            f"the template needs jets that pass ({b}) and fail ({c}) beside the signal region, and jets that "
+            f"fail ({d}) inside: loosen the cut, or widen the limits"
         )
-    ratio, (kappa, kappa_error) = plane.b / plane.c, closure
+    ratio, (kappa, kappa_error) = b / c, closure
     curve = failing * ratio * np.where(is_signal, kappa, 1.0)
-    common, own = 1 / plane.b + 1 / plane.c, 1 / np.maximum(failing, 1)
-    expected = plane.d * ratio * kappa
-    error = expected * np.sqrt(common + 1 / plane.d + (kappa_error / kappa) ** 2)
-    sigma = _pull(plane.a, expected, error)
+    common, own = 1 / b + 1 / c, 1 / np.maximum(failing, 1)
+    expected = d * ratio * kappa
+    error = expected * np.sqrt(common + 1 / d + (kappa_error / kappa) ** 2)
+    sigma = _pull(a, expected, error)
     deviations = (counts - curve) ** 2 / (np.maximum(curve, 1) + curve**2 * own)
     return BumpHunt(
         signal_region=window.signal_region,
@@ -241,11 +241,11 @@ def template_hunt(
         counts=counts,
         curve=curve,
         curve_uncertainty=curve * np.sqrt(common + own),
-        observed=plane.a,
+        observed=a,
         expected=expected,
         expected_uncertainty=error,
-        n_signal=plane.a - expected,
-        n_signal_uncertainty=float(np.sqrt(max(plane.a, 1) + error**2)),
+        n_signal=a - expected,
+        n_signal_uncertainty=float(np.sqrt(max(a, 1) + error**2)),
         significance=sigma,
         p_value=float(norm.sf(sigma)),
         p_value_toys=np.nan,
@@ -376,6 +376,64 @@ def control_experiments(
     runs = [search(order[:n_data], order[n_data:]) for order in orders]
     values = {point[0].kept: np.array([p.significance for p in point]) for point in zip(*runs, strict=True)}
     return {share: Control(found) for share, found in values.items() if np.isfinite(found).all()}
+
+
+def flat_control(
+    background: ScoredJets,
+    window: MassWindow,
+    kept: Sequence[float],
+    *,
+    n_experiments: int = 20,
+    seed: int = 1,
+) -> dict[float, Control]:
+    """Repeat `flat_scan` without a signal: half of the background plays data, the other half reference.
+
+    Parameters
+    ----------
+    background : ScoredJets
+    window, kept
+        As there.
+    n_experiments, seed
+        As in `control_experiments`.
+    """
+    half = len(background.masses) // 2
+
+    def search(data: np.ndarray, reference: np.ndarray) -> tuple[ScanPoint, ...]:
+        return flat_scan(background.rows(data), background.rows(reference), window, kept)
+
+    n_jets = len(background.masses)
+    return control_experiments(search, n_jets, n_data=half, n_experiments=n_experiments, seed=seed)
+
+
+def judged(
+    scans: Mapping[str, Sequence[Sequence[ScanPoint]]], controls: Mapping[str, Mapping[float, Control]]
+) -> str:
+    """Say in words what a search found: an excess counts where its control is flat and it exceeds two sigma.
+
+    Parameters
+    ----------
+    scans : mapping of a score's name to scans, one per seed
+    controls : mapping of name to Control by share
+        Names without one cannot be judged.
+
+    Returns
+    -------
+    str
+        A line per score and share.
+    """
+    lines = []
+    for name, runs in scans.items():
+        for same in zip(*runs, strict=True):
+            share, values = same[0].kept, spread([point.significance for point in same])
+            control = controls.get(name, {}).get(share)
+            if control is None:
+                verdict = "no control, no claim"
+            elif not control.is_flat:
+                verdict = "the control is not flat: no claim"
+            else:
+                verdict = "found" if values.mean > 2 else "not found"
+            lines.append(f"{name}, {share:.0%} kept: {values} sigma: {verdict}")
+    return "\n".join(lines)
 
 
 def _normal(ranked: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -20,11 +20,21 @@ from torch.nn import functional
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.features import STANDARDIZATIONS, jet_features
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.models import PET, Batch, DijetClassifier, DijetConfig
+from omnilearn_lab.machine import run_jobs, usable_workers
+from omnilearn_lab.models import PET, Batch, DijetClassifier, DijetConfig, load_checkpoint, load_published
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.common.classification import predict
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, make_model, network_batch
-from omnilearn_lab.training import Batches, History, Run, TrainConfig, Trainer, default_device, select
+from omnilearn_lab.training import (
+    Batches,
+    History,
+    Run,
+    TrainConfig,
+    Trainer,
+    default_device,
+    embed_jets,
+    select,
+)
 
 _EDGE = 1e-6  # keeps phi = +-pi at a finite quantile
 _FOUR = STANDARDIZATIONS["lhco"]
@@ -214,6 +224,44 @@ class EventNetwork:
     def batch(self, jets: Jets) -> Batch:
         """Return jets as inputs of this network."""
         return event_batch(jets, jets_per_event=self.jets_per_event, use_pid=self.use_pid)
+
+
+def embed_events(
+    jets: Jets,
+    checkpoint: str = "tiny",
+    *,
+    jets_per_event: int = 2,
+    use_pid: bool = False,
+    workers: int | None = None,
+) -> np.ndarray:
+    """Return what a pretrained network makes of events: the embeddings of their jets side by side.
+
+    Parameters
+    ----------
+    jets : Jets
+    checkpoint
+        Name or path of a PET.
+    jets_per_event
+    use_pid
+        Show the network the particle species.
+    workers
+        Processes; all usable cores by default.
+
+    Returns
+    -------
+    float32 array, shape (events, jets_per_event * d)
+    """
+    check_events(jets, jets_per_event, "the sample")
+    parts = np.array_split(np.arange(len(jets)), min(workers or usable_workers(), max(len(jets) // 500, 1)))
+    jobs = {i: (jets[rows], checkpoint, use_pid) for i, rows in enumerate(parts)}
+    done = run_jobs(_embed, jobs, workers=workers, progress=False)
+    rows = np.concatenate(list(done.values()))
+    return rows.reshape(len(jets) // jets_per_event, -1)
+
+
+def _embed(jets: Jets, checkpoint: str, use_pid: bool) -> np.ndarray:
+    model = (load_published if checkpoint.endswith(".h5") else load_checkpoint)(checkpoint)
+    return embed_jets(model.to(default_device()), event_batch(jets, jets_per_event=1, use_pid=use_pid))
 
 
 class EventJob(NamedTuple):

@@ -1,16 +1,12 @@
-"""Searches in jets of open data: a data-like mixture, scores from pretraining or weak supervision, scans."""
+"""Jets of open data: a data-like mixture, its background, and a score from the pretraining classes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from omnilearn_lab.catalog import LoadOptions, catalog, load
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
@@ -18,13 +14,9 @@ from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import load_checkpoint, load_published, read_card
 from omnilearn_lab.observables import observables
-from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.classification import predict
-from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
-from omnilearn_lab.tasks.search.events import EventNetwork, without_labels
-from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow
-from omnilearn_lab.tasks.search.mass_scans import ScanPoint, efficiency_scan
-from omnilearn_lab.tasks.search.weak_supervision import WeakSupervisionConfig, weak_supervision
+from omnilearn_lab.tasks.search.events import without_labels
+from omnilearn_lab.tasks.search.mass_fits import MassWindow
 
 THREE_PRONG = ("H4q", "Hqql", "Tbqq")
 """JetClass classes with three or more prongs."""
@@ -114,127 +106,6 @@ def _selected(jets: Jets, limits: tuple[float, float]) -> Jets:
             f"{high:g} GeV; load more"
         )
     return chosen
-
-
-@settings
-class OpenDataSearchSettings:
-    """How weak supervision searches in jets of open data.
-
-    Parameters
-    ----------
-    signal_region
-        Soft-drop masses [GeV].
-    fit : MassFit
-    kept : tuple of float
-        Shares of the data to hunt in.
-    weak : WeakSupervisionConfig
-        Folds and network; start and training are set by ``compare``.
-    compare : ComparisonSettings
-
-    Raises
-    ------
-    ConfigError
-        When the network reads events of several jets.
-    """
-
-    signal_region: tuple[float, float] = (150.0, 210.0)
-    fit: MassFit = MassFit((100.0, 260.0), "log_polynomial2", n_bins=16)
-    kept: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (1.0, 0.3, 0.1, 0.05)
-    weak: WeakSupervisionConfig = WeakSupervisionConfig(EventNetwork(jets_per_event=1, use_pid=True))
-    compare: ComparisonSettings = field(default_factory=ComparisonSettings)
-
-    def __post_init__(self) -> None:
-        if self.weak.network.jets_per_event != 1:
-            raise ConfigError(
-                f"jets_per_event is {self.weak.network.jets_per_event}; here every jet is an event: set 1"
-            )
-
-    @property
-    def window(self) -> MassWindow:
-        """Signal region and sidebands."""
-        return MassWindow(self.signal_region, self.fit.limits)
-
-
-@dataclass(frozen=True, eq=False)
-class OpenDataResult:
-    """One training by weak supervision, applied to the data.
-
-    Parameters
-    ----------
-    scores : array, shape (N,)
-        Of the data jets: the share of data jets with a lower score.
-    scan : tuple of ScanPoint
-        Bump hunts in shares of the data.
-    auc
-        Of data against reference in the signal region, out of fold.
-    n_train
-        Jets.
-    """
-
-    scores: np.ndarray
-    scan: tuple[ScanPoint, ...]
-    auc: float
-    n_train: int
-
-    def values(self) -> dict[str, float]:
-        """Return the significance in each share of the data (NaN without a fit) and the AUC."""
-        measured = {f"significance, {point.kept:.0%} kept": point.significance for point in self.scan}
-        return measured | {"auc_data_against_reference": self.auc}
-
-
-def compare_weak_supervision(
-    samples: OpenDataSamples,
-    settings: OpenDataSearchSettings,
-    *,
-    directory: str | os.PathLike[str] | None = None,
-    workers: int | None = None,
-) -> Comparison[OpenDataResult]:
-    """Train data against reference inside the signal region, from scratch and from a checkpoint.
-
-    Parameters
-    ----------
-    samples : OpenDataSamples
-    settings : OpenDataSearchSettings
-    directory, workers
-        See `omnilearn_lab.tasks.common.compare`.
-
-    Returns
-    -------
-    Comparison of OpenDataResult
-    """
-    return compare(
-        partial(_search, samples, settings),
-        settings.compare.arms(),
-        seeds=settings.compare.seeds,
-        directory=directory,
-        workers=workers,
-    )
-
-
-def _search(
-    samples: OpenDataSamples,
-    settings: OpenDataSearchSettings,
-    arm: Arm,
-    seed: int,
-    run_directory: Path | None,
-) -> OpenDataResult:
-    network = replace(settings.weak.network, init=arm.init, like=arm.like)
-    config = replace(settings.weak, network=network, training=replace(arm.training, seed=seed))
-    mass, reference = samples.data.jet["soft_drop_mass"], samples.reference
-    inside = settings.window.inside(mass)
-    reference = reference[settings.window.inside(reference.jet["soft_drop_mass"])]
-    result = weak_supervision(
-        samples.data[inside],
-        reference,
-        config,
-        test=samples.data[~inside],
-        directory=run_directory,
-        workers=1,
-    )
-    scores = np.zeros(len(mass))
-    scores[inside], scores[~inside] = result.ranks()
-    scan = efficiency_scan(mass, scores, settings.signal_region, fit=settings.fit, kept=settings.kept)
-    return OpenDataResult(scores, scan, result.auc, int(inside.sum()) + len(reference))
 
 
 class RegionRates(NamedTuple):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field
 from scipy.stats import rankdata
 
@@ -18,6 +19,7 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import atomic_path, run_jobs
 from omnilearn_lab.metrics import roc
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
+from omnilearn_lab.tasks.common.heads import HeadKind, Rows, fit_head
 from omnilearn_lab.tasks.reweighting.samples import check_weights
 from omnilearn_lab.tasks.search.events import (
     EventJob,
@@ -47,6 +49,8 @@ class WeakSupervisionConfig:
         Share of the training folds on which the best epoch is chosen.
     training : TrainConfig
         ``batch_size`` counts events; ``seed`` also fixes folds and initial weights.
+    head : {"logistic", "mlp", "trees"}
+        What learns from embeddings, in `weak_supervision_of_rows`.
 
     """
 
@@ -54,6 +58,7 @@ class WeakSupervisionConfig:
     n_folds: Annotated[int, Field(ge=2)] = 2
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     training: TrainConfig = _TRAINING
+    head: HeadKind = "logistic"
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +130,20 @@ class WeakSupervisionResult:
         for fold in range(self.config.n_folds):
             found[folds == fold] = rankdata(scores[folds == fold]) / np.sum(folds == fold)
         return found[: len(self.data_scores)], found[len(self.data_scores) :]
+
+    def joint_ranks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return, for data, background and test events, the share of all that its network scores no higher.
+
+        Data and background of the same kind are treated alike here: what differs is the signal, or chance.
+        """
+        turn = np.arange(self.test_scores.shape[1]) % self.config.n_folds
+        test = self.test_scores[turn, np.arange(len(turn))]
+        scores = np.concatenate([self.data_scores, self.background_scores, test])
+        folds = np.concatenate([self.data_folds, self.background_folds, turn])
+        ranks = np.zeros(len(scores))
+        for fold in range(self.config.n_folds):
+            ranks[folds == fold] = rankdata(scores[folds == fold]) / np.sum(folds == fold)
+        return tuple(np.split(ranks, np.cumsum([len(self.data_scores), len(self.background_scores)])))
 
     def select(self, background_efficiency: float) -> tuple[np.ndarray, np.ndarray]:
         """Return which data and which test events pass at a background efficiency, two bool arrays.
@@ -213,11 +232,60 @@ def weak_supervision(
     """
     config = config or WeakSupervisionConfig()
     samples = {"data": data, "background": background} | ({} if test is None else {"test": test})
-    plan = _plan(samples, config)
+    n_jets = config.network.jets_per_event
+    counts = {name: check_events(jets, n_jets, name) for name, jets in samples.items()}
+    given = background.jet["weight"][::n_jets] if "weight" in background.jet else None
+    plan = _plan(counts, given, config)
     with shared_events(Jets.concatenate(map(without_labels, samples.values())), config.network) as path:
         jobs = {k: (path, plan.job(k, directory)) for k in range(config.n_folds)}
         folds = run_jobs(train_event_network, jobs, workers=workers, progress=workers != 1, title="folds")
     return plan.collect(list(folds.values()))
+
+
+def weak_supervision_of_rows(
+    data: np.ndarray,
+    background: np.ndarray,
+    config: WeakSupervisionConfig | None = None,
+    *,
+    test: np.ndarray | None = None,
+    background_weights: ArrayLike | None = None,
+) -> WeakSupervisionResult:
+    """Do `weak_supervision` with a small head on rows of numbers, such as embeddings by a frozen body.
+
+    Parameters
+    ----------
+    data, background : array, shape (N, K), (M, K)
+        A row per event.
+    config : WeakSupervisionConfig
+        Folds, seed and kind of head; the head's regularisation is chosen on the validation share.
+    test : array, shape (T, K), optional
+        Further events to score.
+    background_weights : array, shape (M,), optional
+
+    Returns
+    -------
+    WeakSupervisionResult
+
+    Raises
+    ------
+    JetsError
+        As there.
+    """
+    config = config or WeakSupervisionConfig()
+    samples = {"data": data, "background": background} | ({} if test is None else {"test": test})
+    plan = _plan({name: len(rows) for name, rows in samples.items()}, background_weights, config)
+    rows = np.concatenate(list(samples.values())).astype(np.float64)
+    is_data = np.arange(len(plan.fold)) < plan.n_data
+    folds = []
+    for k in range(config.n_folds):
+        job = plan.job(k, None)
+        train, validation = (
+            Rows(rows[part], is_data[part].astype(np.int64), plan.weight[part])
+            for part in (job.train, job.validation)
+        )
+        head = fit_head(train, validation, kind=config.head, seed=job.training.seed)
+        folds.append(EventTraining(head.predict(rows[job.score])[:, 1], History()))
+    return plan.collect(folds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,11 +338,16 @@ class _Plan:
         )
 
 
-def _plan(samples: Mapping[str, Jets], config: WeakSupervisionConfig) -> _Plan:
-    counts = _counts(samples, config)
+def _plan(counts: Mapping[str, int], given: ArrayLike | None, config: WeakSupervisionConfig) -> _Plan:
+    """Fold and weight of every event, for so many events of each sample and weights of the background."""
+    needed = _MIN_EVENTS_PER_FOLD * config.n_folds
+    for name in ("data", "background"):
+        if counts[name] < needed:
+            raise JetsError(
+                f"{name} has {counts[name]} events; at least {needed} are needed for {config.n_folds} folds: "
+                "widen the signal region, or load more events"
+            )
     n_data, n_background, n_test = (counts.get(name, 0) for name in ("data", "background", "test"))
-    background = samples["background"]
-    given = background.jet["weight"][:: config.network.jets_per_event] if "weight" in background.jet else None
     weight = check_weights("background", given, n_background)
     rng = np.random.default_rng(config.training.seed)
     folds = [rng.permutation(n) % config.n_folds for n in (n_data, n_background)]
@@ -285,15 +358,3 @@ def _plan(samples: Mapping[str, Jets], config: WeakSupervisionConfig) -> _Plan:
         n_data=n_data,
         n_background=n_background,
     )
-
-
-def _counts(samples: Mapping[str, Jets], config: WeakSupervisionConfig) -> dict[str, int]:
-    counts = {n: check_events(jets, config.network.jets_per_event, n) for n, jets in samples.items()}
-    needed = _MIN_EVENTS_PER_FOLD * config.n_folds
-    for name in ("data", "background"):
-        if counts[name] < needed:
-            raise JetsError(
-                f"{name} has {counts[name]} events; at least {needed} are needed for {config.n_folds} folds: "
-                "widen the signal region, or load more events"
-            )
-    return counts

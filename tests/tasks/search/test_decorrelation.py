@@ -104,6 +104,10 @@ def test_template_by_hand():
     assert hunt.expected_uncertainty == pytest.approx(hunt.expected * np.sqrt(1 / 6 + 1 / 54 + 1 / 10))
     assert hunt.significance > 2
     assert hunt.curve.sum() == pytest.approx(64 * 6 / 54)
+    corrected = template_hunt(mass, passes, WINDOW, closure=(1.5, 0.3), n_bins=4)
+    assert corrected.expected == pytest.approx(1.5 * hunt.expected)
+    relative = [h.expected_uncertainty / h.expected for h in (hunt, corrected)]
+    assert relative[1] == pytest.approx(np.hypot(relative[0], 0.2))
 
 
 def test_template_pulls_are_normal():
@@ -137,8 +141,8 @@ def test_splits_are_disjoint_and_of_the_seed():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(MetricError, match="100 jets, 12 mass bins and degree 4"):
-        FlatScore.fit(qcd(100, 1))
+    with pytest.raises(MetricError, match="59 background jets are too few"):
+        FlatScore.fit(qcd(59, 1))
     with pytest.raises(MetricError, match="not finite"):
         scored([120.0, np.nan], [0.1, 0.2])
     with pytest.raises(MetricError, match="shapes"):

@@ -6,11 +6,12 @@ from omnilearn_lab.errors import ConfigError, DataFileError, JetsError, MetricEr
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import roc
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
-from omnilearn_lab.tasks.search.events import EventNetwork, event_column
+from omnilearn_lab.tasks.search.events import EventNetwork, embed_events, event_column
 from omnilearn_lab.tasks.search.weak_supervision import (
     WeakSupervisionConfig,
     WeakSupervisionResult,
     weak_supervision,
+    weak_supervision_of_rows,
 )
 from omnilearn_lab.training import TrainConfig
 from tests.tasks.dijet_events import dijets
@@ -107,7 +108,7 @@ def test_folds_do_not_leak(network):
 def test_every_event_is_scored_by_a_network_that_did_not_train_on_it(network):
     from omnilearn_lab.tasks.search.weak_supervision import _plan
 
-    plan = _plan({"data": dijets(60), "background": dijets(60, seed=1)}, config(network, folds=3))
+    plan = _plan({"data": 60, "background": 60}, None, config(network, folds=3))
     for k in range(3):
         job = plan.job(k, None)
         own = set(np.flatnonzero(plan.fold == k))
@@ -158,3 +159,28 @@ def test_pretrained_body_is_taken():
     for name, value in pretrained.body.state_dict().items():
         assert (tuned.body.state_dict()[name] == value).all()
     assert any((fresh.body.state_dict()[n] != v).any() for n, v in pretrained.body.state_dict().items())
+
+
+def test_a_head_on_rows_finds_a_signal_without_labels():
+    rng = np.random.default_rng(1)
+    signal = np.arange(600) < 60
+    data = rng.normal(size=(600, 8)) + 2.0 * signal[:, None]
+    test = rng.normal(size=(50, 8))
+    result = weak_supervision_of_rows(data, rng.normal(size=(600, 8)), test=test)
+    assert roc(result.data_scores, signal).auc > 0.9
+    assert result.test_scores.shape == (2, 50)
+    ranks, background, others = result.joint_ranks()
+    assert [len(part) for part in (ranks, background, others)] == [600, 600, 50]
+    assert ranks[signal].mean() > 0.9 and abs(background.mean() - 0.5) < 0.05
+    nothing = weak_supervision_of_rows(data[60:], rng.normal(size=(600, 8)))
+    assert abs(nothing.auc - 0.5) < 0.08
+    with pytest.raises(JetsError, match="background has 5 events"):
+        weak_supervision_of_rows(data, data[:5])
+
+
+def test_embeddings_of_the_jets_of_an_event_stand_side_by_side():
+    jets = dijets(6)
+    rows = embed_events(jets, workers=1)
+    single = embed_events(jets, jets_per_event=1, workers=1)
+    assert rows.shape == (6, 2 * single.shape[1])
+    np.testing.assert_allclose(rows[2], single[4:6].ravel(), rtol=1e-4, atol=1e-5)
