@@ -179,6 +179,8 @@ class LhcoProfile:
     n_generated
         Events to generate in the signal region.
     scan : InjectionSettings
+    frozen_scan : InjectionSettings, optional
+        A longer scan with the frozen body alone: more events, weaker signals, more trials.
     generator : SidebandGeneratorConfig
     search : DijetSearchSettings
     injections : tuple of int
@@ -191,6 +193,7 @@ class LhcoProfile:
     max_particles: Count
     n_generated: Count
     scan: searches.InjectionSettings = field(default_factory=searches.InjectionSettings)
+    frozen_scan: searches.InjectionSettings | None = None
     generator: searches.SidebandGeneratorConfig = field(default_factory=searches.SidebandGeneratorConfig)
     search: searches.DijetSearchSettings = field(default_factory=searches.DijetSearchSettings)
     injections: tuple[int, ...] = (0, 100)

@@ -1,7 +1,13 @@
 """Search: weak supervision, generated background, bump hunts, flat cuts with controls, and cross-checks."""
 
 from omnilearn_lab.tasks.search.decorrelation import flat_control, flat_scan, judged, scored
-from omnilearn_lab.tasks.search.dijet_search import DijetSearchSettings, load_lhco, sculpting, search_dijets
+from omnilearn_lab.tasks.search.dijet_search import (
+    DijetSearchSettings,
+    judged_searches,
+    load_lhco,
+    sculpting,
+    search_dijets,
+)
 from omnilearn_lab.tasks.search.events import event_column
 from omnilearn_lab.tasks.search.injection_scan import InjectionSettings, scan_injections
 from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow, bump_hunt, sample_masses
@@ -21,7 +27,7 @@ __all__ = [
     "DijetSearchSettings", "EmbeddedJets", "InjectionSettings", "MassFit", "MassWindow",
     "OpenDataSearchSettings", "SidebandGenerator", "SidebandGeneratorConfig", "WeakSupervisionConfig",
     "bump_hunt", "class_probabilities", "compare_weak_supervision", "efficiency_scan", "embedded_control",
-    "event_column", "expected_sensitivity", "flat_control", "flat_scan", "judged", "load_lhco",
-    "load_open_data", "region_rates", "sample_masses", "scan_injections", "scored", "sculpting",
+    "event_column", "expected_sensitivity", "flat_control", "flat_scan", "judged", "judged_searches",
+    "load_lhco", "load_open_data", "region_rates", "sample_masses", "scan_injections", "scored", "sculpting",
     "search_dijets", "significances", "weak_supervision",
 ]  # fmt: skip

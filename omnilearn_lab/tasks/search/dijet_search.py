@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
@@ -25,6 +25,8 @@ from omnilearn_lab.tasks.search.weak_supervision import (
     WeakSupervisionResult,
     weak_supervision,
 )
+
+_ALIKE = 0.6  # AUC up to which two samples count as alike
 
 
 @settings
@@ -231,6 +233,41 @@ def _hunt(masses: np.ndarray, region: tuple[float, float], fit: MassFit) -> Bump
         return bump_hunt(masses, region, fit)
     except MetricError:
         return None
+
+
+def judged_searches(searches: Mapping[int, DijetSearch]) -> str:
+    """Say in words what searches with different amounts of hidden signal found, the least being the control.
+
+    A significance counts where it exceeds two sigma and the control behind the same cut stays within two; and
+    a control in which data and reference can be told apart (AUC above 0.6) spoils every claim.
+
+    Parameters
+    ----------
+    searches : mapping of injected events to DijetSearch
+
+    Returns
+    -------
+    str
+        A line on the control, then one per injection and share.
+    """
+    control = searches[min(searches)]
+    is_alike = control.result.auc <= _ALIKE
+    lines = [
+        f"control: AUC of data against reference {control.result.auc:.3f}, "
+        + ("alike" if is_alike else f"above {_ALIKE}: the reference is not the data's background")
+    ]
+    for n, search in searches.items():
+        for share, hunt in search.hunts.items() if n > min(searches) else ():
+            beside = control.hunts.get(share)
+            if hunt is None or beside is None:
+                verdict = "no fit, no claim"
+            elif not is_alike or abs(beside.significance) > 2:
+                verdict = f"{hunt.significance:+.1f} sigma, control {beside.significance:+.1f}: no claim"
+            else:
+                found = "found" if hunt.significance > 2 else "not found"
+                verdict = f"{hunt.significance:+.1f} sigma, control {beside.significance:+.1f}: {found}"
+            lines.append(f"{n} injected, {share:.0%} kept: {verdict}")
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,7 @@ def embed_events(
     use_pid: bool = False,
     workers: int | None = None,
 ) -> np.ndarray:
-    """Return what a pretrained network makes of events: the embeddings of their jets side by side.
+    """Return what a pretrained network makes of events: the embeddings of their jets, by falling jet mass.
 
     Parameters
     ----------
@@ -255,8 +255,9 @@ def embed_events(
     parts = np.array_split(np.arange(len(jets)), min(workers or usable_workers(), max(len(jets) // 500, 1)))
     jobs = {i: (jets[rows], checkpoint, use_pid) for i, rows in enumerate(parts)}
     done = run_jobs(_embed, jobs, workers=workers, progress=False)
-    rows = np.concatenate(list(done.values()))
-    return rows.reshape(len(jets) // jets_per_event, -1)
+    rows = np.concatenate(list(done.values())).reshape(-1, jets_per_event, len(done[0][0]))
+    order = np.argsort(-jets.jet["mass"].reshape(-1, jets_per_event), axis=1, kind="stable")
+    return np.take_along_axis(rows, order[:, :, None], axis=1).reshape(len(rows), -1)
 
 
 def _embed(jets: Jets, checkpoint: str, use_pid: bool) -> np.ndarray:

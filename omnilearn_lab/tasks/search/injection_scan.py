@@ -1,4 +1,4 @@
-"""How much signal must the data hold before weak supervision finds it? Scratch against fine-tuned."""
+"""How much signal must the data hold before weak supervision finds it? Scratch, fine-tuned, frozen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -18,16 +18,20 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import RocCurve, Spread, max_sic, roc, spread
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
+from omnilearn_lab.tasks.common.heads import HeadKind, Rows, fit_head
 from omnilearn_lab.tasks.search.events import (
     EventJob,
     EventNetwork,
+    EventTraining,
     check_events,
+    embed_events,
     shared_events,
     train_event_network,
     without_labels,
 )
 from omnilearn_lab.training import History
 
+Kind = Literal["scratch", "finetuned", "frozen"]
 _N_RANDOM = 20
 _MIN_EVENTS = 20
 
@@ -52,6 +56,10 @@ class InjectionSettings:
         Its ``init`` and ``like`` are set by the comparison.
     compare : ComparisonSettings
         Checkpoint, seeds and the two trainings; a seed is a trial with other events in each role.
+    kinds
+        Of "scratch", "finetuned" and "frozen": a head on the embeddings by the checkpoint's frozen body.
+    head
+        Of the frozen kind.
     """
 
     n_data: Annotated[int, Field(ge=_MIN_EVENTS)] = 1000
@@ -61,6 +69,8 @@ class InjectionSettings:
     min_background: Annotated[int, Field(gt=0)] = 10
     network: EventNetwork = EventNetwork()
     compare: ComparisonSettings = field(default_factory=ComparisonSettings)
+    kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = ("scratch", "finetuned", "frozen")
+    head: HeadKind = "logistic"
 
     def __post_init__(self) -> None:
         if len(set(self.injections)) < len(self.injections):
@@ -77,14 +87,15 @@ class InjectionResult:
         Signal against background in the test events.
     max_sic
         Largest significance improvement that enough background events pass.
-    history : History
+    history : History, optional
+        Of a network's training.
     n_train, n_test
         Events.
     """
 
     curve: RocCurve
     max_sic: float
-    history: History
+    history: History | None
     n_train: int
     n_test: int
 
@@ -202,21 +213,25 @@ def scan_injections(
     counts = _Counts(check_events(background, n, "background"), check_events(signal, n, "signal"))
     _check_counts(counts, settings)
     arms = {
-        f"{kind}-{injection}": _Point(arm, injection)
+        f"{kind}-{injection}": _Point(None if kind == "frozen" else settings.compare.arm(kind), injection)
         for injection in settings.injections
-        for kind, arm in settings.compare.arms().items()
+        for kind in settings.kinds
     }
     joined = Jets.concatenate([without_labels(background), without_labels(signal)])
+    options = {"jets_per_event": n, "use_pid": settings.network.use_pid, "workers": workers}
+    rows = (
+        embed_events(joined, settings.compare.checkpoint, **options) if "frozen" in settings.kinds else None
+    )
     with shared_events(joined, settings.network) as path:
         together = compare(
-            partial(_train, path, counts, settings),
+            partial(_train, _Events(path, rows, counts), settings),
             arms,
             seeds=settings.compare.seeds,
             directory=directory,
             workers=workers,
         )
     by_injection = {
-        injection: together.select({kind: f"{kind}-{injection}" for kind in settings.compare.arms()})
+        injection: together.select({kind: f"{kind}-{injection}" for kind in settings.kinds})
         for injection in settings.injections
     }
     labels = _roles(counts, settings, settings.compare.seeds[0]).test >= counts.background
@@ -252,10 +267,18 @@ class _Counts(NamedTuple):
 
 
 class _Point(NamedTuple):
-    """One way to train at one injection."""
+    """One way to train at one injection; None stands for the frozen body."""
 
-    arm: Arm
+    arm: Arm | None
     injection: int
+
+
+class _Events(NamedTuple):
+    """All events: as network inputs in a file, and embedded where that is asked for."""
+
+    path: Path
+    rows: np.ndarray | None
+    counts: _Counts
 
 
 class _Roles(NamedTuple):
@@ -287,23 +310,32 @@ def _roles(counts: _Counts, settings: InjectionSettings, seed: int) -> _Roles:
 
 
 def _train(
-    path: Path,
-    counts: _Counts,
-    settings: InjectionSettings,
-    point: _Point,
-    seed: int,
-    run_directory: Path | None,
+    events: _Events, settings: InjectionSettings, point: _Point, seed: int, run_directory: Path | None
 ) -> InjectionResult:
+    counts = events.counts
     roles = _roles(counts, settings, seed)
     job = _job(roles, settings, point, seed, sum(counts))._replace(run_directory=run_directory)
-    trained = train_event_network(path, job)
+    trained = (
+        _fit_head(events.rows, job, settings) if point.arm is None else train_event_network(events.path, job)
+    )
     curve = roc(trained.scores, roles.test >= counts.background)
     best = max_sic(curve, min_background=settings.min_background).value
     n_train = settings.n_data + point.injection + settings.n_reference
-    return InjectionResult(curve, best, trained.history, n_train, len(roles.test))
+    history = trained.history if len(trained.history) else None
+    return InjectionResult(curve, best, history, n_train, len(roles.test))
+
+
+def _fit_head(rows: np.ndarray, job: EventJob, settings: InjectionSettings) -> EventTraining:
+    train, validation = (
+        Rows(rows[part].astype(np.float64), job.is_data[part].astype(np.int64), job.weight[part])
+        for part in (job.train, job.validation)
+    )
+    head = fit_head(train, validation, kind=settings.head, seed=job.training.seed)
+    return EventTraining(head.predict(rows[job.score].astype(np.float64))[:, 1], History())
 
 
 def _job(roles: _Roles, settings: InjectionSettings, point: _Point, seed: int, n_events: int) -> EventJob:
+    arm = point.arm or Arm()
     data = np.concatenate([roles.data, roles.signal[: point.injection]])
     is_data, weight = np.zeros(n_events, dtype=bool), np.ones(n_events)
     is_data[data] = True
@@ -316,6 +348,6 @@ def _job(roles: _Roles, settings: InjectionSettings, point: _Point, seed: int, n
         score=roles.test,
         is_data=is_data,
         weight=weight,
-        network=replace(settings.network, init=point.arm.init, like=point.arm.like),
-        training=replace(point.arm.training, seed=seed),
+        network=replace(settings.network, init=arm.init, like=arm.like),
+        training=replace(arm.training, seed=seed),
     )

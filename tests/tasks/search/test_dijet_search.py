@@ -1,11 +1,19 @@
 """A whole search on small events: shares kept, hidden signal, control, sculpting, bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from omnilearn_lab.errors import JetsError, MetricError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
-from omnilearn_lab.tasks.search.dijet_search import DijetSearchSettings, LhcoSamples, sculpting, search_dijets
+from omnilearn_lab.tasks.search.dijet_search import (
+    DijetSearchSettings,
+    LhcoSamples,
+    judged_searches,
+    sculpting,
+    search_dijets,
+)
 from omnilearn_lab.tasks.search.events import EventNetwork
 from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow
 from omnilearn_lab.tasks.search.weak_supervision import WeakSupervisionConfig
@@ -71,3 +79,24 @@ def test_sculpting_is_seen_and_its_absence_too():
     assert abs(np.mean([s.correlation for s in fair])) < 4 / np.sqrt(50 * 3000)
     with pytest.raises(MetricError, match="pass and fail"):
         sculpting(mass, mass, 1.0, edges)
+
+
+def test_a_search_is_judged_by_its_control(samples, settings):
+    with_signal, control = (
+        search_dijets(samples.data(n), dijets(40, seed=3), WINDOW.signal_region, settings, workers=1)
+        for n in (20, 0)
+    )
+    hunts = {1.0: replace(control.hunts[1.0], significance=3.0)}
+    alike, apart = (replace(control, result=_Auc(auc)) for auc in (0.55, 0.7))
+    signal = replace(with_signal, hunts=hunts)
+    quiet = {1.0: replace(control.hunts[1.0], significance=0.5)}
+    assert "1 kept" not in judged_searches({0: alike})
+    assert "found" in judged_searches({20: signal, 0: replace(alike, hunts=quiet)}).splitlines()[1]
+    assert "no claim" in judged_searches({20: signal, 0: replace(alike, hunts=hunts)}).splitlines()[1]
+    assert "not the data's background" in judged_searches({0: apart})
+    assert "no claim" in judged_searches({20: signal, 0: replace(apart, hunts=quiet)}).splitlines()[1]
+
+
+class _Auc:
+    def __init__(self, auc):
+        self.auc = auc

@@ -1,5 +1,7 @@
 """The scan over injected signal: roles of events, the floor, the significance improvement by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, JetsError
@@ -43,8 +45,19 @@ def test_scan_has_a_value_per_kind_injection_and_seed(config, samples):
         assert injections.tolist() == [0, 20] and values.shape == (2, 2) and (values >= 1).all()
     record = scan.by_injection[20].record()
     assert (record.n_train, record.n_test) == (100, 100) and len(record.metrics["max_sic"]["finetuned"]) == 2
-    assert {len(curves) for curves in scan.curves(0).values()} == {2}
+    assert {kind: len(curves) for kind, curves in scan.curves(0).items()} == {
+        "scratch": 2, "fine-tuned": 2, "frozen body": 2,
+    }  # fmt: skip
+    assert set(record.metrics["auc"]) == {"scratch", "finetuned", "frozen"}
     assert scan.significance(20) == pytest.approx(20 / np.sqrt(40))
+
+
+def test_the_frozen_kind_alone_finds_a_signal(config, samples):
+    settings = replace(config, kinds=("frozen",), n_data=60, n_reference=60, injections=(0, 30))
+    scan = scan_injections(*samples, settings, workers=1)
+    assert list(scan.points()) == ["frozen body"]
+    assert scan.by_injection[30].spread("frozen", "auc").mean > 0.7
+    assert scan.by_injection[30].of("frozen")[0].history is None
 
 
 def test_no_event_has_two_roles(config):
