@@ -217,8 +217,11 @@ class LossMeter:
 
     @property
     def sums(self) -> dict[str, float]:
-        """The sums so far; waits for the device."""
-        return {name: float(value) for name, value in self._sums.items()}
+        """The sums so far; waits for the device, once."""
+        values = list(self._sums.values())
+        if values and isinstance(values[0], Tensor):
+            values = torch.stack(values).tolist()
+        return dict(zip(self._sums, values, strict=True))
 
     def add(self, step: int, terms: Mapping[str, Tensor]) -> int | None:
         """Add the terms of an update; return a step whose loss is not a number when one is seen."""

@@ -246,7 +246,7 @@ def evaluate(
         terms = {name: terms.get(name, 0.0) + share * value.double() for name, value in part.items()}
     losses.train(was_training)
     total = terms if shard is None else distributed.add_over_ranks(terms)
-    return {name: float(value) for name, value in total.items()}
+    return dict(zip(total, torch.stack(list(total.values())).tolist(), strict=True))  # one wait for all
 
 
 def _in_turn(batches: Batches, shard: distributed.Shard) -> Iterator[tuple[int, Batch, float]]:
