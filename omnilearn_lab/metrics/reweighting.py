@@ -54,7 +54,8 @@ class DensityRatio:
     n_clipped
         Events at the clip: their ratio is a bound, not a measurement.
     effective_sample_size
-        (sum w)^2 / sum w^2 of the weights.
+        (sum w)^2 / sum w^2 of the weights that were measured: equal weights at the clip are worth nothing,
+        so that samples without overlap have an effective size of zero.
     """
 
     weights: np.ndarray
@@ -110,20 +111,20 @@ def density_ratio(
         raise MetricError(f"clip must be positive, found {clip}")
     if rule not in _RATIOS:
         raise MetricError(f"no rule '{rule}'; {nearest(str(rule), _RATIOS)}")
-    ratio, n_clipped = _RATIOS[rule](logits, clip)
+    ratio, is_clipped = _RATIOS[rule](logits, clip)
     weights = base * ratio
-    return DensityRatio(weights, n_clipped, effective_number(weights))
+    return DensityRatio(weights, int(is_clipped.sum()), effective_number(weights[~is_clipped]))
 
 
-def _clipped_ratio(logits: np.ndarray, clip: float) -> tuple[np.ndarray, int]:
-    return np.exp(np.clip(logits, -clip, clip)), int(np.count_nonzero(np.abs(logits) > clip))
+def _clipped_ratio(logits: np.ndarray, clip: float) -> tuple[np.ndarray, np.ndarray]:
+    return np.exp(np.clip(logits, -clip, clip)), np.abs(logits) > clip
 
 
-def _published_ratio(logits: np.ndarray, clip: float) -> tuple[np.ndarray, int]:
+def _published_ratio(logits: np.ndarray, clip: float) -> tuple[np.ndarray, np.ndarray]:
     probability = (1 / (1 + np.exp(-np.clip(logits, -80, 80)))).astype(np.float32)
     sure = probability == 1
     ratio = np.divide(probability, 1 - probability, out=np.ones_like(probability), where=~sure)
-    return ratio.astype(float), int(sure.sum())
+    return ratio.astype(float), sure
 
 
 _RATIOS = {"clip": _clipped_ratio, "published": _published_ratio}

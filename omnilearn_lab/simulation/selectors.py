@@ -24,6 +24,7 @@ from omnilearn_lab.simulation.selection import (
     observe,
     select_jets,
 )
+from omnilearn_lab.simulation.taus import select_taus
 from omnilearn_lab.simulation.truth import delta_r, direction, hard_outgoing, pairs_in_event
 
 _PARTONS = (1, 2, 3, 4, 5, 21)
@@ -171,6 +172,7 @@ SELECTORS: Mapping[str, Selector] = MappingProxyType(
         "dijets": select_dijets,
         "dis": select_dis,
         "flavour_jets": select_flavour_jets,
+        "taus": select_taus,
     }
 )
 """Selectors by the name used in recipes."""

@@ -54,6 +54,14 @@ def test_published_rule_sets_infinite_ratios_to_one():
     assert result.weights[-1] == 1.0 and result.n_clipped == 1
 
 
+@pytest.mark.parametrize("rule", ["clip", "published"])
+def test_samples_without_overlap_are_worth_nothing(rule):
+    """Every ratio is the same bound: equal weights, which Kish's formula alone would call perfect."""
+    result = density_ratio(np.full(50, 40.0), rule=rule)
+    assert np.ptp(result.weights) == 0
+    assert (result.n_clipped, result.effective_sample_size) == (50, 0.0)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

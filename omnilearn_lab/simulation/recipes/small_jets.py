@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from omnilearn_lab.simulation.recipes.recipe import (
     A14,
+    CMS_CYLINDER,
     NO_LONG_DECAYS,
     NO_MPI,
     OTHER_SHOWER,
@@ -23,6 +24,7 @@ from omnilearn_lab.simulation.recipes.recipe import (
 )
 
 _Z_GLUON, _Z_QUARK = "WeakBosonAndParton:qqbar2gmZg=on", "WeakBosonAndParton:qg2gmZq=on"
+_TAU_PAIRS_FROM_Z = ("23:onMode=off", "23:onIfAny=15")
 _INFINITE = float("inf")
 
 QUARK_GLUON = Recipe(
@@ -156,4 +158,24 @@ OMNIFOLD_ZJETS = Recipe(
     detector="CMS-like",
     published=(("pt", 225.8, 90.4), ("mass", 18.4, 10.7), ("multiplicity", 18.9, 8.5)),
     reference="1911.09107",
+)
+
+HADRONIC_TAUS = Recipe(
+    name="hadronic_taus",
+    title="Hadronic taus from Z and Higgs bosons against jets, with visible momentum and decay mode",
+    settings=(*energy(13), *CMS_CYLINDER),
+    samples=(
+        Sample("z", (_Z_GLUON, _Z_QUARK, *PURE_Z, *_TAU_PAIRS_FROM_Z, *pt_hat(20)), label="tau"),
+        Sample("higgs", ("HiggsSM:gg2H=on", "25:onMode=off", "25:onIfMatch=15 -15"), label="tau"),
+        Sample("jet", (_Z_GLUON, _Z_QUARK, *PURE_Z, *Z_INVISIBLE, *pt_hat(20)), fraction=2.0),
+    ),
+    window=JetWindow(0.4, (20.0, 200.0), (-2.3, 2.3)),
+    selector="taus",
+    detector="CMS-like",
+    impact_parameters=True,
+    classes=("jet", "tau"),
+    max_constituents=60,
+    quick=Profile(NO_MPI, min_pt=0.5),
+    production=Profile(min_pt=0.5),
+    reference="2503.19165",
 )
