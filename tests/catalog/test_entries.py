@@ -16,7 +16,7 @@ from omnilearn_lab.simulation import RECIPES
 NAMES = [
     *("top_tagging", "jetclass", "jetclass2", "quark_gluon", "cms_open_data", "atlas_top", "h1_dis"),
     *("jetnet30", "jetnet150", "omnifold_zjets", "atlas_omnifold", "lhco", "aspen", "cms_qcd", "cms_bsm"),
-    *("atlas_flavour", "omnilearned"),
+    *("atlas_flavour", "hadronic_taus", "omnilearned"),
 ]
 FILES = {  # of all variants
     "top_tagging": 3,
@@ -35,6 +35,7 @@ FILES = {  # of all variants
     "cms_qcd": 0,
     "cms_bsm": 0,
     "atlas_flavour": 3,
+    "hadronic_taus": 0,
     "omnilearned": 3,
 }
 
