@@ -54,5 +54,6 @@ def test_scores_of_a_file_of_the_readers_own(tmp_path, monkeypatch):
     with h5py.File(done.directory / "my_jets_scored.h5") as file:
         assert np.array_equal(file["event"], 7 * np.arange(N_JETS))
         seen = file["pet_has_seen"][()].astype(bool)
-        assert seen[:100].all() and not seen[100:].any()  # half of the profile's 300 jets are seen; so here
+        assert abs(seen.sum() - 100) <= 2  # half of the profile's 300 jets are seen; so here
+        assert abs(seen[::2].sum() - 50) <= 1  # of either class
         assert np.isfinite(file["pet_score"]).all()

@@ -47,6 +47,8 @@ def _whole(name: str, values: np.ndarray) -> np.ndarray:
 
 def wrap(phi: np.ndarray) -> np.ndarray:
     """Bring angles into (-pi, pi]."""
+    if not phi.size or (phi.min() > -np.pi and phi.max() <= np.float32(np.pi)):
+        return phi.astype(np.float32, copy=False)
     turns = np.ceil((phi.astype(np.float64) - np.float32(np.pi)) / (2 * np.pi))
     return np.where(turns != 0, phi - turns * 2 * np.pi, phi).astype(np.float32)
 

@@ -226,12 +226,18 @@ def _read(table: Any, path: Path) -> RawJets:
     for name, values in lists.items():
         if not np.array_equal(values.value_lengths().to_numpy(zero_copy_only=False), counts):
             raise DataFileError(f"'{path}': '{name}' and 'part_px' differ in length; fetch the file again")
-        particles[name] = _plain(values.flatten())
-    jet = {name: _plain(table[name].combine_chunks()) for name in JET_BRANCHES}
+        particles[name] = _plain(values.flatten(), name, path)
+    jet = {name: _plain(table[name].combine_chunks(), name, path) for name in JET_BRANCHES}
     raw = jetclass_rows(particles, counts, jet)
-    return replace(raw, jet={**raw.jet, "label": _plain(table["jet_label"].combine_chunks())})
+    return replace(
+        raw, jet={**raw.jet, "label": _plain(table["jet_label"].combine_chunks(), "jet_label", path)}
+    )
 
 
-def _plain(values: Any) -> np.ndarray:
+def _plain(values: Any, name: str, path: Path) -> np.ndarray:
+    if values.null_count:
+        raise DataFileError(
+            f"'{path}': '{name}' has {values.null_count} missing values; fetch the file again"
+        )
     array = values.to_numpy(zero_copy_only=False)
     return array.astype(np.int8) if array.dtype == bool else array

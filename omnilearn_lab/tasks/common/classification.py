@@ -52,6 +52,8 @@ class ClassifierData:
     def from_jets(cls, jets: Mapping[str, Jets], **options: Any) -> ClassifierData:
         """Turn the splits "train", "val" and "test" into network inputs; what else there is into ``others``.
 
+        Classes are matched by name: labels count in the order of the training jets' classes.
+
         Parameters
         ----------
         jets : mapping of split to Jets
@@ -63,13 +65,17 @@ class ClassifierData:
         ------
         ConfigError
             When a split is missing.
+        JetsError
+            When a split has a class that the training jets do not have.
         """
         missing = {"train", "val", "test"} - set(jets)
         if missing:
             raise ConfigError(f"no jets for {sorted(missing)}; given: {sorted(jets)}")
-        batches = {name: network_batch(part, **options) for name, part in jets.items()}
+        names = tuple(jets["train"].class_names)
+        same = {name: part.with_classes(names) if part.class_names else part for name, part in jets.items()}
+        batches = {name: network_batch(part, **options) for name, part in same.items()}
         splits = (batches.pop(split) for split in ("train", "val", "test"))
-        return cls(*splits, class_names=tuple(jets["test"].class_names), others=batches)
+        return cls(*splits, class_names=names, others=batches)
 
     @property
     def n_classes(self) -> int:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from omnilearn_lab.errors import CheckpointError, DataFileError, TrainingError
+from omnilearn_lab.errors import CheckpointError, DataFileError, JetsError, TrainingError
+from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import accuracy
 from omnilearn_lab.models import save_checkpoint
 from omnilearn_lab.tasks.common import (
@@ -130,3 +131,15 @@ def test_published_weights_can_be_fine_tuned(data, shared_fixtures):
 
 def test_shipped_checkpoint_is_described():
     assert "300,000 simulated jets of 10 classes" in describe_checkpoint("tiny")
+
+
+def test_classes_of_a_split_are_matched_by_name():
+    jets = random_jets(40, mean=5)
+    turned = jets.with_classes(jets.class_names[::-1])
+    assert not np.array_equal(turned.label, jets.label)
+    data = ClassifierData.from_jets({"train": jets, "val": jets, "test": turned})
+    assert data.class_names == jets.class_names
+    assert data.test.label.tolist() == jets.label.tolist()
+    other = Jets(jets.particles, jets.offsets, jets.jet, ("W", *jets.class_names[1:]))
+    with pytest.raises(JetsError, match="cannot be taken for"):
+        ClassifierData.from_jets({"train": jets, "val": jets, "test": other})
