@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
@@ -17,25 +17,17 @@ from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.jets import Jets, read_jets
 from omnilearn_lab.machine import locked, make_folder, write_text
 from omnilearn_lab.models import Batch
+from omnilearn_lab.settings import settings
 from omnilearn_lab.training import Shard, StreamConfig, StreamingBatches, processes_here
 
-__all__ = [
-    "STREAMING",
-    "JetSource",
-    "PretrainingData",
-    "fits_in_memory",
-    "load_pretraining_data",
-    "settled",
-]
-
-STREAMING = ("auto", "always", "never")
+Streaming = Literal["auto", "always", "never"]
 """When training jets are streamed from files: when they do not fit into memory, or always, or never."""
 
 _BYTES_PER_JET = 16_000  # measured: 5.2 GB for 325,000 JetClass jets of 40 particles and their inputs
 _SHARE_OF_MEMORY = 0.5
 
 
-@dataclass(frozen=True)
+@settings
 class JetSource:
     """Which jets to load.
 
@@ -45,23 +37,14 @@ class JetSource:
         As for `omnilearn_lab.catalog.load`.
     n_jets : mapping of split to int
     streaming
-        One of `STREAMING`, for the training jets.
-
-    Raises
-    ------
-    ConfigError
-        For another choice of ``streaming``.
+        One of `Streaming`, for the training jets.
     """
 
     dataset: str
     source: str
     seed: int
     n_jets: Mapping[str, int]
-    streaming: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.streaming not in STREAMING:
-            raise ConfigError(f"streaming is '{self.streaming}'; accepted: {', '.join(STREAMING)}")
+    streaming: Streaming = "auto"
 
     def load(self, split: str) -> Jets:
         """Load or simulate the jets of a split."""

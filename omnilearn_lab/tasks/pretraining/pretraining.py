@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
-from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, save_checkpoint
 from omnilearn_lab.settings import settings, to_mapping
@@ -22,6 +22,7 @@ from omnilearn_lab.tasks.pretraining.card import held_out, tried_half
 from omnilearn_lab.tasks.pretraining.data import (
     JetSource,
     PretrainingData,
+    Streaming,
     load_pretraining_data,
     settled,
 )
@@ -40,8 +41,6 @@ from omnilearn_lab.training import (
     this_shard,
 )
 from omnilearn_lab.training.distributed import agree
-
-__all__ = ["PretrainConfig", "launch_pretraining", "pretrain"]
 
 _TRAINING = {
     "pet": TrainConfig(
@@ -108,26 +107,18 @@ class PretrainConfig:
     size: str = "tiny"
     dataset: str = "jetclass"
     source: str = "auto"
-    n_train: int = 300_000
-    n_validation: int = 5_000
-    n_test: int = 20_000
-    seed: int = 1
+    n_train: Annotated[int, Field(gt=0)] = 300_000
+    n_validation: Annotated[int, Field(gt=0)] = 5_000
+    n_test: Annotated[int, Field(gt=0)] = 20_000
+    seed: Annotated[int, Field(ge=0)] = 1
     training: TrainConfig | None = None
-    network: str = "pet"
-    streaming: str = "auto"
+    network: Literal["pet", "pet_v2"] = "pet"
+    streaming: Streaming = "auto"
 
     def __post_init__(self) -> None:
-        if self.network not in _TRAINING:
-            raise ConfigError(f"cannot pretrain a '{self.network}'; {nearest(self.network, _TRAINING)}")
         if self.training is None:
             object.__setattr__(self, "training", _TRAINING[self.network])
-        if self.n_train < 1 or self.n_validation < 1 or self.n_test < 1 or self.seed < 0:
-            raise ConfigError(
-                f"n_train {self.n_train}, n_validation {self.n_validation} and n_test {self.n_test} must be "
-                f"positive, the seed {self.seed} not negative"
-            )
         _SIZES[self.network].named(self.size)
-        self.jets()
 
     @property
     def file_name(self) -> str:

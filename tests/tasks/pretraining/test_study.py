@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.tasks.pretraining import PretrainConfig, noised_particles, pretrain_sizes
+from omnilearn_lab.features import pet_v2_batch
+from omnilearn_lab.models import PETv2, PETv2Config
+from omnilearn_lab.tasks.pretraining import (
+    PretrainConfig,
+    count_parameters,
+    network_costs,
+    noised_particles,
+    pretrain_sizes,
+)
 from omnilearn_lab.tasks.pretraining import study as module
 
 
@@ -39,3 +47,20 @@ def test_published_sizes_are_never_a_stream_of_all_jets(tmp_path, monkeypatch):
         assert (found.n_train, found.streaming, directory) == (n, "never", tmp_path / f"{n}-jets")
     with pytest.raises(ConfigError, match="201 jets do not fit into memory"):
         pretrain_sizes(config, (100, 201), tmp_path)
+
+
+def test_counts_are_the_published_ones():
+    assert count_parameters("small", n_classes=2) == 2_708_917
+    pretraining = {"mode": "pretrain", "n_species": 9, "n_extra": 4, "n_classes": 210}
+    assert count_parameters("medium", **pretraining) == 59_911_461
+
+
+def test_count_is_that_of_the_real_network():
+    assert count_parameters("tiny") == sum(PETv2(PETv2Config.named("tiny")).n_parameters.values())
+
+
+def test_costs_are_measured(jets):
+    table = network_costs(pet_v2_batch(jets[:8], use_pid=False), ("tiny",))
+    row = table.loc["tiny"]
+    assert row["parameters [M]"] == pytest.approx(count_parameters("tiny") / 1e6)
+    assert row["training [ms per jet]"] > row["inference [ms per jet]"] > 0
