@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import tomllib
@@ -16,10 +17,12 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 BINDER = ROOT / "binder"
 PYTHON = (BINDER / "runtime.txt").read_text().strip().removeprefix("python-")
-LINES = (BINDER / "requirements.txt").read_text().splitlines()
+LINES, TORCH = ((BINDER / name).read_text().splitlines() for name in ("requirements.txt", "torch.txt"))
+PIN = re.compile(r"([\w.-]+)==(\S+)(?: --hash=sha256:[0-9a-f]{64})?")
 PINS = {
-    canonicalize_name(name): version
-    for name, _, version in (line.partition("==") for line in LINES if "==" in line)
+    canonicalize_name(match[1]): match[2]
+    for match in map(PIN.fullmatch, [*LINES, *TORCH])
+    if match is not None
 }
 
 
@@ -31,12 +34,21 @@ def _needed():
     return [r for r in wanted if r.marker is None or r.marker.evaluate(about)]
 
 
-@pytest.fixture(scope="module")
-def links():
-    spec = importlib.util.spec_from_file_location("links", BINDER / "links.py")
+def _script(name):
+    spec = importlib.util.spec_from_file_location(name, BINDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def links():
+    return _script("links")
+
+
+@pytest.fixture(scope="module")
+def lock():
+    return _script("lock")
 
 
 @pytest.mark.parametrize("requirement", _needed(), ids=lambda r: r.name)
@@ -51,11 +63,25 @@ def test_torch_is_a_cpu_build_and_nothing_is_for_gpus():
     assert not [name for name in PINS if name.startswith(("nvidia", "cuda", "triton"))]
 
 
-def test_everything_is_pinned_and_the_project_comes_last():
-    assert LINES[-1] == "-e ."
-    assert LINES[0].startswith("#")
-    assert LINES[1].startswith("--extra-index-url https://")
-    assert all("==" in line for line in LINES[2:-1])
+def test_everything_is_pinned_with_its_checksum():
+    assert LINES[0].startswith("#") and LINES[1] == "--require-hashes"
+    assert all(PIN.fullmatch(line) and "--hash=" in line for line in LINES[2:])
+
+
+def test_torch_comes_from_the_index_for_cpus_alone_and_the_project_last():
+    assert TORCH[1].startswith("--index-url https://") and TORCH[1].endswith("/cpu") and len(TORCH) == 3
+    commands = [line for line in (BINDER / "postBuild").read_text().splitlines() if line.startswith("pip ")]
+    assert [command.split()[-1] for command in commands] == ["binder/torch.txt", "."]
+    assert all("--no-deps" in command for command in commands)
+
+
+def test_checksums_of_this_machines_own_files_are_not_taken(lock):
+    there = {"url": "https://example.org/a.whl", "archive_info": {"hashes": {"sha256": 64 * "a"}}}
+    here = there | {"url": "file:///wheels/a.whl"}
+    pins = [lock._pin({"metadata": {"version": "1"}, "download_info": source}) for source in (there, here)]
+    assert "a==1 --hash=sha256:aaaa" in lock.requirements({"a": pins[0], "torch": pins[1]})
+    with pytest.raises(SystemExit, match="no checksum of b"):
+        lock.requirements({"a": pins[0], "b": pins[1]})
 
 
 def test_python_is_one_we_support():
@@ -85,6 +111,25 @@ def test_links_name_existing_notebooks(links):
 def test_links_refuse_other_addresses(links):
     with pytest.raises(SystemExit, match="not an https address"):
         links.binder_link("http://github.com/a/b")
+
+
+def test_the_hub_names_its_authenticator_and_limits_everything():
+    values = yaml.safe_load((BINDER / "jupyterhub" / "values.yaml").read_text())
+    hub, user = values["hub"], values["singleuser"]
+    assert hub["config"]["JupyterHub"]["authenticator_class"] != "dummy"
+    assert hub["config"]["Authenticator"]["allow_all"] is False
+    assert hub["activeServerLimit"] and hub["concurrentSpawnLimit"] and values["proxy"]["https"]["enabled"]
+    assert user["cpu"]["limit"] and user["memory"]["limit"] and user["allowPrivilegeEscalation"] is False
+    assert user["image"]["tag"] != "latest"
+    assert all({"cpu_limit", "mem_limit"} <= set(p["kubespawner_override"]) for p in user["profileList"])
+
+
+def test_the_image_has_a_digest_and_holds_no_secret():
+    recipe = (BINDER / "jupyterhub" / "Dockerfile").read_text()
+    bases = [line for line in recipe.splitlines() if line.startswith("FROM")]
+    assert bases and all(line.endswith("@${DIGEST}") for line in bases) and "USER ${NB_UID}" in recipe
+    ignored = set((ROOT / ".dockerignore").read_text().split())
+    assert {".git", ".venv", "results", "build", "**/.env", "**/*.pem"} <= ignored
 
 
 def test_hub_settings_offer_three_servers_and_shared_memory():

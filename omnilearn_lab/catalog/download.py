@@ -185,7 +185,9 @@ class Download:
         is_page = answer.headers.get("Content-Type", "").startswith("text/html") or is_web_page(first)
         if is_page and answer.status_code == 200 and not self._target.name.endswith((".html", ".htm")):
             raise DownloadError(
-                self._by_hand("the server sent a web page instead of the file: a login or an error page?")
+                f"{self._url} gave a web page instead of the file '{self._target.name}': a login or an error "
+                "page? Open it in a browser; where it asks you to sign in, do that, download the file there, "
+                f"and put it at '{self._target}'"
             )
         return _chain(first, blocks)
 

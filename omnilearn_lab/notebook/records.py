@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from omnilearn_lab.errors import ConfigError, DataFileError, translated
 from omnilearn_lab.machine import write_text
@@ -18,13 +19,20 @@ from omnilearn_lab.tasks.common.records import ComparisonRecord, Record, finite
 NOTEBOOK_NAME = r"^\w[\w. -]{0,99}$"
 """What a notebook may be called: its name becomes a folder, and stands in reports."""
 
+
+def _notebook_name(name: str) -> str:
+    if not re.fullmatch(NOTEBOOK_NAME, name):
+        raise ValueError(f"{name!r} is no name of a notebook: letters, digits, '_', '-', '.' are accepted")
+    return name
+
+
 _LARGEST = 50_000_000  # bytes of a results file
 
 
 class ResultsRecord(Record):
     """Everything a notebook leaves behind in numbers."""
 
-    notebook: Annotated[str, Field(pattern=NOTEBOOK_NAME)]
+    notebook: Annotated[str, AfterValidator(_notebook_name)]
     profile: Literal["smoke", "quick", "full"]
     date: str
     versions: dict[str, str]
