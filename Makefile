@@ -8,7 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup run lab test test-all notebooks report fuzz faults bench gallery docs dashboard lint clean
+.PHONY: help setup run lab test test-all notebooks report fuzz faults bench gallery docs dashboard lint clean \
+	clean-results
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -16,20 +17,24 @@ help:  ## list the targets
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 		|| { echo "Python 3.11, 3.12 or 3.13 is needed; name it: make PYTHON=python3.11 ..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --only-binary pythia8mc,fastjet,torch,wasserstein -e '.[dev]'
+	@echo "Installing into $(VENV): one to two minutes, once ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install --quiet --only-binary pythia8mc,fastjet,torch,wasserstein -e '.[dev]'
 	@touch $(STAMP)
 
 setup: $(STAMP)  ## make .venv and install the package into it
 
 run: $(STAMP)  ## fine-tune a pretrained PET on top tagging, offline, and print the result
-	$(BIN)/omnilearn-lab run 03_finetune_top --profile $(PROFILE)
+	@echo "Executing notebooks/03_finetune_top.ipynb, profile $(PROFILE): simulate, train, compare ..."
+	@$(BIN)/omnilearn-lab run 03_finetune_top --profile $(PROFILE)
+	@echo "Open results/03_finetune_top/$(PROFILE)/03_finetune_top.html; its figures lie beside it. Next: make lab"
 
 lab: $(STAMP)  ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=.
+	@[ "$$(id -u)" != 0 ] || echo "Running as root, as in a container: JupyterLab is started with --allow-root."
+	$(BIN)/jupyter lab --notebook-dir=. $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 
-notebooks: $(STAMP)  ## execute all notebooks in PROFILE (smoke, quick or full)
+notebooks: $(STAMP)  ## execute all notebooks in PROFILE (smoke, quick, long or full)
 	$(BIN)/omnilearn-lab run all --profile $(PROFILE)
 
 report: $(STAMP)  ## collect all results on one page, results/report.html
@@ -65,5 +70,8 @@ lint: $(STAMP)  ## check the style
 	$(BIN)/ruff check omnilearn_lab tests benchmarks binder docs
 	$(BIN)/ruff format --check omnilearn_lab tests benchmarks binder docs
 
-clean:  ## remove results and the environment
-	rm -rf results build $(VENV) *.egg-info
+clean:  ## remove the environment and what was built; results stay
+	rm -rf build $(VENV) *.egg-info
+
+clean-results:  ## remove all results, after asking
+	@printf "Remove all of results/? [y/N] "; read answer; [ "$$answer" = y ] && rm -rf results
