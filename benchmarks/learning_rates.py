@@ -13,7 +13,7 @@ import json
 from dataclasses import replace
 
 from omnilearn_lab.metrics import spread
-from omnilearn_lab.notebook import TaggingProfile, TransferProfile, load_splits, notebook_profile
+from omnilearn_lab.notebook import TaggingProfile, load_splits, notebook_profile
 from omnilearn_lab.tasks.common import ClassifierData, compare_classifiers
 
 STUDIES = {  # notebook: study -> dataset, standardisation
@@ -40,9 +40,9 @@ def profiles(notebook: str, profile: str) -> dict[str, TaggingProfile]:
     """The studies of a notebook, with hardly any test jets: only the losses are looked at."""
     names = STUDIES[notebook]
     if set(names) == {""}:
-        found = {"": notebook_profile(notebook, profile, TaggingProfile)}
+        found = {"": notebook_profile(notebook, profile)}
     else:
-        both = notebook_profile(notebook, profile, TransferProfile)
+        both = notebook_profile(notebook, profile)
         found = {name: getattr(both, name) for name in names}
     return {name: replace(study, n_test=100, others=()) for name, study in found.items()}
 

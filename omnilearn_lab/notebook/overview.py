@@ -15,50 +15,11 @@ from omnilearn_lab.notebook.records import read_results
 from omnilearn_lab.notebook.results import results_directory
 from omnilearn_lab.settings import from_mapping, settings
 
-__all__ = [
-    "NotebookEntry",
-    "NotebookMap",
-    "ObservablesProfile",
-    "StartProfile",
-    "measured_seconds",
-    "notebook_map",
-]
-
 _FILE = "notebook_map.yaml"
 _PROCESSES = 6  # trainings of a quick comparison that can run side by side
 # PET-small trains 129 jets/s on one core (bf16, benchmarks/models.py), and 3,400 on one GPU (an estimate)
 _CORES_PER_GPU = 26
 _HEAD = ("notebook", "shows", "smoke", "quick", "full", "full, on this machine")
-
-
-@settings
-class StartProfile:
-    """Sizes of the first notebook: jets to look at, and the bins of their mass [GeV]."""
-
-    n_jets: int
-    mass_bin: int
-
-
-@settings
-class ObservablesProfile:
-    """Sizes of the notebook on observables.
-
-    Parameters
-    ----------
-    source
-        "simulated" or "published", of the JetClass jets.
-    n_jets
-        JetClass jets of all classes together.
-    n_pairs
-        Z + jets, before and after the detector.
-    n_bins
-        Bins of the histograms.
-    """
-
-    source: str
-    n_jets: int
-    n_pairs: int
-    n_bins: int
 
 
 @settings

@@ -5,56 +5,24 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import field
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.settings import from_mapping, read_settings, settings
-from omnilearn_lab.tasks.common.classifiers import ClassifierComparisonSettings
-
-__all__ = ["ClassificationProfile", "notebook_profile"]
+from omnilearn_lab.notebook import sizes
+from omnilearn_lab.settings import from_mapping, read_settings
 
 log = logging.getLogger(__name__)
-Settings = TypeVar("Settings")
 _OWN_FOLDER = "OMNILEARN_LAB_PROFILES"
 
 
-@settings
-class ClassificationProfile:
-    """Sizes and settings of a tagging notebook in one profile.
-
-    Parameters
-    ----------
-    source
-        "simulated" or "published".
-    n_train, n_validation, n_test
-        Jets of each split.
-    compare : ClassifierComparisonSettings
-    compare_v2 : ClassifierComparisonSettings, optional
-        The same with PET v2.
-    n_v2
-        Jets of each split at most for PET v2; None uses all.
-    curve : mapping of int to float
-        Smaller training sets, and the epochs on each, for the learning curve.
-    """
-
-    source: str
-    n_train: int
-    n_validation: int
-    n_test: int
-    compare: ClassifierComparisonSettings = field(default_factory=ClassifierComparisonSettings)
-    compare_v2: ClassifierComparisonSettings | None = None
-    n_v2: int | None = None
-    curve: Mapping[int, float] = field(default_factory=dict)
-
-
-def notebook_profile(notebook: str, profile: str, settings: type[Settings]) -> Settings:
+def notebook_profile(notebook: str, profile: str) -> Any:
     """Return a notebook's settings in a profile, from ``notebook/profiles/<notebook>.yaml``.
 
+    The file's first line, ``settings: NAME``, says which class of `omnilearn_lab.notebook.sizes` they fill.
     A file of the same name in the folder ``OMNILEARN_LAB_PROFILES`` changes single settings: your own
     sizes, without touching the package.
 
@@ -62,18 +30,16 @@ def notebook_profile(notebook: str, profile: str, settings: type[Settings]) -> S
     ----------
     notebook
         Name without ending, such as "03_finetune_top".
-    profile : {"smoke", "quick", "full"}
-    settings
-        The dataclass that the notebook's task reads.
+    profile : {"smoke", "quick", "long", "full"}
 
     Raises
     ------
     ConfigError
-        For an unknown notebook or profile, or a setting that the dataclass does not have.
+        For an unknown notebook or profile, or a setting that the class does not have.
 
     Examples
     --------
-    >>> notebook_profile("03_finetune_top", "smoke", ClassificationProfile).compare.seeds
+    >>> notebook_profile("03_finetune_top", "smoke").compare.seeds
     (1, 2)
     """
     folder = resources.files("omnilearn_lab.notebook") / "profiles"
@@ -81,9 +47,10 @@ def notebook_profile(notebook: str, profile: str, settings: type[Settings]) -> S
     if notebook not in known:
         raise ConfigError(f"no profiles for the notebook '{notebook}'; {nearest(notebook, sorted(known))}")
     table = yaml.safe_load(known[notebook].read_text(encoding="utf-8"))
+    cls = getattr(sizes, table.pop("settings"))
     if profile not in table:
         raise ConfigError(f"'{notebook}' has no profile '{profile}'; {nearest(profile, table)}")
-    return from_mapping(settings, _merged(table[profile], _own_changes(notebook, profile)))
+    return from_mapping(cls, _merged(table[profile], _own_changes(notebook, profile)))
 
 
 def _own_changes(notebook: str, profile: str) -> Mapping[str, Any]:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from omnilearn_lab.display import html_table, label, signed
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import write_text
@@ -15,8 +17,6 @@ from omnilearn_lab.metrics import spread
 from omnilearn_lab.notebook.records import ResultsRecord, read_results
 from omnilearn_lab.notebook.results import results_root
 from omnilearn_lab.tasks.common.records import KINDS, ComparisonRecord, GainRecord, Values
-
-__all__ = ["Report", "collect_results", "comparison_rows", "write_report"]
 
 _HEAD = ("notebook", "profile", "jets", "date", "time [s]", "memory [GB]", "seeds")
 
@@ -135,6 +135,41 @@ def write_report(
     return paths
 
 
+def verdict(
+    record: ComparisonRecord,
+    *,
+    metrics: Sequence[str] = ("auc", "rejection_at_0.5"),
+    published_speedup: float | None = None,
+) -> str:
+    """Say in words, from the numbers alone, what fine-tuning brought, and every further arm.
+
+    Parameters
+    ----------
+    record : ComparisonRecord
+    metrics
+        Which of its metrics to speak of.
+    published_speedup
+        How many times fewer epochs the paper reports.
+
+    Returns
+    -------
+    str
+        One line per metric and arm, and one on speed when speed-ups were measured.
+
+    Examples
+    --------
+    >>> record = ComparisonRecord(seeds=[1, 2], n_train=100, speedup_epochs=[2.0, 4.0],
+    ...     metrics={"auc": {"scratch": [0.80, 0.82], "finetuned": [0.85, 0.88]}})
+    >>> print(verdict(record, metrics=["auc"], published_speedup=3))
+    auc: scratch 0.81, fine-tuned 0.865, gain +0.0550 ± 0.0050 (2 seeds): better
+    epochs to scratch's best loss: 2.0 to 4.0 times fewer, reached in 2 of 2 seeds; the paper: 3 times
+    """
+    lines = [line for metric in metrics for line in _metric_lines(record, metric)]
+    if record.speedup_epochs is not None:
+        lines.append(_speed_line(record.speedup_epochs, published_speedup))
+    return "\n".join(lines)
+
+
 _LEGEND = (
     "Values are mean ± standard deviation over seeds; the gain is fine-tuned minus scratch, paired by seed, "
     "± its standard error from seeds and test set. Better or worse means more than two of these errors, and "
@@ -200,3 +235,32 @@ def _markdown(text: str) -> str:
 def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(map(_markdown, row)) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def _metric_lines(record: ComparisonRecord, metric: str) -> list[str]:
+    """Fine-tuned, and every further arm, against scratch."""
+    arms = [arm for arm in record.metrics[metric] if arm != "scratch"]
+    scratch = f"{metric}: scratch {_mean(record, metric, 'scratch')}, "
+    return [scratch + _gain_text(record, metric, arm) for arm in arms]
+
+
+def _gain_text(record: ComparisonRecord, metric: str, arm: str) -> str:
+    text, gain = f"{label(arm)} {_mean(record, metric, arm)}", record.gain(metric, arm)
+    if gain is None:
+        return text
+    n_limits = sum(record.n_lower_limits.get(kind, {}).get(metric, 0) for kind in ("scratch", arm))
+    note = f"; {n_limits} of {2 * len(record.seeds)} values are lower limits" if n_limits else ""
+    return f"{text}, gain {signed(gain.difference, gain.error)} ({gain.n} seeds): {gain.verdict}{note}"
+
+
+def _mean(record: ComparisonRecord, metric: str, arm: str) -> str:
+    return f"{np.nanmean(np.array(record.metrics[metric][arm], float)):.4g}"
+
+
+def _speed_line(factors: Sequence[float | None], published: float | None) -> str:
+    known = [factor for factor in factors if factor is not None]
+    text = "epochs to scratch's best loss: "
+    if known:
+        text += f"{min(known):.1f} to {max(known):.1f} times fewer, "
+    text += f"reached in {len(known)} of {len(factors)} seeds"
+    return text + (f"; the paper: {published:g} times" if published is not None else "")

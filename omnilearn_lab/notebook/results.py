@@ -20,8 +20,6 @@ from omnilearn_lab.tasks.common.records import ComparisonRecord
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PROFILES", "Results", "results_directory", "results_root"]
-
 PROFILES = ("smoke", "quick", "full")
 _VERSIONS = ("omnilearn_lab", "torch", "numpy", "pythia8mc", "fastjet")
 _ROOT_VARIABLE = "OMNILEARN_LAB_RESULTS"

@@ -1,7 +1,8 @@
 import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.notebook.records import check_results, write_json
-from omnilearn_lab.notebook.report import Report, collect_results, comparison_rows, write_report
+from omnilearn_lab.notebook.report import Report, collect_results, comparison_rows, verdict, write_report
+from omnilearn_lab.tasks.common import ComparisonRecord
 
 HOSTILE = "<script>alert(1)</script> | [x](javascript:1) `code`\n## Not a title"
 
@@ -98,3 +99,35 @@ def test_records_that_are_anything_are_errors_of_ours(folder, text):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises((ConfigError, DataFileError), match="04_other"):
         collect_results(folder)
+
+
+def comparison(**changes):
+    values = {"auc": {"scratch": [0.80, 0.82], "finetuned": [0.85, 0.88]}}
+    return ComparisonRecord(**{"seeds": [1, 2], "n_train": 100, "metrics": values} | changes)
+
+
+def test_verdict_follows_the_numbers():
+    assert "gain +0.0550 ± 0.0050 (2 seeds): better" in verdict(comparison(), metrics=["auc"])
+    worse = comparison(metrics={"auc": {"scratch": [0.85, 0.88], "finetuned": [0.80, 0.82]}})
+    assert verdict(worse, metrics=["auc"]).endswith("worse")
+    same = comparison(metrics={"auc": {"scratch": [0.80, 0.82], "finetuned": [0.82, 0.80]}})
+    assert "within errors" in verdict(same, metrics=["auc"])
+    one = comparison(seeds=[1], metrics={"auc": {"scratch": [0.8], "finetuned": [0.9]}})
+    assert "one seed" in verdict(one, metrics=["auc"])
+
+
+def test_verdict_says_what_was_not_reached_or_only_bounded():
+    text = verdict(
+        comparison(speedup_epochs=[None, None], n_lower_limits={"finetuned": {"auc": 1}}),
+        metrics=["auc"],
+        published_speedup=3,
+    )
+    assert "reached in 0 of 2 seeds; the paper: 3 times" in text
+    assert "1 of 4 values are lower limits" in text
+
+
+def test_verdict_speaks_of_every_arm():
+    metrics = {"auc": {"scratch": [0.80, 0.82], "finetuned": [0.85, 0.88], "frozen": [0.70, 0.72]}}
+    first, second = verdict(comparison(metrics=metrics), metrics=["auc"]).splitlines()
+    assert "fine-tuned 0.865" in first and first.endswith("better")
+    assert "scratch 0.81, frozen body 0.71, gain -0.1" in second and second.endswith("worse")
