@@ -91,7 +91,7 @@ class Batch:
             if value is not None and len(value) != size:
                 asked = f"{n_jets} jets with {n_rows} particles need {size}"
                 raise JetsError(f"{name} has {len(value)} entries; {asked}")
-        if self.offsets.device.type == "cpu":
+        if self.offsets.device.type == "cpu" and not torch.compiler.is_compiling():
             self._check_offsets(n_rows)
 
     def _check_offsets(self, n_rows: int) -> None:
@@ -123,7 +123,7 @@ class Batch:
         """Put batches one behind the other; optional fields are kept when all batches have them."""
         counts = torch.cat([batch.counts for batch in batches])
         fields: dict[str, Any] = {"offsets": torch.cat([batches[0].offsets[:1], counts.cumsum(0)])}
-        for name in (field.name for field in dataclasses.fields(cls) if field.name != "offsets"):
+        for name in (field.name for field in dataclasses.fields(batches[0]) if field.name != "offsets"):
             parts = [getattr(batch, name) for batch in batches]
             fields[name] = None if any(part is None for part in parts) else torch.cat(parts)
         stacked = cls(**fields)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from omnilearn_lab.models.kernels import is_plain
 from omnilearn_lab.models.packing import Group, Packing
 
 CHUNK_NUMBERS = 1 << 18  # numbers per intermediate on CPU: about a core's second-level cache
@@ -128,6 +129,10 @@ class EdgeConvolution(nn.Module):
             difference, center = self.first.weight.chunk(2, 1)
             sent = functional.linear(rows, difference)  # (T, 2 n_out)
             kept = functional.linear(rows, center - difference, self.first.bias)
+        if is_plain(rows):
+            edges = sent.index_select(0, neighbors.rows.flatten()).view(*neighbors.rows.shape, -1)
+            edges = functional.gelu(self.second(functional.gelu(edges + kept[:, None])))
+            return (edges * neighbors.share[..., None]).sum(1)
         return _EdgeMean.apply(sent, kept, self.second.weight, self.second.bias, neighbors)
 
 
@@ -196,7 +201,7 @@ def _hidden(sent: Tensor, kept: Tensor, neighbors: Neighbors, rows: slice) -> Te
 
 def _chunks(sent: Tensor, neighbors: Neighbors) -> list[slice]:
     n_rows, width = sent.shape
-    size = n_rows
-    if sent.device.type == "cpu":
-        size = max(1, CHUNK_NUMBERS // (width * neighbors.rows.shape[1]))
+    if sent.device.type != "cpu":
+        return [slice(0, n_rows)]
+    size = max(1, CHUNK_NUMBERS // (width * neighbors.rows.shape[1]))
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]

@@ -7,9 +7,8 @@ J jet features, C classes, d width, H heads, K neighbours, S slots.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +40,21 @@ def padded_length(n_particles: int) -> int:
     """
     fitting = [length for length in PADDED_LENGTHS if length >= n_particles]
     return fitting[0] if fitting else -(-n_particles // LONG_STEP) * LONG_STEP
+
+
+class cached:  # noqa: N801
+    """A property that is computed once; anew where a compiler traces it, which sees through repetitions."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        value = self.function(instance)
+        if not torch.compiler.is_compiling():
+            instance.__dict__[self.function.__name__] = value
+        return value
 
 
 class Group(NamedTuple):
@@ -189,7 +203,7 @@ class Packing:
         """Number of rows: T, or S where rows are slots."""
         return len(self.slot_mask if self.in_slots else self.jet)
 
-    @cached_property
+    @cached
     def slotted(self) -> Packing:
         """The same jets with their slots taken for rows, (S, d): `to_slots` and `from_slots` do nothing."""
         if self.in_slots:
@@ -231,7 +245,7 @@ class Packing:
         pairs = zip(self.by_group(leads), self.split(slots), strict=True)
         return self.join([torch.cat(pair, 1) for pair in pairs])
 
-    @cached_property
+    @cached
     def with_token(self) -> Packing:
         """The same jets with one more row each (a class token): in front, or as rows T to T + B - 1."""
         if self.in_slots:
@@ -252,7 +266,7 @@ class Packing:
         """Rows of `with_token` from rows and tokens (B, d)."""
         return self.join_leads(token[:, None], rows) if self.in_slots else torch.cat([rows, token])
 
-    @cached_property
+    @cached
     def first_rows(self) -> Tensor:
         """First row of each jet, shape (B,)."""
         return self.in_jet_order(join([part[:, 0] for part in self.split(self.slot_rows)]))
@@ -285,12 +299,12 @@ class Packing:
         """Undo `split`."""
         return join([block.flatten(0, 1) for block in blocks])
 
-    @cached_property
+    @cached
     def masks(self) -> list[Tensor]:
         """True where a slot holds a row, (G, m) for each block."""
         return self.split(self.slot_mask)
 
-    @cached_property
+    @cached
     def key_biases(self) -> list[Tensor | None]:
         """Additive attention logits (G, 1, 1, m) of each block: -inf in empty slots, ln of a row's weight.
 
@@ -304,7 +318,7 @@ class Packing:
         pairs = zip(self.groups, self.masks, strict=True)
         return [None if g.is_full else torch.where(m, zero, -torch.inf)[:, None, None] for g, m in pairs]
 
-    @cached_property
+    @cached
     def pairs(self) -> list[Pairs]:
         """The pairs of particles in each block."""
         starts = (self.by_group(values) for values in (self.first_rows, self.counts.long()))
@@ -316,7 +330,7 @@ class Packing:
         places = np.flatnonzero(np.arange(n_neighbors) < used[:, None])
         return torch.from_numpy(places).to(self.jet.device, non_blocking=True)
 
-    @cached_property
+    @cached
     def shares(self) -> Tensor:
         """Share of each slot in the mean over its jet, shape (S,): zero in empty slots."""
         weight = self.slot_mask if self.row_weight is None else self.row_weight * self.slot_mask
@@ -324,11 +338,11 @@ class Packing:
 
     def shares_of(self, width: int) -> Tensor:
         """Share of each number of a slot in the mean over all of its jet, and its root, shape (S, 2)."""
-        known = self.__dict__.setdefault("_shares", {})
-        if width not in known:
+        made = {} if torch.compiler.is_compiling() else self.__dict__.setdefault("_shares", {})
+        if width not in made:
             share = self.shares / width
-            known[width] = torch.stack([share, share.sqrt()], 1)
-        return known[width]
+            made[width] = torch.stack([share, share.sqrt()], 1)
+        return made[width]
 
     def sum_rows(self, values: Tensor) -> Tensor:
         """Add the rows of each jet: (rows, ...) to (B, ...)."""

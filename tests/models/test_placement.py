@@ -176,7 +176,7 @@ def gradients_of(model, batch, paths):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_one_block_of_an_accelerator_gives_the_same(name):
-    """Values and gradients of all calls agree with those of the CPU's layout to 1e-5 of the largest number."""
+    """Values and gradients of all calls agree with those of the CPU layout to 1e-5 of the largest."""
     torch.manual_seed(0)
     model, batch, paths = NETWORKS[name]()
     model.eval()
