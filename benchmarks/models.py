@@ -86,8 +86,9 @@ def step(model: torch.nn.Module, task: str, batch: Batch) -> torch.Tensor:
 
 
 def run_once(model: torch.nn.Module, optimizer: torch.optim.Optimizer, task: str, batch: Batch) -> None:
-    """One training step, or one pass without gradients; the plan of the packed batch is made anew."""
+    """One training step, or one pass without gradients; the batch is planned and moved anew."""
     fresh = Batch(batch.features, batch.points, batch.offsets, batch.jet, batch.label)
+    fresh = fresh.to(next(model.parameters()).device)
     if task == "infer":
         with torch.no_grad():
             step(model, task, fresh)
@@ -129,9 +130,12 @@ def count_flop(model: torch.nn.Module, optimizer: torch.optim.Optimizer, task: s
     Counted under autocast, where every product is one the counter knows.
     """
     counter = FlopCounterMode(display=False)
-    with counter, autocast("bf16", batch.features.device.type):
+    device = next(model.parameters()).device
+    with counter, autocast("bf16", device.type):
         if task == "infer":
-            step(model, task, batch)  # the counter needs gradients switched on; the products are the same
+            step(
+                model, task, batch.to(device)
+            )  # the counter needs gradients switched on; the products are the same
         else:
             run_once(model, optimizer, task, batch)
     return counter.get_total_flops()
@@ -143,7 +147,7 @@ def measure(name: str, task: str, settings: dict) -> list[dict]:
     reuse_memory()
     device = settings["device"]
     model = build(name, task).to(device).train(task != "infer")
-    batch = jets(settings["batch"], model.config.n_features if name.startswith("PET-") else 4).to(device)
+    batch = jets(settings["batch"], model.config.n_features if name.startswith("PET-") else 4)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, foreach=True)
     n_parameters = sum(p.numel() for p in model.parameters())
     rows = []
