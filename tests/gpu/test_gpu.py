@@ -1,4 +1,4 @@
-"""What only a GPU can show: its numbers are the CPU's, its memory runs out, everything runs there for real."""
+"""What only a GPU can show: its numbers are those of the CPU, memory runs out, everything runs for real."""
 
 import copy
 
