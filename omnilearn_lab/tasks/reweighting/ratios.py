@@ -59,6 +59,9 @@ class RatioConfig:
         For "mlp": widths of the hidden layers.
     degree
         For "logistic": highest power of the observables in the logit, products included.
+    ridges
+        For "logistic": strengths of the penalty on the coefficients of the standardised monomials. Of
+        several, the one with the smallest loss on the jets kept for validation fits all jets.
     validation_fraction
         Share of the jets that is kept for early stopping; the same jets whenever seed and sizes agree.
     clip
@@ -74,6 +77,7 @@ class RatioConfig:
     use_pid: bool = True
     hidden: tuple[Annotated[int, Field(gt=0)], ...] = (64, 64)
     degree: Annotated[int, Field(gt=0)] = 2
+    ridges: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (_RIDGE,)
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     clip: Annotated[float, Field(gt=0)] = 10.0
     training: TrainConfig = TrainConfig(epochs=4, batch_size=128, learning_rate=1e-3)
@@ -140,7 +144,14 @@ class LogisticRatio:
     degree: int
 
     @classmethod
-    def fit(cls, samples: Sequence[np.ndarray], weights: Sequence[np.ndarray], degree: int) -> LogisticRatio:
+    def fit(
+        cls,
+        samples: Sequence[np.ndarray],
+        weights: Sequence[np.ndarray],
+        degree: int,
+        *,
+        ridge: float = _RIDGE,
+    ) -> LogisticRatio:
         """Fit target (second sample) against source (first), each with total weight one."""
         both = np.concatenate(samples)
         scale = both.std(axis=0)
@@ -148,7 +159,7 @@ class LogisticRatio:
         columns = _monomials((both - center) / scale, degree)
         label = np.repeat([0.0, 1.0], [len(s) for s in samples])
         weight = np.concatenate([w / w.sum() for w in weights])
-        return cls(center, scale, _newton(columns, label, weight), degree)
+        return cls(center, scale, _newton(columns, label, weight, ridge), degree)
 
     def logits(self, table: np.ndarray) -> np.ndarray:
         """Return the logit of every row, shape (N,)."""
@@ -207,7 +218,7 @@ def fit_ratio(
     """
     _check_columns(samples, config)
     if config.network == "logistic":
-        return RatioModel(LogisticRatio.fit(samples, weights, config.degree), config, History())
+        return RatioModel(_logistic(samples, weights, config), config, History())
     batch = _labelled(samples, weights, config)
     network = _network(samples, config) if start is None else copy.deepcopy(start.estimator.network)
     train, validation = _split(networks.complete_batch(batch, network), config)
@@ -307,13 +318,40 @@ def _monomials(table: np.ndarray, degree: int) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def _newton(columns: np.ndarray, label: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _logistic(
+    samples: Sequence[np.ndarray], weights: Sequence[np.ndarray], config: RatioConfig
+) -> LogisticRatio:
+    """The polynomial with the ridge that does best on jets kept aside, then fitted to all."""
+    best = config.ridges[0]
+    if len(config.ridges) > 1:  # the same rows are kept where source and target are the same jets
+        orders = [np.random.default_rng(config.training.seed).permutation(len(s)) for s in samples]
+        ends = [max(1, round(config.validation_fraction * len(s))) for s in samples]
+        train, held_out = (
+            [[values[order[part(end)]] for values, order, end in zip(sets, orders, ends, strict=True)]
+             for sets in (samples, weights)]
+            for part in (lambda end: slice(end, None), lambda end: slice(end))
+        )  # fmt: skip
+        if any(w.sum() <= 0 for w in (*train[1], *held_out[1])):
+            raise TrainingError("all weight of one sample is among the jets kept aside; more jets are needed")
+        fits = {ridge: LogisticRatio.fit(*train, config.degree, ridge=ridge) for ridge in config.ridges}
+        best = min(fits, key=lambda ridge: _cross_entropy(fits[ridge], *held_out))
+    return LogisticRatio.fit(samples, weights, config.degree, ridge=best)
+
+
+def _cross_entropy(
+    ratio: LogisticRatio, samples: Sequence[np.ndarray], weights: Sequence[np.ndarray]
+) -> float:
+    terms = (np.logaddexp(0, sign * ratio.logits(s)) for sign, s in zip((1, -1), samples, strict=True))
+    return sum(float(w @ term / w.sum()) for w, term in zip(weights, terms, strict=True))
+
+
+def _newton(columns: np.ndarray, label: np.ndarray, weight: np.ndarray, penalty: float) -> np.ndarray:
     """Minimise sum w [log(1 + e^l) - y l] + ridge |c|^2 / 2 over c, with l = columns c."""
     coefficients = np.zeros(columns.shape[1])
-    ridge = _RIDGE * np.eye(columns.shape[1])
+    ridge = penalty * np.eye(columns.shape[1])
     for _ in range(_NEWTON_STEPS):
         probability = 0.5 * (1 + np.tanh(0.5 * np.clip(columns @ coefficients, -50, 50)))
-        gradient = columns.T @ (weight * (probability - label)) + _RIDGE * coefficients
+        gradient = columns.T @ (weight * (probability - label)) + penalty * coefficients
         curvature = columns.T @ (columns * (weight * probability * (1 - probability))[:, None]) + ridge
         step = np.linalg.solve(curvature, gradient)
         largest = np.abs(step).max()

@@ -20,10 +20,10 @@ from torch.nn import functional
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.features import STANDARDIZATIONS, jet_features
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import run_jobs, usable_workers
-from omnilearn_lab.models import PET, Batch, DijetClassifier, DijetConfig, load_checkpoint, load_published
+from omnilearn_lab.models import PET, Batch, DijetClassifier, DijetConfig
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.common.classification import predict
+from omnilearn_lab.tasks.common.embedding import embed
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, make_model, network_batch
 from omnilearn_lab.training import (
     Batches,
@@ -32,7 +32,6 @@ from omnilearn_lab.training import (
     TrainConfig,
     Trainer,
     default_device,
-    embed_jets,
     select,
 )
 
@@ -252,17 +251,10 @@ def embed_events(
     float32 array, shape (events, jets_per_event * d)
     """
     check_events(jets, jets_per_event, "the sample")
-    parts = np.array_split(np.arange(len(jets)), min(workers or usable_workers(), max(len(jets) // 500, 1)))
-    jobs = {i: (jets[rows], checkpoint, use_pid) for i, rows in enumerate(parts)}
-    done = run_jobs(_embed, jobs, workers=workers, progress=False)
-    rows = np.concatenate(list(done.values())).reshape(-1, jets_per_event, len(done[0][0]))
+    rows = embed(jets, checkpoint, use_pid=use_pid, workers=workers)
+    rows = rows.reshape(len(jets) // jets_per_event, jets_per_event, -1)
     order = np.argsort(-jets.jet["mass"].reshape(-1, jets_per_event), axis=1, kind="stable")
     return np.take_along_axis(rows, order[:, :, None], axis=1).reshape(len(rows), -1)
-
-
-def _embed(jets: Jets, checkpoint: str, use_pid: bool) -> np.ndarray:
-    model = (load_published if checkpoint.endswith(".h5") else load_checkpoint)(checkpoint)
-    return embed_jets(model.to(default_device()), event_batch(jets, jets_per_event=1, use_pid=use_pid))
 
 
 class EventJob(NamedTuple):

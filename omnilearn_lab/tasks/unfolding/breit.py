@@ -245,6 +245,10 @@ class DISUnfolding:
             name: DistanceChange(*(self._distance(name, w) for w in (None, weights))) for name in BREIT_EDGES
         }
 
+    def undefined(self) -> dict[str, float]:
+        """Return the share of the true events in which an observable is undefined, such as pt without jets."""
+        return {name: float(np.mean(~np.isfinite(values))) for name, values in self.truth.items()}
+
     def numbers(self) -> dict[str, list[float]]:
         """Return before, after and floor by observable, for a results file."""
         changes = self.distances().items()

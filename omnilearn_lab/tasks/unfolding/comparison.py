@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from omnilearn_lab.metrics.distances import TriangularDiscriminator
 from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare
+from omnilearn_lab.tasks.common.embedding import embed
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighting.result import discriminator, observable_edges
 from omnilearn_lab.tasks.reweighting.reweighter import ratio_arms
@@ -29,7 +30,13 @@ from omnilearn_lab.training import TrainConfig
 if TYPE_CHECKING:
     import pandas as pd
 
-_TITLES = {"scratch": "OmniFold, scratch", "finetuned": "OmniFold, fine-tuned"}
+_TITLES = {
+    "scratch": "OmniFold, scratch",
+    "finetuned": "OmniFold, fine-tuned",
+    "frozen": "OmniFold, frozen body",
+}
+_MERGED = (1, 2, 4, 5)  # bins of the discriminators that IBU may take together
+_LINEAR = RatioConfig(network="logistic", degree=1, ridges=(1e-4, 1e-3, 1e-2, 1e-1))
 _BELOW = 1.0  # undefined observables (ungroomed jets) get a value this far below the range
 
 
@@ -48,8 +55,11 @@ class UnfoldingMethods:
         Networks of UniFold (one observable) and MultiFold (all six).
     later_table_epochs
         The same for those.
+    frozen : RatioConfig, optional
+        Of OmniFold on the embeddings by the checkpoint's frozen body, a network for tables; None leaves it
+        out.
     n_bootstrap
-        Bootstrap repetitions of MultiFold and of iterative Bayesian unfolding.
+        Bootstrap repetitions of MultiFold, of the frozen body and of iterative Bayesian unfolding.
     """
 
     n_iterations: Annotated[int, Field(gt=0)] = 3
@@ -57,13 +67,18 @@ class UnfoldingMethods:
     later_epochs: float = 1.0
     tables: RatioConfig = RatioConfig(network="mlp", training=TrainConfig(epochs=10, learning_rate=1e-3))
     later_table_epochs: float = 4.0
+    frozen: RatioConfig | None = _LINEAR
     n_bootstrap: Annotated[int, Field(ge=0)] = 10
 
     def arms(self) -> dict[str, OmniFoldConfig]:
-        """Return how each method unfolds, by name: "UniFold", "MultiFold", and OmniFold's arms."""
+        """Return how each method unfolds, by name: "UniFold", "MultiFold", and the arms of OmniFold."""
         table = self._config(self.tables, self.later_table_epochs)
-        clouds = {kind: self._config(c, self.later_epochs) for kind, c in ratio_arms(self.clouds).items()}
-        return {"UniFold": table, "MultiFold": replace(table, n_bootstrap=self.n_bootstrap)} | clouds
+        arms = {"UniFold": table, "MultiFold": replace(table, n_bootstrap=self.n_bootstrap)}
+        arms |= {kind: self._config(c, self.later_epochs) for kind, c in ratio_arms(self.clouds).items()}
+        if self.frozen is not None:
+            frozen = self._config(self.frozen, self.later_table_epochs)
+            arms["frozen"] = replace(frozen, n_bootstrap=self.n_bootstrap)
+        return arms
 
     def _config(self, ratio: RatioConfig, later_epochs: float) -> OmniFoldConfig:
         later = replace(ratio.training, epochs=later_epochs, warmup_epochs=0.0)
@@ -84,21 +99,20 @@ def table_of(jets: Jets, names: Sequence[str] = SIX) -> np.ndarray:
 
 
 class UnfoldingProblem(NamedTuple):
-    """What every method gets: clouds and tables of the simulation and the data, and what to compare with."""
+    """What every method gets: simulation and data as clouds, tables and embeddings; what to compare with."""
 
-    clouds: PairedSample
-    seen: Jets
-    tables: PairedSample
-    seen_table: np.ndarray
+    clouds: tuple[PairedSample, Jets]
+    tables: tuple[PairedSample, np.ndarray]
+    embedded: tuple[PairedSample, np.ndarray] | None
     truth: Mapping[str, np.ndarray]
     prior: Mapping[str, np.ndarray]
     edges: Mapping[str, np.ndarray]
 
     def column(self, name: str) -> tuple[PairedSample, np.ndarray]:
         """Simulation and data of one observable."""
-        i, tables = list(self.edges).index(name), self.tables
+        i, (tables, seen) = list(self.edges).index(name), self.tables
         column = replace(tables, truth=tables.truth[:, i], detector=tables.detector[:, i])
-        return column, self.seen_table[:, i]
+        return column, seen[:, i]
 
     def distance(self, name: str, weights: np.ndarray | None) -> TriangularDiscriminator:
         """1000 times the discriminator between the truth and the simulation with weights."""
@@ -144,8 +158,9 @@ class UnfoldingStudy:
     problem
         Events and bins.
     trained : Comparison of Unfolded
-        "UniFold", "MultiFold", and OmniFold from "scratch" and "finetuned".
+        "UniFold", "MultiFold", and OmniFold from "scratch", "finetuned" and "frozen".
     ibu : mapping of observable to IBUResult
+        With the binning that comes nearest to the truth: the baseline at its best.
     """
 
     problem: UnfoldingProblem
@@ -212,6 +227,27 @@ class UnfoldingStudy:
             for name, (ours, theirs) in pairs.items()
             if ours.mean - theirs.mean <= np.hypot(*np.nan_to_num([ours.std, theirs.std]))
         ]
+
+    def nearest(self) -> dict[str, str]:
+        """Return the title of the method with the smallest mean distance, by observable."""
+        table = self.by_observable()
+        return {name: min(table, key=lambda title: table[title][name].mean) for name in self.edges}
+
+    def judged(self) -> str:
+        """Say in words how each method does beside IBU in its best binning, and which is nearest."""
+        nearest, n = list(self.nearest().values()), len(self.edges)
+        lines = [
+            f"{title}: no farther than IBU within errors in {len(self.no_worse(arm))} of {n} observables, "
+            f"nearest of all in {nearest.count(title)}"
+            for arm, title in self.methods.items()
+        ]
+        return "\n".join([*lines, f"IBU: nearest of all in {nearest.count('IBU')}"])
+
+    def bars(self) -> dict[str, dict[str, Any]]:
+        """Return `by_observable` between the distance before unfolding and the floor, for figures."""
+        before = {name: self.before(name) for name in self.edges}
+        ends = ({name: getattr(d, kind) for name, d in before.items()} for kind in ("value", "floor"))
+        return {"before": next(ends)} | self.by_observable() | {"floor": next(ends)}
 
     def by_observable(self) -> dict[str, dict[str, Spread]]:
         """Return title to observable to distance, for ``plotting.metric_bars`` and published tables."""
@@ -323,7 +359,10 @@ def compare_unfoldings(
     -------
     UnfoldingStudy
     """
-    problem = _problem(simulation, data, truth or data, dict(edges or observable_edges()))
+    checkpoint = methods.clouds.checkpoint if methods.frozen is not None else None
+    problem = _problem(
+        (simulation, data, truth or data), dict(edges or observable_edges()), checkpoint, workers
+    )
     arms = methods.arms()
     slow_first = {name: (name, arms[name]) for name in reversed(arms)}
     trained = compare(
@@ -334,19 +373,38 @@ def compare_unfoldings(
         progress="unfoldings",
     ).select({name: name for name in arms})
     config = IBUConfig(methods.n_iterations, methods.n_bootstrap)
-    ibu = {n: bayesian_unfolding(*problem.column(n), problem.edges[n], config=config) for n in problem.edges}
-    return UnfoldingStudy(problem, trained, ibu)
+    return UnfoldingStudy(
+        problem, trained, {name: _best_ibu(problem, name, config) for name in problem.edges}
+    )
+
+
+def _best_ibu(problem: UnfoldingProblem, name: str, config: IBUConfig) -> IBUResult:
+    """IBU in the bins of the discriminator, or in several of them together, whatever is nearest the truth."""
+    edges, (simulation, seen) = problem.edges[name], problem.column(name)
+    widths = [k for k in _MERGED if (len(edges) - 1) % k == 0]
+    results = [bayesian_unfolding(simulation, seen, edges[::k], config=config) for k in widths]
+    fine = [result.refined(edges, results[0].response.prior) for result in results]
+    truth, centers = problem.truth[name], 0.5 * (edges[1:] + edges[:-1])
+    return min(fine, key=lambda r: discriminator(truth, centers, edges, weights=(None, r.values)).value)
 
 
 def _problem(
-    simulation: PairedSample, data: PairedSample, truth: PairedSample, edges: Mapping[str, np.ndarray]
+    samples: tuple[PairedSample, PairedSample, PairedSample],
+    edges: Mapping[str, np.ndarray],
+    checkpoint: str | None,
+    workers: int | None,
 ) -> UnfoldingProblem:
+    simulation, data, truth = samples
     names, seen = list(edges), data.detector[data.pass_detector]
-    tables = {level: table_of(getattr(simulation, level), names) for level in ("truth", "detector")}
-    levels = (observables(s.truth[s.pass_truth], names) for s in (truth, simulation))
-    return UnfoldingProblem(
-        simulation, seen, replace(simulation, **tables), table_of(seen, names), *levels, edges
-    )
+
+    def both(rows_of: Callable[[Jets], np.ndarray]) -> tuple[PairedSample, np.ndarray]:
+        levels = {level: rows_of(getattr(simulation, level)) for level in ("truth", "detector")}
+        return replace(simulation, **levels), rows_of(seen)
+
+    tables = both(lambda jets: table_of(jets, names))
+    embedded = None if checkpoint is None else both(lambda jets: embed(jets, checkpoint, workers=workers))
+    compared = (observables(s.truth[s.pass_truth], names) for s in (truth, simulation))
+    return UnfoldingProblem((simulation, seen), tables, embedded, *compared, edges)
 
 
 def _unfold(
@@ -362,11 +420,8 @@ def _unfold(
             n: OmniFold(config, run_directory=folders[n]).fit(*problem.column(n)) for n in problem.edges
         }
     else:
-        events = (
-            (problem.tables, problem.seen_table)
-            if config.step1.reads_tables
-            else (problem.clouds, problem.seen)
-        )
+        tables = problem.embedded if name == "frozen" else problem.tables
+        events = tables if config.step1.reads_tables else problem.clouds
         results = dict.fromkeys(problem.edges, OmniFold(config, run_directory=run_directory).fit(*events))
     weights = {n: r.particle_weights()[r.pass_truth] for n, r in results.items()}
     return Unfolded(results, {n: problem.distance(n, w).value for n, w in weights.items()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -151,6 +151,34 @@ class IBUResult:
         if len(self.bootstrap) < 2:
             return np.full(len(self.values), np.nan)
         return self.bootstrap.std(axis=0, ddof=1)
+
+    def refined(self, edges: np.ndarray, prior: np.ndarray) -> IBUResult:
+        """Return the same in finer bins: inside a bin the shape is that of the prior.
+
+        Parameters
+        ----------
+        edges : array, shape (L + 1,)
+            Holding all edges of this result.
+        prior : array, shape (L,)
+            Of the simulation, in the finer bins.
+
+        Raises
+        ------
+        JetsError
+            When an edge of this result is not among the finer ones.
+        """
+        if not np.isin(self.edges, edges).all():
+            raise JetsError(f"edges {self.edges.tolist()} are not all among {np.asarray(edges).tolist()}")
+        place = np.searchsorted(self.edges, edges[:-1], side="right") - 1
+        whole = np.bincount(place, prior, minlength=len(self.values))
+        width = np.diff(edges) / np.diff(self.edges)[place]
+        share = np.divide(prior, whole[place], out=width, where=whole[place] > 0)
+        return replace(
+            self,
+            edges=np.asarray(edges),
+            iterations=self.iterations[:, place] * share,
+            bootstrap=self.bootstrap[:, place] * share,
+        )
 
     def to_hist(self) -> hist.Hist:
         """Return a ``hist.Hist``, for plotting."""

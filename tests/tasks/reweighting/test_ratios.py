@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,22 @@ def test_logistic_is_exact_for_correlated_gaussians():
         (x**2).sum(1) - np.einsum("ni,ij,nj->n", d, inverse, d) - np.log(np.linalg.det(covariance))
     )
     assert np.sqrt(np.mean((model.logits(x) - truth) ** 2)) < 0.04
+
+
+def test_the_ridge_is_chosen_on_jets_kept_aside():
+    """Forty numbers of noise beside one that matters, few jets: a penalty helps, and is chosen."""
+    rng = np.random.default_rng(1)
+    samples = tuple(rng.normal(size=(2, 150, 41)))
+    samples[1][:, 0] += 0.5
+    config = RatioConfig(network="logistic", degree=1)
+    ridges = (1e-4, 1e-2, 1e-1, 1.0)
+    loose, tuned = (
+        fit_ratio(samples, ones(samples), setting) for setting in (config, replace(config, ridges=ridges))
+    )
+    fresh = rng.normal(size=(5000, 41))
+    truth = 0.5 * fresh[:, 0] - 0.125
+    errors = [np.sqrt(np.mean((model.logits(fresh) - truth) ** 2)) for model in (loose, tuned)]
+    assert errors[1] < 0.7 * errors[0]
 
 
 def test_weights_act_like_repeated_events():

@@ -103,3 +103,5 @@ def test_breit_frame_study():
     assert len(study.result) == 80
     assert set(study.distances()) == set(study.truth) == set(BREIT_EDGES)
     assert list(study.table().columns) == ["before", "unfolded", "floor"]
+    undefined = study.undefined()
+    assert undefined["Breit jets"] == 0 < undefined["Breit jet pT [GeV]"] < 1

@@ -36,6 +36,7 @@ def unfolded():
 
 def test_every_method_has_a_distance(unfolded):
     titles = ["IBU", "UniFold", "MultiFold", "OmniFold, scratch", "OmniFold, fine-tuned"]
+    titles.append("OmniFold, frozen body")
     assert list(unfolded.by_observable()) == titles
     table = unfolded.table()
     assert list(table.index) == list(observable_edges())
@@ -44,12 +45,15 @@ def test_every_method_has_a_distance(unfolded):
         assert all(np.isfinite(unfolded.spread(method, name).mean) for name in unfolded.edges)
     assert len(unfolded.truth["mass"]) <= 50  # the other events, not those that were unfolded
     assert unfolded.no_worse("IBU") == list(unfolded.edges)
-    assert unfolded.by_iteration(["mass"]).shape == (4, 1)
+    assert list(unfolded.bars()) == ["before", *titles, "floor"]
+    counts = [int(line.rsplit(" ", 1)[1]) for line in unfolded.judged().splitlines()]
+    assert sum(counts) == 6 and len(counts) == 6
+    assert unfolded.by_iteration(["mass"]).shape == (5, 1)
 
 
 def test_unfolding_record_and_explorer(unfolded):
     record = unfolded.trained.record()
-    assert set(record.metrics["mass"]) == {"scratch", "finetuned", "UniFold", "MultiFold"}
+    assert set(record.metrics["mass"]) == {"scratch", "finetuned", "frozen", "UniFold", "MultiFold"}
     data = unfolded.explorer()
     n = len(data["prior"]["mass"])
     assert (
@@ -72,5 +76,5 @@ def test_ungroomed_jets_keep_a_place_in_tables():
 
 
 def test_only_the_first_seed_of_multifold_has_repetitions(unfolded):
-    assert len(unfolded.result("MultiFold").bootstrap) == 2
+    assert len(unfolded.result("MultiFold").bootstrap) == len(unfolded.result("frozen").bootstrap) == 2
     assert len(unfolded.result("UniFold").bootstrap) == len(unfolded.result("scratch").bootstrap) == 0

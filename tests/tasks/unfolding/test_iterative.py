@@ -74,6 +74,20 @@ def test_totals_are_kept_when_not_normalised():
     np.testing.assert_allclose(half.values.sum(), 0.5 * np.histogram(truth, EDGES)[0].sum(), rtol=0.02)
 
 
+def test_coarse_bins_get_the_shape_of_the_prior_inside():
+    truth, detector, *_ = smeared(2000)
+    sample = PairedSample(truth, detector)
+    coarse = bayesian_unfolding(sample, detector[:1000], EDGES[::2], config=IBUConfig(n_bootstrap=3))
+    prior = Response.of(sample, EDGES).prior
+    fine = coarse.refined(EDGES, prior)
+    np.testing.assert_allclose(fine.values.reshape(-1, 2).sum(axis=1), coarse.values)
+    pairs = prior.reshape(-1, 2)
+    np.testing.assert_allclose(fine.values[::2] / fine.values[1::2], pairs[:, 0] / pairs[:, 1])
+    assert fine.bootstrap.shape == (3, 8)
+    with pytest.raises(JetsError, match="not all among"):
+        coarse.refined(EDGES + 0.1, prior)
+
+
 def test_histogram_for_plotting():
     truth, detector, *_ = smeared(500)
     result = bayesian_unfolding(PairedSample(truth, detector), detector, EDGES)
