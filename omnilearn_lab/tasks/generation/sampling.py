@@ -146,6 +146,38 @@ class SamplerStudy:
             found[metric] = best
         return found
 
+    def judged(self, reference: SamplerPoint) -> str:
+        """Say in words, by metric, which way is the cheapest that is as good as a reference.
+
+        Where even the cheapest of all ways lies at the floor, the metric cannot tell them apart, and no
+        factor is quoted.
+
+        Parameters
+        ----------
+        reference : SamplerPoint
+
+        Returns
+        -------
+        str
+            A line per metric.
+        """
+        floor = self.floor.results()
+        fewest = min(self.points, key=lambda p: p.n_evaluations)
+        lines = []
+        for metric, point in self.cheapest(reference).items():
+            limit = sum(floor[metric])
+            if fewest.value(metric) <= limit:
+                lines.append(
+                    f"{metric}: at the floor already with {fewest.n_evaluations} evaluations; with this few "
+                    "jets it ranks no sampler"
+                )
+                continue
+            factor = reference.n_evaluations / point.n_evaluations
+            lines.append(
+                f"{metric}: {point.label}, {point.n_evaluations} evaluations, {factor:.3g} times fewer"
+            )
+        return "\n".join(lines)
+
     def point(self, method: str, n_evaluations: int) -> SamplerPoint:
         """Return one point.
 

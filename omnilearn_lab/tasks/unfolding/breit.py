@@ -246,7 +246,7 @@ class DISUnfolding:
         }
 
     def undefined(self) -> dict[str, float]:
-        """Return the share of the true events in which an observable is undefined, such as pt without jets."""
+        """Return the share of true events in which an observable is undefined, such as pt without jets."""
         return {name: float(np.mean(~np.isfinite(values))) for name, values in self.truth.items()}
 
     def numbers(self) -> dict[str, list[float]]:

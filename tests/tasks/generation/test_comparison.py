@@ -118,6 +118,14 @@ def test_study_measures_cost_and_deviation(comparison, data):
     assert len(study.to_frame()) == 5
     cheapest = study.cheapest(study.point("published", 8))
     assert all(p.n_evaluations <= 8 for p in cheapest.values())
+    lines = study.judged(study.point("published", 8)).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["w1_mass", "w1_particles", "w1_efp"]
+    high, low = (replace(study.floor.w1_mass, value=value, uncertainty=0.0) for value in (1e3, 0.0))
+    words = [
+        replace(study, floor=replace(study.floor, w1_mass=floor)).judged(study.point("published", 8))
+        for floor in (high, low)
+    ]
+    assert "ranks no sampler" in words[0].splitlines()[0] and "times fewer" in words[1].splitlines()[0]
     with pytest.raises(ConfigError, match="known: .*published 8"):
         study.point("published", 600)
 
