@@ -58,7 +58,7 @@ bench: $(STAMP)  ## measure networks, observables, simulation and readers; on id
 gallery: $(STAMP)  ## build a page with every figure function, results/gallery/index.html
 	$(BIN)/python docs/gallery.py
 
-docs: $(STAMP)  ## build the documentation site, build/site/index.html (its search box needs a server: python -m http.server -d build/site)
+docs: $(STAMP) gallery  ## build the documentation site, build/site/index.html (its search box needs a server: python -m http.server -d build/site)
 	$(BIN)/python -m pip install --quiet -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build
 

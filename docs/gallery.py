@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import html
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,15 +22,18 @@ import torch
 from omnilearn_lab import plotting
 from omnilearn_lab.catalog import load
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import write_text
 from omnilearn_lab.metrics import classification_metrics, confusion_matrix, max_sic, roc
 from omnilearn_lab.models.diffusion import cosine_level
 from omnilearn_lab.observables import observables
 from omnilearn_lab.plotting import COMPARISON, HistogramAxis, HistogramOptions
+from omnilearn_lab.plotting.distributions import unfolding_steps
 from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.published import published_results
-from omnilearn_lab.tasks.reweighting import PairedSample
+from omnilearn_lab.tasks.reweighting import PairedSample, RatioConfig
 from omnilearn_lab.tasks.search import MassFit, bump_hunt
-from omnilearn_lab.tasks.unfolding import bayesian_unfolding
+from omnilearn_lab.tasks.unfolding import OmniFold, OmniFoldConfig, bayesian_unfolding
+from omnilearn_lab.widgets.explorer import principal_axes
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import log_loss
 
@@ -228,6 +232,11 @@ def score_figures(sample: Sample) -> Iterator[Example]:
     yield Example("score_histograms", "Score by true class.", histograms)
     matrix = confusion_matrix(scores, truth, class_names=sample.names)
     yield Example("confusion_matrix", "Rows add up to one.", plotting.confusion_matrix(matrix, source=source))
+    test, test_truth = sample.half(True)
+    points = principal_axes(test)
+    looks = {"class_names": sample.names, "crosses": (scores > 0.5) != test_truth, "source": source}
+    about = "The six observables along the two directions in which jets differ most."
+    yield Example("embedding_map", about, plotting.embedding_map(points, test_truth, **looks))
     honest = {label: sample.scores(label)[0] for label in _COLUMNS}
     yield Example("calibration", "With binomial errors.", plotting.calibration(honest, source=source))
 
@@ -303,6 +312,23 @@ def reweighting(sample: Sample) -> Iterator[Example]:
     yield Example("unfolding_comparison", about, unfolded)
 
 
+def omnifold_frames(n_events: int = 20_000) -> PaperFigure:
+    """Return OmniFold's iterations side by side, on one number per event that a detector smears."""
+    rng = np.random.default_rng(1)
+    truth, hidden = rng.normal(90, 10, n_events), rng.normal(97, 8, n_events)
+    simulation = PairedSample(truth, truth + rng.normal(0, 8, n_events))
+    config = OmniFoldConfig(RatioConfig(network="logistic"), n_iterations=4)
+    result = OmniFold(config).fit(simulation, hidden + rng.normal(0, 8, n_events))
+    weights = [result.particle_weights(iteration=i) for i in range(4)]
+    axis = HistogramAxis("A mass", np.linspace(50, 140, 31), "GeV")
+    shown = {"truth": hidden, "simulation": truth}
+    steps = {"before": (shown, COMPARISON)}
+    for i in (1, 2, 4):
+        options = replace(COMPARISON, weights={"OmniFold": weights[i - 1]})
+        steps[f"iteration {i}"] = (shown | {"OmniFold": truth}, options)
+    return unfolding_steps(steps, axis, "toys: Gaussian smearing")
+
+
 def biased_half(sample: Sample) -> np.ndarray:
     """Choose jets with a probability that depends on mass, multiplicity and z_g."""
     mass, multiplicity, z_g = sample.features[:, 0], sample.features[:, 1], sample.features[:, 5]
@@ -369,6 +395,12 @@ def build_gallery(folder: str | Path, *, n_jets: int = 4000, seed: int = 1) -> P
     folder = Path(folder)
     about, examples = gallery_examples(n_jets, seed)
     entries = [_entry(folder, example) for example in examples]
+    plotting.save_figure(omnifold_frames(), folder / "frames_omnifold", formats=("png",), dpi=110)
+    listed = [
+        {"name": e.name, "function": e.function, "caption": e.caption, "alt": e.figure.alt_text}
+        for e in examples
+    ]
+    write_text(folder / "gallery.json", json.dumps(listed, indent=1))
     page = folder / "index.html"
     page.write_text(_PAGE.substitute(about=html.escape(about), figures="\n".join(entries)), encoding="utf-8")
     return page

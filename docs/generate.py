@@ -7,10 +7,15 @@ import html
 import importlib
 import json
 import re
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "omnilearn_lab"
+sys.path.insert(0, str(ROOT / "docs"))  # the schematics beside this file
+PACKAGE, GALLERY = ROOT / "omnilearn_lab", ROOT / "results" / "gallery"
+SOURCES = ("pet", "pet_v2")
 ORDER = (
     "estimators",
     "catalog",
@@ -86,10 +91,7 @@ def with_formulas(notebook: str) -> str:
     content = json.loads(notebook)
     for cell in content["cells"]:
         if cell["cell_type"] == "markdown":
-            text = "".join(cell["source"])
-            cell["source"] = re.sub(
-                r"(\$\$?)(.+?)\1", lambda m: formula(m[2], m[1] == "$$"), text, flags=re.DOTALL
-            )
+            cell["source"] = _formulas("".join(cell["source"]))
     return json.dumps(content)
 
 
@@ -98,6 +100,38 @@ def formula(latex: str, is_block: bool = False) -> str:
     from latex2mathml.converter import convert
 
     return convert(latex, display="block" if is_block else "inline")
+
+
+def on_page_markdown(text: str, /, *, page: Any, **_: object) -> str:
+    """Put schematics, frames and formulas into pages written by hand; MkDocs calls this for every page."""
+    if not (ROOT / "docs" / page.file.src_uri).is_file() or not page.file.src_uri.endswith(".md"):
+        return text
+    text = re.sub(r"\[\[schematic:(\w+)\]\]", lambda m: schematic(m[1]), text)
+    text = re.sub(r"\[\[frames:(\w+)\]\]", lambda m: frames(m[1]), text)
+    parts = re.split(r"(```.*?```|`[^`]*`|<svg.*?</svg>)", text, flags=re.DOTALL)
+    return "".join(part if i % 2 else _formulas(part) for i, part in enumerate(parts))
+
+
+def schematic(name: str) -> str:
+    """Return a network's schematic whose parts lead to their source."""
+    import schematics
+
+    _, module = schematics.SCHEMATICS[name]
+    lines = f"source/{module.__name__.split('.')[-1]}.html#__codelineno-0-"
+    drawn = schematics.draw(name, lambda owner: f"{lines}{schematics.line_of(module, owner)}")
+    return drawn.replace("\n", "")  # a blank line would end the block of HTML
+
+
+def frames(name: str) -> str:
+    """Return the picture of an animation's frames where the gallery was built, else how to build it."""
+    path = next((p for n in (f"frames_{name}", name) if (p := GALLERY / f"{n}.png").is_file()), None)
+    return f"![frames of {name}](gallery/{path.name})" if path else "*`make gallery` draws the frames.*"
+
+
+def _formulas(text: str) -> str:
+    """Return a text with its formulas as MathML; one that begins a line stays in its paragraph."""
+    text = re.sub(r"\$\$(.+?)\$\$", lambda m: formula(m[1], is_block=True), text, flags=re.DOTALL)
+    return re.sub(r"\$(.+?)\$", lambda m: f"<span>{formula(m[1])}</span>", text, flags=re.DOTALL)
 
 
 def on_page_content(text: str, /, **_: object) -> str:
@@ -121,27 +155,87 @@ def start_page() -> str:
     return text.replace("docs/images/", "images/").replace("binder/jupyterhub/README.md", "jupyterhub.md")
 
 
+def gallery_page() -> str:
+    """Return the page of all figure functions, with their pictures where the gallery was built."""
+    listed = GALLERY / "gallery.json"
+    if not listed.is_file():
+        functions = [name for name in plotting_names() if name[0].islower()]
+        lines = [f"* [`{name}`](reference/plotting.md#{_anchor(name)})" for name in functions]
+        return "# Figures\n\n`make gallery` draws them all. The functions:\n\n" + "\n".join(lines) + "\n"
+    parts = ["# Figures\n\nA click on a name leads to the function; [how to make one](how/figure.md)."]
+    for one in json.loads(listed.read_text(encoding="utf-8")):
+        target = f"reference/plotting.md#{_anchor(one['function'])}"
+        alt = one["alt"].replace("]", "").replace("[", "")
+        picture = f"![{alt}](gallery/{one['name']}.png)"
+        parts.append(f"## [{one['function']}]({target})\n\n{one['caption']}\n\n{picture}")
+    return "\n\n".join(parts) + "\n"
+
+
+def plotting_names() -> list[str]:
+    """Return the public names of the room of figures."""
+    return [name for names in public_names("plotting").values() for name in names]
+
+
+def _anchor(function: str) -> str:
+    module = next(module for module, names in public_names("plotting").items() if function in names)
+    return f"{module}.{function}"
+
+
+def source_page(module: str) -> str:
+    """Return a module of the networks as a page whose lines can be pointed at."""
+    text = (PACKAGE / "models" / f"{module}.py").read_text(encoding="utf-8")
+    return f'# models/{module}.py\n\n```python linenums="1"\n{text}```\n'
+
+
+def recorded_page() -> str | None:
+    """Return the recorded report of all notebooks, where there is one."""
+    path = ROOT / "notebooks" / "recorded" / "report.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
 def pages() -> dict[str, str]:
     """Return the text of every generated page by its path in the site."""
     made = {"index.md": start_page(), "contributing.md": (ROOT / "CONTRIBUTING.md").read_text()}
+    made["jupyterhub.md"] = (ROOT / "binder" / "jupyterhub" / "README.md").read_text(encoding="utf-8")
     notebooks = notebook_pages()
     made |= {f"notebooks/{name}.ipynb": text for name, text in notebooks.items()}
     made |= {f"reference/{room}.md": reference_page(room) for room in rooms()}
-    lines = ["* [Start](index.md)", "* Notebooks"]
-    lines += [f"    * [{title(text)}](notebooks/{name}.ipynb)" for name, text in notebooks.items()]
-    lines += ["* Reference", *(f"    * [{room}](reference/{room}.md)" for room in rooms())]
+    made |= {f"source/{module}.md": source_page(module) for module in SOURCES}
+    made["gallery.md"] = gallery_page()
+    if recorded := recorded_page():
+        made["recorded.md"] = recorded
+    return made | {"SUMMARY.md": contents(notebooks, has_record=bool(recorded))}
+
+
+def contents(notebooks: Mapping[str, str], *, has_record: bool) -> str:
+    """Return the site's contents."""
+    lines = ["* [Start](index.md)", "* Learn", "    * [The networks and their losses](networks.md)"]
+    lines += ["    * [Glossary](glossary.md)", "    * [Figures](gallery.md)", "* Notebooks"]
+    for name, text in notebooks.items():
+        number = f"{name[:2]} · " if name[:2].isdigit() else ""
+        lines.append(f"    * [{number}{title(text)}](notebooks/{name}.ipynb)")
+    lines += ["    * [What they found, recorded](recorded.md)"] * has_record
+    lines += ["* How do I ...?", "    * [All questions](how/index.md)"]
+    for path in sorted((ROOT / "docs" / "how").glob("*.md")):
+        if path.stem != "index":
+            heading = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+            lines.append(f"    * [{heading}](how/{path.name})")
+    lines += ["* [What we promise](promises.md)", "* Reference"]
+    lines += [f"    * [{room}](reference/{room}.md)" for room in rooms()]
     lines += ["* [On a JupyterHub](jupyterhub.md)", "* [Contributing](contributing.md)"]
-    made["jupyterhub.md"] = (ROOT / "binder" / "jupyterhub" / "README.md").read_text(encoding="utf-8")
-    return made | {"SUMMARY.md": "\n".join(lines) + "\n"}
+    return "\n".join(lines) + "\n"
 
 
 def write() -> None:
-    """Hand the pages to MkDocs."""
+    """Hand the pages and the gallery's pictures to MkDocs."""
     import mkdocs_gen_files
 
     for path, text in pages().items():
         with mkdocs_gen_files.open(path, "w") as file:
             file.write(with_formulas(text) if path.endswith(".ipynb") else text)
+    for picture in sorted(GALLERY.glob("*.png")):
+        with mkdocs_gen_files.open(f"gallery/{picture.name}", "wb") as file:
+            file.write(picture.read_bytes())
 
 
 if __name__ in ("__main__", "<run_path>"):

@@ -10,18 +10,25 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from tests.plotting.test_data import FIGURES
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def generate():
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+def _load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def generate():
+    return _load("generate")
 
 
 def test_every_room_has_a_page(generate):
@@ -71,3 +78,70 @@ def test_formulas_need_no_script(generate):
     done = json.loads(generate.with_formulas(json.dumps({"cells": [cell]})))["cells"][0]["source"]
     assert done.count("<math ") == 2
     assert "$" not in done
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_pages_by_hand_lead_somewhere_and_their_code_runs(page, generate):
+    text, made = page.read_text(), generate.pages()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        path = (page.parent / target).resolve()
+        assert path.exists() or str(path.relative_to(ROOT / "docs")) in made, target
+    scope: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(code, page.name, "exec"), scope)
+    for code in re.findall(r"```py\n(.*?)```", text, re.DOTALL):  # too long to run: the names must be there
+        for module, names in re.findall(r"^from (omnilearn_lab[\w.]*) import (.+)$", code, re.MULTILINE):
+            for name in names.split(", "):
+                assert hasattr(importlib.import_module(module), name), name
+
+
+def test_commands_of_the_pages_exist():
+    commands = {"run", "report", "doctor", "pretrain", "finetune", "predict", "evaluate", "embed", "data"}
+    app = importlib.import_module("omnilearn_lab.cli").app
+    known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    known |= {group.name for group in app.registered_groups}
+    assert commands <= known
+    command = re.compile(r"^(?:omnilearn-lab|.*-m omnilearn_lab.cli) (\w+)", re.MULTILINE)
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert set(command.findall(page.read_text())) <= known, page
+
+
+def test_schematics_show_the_networks_as_they_are():
+    schematics = _load("schematics")
+    from omnilearn_lab.models import PET, PETConfig, PETv2, PETv2Config
+
+    full = PETv2Config.named("tiny", mode="pretrain", n_species=9, n_extra=4, n_condition=2)
+    for name, model in {"pet": PET(PETConfig.named("tiny")), "pet_v2": PETv2(full)}.items():
+        schematic, module = schematics.SCHEMATICS[name]
+        for box in (box for box in schematic.boxes if box.owner):
+            is_token = box.name == "body.token"  # the one part that is a tensor
+            assert (model.get_parameter if is_token else model.get_submodule)(box.name) is not None
+            assert schematics.line_of(module, box.owner) > 0
+        drawn = (ROOT / "docs" / "images" / f"{name}.svg").read_text()
+        assert drawn == schematics.draw(name), "draw it again: python docs/schematics.py"
+
+
+def test_schematics_lead_to_the_lines_of_the_source(generate):
+    from omnilearn_lab.models import pet
+
+    box = r'source/pet\.html#__codelineno-0-(\d+)"><rect[^>]*/><text[^>]*>body.embedding'
+    line = int(re.search(box, generate.schematic("pet"))[1])
+    assert Path(pet.__file__).read_text().splitlines()[line - 1] == "class Body(nn.Module):"
+    assert "source/pet.md" in generate.pages()
+
+
+def test_the_gallery_page_links_every_function(generate, monkeypatch, tmp_path):
+    monkeypatch.setattr(generate, "GALLERY", tmp_path)  # where no gallery was built
+    page = generate.gallery_page()
+    for name in generate.plotting_names():
+        if name in FIGURES:
+            assert re.search(rf"reference/plotting\.md#omnilearn_lab\.plotting\.\w+\.{name}\)", page), name
+
+
+def test_formulas_of_pages_stay_in_their_paragraph_and_code_keeps_its_dollars(generate):
+    pytest.importorskip("latex2mathml", reason="pip install -e '.[docs]'")
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="glossary.md"))
+    made = generate.on_page_markdown("of\n$x$ and `$HOME`", page=page)
+    assert "of\n<span><math" in made and "`$HOME`" in made
+    other = SimpleNamespace(file=SimpleNamespace(src_uri="index.md"))
+    assert generate.on_page_markdown("$x$", page=other) == "$x$"

@@ -234,6 +234,32 @@ def unfolding_comparison(
 
 
 @in_house_style
+def unfolding_steps(
+    steps: Mapping[str, tuple[Mapping[str, Any], HistogramOptions]],
+    observable: Any,
+    source: str | None = None,
+) -> Figure:
+    """Steps of an unfolding side by side, each as `unfolding_comparison` with its own samples and weights.
+
+    Parameters
+    ----------
+    steps : mapping of title to (results, options)
+    observable, source
+        As in `observable_distributions`.
+    """
+    axis = as_axis(observable)
+    figure = PaperFigure(figsize=(4.1 * len(steps), 4.2))
+    parts = np.atleast_1d(figure.subfigures(1, len(steps)))
+    for part, (title, (samples, options)) in zip(parts, steps.items(), strict=True):
+        panels = ratio_panels(part)
+        draw_distributions(panels, samples, axis, "truth", options, prefix=f"{title}, ")
+        panels[0].set_title(title, loc="right", fontsize=10)
+        _legend(panels[0], samples, fontsize=8.5)
+    figure_label(figure, source)
+    return figure
+
+
+@in_house_style
 def reweighting_comparison(
     target: Any,
     nominal: Any,

@@ -16,7 +16,7 @@ from omnilearn_lab.plotting.figure import PaperFigure, Screen
 # on a picture writes its place, as fractions, into a view's hidden text; one on a button to copy copies the
 # text beside it. This is the only script of the package. Where a page forbids inline scripts, keys go to the
 # notebook and these clicks do nothing: every view can be used without them.
-_STYLE = """<style onload="const view = this.closest('.omnilearn-view');
+_SCRIPT = """const view = this.closest('.omnilearn-view');
 for (const kind of ['focusin', 'keydown', 'keyup']) view.addEventListener(kind, event =>
 event.target.toggleAttribute('data-lm-suppress-shortcuts', !(event.ctrlKey || event.metaKey)));
 view.addEventListener('click', event => {
@@ -26,9 +26,15 @@ const image = event.target.closest('img'), text = view.querySelector(':scope > .
 if (!image || !text || image.closest('.omnilearn-view') !== view) return;
 const box = image.getBoundingClientRect();
 text.value = (event.clientX - box.left) / box.width + ' ' + (event.clientY - box.top) / box.height;
-text.dispatchEvent(new Event('change', {bubbles: true}))})">
-.omnilearn-view .widget-html-content {line-height: 1.4}
-.omnilearn-view table {border-spacing: 1em 0.1em}</style>"""
+text.dispatchEvent(new Event('change', {bubbles: true}))})"""
+_STYLE = f"""<style onload="{_SCRIPT}">
+.omnilearn-view .widget-html-content {{line-height: 1.4}}
+.omnilearn-view table {{border-spacing: 1em 0.1em}}</style>"""
+
+
+def frame_script() -> str:
+    """Return the script of the views' frames, for the hash that lets a strict page run it."""
+    return _SCRIPT
 
 
 def row(children: Sequence[ipywidgets.Widget]) -> ipywidgets.Box:

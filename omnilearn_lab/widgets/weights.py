@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import hist
+import ipywidgets
 import numpy as np
 
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.plotting import COMPARISON, observable_axes, reweighting_comparison, unfolding_comparison
+from omnilearn_lab.plotting import (
+    COMPARISON,
+    HistogramOptions,
+    observable_axes,
+    reweighting_comparison,
+    unfolding_comparison,
+)
+from omnilearn_lab.plotting.distributions import unfolding_steps
 from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.widgets.view import FigureView, dropdown, slider, toggle
 
-_ALL = "all"
+_ALL, _MILLISECONDS = "all", 900
 
 
 class ReweightingExplorer(FigureView):
@@ -89,9 +98,9 @@ class ReweightingExplorer(FigureView):
 
 
 class UnfoldingExplorer(FigureView):
-    """Truth, simulation and unfolded results: choose observable, iteration, method and scale.
+    """Truth, simulation and unfolded results: choose observable, iteration, method and scale, or play.
 
-    `omnilearn_lab.tasks.UnfoldingComparison.explorer` gives the arguments.
+    Without a kernel the iterations stand side by side.
 
     Parameters
     ----------
@@ -139,36 +148,52 @@ class UnfoldingExplorer(FigureView):
         self.axes, self.source = observable_axes(edges), source
         last = max(len(w) for by_name in weights.values() for w in by_name.values())
         methods = [*weights, *self.binned]
+        iteration = slider("iteration", last, (0, last, 1), "after how many iterations; 0: the simulation")
+        self.play = ipywidgets.Play(value=0, max=last, interval=_MILLISECONDS, description="play")
+        self.play.tooltip = "watch the iterations"
         super().__init__(
             {
                 "observable": dropdown("observable", list(edges), "what is histogrammed"),
-                "iteration": slider("iteration", last, (1, max(last, 2), 1), "after how many iterations"),
+                "iteration": iteration,
                 "method": dropdown("method", [_ALL, *methods], "which results to show"),
                 "log": toggle("log scale", "logarithmic vertical axis"),
             }
         )
+        self.link = ipywidgets.jslink((self.play, "value"), (iteration, "value"))
+        bar = self.widget.children[0]
+        bar.children = (self.play, *bar.children)
 
     def figure(self) -> PaperFigure:
         """Return the comparison for the present choice."""
+        samples, options = self._at(self.value("iteration"))
+        axis = self.axes[self.value("observable")]
+        return unfolding_comparison(samples, axis, options=options, source=self.source)
+
+    def frames(self) -> PaperFigure:
+        """Return the iterations side by side, from the simulation on."""
+        axis, last = self.axes[self.value("observable")], self.controls["iteration"].max
+        return unfolding_steps({f"iteration {i}": self._at(i) for i in range(last + 1)}, axis, self.source)
+
+    def _at(self, iteration: int) -> tuple[dict[str, Any], HistogramOptions]:
+        """Return samples and looks after so many iterations, or a method's last where it has fewer."""
         name, method = self.value("observable"), self.value("method")
         shown = [m for m in (*self.weights, *self.binned) if method in (_ALL, m)]
         samples = {"truth": self.truth[name], "simulation": self.prior[name]}
         weights = {}
-        for label in shown:
-            if label in self.binned:
-                samples[label] = self._histogram(label, name)
-            else:
-                samples[label] = self.prior[name]
-                weights[label] = self._at(self.weights[label][name])
-        options = replace(COMPARISON, log_y=self.value("log"), weights=weights)
-        return unfolding_comparison(samples, self.axes[name], options=options, source=self.source)
+        for label in shown if iteration else ():
+            steps = (self.binned if label in self.binned else self.weights)[label][name]
+            step = steps[min(iteration, len(steps)) - 1]
+            samples[label] = self._histogram(step, name) if label in self.binned else self.prior[name]
+            weights |= {} if label in self.binned else {label: step}
+        return samples, replace(COMPARISON, log_y=self.value("log"), weights=weights)
 
-    def _at(self, steps: np.ndarray) -> np.ndarray:
-        """The chosen iteration, or the last where a method has fewer."""
-        return steps[min(self.value("iteration"), len(steps)) - 1]
-
-    def _histogram(self, method: str, name: str) -> hist.Hist:
+    def _histogram(self, counts: np.ndarray, name: str) -> hist.Hist:
         filled = hist.Hist(hist.axis.Variable(self.axes[name].edges), storage=hist.storage.Weight())
-        counts = self._at(self.binned[method][name])
         filled.view()["value"], filled.view()["variance"] = counts, counts
         return filled
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """Offer the live widget and, for readers without a kernel, the iterations side by side."""
+        bundle, frames = super()._repr_mimebundle_(include, exclude), self.frames()
+        picture = base64.b64encode(frames.to_png()).decode()
+        return {**bundle, "image/png": picture, "text/plain": frames.alt_text}

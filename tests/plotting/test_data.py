@@ -28,6 +28,7 @@ FIGURES = {
     "calibration",
     "confusion_matrix",
     "diffusion_trajectory",
+    "embedding_map",
     "jet_display",
     "jet_image_average",
     "loss_curves",

@@ -18,7 +18,9 @@ CHANGES = {
     "RocExplorer": ({"classifier": "strong"}, {"run": 1}, {"efficiency": 0.3}),
     "DiffusionPlayer": ({"step": 1}, {"step": 2}, {"jet": "top"}),
     "ReweightingExplorer": ({"observable": "width"}, {"method": "scratch"}, {"seed": 2}, {"log": True}),
-    "UnfoldingExplorer": ({"iteration": 1}, {"observable": "width"}, {"method": "IBU"}, {"log": True}),
+    "UnfoldingExplorer": (
+        *({"iteration": 1}, {"observable": "width"}, {"method": "IBU"}, {"log": True}, {"iteration": 0}),
+    ),
     "SicExplorer": ({"kept": 0.3}, {"injected": 80}, {"show": "SIC curve"}),
     "Explorer": ({"arm": "finetuned"}, {"seed": 1}, {"task": "quarks", "checkpoint": "v2_tiny"}),
 }

@@ -15,6 +15,17 @@ def test_only_the_chosen_method_is_drawn():
     assert set(one.figure().figure_data.names) == {"target", "nominal", "scratch"}
 
 
+def test_iterations_stand_side_by_side_from_the_simulation_on():
+    view = unfolding_explorer()
+    names = view.frames().figure_data.names
+    assert [name for name in names if name.startswith("iteration 0")] == [
+        "iteration 0, truth",
+        "iteration 0, simulation",
+    ]
+    assert {f"iteration {i}, OmniFold" for i in (1, 2, 3)} <= set(names)
+    assert view.play.max == view.controls["iteration"].max == 3
+
+
 def test_missing_observables_are_named():
     with pytest.raises(ConfigError, match="width"):
         ReweightingExplorer({"mass": [1.0]}, observed(1), weights={"a": np.ones(200)}, edges=EDGES)
