@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -119,14 +120,37 @@ def displacement_score(jets: Jets, n_tracks: int = 3) -> np.ndarray:
     -------
     float64 array, shape (N,)
     """
-    if "lifetimeSignedD0Significance" in jets.particles:
-        significance = jets.particles["lifetimeSignedD0Significance"]
+    return np.nansum(largest_significances(jets, n_tracks), axis=1)
+
+
+def largest_significances(jets: Jets, n_tracks: int, of: Literal["d0", "dz"] = "d0") -> np.ndarray:
+    """Return the largest lifetime-signed significances of each jet's tracks, falling.
+
+    Parameters
+    ----------
+    jets : Jets
+        As for `displacement_score`.
+    n_tracks
+        How many.
+    of : {"d0", "dz"}
+        Transverse or longitudinal impact parameter.
+
+    Returns
+    -------
+    float64 array, shape (N, n_tracks)
+        Not-a-number where a jet has fewer tracks.
+    """
+    stored = {"d0": "lifetimeSignedD0Significance", "dz": "lifetimeSignedZ0SinThetaSignificance"}[of]
+    if stored in jets.particles:
+        significance = jets.particles[stored]
     else:
-        significance = _required(jets, "lifetime_d0") / _required(jets, "d0_err")
+        significance = _required(jets, f"lifetime_{of}") / _required(jets, f"{of}_err")
     order = np.lexsort((-significance, jets.jet_index))
     rank = np.arange(jets.n_particles) - np.repeat(jets.offsets[:-1], jets.counts)
-    kept = np.where(rank < n_tracks, significance[order], 0.0).astype(np.float64)
-    return np.add.reduceat(kept, jets.offsets[:-1])
+    kept = rank < n_tracks
+    largest = np.full((len(jets), n_tracks), np.nan)
+    largest[jets.jet_index[kept], rank[kept]] = significance[order][kept]
+    return largest
 
 
 def reference_probabilities(jets: Jets) -> np.ndarray | None:
