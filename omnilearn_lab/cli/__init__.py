@@ -24,6 +24,7 @@ app.command()(report.doctor)
 app.command()(data.simulate)
 app.command()(pretrain.pretrain)
 for command in (
+    analysis.inspect,
     analysis.finetune,
     analysis.predict,
     analysis.evaluate,

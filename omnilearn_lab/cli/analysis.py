@@ -75,6 +75,23 @@ def finetune(
     say(f"written: {shorten(estimator.save(out))}")
 
 
+def inspect(
+    file: Annotated[Path, typer.Argument(help="a ROOT or HDF5 file")],
+    out: Annotated[Path | None, typer.Option(help="write the proposed column map to this YAML file")] = None,
+    tree: Annotated[str, typer.Option(help="of a ROOT file; else the one with most columns")] = "",
+) -> None:
+    """Show what is in a file, which preset fits, and a column map that --columns takes.
+
+    Example: omnilearn-lab inspect mine.root --out map.yaml
+    """
+    from omnilearn_lab import readers
+
+    seen = readers.inspect(file, tree=tree)
+    say(repr(seen))
+    if out is not None:
+        say(f"written: {shorten(write_text(out, seen.to_yaml()))}")
+
+
 def predict(
     model: Model,
     files: Files,
@@ -306,7 +323,7 @@ def _scores(
         "chunk": chunk,
         "model": estimator.checksum(),
     }
-    if not parts.is_dir() or json.loads((parts / "about.json").read_text()) != about:
+    if not (parts / "about.json").is_file() or json.loads((parts / "about.json").read_text()) != about:
         shutil.rmtree(parts, ignore_errors=True)
         parts.mkdir(parents=True)
         write_text(parts / "about.json", json.dumps(about))

@@ -2,13 +2,18 @@
 
 import json
 
+import awkward as ak
 import h5py
 import numpy as np
 import pytest
+import uproot
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.jets import read_jets, write_jets
 
 from tests.estimators.test_estimators import make_jets
+from tests.readers.own.test_layouts import official
+from tests.readers.own.test_reader import write_root
+from tests.readers.samples import truth
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +148,27 @@ def test_jets_that_do_not_pair(invoke, folder, tmp_path):
     levels = (folder / "test.h5", folder / "other.h5", folder / "other.h5")
     with pytest.raises((ConfigError, JetsError), match="pair"):
         invoke("unfold", *levels, "--out", tmp_path / "u.h5")
+
+
+def test_from_an_events_file_to_scores_beside_its_jets(invoke, tagger, tmp_path):
+    """inspect proposes a map, finetune's tagger takes it, and every jet of the file keeps its place."""
+    path = write_root(tmp_path / "events.root", "Events", official(truth()))
+    done = invoke("inspect", path, "--out", tmp_path / "map.yaml")
+    assert "nanoaod_fatjet" in done.output
+    out = tmp_path / "scored.root"
+    invoke("predict", tagger, path, "--columns", tmp_path / "map.yaml", "--out", out)
+    with uproot.open(out) as file:
+        rows = file["Events"].arrays()
+    counts = ak.num(rows["FatJet_pt"])
+    assert ak.all(ak.num(rows["score_wide"]) == counts) and ak.any(counts != 1)
+    scored = ak.flatten(rows["score_wide"] + rows["score_narrow"])
+    assert np.allclose(scored[~np.isnan(scored)], 1, atol=1e-5) and not ak.all(np.isnan(scored))
+
+
+def test_a_map_that_inspect_proposes_is_one_that_finetune_takes(invoke, tmp_path):
+    true = truth(40)
+    columns = {f"cand_{n}": true.jagged(getattr(true, n)) for n in ("px", "py", "pz", "energy")}
+    path = write_root(tmp_path / "mine.root", "jets", columns | {"isTop": np.arange(40) % 2})
+    invoke("inspect", path, "--out", tmp_path / "map.yaml")
+    options = ("--columns", tmp_path / "map.yaml", "--out", tmp_path / "t", "--train", "head")
+    assert "written" in invoke("finetune", path, *options).output
