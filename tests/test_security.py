@@ -78,6 +78,24 @@ def test_nothing_is_unpickled_evaluated_or_given_to_a_shell(path):
     assert not dangers(path.read_text())
 
 
+def writes_hdf5(source: str) -> list[str]:
+    """Return the lines of a program that open an HDF5 file for writing."""
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    opened = (call for call in calls if ast.unparse(call.func).endswith("h5py.File"))
+    return [f"{call.lineno}: {ast.unparse(call)}" for call in opened if not is_reading(call)]
+
+
+def is_reading(call: ast.Call) -> bool:
+    mode = [*call.args[1:2], *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
+    return not mode or ast.unparse(mode[0]) == "'r'"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_hdf5_is_written_by_the_one_writer_that_survives_a_full_disk(path):
+    assert writes_hdf5("h5py.File(p, 'w')") and not writes_hdf5("h5py.File(p, 'r'); h5py.File(p)")
+    assert path.name == "hdf5.py" or not writes_hdf5(path.read_text())
+
+
 def test_every_address_of_the_catalogue_is_https():
     addresses = [file.url for item in catalog().entries.values() for file in files(item) if file.url]
     assert len(addresses) > 100

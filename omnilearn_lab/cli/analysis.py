@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from omnilearn_lab.cli.display import make_table, say, shorten, show, show_json
 from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.machine import atomic_path, write_text
+from omnilearn_lab.machine import atomic_hdf5, atomic_path, check_disk, write_text
 
 if TYPE_CHECKING:
     from omnilearn_lab.estimators.base import JetEstimator
@@ -164,16 +164,15 @@ def embed(
 
     Example: omnilearn-lab embed tiny jets.h5 --out embedding.h5
     """
-    import h5py
-
     from omnilearn_lab.estimators import PETClassifier, load_estimator
 
     reader, sources = _reader(columns, "drop"), _expand(files)
-    with atomic_path(out) as partial, h5py.File(partial, "w") as file:
+    with atomic_hdf5(out) as file:
         estimator = load_estimator(model) if Path(model).is_dir() else None
         for jets in _chunks(reader, sources, chunk):
             estimator = estimator or PETClassifier.untrained(model, jets)
             _append(file, {"embedding": estimator.transform(jets), "label": jets.jet.get("label")})
+            check_disk(file)
     say(f"written: {shorten(out)}")
 
 
@@ -358,9 +357,7 @@ def _append(file: Any, columns: dict[str, np.ndarray | None]) -> None:
 
 
 def _write_arrays(path: Path, columns: dict[str, np.ndarray]) -> None:
-    import h5py
-
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+    with atomic_hdf5(path) as file:
         _append(file, dict(columns))
 
 

@@ -14,14 +14,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import train_test_split
 from torch import nn
 
-from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError
+from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, translated
 from omnilearn_lab.jets import InputSpec, Jets
 from omnilearn_lab.machine import atomic_path, write_text
 from omnilearn_lab.models import Batch, load_checkpoint, save_checkpoint
@@ -206,7 +205,8 @@ def load_estimator(folder: str | os.PathLike[str]) -> JetEstimator:
     omnilearn_lab.errors.CheckpointError: 'no/such/folder' holds no estimator: estimator.json ...
     """
     folder = Path(folder)
-    try:
+    problem = f"'{folder}' holds no estimator: {_CARD} and what it names cannot be read"
+    with translated(CheckpointError, problem, "give a folder that an estimator's save wrote"):
         card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
         cls = getattr(importlib.import_module("omnilearn_lab.estimators"), card["estimator"], None)
         if not (isinstance(cls, type) and issubclass(cls, JetEstimator)):
@@ -219,20 +219,6 @@ def load_estimator(folder: str | os.PathLike[str]) -> JetEstimator:
             if name in cls._arrays:
                 setattr(made, name, value.numpy())
         made.network_, made.history_ = load_checkpoint(folder / _NETWORK), History()
-    except (
-        OSError,
-        SafetensorError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        RecursionError,
-    ) as error:
-        if isinstance(error, CheckpointError | ConfigError):
-            raise
-        raise CheckpointError(
-            f"'{folder}' holds no estimator: {_CARD} and what it names cannot be read ({error})"
-        ) from error
     return made
 
 

@@ -133,14 +133,18 @@ def _fewer_rows(rng: Rng, file: h5py.File, name: str, _: Path) -> None:
     _replace(file, name, file[name][: int(rng.integers(0, len(file[name])))])
 
 
-def _other_type(rng: Rng, file: h5py.File, name: str, _: Path) -> None:
-    kind = rng.choice(["S5", "i1", "u8", "c16", "f2", "b1", "i8", "O"])
+def _no_numbers(rng: Rng, file: h5py.File, name: str, _: Path) -> None:
     values = file[name][()]
-    text = h5py.string_dtype()
+    kind = rng.choice(["S5", "c16", "O"])
     if kind == "O":
-        _replace(file, name, np.full(values.shape[:1], "text", dtype=object), dtype=text)
+        text = np.full(values.shape[:1], "text", dtype=object)
+        _replace(file, name, text, dtype=h5py.string_dtype())
     else:
         _replace(file, name, values.astype(kind))
+
+
+def _other_numbers(rng: Rng, file: h5py.File, name: str, _: Path) -> None:
+    _replace(file, name, file[name][()].astype(rng.choice(["i1", "u8", "f2", "b1", "i8", "f8", ">f4"])))
 
 
 def _other_shape(rng: Rng, file: h5py.File, name: str, _: Path) -> None:
@@ -194,7 +198,8 @@ def _attribute(rng: Rng, file: h5py.File, name: str, _: Path) -> None:
 
 
 _HDF5 = {
-    "fewer rows": _fewer_rows, "another type": _other_type, "another shape": _other_shape,
+    "fewer rows": _fewer_rows, "no numbers": _no_numbers, "other numbers": _other_numbers,
+    "another shape": _other_shape,
     "odd values": _odd_values, "a huge claim": _huge, "loss": _gone, "a link": _linked, "a group": _group,
     "an attribute": _attribute,
 }  # fmt: skip

@@ -17,8 +17,11 @@ from omnilearn_lab.catalog import archives, catalog, files
 from omnilearn_lab.catalog.local import check_file
 from omnilearn_lab.catalog.schema import DataFile
 from omnilearn_lab.catalog.store import Store
+from omnilearn_lab.estimators import PETClassifier, load_estimator
 from omnilearn_lab.jets import Jets, read_jets, write_jets
-from omnilearn_lab.models import PET, PETConfig, load_checkpoint, read_card, save_checkpoint
+from omnilearn_lab.models import PET, PETConfig, load_checkpoint, load_published, read_card, save_checkpoint
+from omnilearn_lab.models.pet_v2 import PETv2, PETv2Config
+from omnilearn_lab.models.published.v2 import write_published_v2
 from omnilearn_lab.notebook.profiles import ClassificationProfile, notebook_profile
 from omnilearn_lab.notebook.records import check_results, read_results, write_json
 from omnilearn_lab.notebook.report import Report
@@ -135,6 +138,16 @@ def _load_weights(path: Path) -> None:
     load_checkpoint(path)
 
 
+def _write_published(path: Path) -> None:
+    small = {"width": 8, "n_layers": 1, "n_heads": 2, "n_head_layers": 1}
+    model = PETv2(PETv2Config(mode="pretrain", n_classes=3, n_species=9, n_extra=4, **small))
+    write_published_v2(model, path)
+
+
+def _write_estimator(path: Path) -> None:
+    PETClassifier.untrained("tiny", random_jets(8)).save(path.parent)
+
+
 def _history(path: Path) -> None:
     history = History.load(path.parent)
     history.best()
@@ -221,6 +234,8 @@ SAMPLES: dict[str, Sample] = {
         lambda path: (read_card(path.with_suffix("")), load_checkpoint(path.with_suffix(""))),
     ),
     "weights": Sample("a.safetensors", _write_checkpoint, _load_weights),
+    "published weights": Sample("best_model.pt", _write_published, load_published),
+    "estimator": Sample("estimator.json", _write_estimator, lambda path: load_estimator(path.parent)),
     "history": Sample("metrics.jsonl", _write_history, _history),
     "progress": Sample("progress.json", _write_progress, _progress),
     "received": Sample("received.json", _write_received, _received),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from omnilearn_lab.errors import CheckpointError, ConfigError
-from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.machine import atomic_hdf5
 from omnilearn_lab.models.attention import Attention
 from omnilearn_lab.models.pet import PET, PETConfig
 from omnilearn_lab.models.sizes import check_tensors
@@ -87,12 +87,10 @@ def save_keras(model: PET, path: str | Path, *, layout: str = "TF 2.15") -> Path
     Path
         The file.
     """
-    import h5py
-
     if model.config.class_token != "zero" or model.particle is not None:
         raise CheckpointError("a published file holds neither a trained class token nor a particle head")
     prefixes, n_heads = LAYOUTS[layout], model.config.n_heads
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+    with atomic_hdf5(path) as file:
         for key, value, kind in keras_names(model):
             part, _, name = key.partition("/")
             layer, _, number = name.rpartition("/")

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from omnilearn_lab.errors import ConfigError, DataFileError
+from omnilearn_lab.errors import ConfigError, DataFileError, translated
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import atomic_path
 from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics, pair_score
@@ -109,7 +109,7 @@ class ClassifierData:
             When the file is missing or damaged.
         """
         parts: dict[str, dict[str, torch.Tensor]] = {}
-        try:
+        with translated(DataFileError, f"'{path}' does not hold jets for a classifier", "make it again"):
             with safe_open(path, framework="pt") as file:
                 names = tuple(json.loads(file.metadata()["class_names"]))
             for key, value in load_file(path).items():
@@ -118,10 +118,6 @@ class ClassifierData:
             batches = {part: Batch(**tensors) for part, tensors in parts.items()}
             splits = {part: batches.pop(part) for part in ("train", "validation", "test")}
             return cls(**splits, class_names=names, others=batches)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise DataFileError(
-                f"'{path}' does not hold jets for a classifier ({error}): make it again"
-            ) from error
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
+from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, TrainingError, translated
 from omnilearn_lab.features import STANDARDIZATIONS, pet_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import (
@@ -305,10 +305,13 @@ class JetGeneration:
             When a file is missing or damaged.
         """
         paths = {stage: Path(directory) / f"{stage}.safetensors" for stage in _STAGES}
-        card = read_card(paths["particles"])
-        made = cls(from_mapping(JetGenerationConfig, card["settings"]))
-        made.domain = from_mapping(JetDomain, card["domain"])
-        made.kinematics, made.particles = (load_checkpoint(paths[s]).to(default_device()) for s in _STAGES)
+        with translated(CheckpointError, f"'{directory}' holds no generator", "save it again"):
+            card = read_card(paths["particles"])
+            made = cls(from_mapping(JetGenerationConfig, card["settings"]))
+            made.domain = from_mapping(JetDomain, card["domain"])
+            made.kinematics, made.particles = (
+                load_checkpoint(paths[s]).to(default_device()) for s in _STAGES
+            )
         return made
 
     def _train(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnilearn_lab.display import label, number
-from omnilearn_lab.errors import DataFileError, JetsError
+from omnilearn_lab.errors import DataFileError, JetsError, translated
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import atomic_path
 from omnilearn_lab.metrics import CalibrationCurve
@@ -205,22 +205,18 @@ class ReweightingResult:
         DataFileError
             When the file is missing or not one of these.
         """
-        try:
-            with np.load(path) as file:
+        with translated(DataFileError, f"'{path}' is no saved reweighting", "give a file of save()"):
+            with np.load(path, allow_pickle=False) as file:
                 weights, about = file["weights"], json.loads(str(file["about"]))
-        except (OSError, KeyError, ValueError) as error:
-            raise DataFileError(
-                f"'{path}' is no saved reweighting ({error}); give a file of save()"
-            ) from error
-        distances = {
-            name: DistanceChange(
-                **{when: TriangularDiscriminator(**_arrays(d)) for when, d in change.items()}
-            )
-            for name, change in about.pop("distances").items()
-        }
-        calibration = CalibrationCurve(**_arrays(about.pop("calibration")))
-        history = History(about.pop("history"))
-        return cls(weights, distances, calibration=calibration, history=history, **about)
+            distances = {
+                name: DistanceChange(
+                    **{when: TriangularDiscriminator(**_arrays(d)) for when, d in change.items()}
+                )
+                for name, change in about.pop("distances").items()
+            }
+            calibration = CalibrationCurve(**_arrays(about.pop("calibration")))
+            history = History(about.pop("history"))
+            return cls(weights, distances, calibration=calibration, history=history, **about)
 
 
 def improved(results: Sequence[ReweightingResult]) -> list[str]:

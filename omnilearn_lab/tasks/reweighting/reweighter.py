@@ -17,7 +17,7 @@ import torch
 from numpy.typing import ArrayLike
 from safetensors.torch import load_file, save_file
 
-from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, nearest
+from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, nearest, translated
 from omnilearn_lab.machine import atomic_path, write_text
 from omnilearn_lab.metrics import CalibrationCurve, calibration_curve, density_ratio, effective_sample_size
 from omnilearn_lab.models import load_checkpoint, save_checkpoint
@@ -192,11 +192,12 @@ class Reweighter:
         folder = Path(folder)
         if not (folder / _CARD).is_file():
             raise CheckpointError(f"'{folder}' holds no {_CARD}; give a folder that Reweighter.save wrote")
-        card = json.loads((folder / _CARD).read_text())
-        reweighter = cls(from_mapping(RatioConfig, card["config"]), total=card["total"])
-        estimator = _read_estimator(folder / _WEIGHTS, reweighter.config)
-        reweighter._model = RatioModel(estimator, reweighter.config, History())
-        reweighter._scale = card["scale"]
+        with translated(CheckpointError, f"'{folder}' holds no reweighter", "save it again"):
+            card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+            reweighter = cls(from_mapping(RatioConfig, card["config"]), total=card["total"])
+            estimator = _read_estimator(folder / _WEIGHTS, reweighter.config)
+            reweighter._model = RatioModel(estimator, reweighter.config, History())
+            reweighter._scale = float(card["scale"])
         return reweighter
 
     def _ratio(self, logits: np.ndarray, *, must_overlap: bool = False) -> np.ndarray:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 from scipy.stats import rankdata
 
-from omnilearn_lab.errors import DataFileError, JetsError, MetricError
+from omnilearn_lab.errors import DataFileError, JetsError, MetricError, translated
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import atomic_path, run_jobs
 from omnilearn_lab.metrics import roc
@@ -178,13 +178,12 @@ class WeakSupervisionResult:
         DataFileError
             When the file is missing or another kind of file.
         """
-        try:
-            with np.load(path) as file:
+        problem = f"'{path}' does not hold scores of weak_supervision"
+        with translated(DataFileError, problem, "give a file of save()"):
+            with np.load(path, allow_pickle=False) as file:
                 values: dict[str, Any] = dict(file)
             config = from_mapping(WeakSupervisionConfig, json.loads(str(values.pop("config"))))
             return cls(config=config, **values)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataFileError(f"'{path}' does not hold scores of weak_supervision ({error})") from error
 
 
 def weak_supervision(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -16,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field
 
-from omnilearn_lab.errors import DataFileError, JetsError
-from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.errors import DataFileError, JetsError, translated
+from omnilearn_lab.machine import atomic_hdf5, check_size
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.tasks.common.comparison import check_seeds
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
@@ -247,7 +248,8 @@ class UnfoldingResult:
             When the file is missing, damaged or another kind.
         """
         arrays, about = _read(Path(path), _ARRAYS)
-        return cls(from_mapping(OmniFoldConfig, json.loads(about["config"])), **arrays)
+        with _understood(path):
+            return cls(from_mapping(OmniFoldConfig, json.loads(about["config"])), **arrays)
 
     def export_weights(
         self,
@@ -334,7 +336,7 @@ def read_weights(path: str | os.PathLike[str]) -> UnfoldedWeights:
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]) -> Path:
-    with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+    with atomic_hdf5(path) as file:
         file.attrs.update(about)
         for name, values in arrays.items():
             dataset = file.create_dataset(name, data=values, compression="gzip" if values.size else None)
@@ -342,9 +344,13 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str
     return path
 
 
+def _understood(path: str | os.PathLike[str]) -> AbstractContextManager[None]:
+    remedy = "give a file that was saved here, or save it again"
+    return translated(DataFileError, f"'{path}' is no unfolding of ours, or damaged", remedy)
+
+
 def _read(path: Path, names: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    try:
-        with h5py.File(path) as file:
-            return {name: file[name][()] for name in names}, dict(file.attrs)
-    except (OSError, KeyError) as error:
-        raise DataFileError(f"'{path}' is no unfolding of ours, or damaged ({error})") from error
+    with _understood(path), h5py.File(path) as file:
+        for name in names:
+            check_size(file[name].nbytes, path, name)
+        return {name: file[name][()] for name in names}, dict(file.attrs)
