@@ -64,7 +64,8 @@ LABELS: Mapping[str, tuple[str, str]] = {
     # trainings
     "loss": ("Loss", ""),
     "val_loss": ("Validation loss", ""),
-    "epochs": ("Epoch", ""),
+    "best_val_loss": ("Best validation loss", ""),
+    "epochs": ("Epochs", ""),
     "steps": ("Optimizer step", ""),
     "seconds": ("Training time", "s"),
     "jets": ("Jets seen", ""),

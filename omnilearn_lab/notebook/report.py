@@ -34,7 +34,7 @@ def comparison_rows(comparison: ComparisonRecord) -> list[list[str]]:
     for metric in comparison.metrics:
         ours = [_value(comparison, kind, metric) for kind in columns]
         published = [_number(row.get(metric)) for row in comparison.published.values()]
-        rows.append([metric, *ours, *_gain(comparison.gains.get(metric)), *published])
+        rows.append([label(metric), *ours, *_gain(comparison.gains.get(metric)), *published])
     if comparison.speedup_epochs is not None:
         found = ["speed-up (epochs)", "1", _mean_and_spread(comparison.speedup_epochs)]
         rows.append(found + [""] * (len(head) - len(found)))
@@ -95,7 +95,7 @@ class Report:
             for title, comparison in result.comparisons.items():
                 for metric, gain in comparison.gains.items():
                     if gain.verdict != "better" and metric != "epochs":
-                        rows.append([result.notebook, result.profile, title, metric, *_gain(gain)])
+                        rows.append([result.notebook, result.profile, title, label(metric), *_gain(gain)])
         return rows
 
     def to_markdown(self) -> str:
@@ -161,7 +161,7 @@ def verdict(
     >>> record = ComparisonRecord(seeds=[1, 2], n_train=100, speedup_epochs=[2.0, 4.0],
     ...     metrics={"auc": {"scratch": [0.80, 0.82], "finetuned": [0.85, 0.88]}})
     >>> print(verdict(record, metrics=["auc"], published_speedup=3))
-    auc: scratch 0.81, fine-tuned 0.865, gain +0.0550 ± 0.0050 (2 seeds): better
+    AUC: scratch 0.81, fine-tuned 0.865, gain +0.0550 ± 0.0050 (2 seeds): better
     epochs to scratch's best loss: 2.0 to 4.0 times fewer, reached in 2 of 2 seeds; the paper: 3 times
     """
     lines = [line for metric in metrics for line in _metric_lines(record, metric)]
@@ -240,7 +240,7 @@ def _markdown_table(rows: Sequence[Sequence[str]]) -> str:
 def _metric_lines(record: ComparisonRecord, metric: str) -> list[str]:
     """Fine-tuned, and every further arm, against scratch."""
     arms = [arm for arm in record.metrics[metric] if arm != "scratch"]
-    scratch = f"{metric}: scratch {_mean(record, metric, 'scratch')}, "
+    scratch = f"{label(metric)}: scratch {_mean(record, metric, 'scratch')}, "
     return [scratch + _gain_text(record, metric, arm) for arm in arms]
 
 

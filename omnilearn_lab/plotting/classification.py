@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from omnilearn_lab.display import number
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.metrics import RocCurve, SicCurve, roc, sic_curve
 from omnilearn_lab.plotting.bands import Band, band_of, draw_band, named, repetitions
@@ -293,5 +294,5 @@ def _seed_label(label: str, n: int) -> str:
 
 
 def _mean_spread(values: Sequence[float], decimals: int) -> str:
-    text = f"{np.mean(values):.{decimals}f}"
-    return text if len(values) == 1 else f"{text} ± {np.std(values, ddof=1):.{decimals}f}"
+    mean = float(np.mean(values))
+    return f"{mean:.{decimals}f}" if len(values) == 1 else number(mean, float(np.std(values, ddof=1)))

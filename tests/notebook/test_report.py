@@ -35,7 +35,7 @@ def folder(tmp_path):
 def test_rows_show_ours_gain_and_published():
     head, auc, loss, speedup = comparison_rows(record().comparisons["top"])
     assert head == ["", "scratch", "fine-tuned", "PFN", "gain", "verdict", "OmniLearn <b>"]
-    assert auc == ["auc", "0.910 ± 0.010", "0.960 ± 0.010", "0.940 ± 0.010", auc[4], "better", "0.9872"]
+    assert auc == ["AUC", "0.910 ± 0.010", "0.960 ± 0.010", "0.940 ± 0.010", auc[4], "better", "0.9872"]
     assert auc[4].startswith("+0.05")
     assert loss[3] == "" and loss[5] == "within errors" and loss[6] == ""
     assert speedup[2] == "2.50 ± 0.71 (2 of 3 seeds)"
@@ -46,8 +46,8 @@ def test_null_results_are_visible(folder):
     report = Report(collect_results(folder))
     null = report.null_results()[1:]
     assert [(row[0], row[3], row[5]) for row in null] == [
-        ("03_finetune_top", "loss", "within errors"),
-        ("04_other", "loss", "within errors"),
+        ("03_finetune_top", "Loss", "within errors"),
+        ("04_other", "Loss", "within errors"),
     ]
 
 
