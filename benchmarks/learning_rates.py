@@ -3,7 +3,11 @@
     python benchmarks/learning_rates.py 04_finetune_quark_gluon --rates 3e-4 1e-3 3e-3
 
 The notebook's own sizes and settings, but another simulation seed and other training seeds; one JSON line per
-rate: the best validation losses of scratch and of fine-tuned training. ``--batch-size`` tries another one.
+rate: the best validation losses of scratch and of fine-tuned training. ``--batch-size`` tries another one,
+``--finetuned`` other settings of the fine-tuning, one line each:
+
+    python benchmarks/learning_rates.py 06_transfer_to_dis --rates 1e-3 --seeds 101 102 103
+        --finetuned "{}" "{start_at_prior: true}" "{start_at_prior: true, head_updates: 20}"
 """
 
 from __future__ import annotations
@@ -11,9 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from itertools import product
 
+import yaml
 from omnilearn_lab.metrics import spread
-from omnilearn_lab.notebook import TaggingProfile, load_splits, notebook_profile
+from omnilearn_lab.notebook import load_splits, notebook_profile
+from omnilearn_lab.notebook.sizes import TaggingProfile
 from omnilearn_lab.tasks.common import ClassifierData, compare_classifiers
 
 STUDIES = {  # notebook: study -> dataset, standardisation
@@ -32,6 +39,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--rates", nargs="+", type=float, default=[3e-4, 1e-3, 3e-3])
     parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--finetuned", nargs="+", type=yaml.safe_load, default=[{}], metavar="SETTINGS")
     parser.add_argument("--seeds", nargs="+", type=int, default=[101, 102])
     return parser.parse_args()
 
@@ -40,11 +48,11 @@ def profiles(notebook: str, profile: str) -> dict[str, TaggingProfile]:
     """The studies of a notebook, with hardly any test jets: only the losses are looked at."""
     names = STUDIES[notebook]
     if set(names) == {""}:
-        found = {"": notebook_profile(notebook, profile)}
+        studies = {"": notebook_profile(notebook, profile)}
     else:
         both = notebook_profile(notebook, profile)
-        found = {name: getattr(both, name) for name in names}
-    return {name: replace(study, n_test=100, others=()) for name, study in found.items()}
+        studies = {name: getattr(both, name) for name in names}
+    return {name: replace(study, n_test=100, others=()) for name, study in studies.items()}
 
 
 def main() -> None:
@@ -54,15 +62,17 @@ def main() -> None:
         jets = load_splits(dataset, study, seed=SIMULATION_SEED)
         use_pid = chosen.notebook not in WITHOUT_SPECIES
         data = ClassifierData.from_jets(jets, standardization=constants, use_pid=use_pid)
-        for rate in chosen.rates:
+        for rate, more in product(chosen.rates, chosen.finetuned):
             changes = {"learning_rate": rate}
             changes |= {"batch_size": chosen.batch_size, "accumulate": 1} if chosen.batch_size else {}
             trainings = {
-                kind: replace(getattr(study.compare, kind), **changes) for kind in ("scratch", "finetuned")
+                "scratch": replace(study.compare.scratch, **changes),
+                "finetuned": replace(study.compare.finetuned, **changes, **more),
             }
-            found = compare_classifiers(data, replace(study.compare, seeds=tuple(chosen.seeds), **trainings))
-            losses = {kind: found.values(kind, "best_val_loss") for kind in trainings}
-            line = {"study": name or chosen.notebook, **changes}
+            settings = replace(study.compare, seeds=tuple(chosen.seeds), **trainings)
+            comparison = compare_classifiers(data, settings)
+            losses = {kind: comparison.values(kind, "best_val_loss") for kind in trainings}
+            line = {"study": name or chosen.notebook, **changes, **more}
             line |= {kind: str(spread(values)) for kind, values in losses.items()}
             print(json.dumps(line, ensure_ascii=False), flush=True)
 

@@ -36,6 +36,7 @@ CONFIG = TrainConfig(
 SCENARIOS = {
     "classes": CONFIG,
     "joint in parts": replace(CONFIG, accumulate=2, optimizer="lion"),
+    "head first": replace(CONFIG, head_updates=2, layer_decay=0.5, start_at_prior=True),
     "flow": CONFIG,
     "flow, shared out": replace(CONFIG, parallel="fsdp", accumulate=2, optimizer="lion"),
 }
