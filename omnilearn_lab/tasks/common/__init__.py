@@ -14,7 +14,7 @@ from omnilearn_lab.tasks.common.classifiers import (
     train_frozen,
 )
 from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
-from omnilearn_lab.tasks.common.heads import Head, Rows, fit_head
+from omnilearn_lab.tasks.common.heads import Rows, fit_head
 from omnilearn_lab.tasks.common.learning_curve import LearningCurve, train_learning_curve
 from omnilearn_lab.tasks.common.networks import (
     ClassifierSettings,
@@ -29,7 +29,7 @@ from omnilearn_lab.tasks.common.records import ComparisonRecord, published_numbe
 
 __all__ = [
     "Arm", "ClassifierComparisonSettings", "ClassifierData", "ClassifierResult", "ClassifierSettings",
-    "Comparison", "ComparisonRecord", "ComparisonSettings", "FrozenSettings", "Head", "LearningCurve", "Rows",
+    "Comparison", "ComparisonRecord", "ComparisonSettings", "FrozenSettings", "LearningCurve", "Rows",
     "compare", "compare_classifiers", "describe_checkpoint", "fit_head", "load_classifier", "load_trained",
     "make_model", "network_batch", "network_of", "predict", "published_numbers", "train_classifier",
     "train_classifiers", "train_frozen", "train_learning_curve",

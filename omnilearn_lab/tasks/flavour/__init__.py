@@ -2,11 +2,10 @@
 
 from omnilearn_lab.tasks.flavour.baselines import train_displacement_trees, train_frozen_tagger
 from omnilearn_lab.tasks.flavour.inputs import TrackInputs, displacement_score, reference_probabilities
-from omnilearn_lab.tasks.flavour.rejections import flavour_discriminant, tagger_scores, tagger_values
-from omnilearn_lab.tasks.flavour.taggers import FlavourSettings, TaggerResult, compare_taggers, train_tagger
+from omnilearn_lab.tasks.flavour.rejections import tagger_scores
+from omnilearn_lab.tasks.flavour.taggers import FlavourSettings, compare_taggers
 
 __all__ = [
-    "FlavourSettings", "TaggerResult", "TrackInputs", "compare_taggers", "displacement_score",
-    "flavour_discriminant", "reference_probabilities", "tagger_scores", "tagger_values",
-    "train_displacement_trees", "train_frozen_tagger", "train_tagger",
+    "FlavourSettings", "TrackInputs", "compare_taggers", "displacement_score", "reference_probabilities",
+    "tagger_scores", "train_displacement_trees", "train_frozen_tagger",
 ]  # fmt: skip
