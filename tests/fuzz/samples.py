@@ -22,7 +22,7 @@ from omnilearn_lab.jets import Jets, read_jets, write_jets
 from omnilearn_lab.models import PET, PETConfig, load_checkpoint, load_published, read_card, save_checkpoint
 from omnilearn_lab.models.pet_v2 import PETv2, PETv2Config
 from omnilearn_lab.models.published.v2 import write_published_v2
-from omnilearn_lab.notebook.profiles import ClassificationProfile, notebook_profile
+from omnilearn_lab.notebook.profiles import notebook_profile
 from omnilearn_lab.notebook.records import check_results, read_results, write_json
 from omnilearn_lab.notebook.report import Report
 from omnilearn_lab.readers import from_file, make_reader
@@ -97,7 +97,7 @@ def _catalogue(path: Path) -> None:
 
 def _profile(path: Path) -> None:
     os.environ["OMNILEARN_LAB_PROFILES"] = str(path.parent)
-    notebook_profile(path.stem, "smoke", ClassificationProfile)
+    notebook_profile(path.stem, "smoke")
 
 
 def _write_profile(path: Path) -> None:
