@@ -5,7 +5,8 @@ Every row is measured in a process of its own, so that its peak memory is its ow
 inputs are compared with reading one row at a time in random order and stacking the rows, as loaders built on
 a map-style dataset do (they compute no features), for the layout of the published files (not compressed) and
 for ours (compressed in chunks). Files are generated and just written, so they mostly lie in the memory of
-the operating system: a cold disk would slow down the random rows most.
+the operating system: a cold disk would slow down the random rows most. Two formats that pandas writes are
+read, too; of the LHC Olympics, the clustering takes most of the time.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ SLOTS, FEATURES, BATCH = 150, 5, 256
 POOL = 4096  # different jets in a file
 BYTES_PER_JET = SLOTS * FEATURES * 4
 SAMPLED_ROWS = {"plain": 20_000, "compressed": 500}
+PANDAS = {"top tagging": ("top_tagging", "table", 20_000), "LHC Olympics": ("lhco", "fixed", 2_000)}
 
 
 def make_pool() -> Jets:
@@ -68,6 +70,30 @@ def write_compressed(path: Path, n_jets: int) -> None:
     write_jets(pieces, path, max_particles=SLOTS)
 
 
+def write_pandas(path: Path, layout: str) -> None:
+    """Write a file as the publishers of top tagging and of the LHC Olympics do, with pandas."""
+    import pandas as pd
+
+    reader, kind, n_rows = PANDAS[layout]
+    jets = make_pool()
+    pieces = [jets[: n_rows - start] for start in range(0, n_rows, len(jets))]
+    if reader == "top_tagging":
+        columns = [np.concatenate([piece.cartesian()[i] for piece in pieces]) for i in (3, 0, 1, 2)]
+        names = [f"{part}_{i}" for i in range(200) for part in ("E", "PX", "PY", "PZ")]
+    else:
+        polar = [[piece.particles[n] for n in ("pt", "deta", "dphi")] for piece in pieces]
+        columns = [np.concatenate([part[i] for part in polar]) for i in range(3)]
+        names = list(range(2100))
+    slots = len(names) // len(columns)
+    mask = np.arange(slots) < np.concatenate([piece.counts for piece in pieces])[:, None]
+    values = np.zeros((n_rows, slots, len(columns)), np.float32 if reader == "top_tagging" else np.float64)
+    values[mask] = np.stack(columns, axis=1)
+    frame = pd.DataFrame(values.reshape(n_rows, -1), columns=names)
+    label = pd.DataFrame({"is_signal_new" if reader == "top_tagging" else 2100: np.arange(n_rows) % 2})
+    frame = pd.concat([frame, label], axis=1)
+    frame.to_hdf(path, key="table", mode="w", format=kind, complib="zlib", complevel=5)
+
+
 # ---- what is measured, each in its own process ---------------------------------------------------
 
 
@@ -75,8 +101,10 @@ def in_order(path: Path, layout: str) -> Iterator[int]:
     """Read all rows through the reader, 10,000 at a time."""
     from omnilearn_lab.readers import make_reader
 
+    reader = make_reader(PANDAS[layout][0] if layout in PANDAS else "ml_ready")
+    reader.read(path, stop=10)  # first-call costs
     yield 0
-    yield from map(len, make_reader("ml_ready").iterate(path))
+    yield from map(len, reader.iterate(path))
 
 
 def in_batches(path: Path, layout: str) -> Iterator[int]:
@@ -110,7 +138,8 @@ WAYS = {"in order": in_order, "shuffled batches": in_batches, "row by row": row_
 
 def measure(way: str, path: Path, layout: str) -> dict[str, float]:
     """Jets per second of wall clock and of processor time, and peak memory of this process."""
-    read_jets(path, 0, 10)  # first-call costs
+    if layout not in PANDAS:
+        read_jets(path, 0, 10)  # first-call costs
     pieces = WAYS[way](path, layout)
     next(pieces)  # imports and plans; nothing is read yet
     wall, processor = time.perf_counter(), time.process_time()
@@ -149,6 +178,12 @@ def measure_all(gigabytes: float, folder: Path) -> list[dict]:
         for way in WAYS:
             row = {"layout": layout, "way": way, "file_gb": path.stat().st_size / 1e9}
             rows.append(row | in_own_process(way, path, layout))
+        path.unlink()
+    for layout in PANDAS:
+        path = folder / "pandas.h5"
+        write_pandas(path, layout)
+        row = {"layout": layout, "way": "in order", "file_gb": path.stat().st_size / 1e9}
+        rows.append(row | in_own_process("in order", path, layout))
         path.unlink()
     return rows
 

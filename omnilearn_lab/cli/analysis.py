@@ -328,8 +328,9 @@ def _scores(
         write_text(parts / "about.json", json.dumps(about))
     n_rows = reader.count(source)
     starts = range(0, n_rows, chunk)
-    for start in tqdm([s for s in starts if not (parts / f"{s}.npz").is_file()], unit=" chunks"):
-        jets = reader.read(source, start=start, stop=start + chunk)
+    first = next((s for s in starts if not (parts / f"{s}.npz").is_file()), n_rows)
+    blocks = zip(range(first, n_rows, chunk), reader.iterate(source, chunk=chunk, start=first), strict=True)
+    for start, jets in tqdm(blocks, total=len(range(first, n_rows, chunk)), unit=" chunks"):
         made = {name: jets.jet[name] for name in ("row", "rank") if name in jets.jet}
         none = np.zeros((0, len(estimator.score_names())), np.float32)
         made["scores"] = estimator.scores(jets) if len(jets) else none

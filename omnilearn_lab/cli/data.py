@@ -180,8 +180,16 @@ def convert(
         _show_dry_run(sources, chosen)
         return
     with open_executor(workers, dask=dask) as executor:
-        for path in _convert_files(sources, out, chosen, options, executor=executor):
-            say(f"wrote {shorten(path)}")
+        made = _convert_files(sources, out, chosen, options, executor=executor)
+    for path in made:
+        say(f"wrote {shorten(path)}")
+    say(f"OmniLearned reads it with: {_original_command(made[0])}")
+
+
+def _original_command(path: Path) -> str:
+    from omnilearn_lab.jets import original_command, read_jets
+
+    return original_command(read_jets(path, 0, 1))
 
 
 def _only_name(sources: list[str], out: Path | None) -> str:

@@ -12,7 +12,7 @@ from omnilearn_lab.jets import read_jets, write_jets
 
 from tests.estimators.test_estimators import make_jets
 from tests.readers.own.test_layouts import official
-from tests.readers.own.test_reader import write_root
+from tests.readers.own.test_reader import nano, write_root
 from tests.readers.samples import truth
 
 
@@ -50,6 +50,22 @@ def test_scores_stand_beside_the_columns(invoke, folder, tagger, tmp_path):
         guessed = after["score_narrow"][()] > 0.5
         assert (guessed == (after["pid"][()] == 1)).mean() > 0.9
     assert {path.name for path in tmp_path.iterdir()} == {"scored.h5"}
+
+
+def test_scores_of_events_are_aligned_with_their_jets(invoke, tagger, tmp_path):
+    columns = nano(truth(), [5, 0, 7])
+    lost = columns["JetPFCands_jetIdx"] == 2  # the third jet of every event has no particles
+    columns["JetPFCands_jetIdx"] = ak.where(lost, -1, columns["JetPFCands_jetIdx"])
+    path = write_root(tmp_path / "nano.root", "Events", columns)
+    invoke("predict", tagger, path, "--columns", "pfnano", "--out", tmp_path / "s.root", "--chunk", 2)
+    with uproot.open(tmp_path / "s.root") as file:
+        tree = file["Events"]
+        assert tree["PFCands_pt"].array().to_list() == columns["PFCands_pt"].to_list()
+        for name in ("score_wide", "score_narrow"):
+            scores = tree[name].array()
+            assert ak.num(scores).to_list() == [5, 0, 7]
+            missing = np.isnan(ak.flatten(scores).to_numpy())
+            assert np.flatnonzero(missing).tolist() == [2, 7]
 
 
 def test_a_killed_predict_goes_on(invoke, folder, tagger, tmp_path, monkeypatch):

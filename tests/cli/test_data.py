@@ -100,7 +100,8 @@ def test_a_dataset_is_converted_to_where_load_looks_first(invoke, data_dir):
 def test_files_become_one_file_or_one_each(invoke, tmp_path):
     true = [published_top(tmp_path / "in", f"{name}.h5", seed=i) for i, name in enumerate("ab")]
     files = [tmp_path / "in" / "a.h5", tmp_path / "in" / "b.h5"]
-    invoke("data", "convert", *files, "--reader", "top_tagging", "--out", tmp_path / "one.h5")
+    done = invoke("data", "convert", *files, "--reader", "top_tagging", "--out", tmp_path / "one.h5")
+    assert "--num-classes 2 --num-cond 4" in done.output.replace("\n", " ")  # how OmniLearned reads it
     assert len(read_jets(tmp_path / "one.h5")) == 24
     invoke("data", "convert", *files, "--reader", "top_tagging", "--out", tmp_path / "two", "--workers", 1)
     for name, expected in zip("ab", true, strict=True):

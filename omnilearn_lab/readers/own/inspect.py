@@ -213,7 +213,7 @@ def _guess(table: Table, names: list[str]) -> tuple[dict[str, Any], tuple[str, .
         mapping["jet"] |= {ours: matches[0]} if matches else {}
     labels = [name for name in single if _LABEL.search(name.rpartition("/")[2])]
     if labels:
-        mapping["jet"]["label"] = labels[0]
+        mapping["jet"]["label"] = f"{labels[0]}?"  # files to be scored may have none
         mapping |= _label_fields(table, labels[0], notes)
     if is_root(table.path):
         mapping["tree"] = table.name

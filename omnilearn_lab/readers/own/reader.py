@@ -115,10 +115,12 @@ def present(table: Table, columns: ColumnMap) -> ColumnMap:
             if spelt[ours] is not None or not name.endswith("?")
         }
 
+    jet = kept(columns.jet)
     return replace(
         columns,
         particles=kept(columns.particles),
-        jet=kept(columns.jet),
+        jet=jet,
+        labels=columns.labels if "label" in jet else {},
         more=tuple(kept(names) for names in columns.more),
     )
 

@@ -52,7 +52,7 @@ def test_a_flat_file_gets_a_map_that_reads_it(tmp_path):
     seen = inspect(path)
     assert seen.tables == {"LargeRJets": 12} and seen.presets == ()
     mapping = yaml.safe_load(seen.to_yaml())
-    assert mapping["jet"] == {"event": "eventNumber", "label": "isTop"} and mapping["tree"] == "LargeRJets"
+    assert mapping["jet"] == {"event": "eventNumber", "label": "isTop?"} and mapping["tree"] == "LargeRJets"
     jets = from_file(path, mapping)
     check_particles(jets, true)
     assert jets.label.tolist() == [0, 1] * 6 and jets.class_names == ("class 0", "class 1")

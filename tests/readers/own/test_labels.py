@@ -176,3 +176,10 @@ def test_an_empty_jet_leaves_a_gap_in_the_rows(write):
             file[name][4] = 0
     jets = read(path)
     assert jets.jet["row"].tolist() == [i for i in range(12) if i != 4]
+
+
+def test_an_optional_label_may_be_missing(write):
+    mapping = {"particles": PARTICLES, "jet": {"label": "flavour?"}, "labels": {0: "light", 5: "b"}}
+    assert "label" not in from_file(write(), mapping).jet
+    jets = from_file(write(flavour=np.array([0, 5] * 6)), mapping)
+    assert jets.label.tolist() == [0, 1] * 6
