@@ -19,6 +19,7 @@ from omnilearn_lab.plotting import embedding_map, loss_curves, roc_curves, sourc
 from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.plotting.scores import move_mark
 from omnilearn_lab.plotting.style import in_house_style
+from omnilearn_lab.tasks.common import Comparison
 from omnilearn_lab.training import History
 from omnilearn_lab.widgets.jets import JetViewer
 from omnilearn_lab.widgets.losses import is_validated
@@ -97,6 +98,27 @@ class Explored:
             {arm: [one.predict_proba(jets) for one in some] for arm, some in runs.items()},
             {arm: [one.history_ for one in some] for arm, some in runs.items()},
             {arm: [one.transform(jets) for one in some] for arm, some in runs.items()},
+        )
+
+    @classmethod
+    def of_comparison(cls, comparison: Comparison[Any], jets: Jets, embedding: np.ndarray) -> Explored:
+        """Take what a comparison of classifiers found on its first N test jets.
+
+        Parameters
+        ----------
+        comparison : Comparison
+            Its results hold the class probabilities of the test jets, and histories where they were trained.
+        jets : Jets
+            The first N test jets.
+        embedding : array, shape (N, d)
+            One map for all arms, such as that of the pretrained body: `omnilearn_lab.tasks.common.embed`.
+        """
+        runs = comparison.results
+        return cls(
+            jets,
+            {arm: [one.probabilities[: len(jets)] for one in some] for arm, some in runs.items()},
+            {arm: [one.history or History() for one in some] for arm, some in runs.items()},
+            {arm: [embedding] * len(some) for arm, some in runs.items()},
         )
 
 

@@ -70,6 +70,17 @@ def test_fitted_classifiers_are_asked():
     assert not view._shown.figure.axes[0].axison
 
 
+def test_a_comparison_gives_all_arms_one_map():
+    sample = jets(10)
+    trained = SimpleNamespace(probabilities=np.full((40, 2), 0.5), history=History())
+    frozen = SimpleNamespace(probabilities=np.full((40, 2), 0.5), history=None)
+    comparison = SimpleNamespace(results={"scratch": (trained, trained), "frozen": (frozen, frozen)})
+    rows = np.random.default_rng(0).normal(size=(10, 4))
+    made = Explored.of_comparison(comparison, sample, rows)
+    assert made.embeddings["frozen"][1] is rows and len(made.probabilities["scratch"][0]) == 10
+    assert Explorer({"task": {"tiny": made}}).viewer.jets is sample
+
+
 def test_principal_axes_keep_distances_along_the_widest_directions():
     rng = np.random.default_rng(0)
     plane, turn = rng.normal(0, (5, 2), (200, 2)), np.linalg.qr(rng.normal(size=(6, 6)))[0]

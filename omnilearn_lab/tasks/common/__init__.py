@@ -14,6 +14,7 @@ from omnilearn_lab.tasks.common.classifiers import (
     train_frozen,
 )
 from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
+from omnilearn_lab.tasks.common.embedding import embed
 from omnilearn_lab.tasks.common.heads import Rows, fit_head
 from omnilearn_lab.tasks.common.learning_curve import LearningCurve, train_learning_curve
 from omnilearn_lab.tasks.common.networks import (
@@ -30,7 +31,7 @@ from omnilearn_lab.tasks.common.records import ComparisonRecord, published_numbe
 __all__ = [
     "Arm", "ClassifierComparisonSettings", "ClassifierData", "ClassifierResult", "ClassifierSettings",
     "Comparison", "ComparisonRecord", "ComparisonSettings", "FrozenSettings", "LearningCurve", "Rows",
-    "compare", "compare_classifiers", "describe_checkpoint", "fit_head", "load_classifier", "load_trained",
-    "make_model", "network_batch", "network_of", "predict", "published_numbers", "train_classifier",
-    "train_classifiers", "train_frozen", "train_learning_curve",
+    "compare", "compare_classifiers", "describe_checkpoint", "embed", "fit_head", "load_classifier",
+    "load_trained", "make_model", "network_batch", "network_of", "predict", "published_numbers",
+    "train_classifier", "train_classifiers", "train_frozen", "train_learning_curve",
 ]  # fmt: skip
