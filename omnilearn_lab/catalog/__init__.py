@@ -6,10 +6,10 @@ from omnilearn_lab.catalog.fetch import FetchOptions, fetch, verify
 from omnilearn_lab.catalog.load import LoadOptions, load, load_pairs
 from omnilearn_lab.catalog.schema import DatasetEntry
 from omnilearn_lab.catalog.stand_ins import MeanCheck, StandInCheck, check_stand_ins
-from omnilearn_lab.catalog.store import Store, open_store
+from omnilearn_lab.catalog.store import open_store
 
 __all__ = [
     "CatalogView", "DatasetConversion", "DatasetEntry", "FetchOptions", "LoadOptions", "MeanCheck",
-    "StandInCheck", "Store", "catalog", "check_stand_ins", "citation", "convert_dataset", "convert_files",
-    "entry", "evenly", "fetch", "files", "load", "load_pairs", "open_store", "verify",
+    "StandInCheck", "catalog", "check_stand_ins", "citation", "convert_dataset", "convert_files", "entry",
+    "evenly", "fetch", "files", "load", "load_pairs", "open_store", "verify",
 ]  # fmt: skip

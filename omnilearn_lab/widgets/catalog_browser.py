@@ -10,7 +10,7 @@ from typing import Any
 
 import ipywidgets
 
-from omnilearn_lab.catalog import CatalogView, catalog, citation, fetch, load
+from omnilearn_lab.catalog import CatalogView, catalog, citation, fetch, files, load
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import OmniLearnLabError
 from omnilearn_lab.widgets.view import button, framed, row
@@ -105,7 +105,9 @@ class CatalogBrowser:
         return f"{html.escape(name)}: {len(self.jets):,} simulated jets, now in <code>.jets</code>"
 
     def _fetch(self, name: str) -> str:
-        return f"{html.escape(name)}: {len(fetch(name))} published files are here"
+        n_here, n_unknown = len(fetch(name)), sum(file.checksum is None for file in files(self.view[name]))
+        unverified = f"; {n_unknown} are unverified: their publisher gives no checksum" if n_unknown else ""
+        return f"{html.escape(name)}: {n_here} published files are here{unverified}"
 
     def _filter(self, _: object = None) -> None:
         self.choice.options = self.found()

@@ -21,11 +21,12 @@ import numpy as np
 import pytest
 import requests
 import urllib3
-from omnilearn_lab.catalog import FetchOptions, Store, download, fetch, verify
+from omnilearn_lab.catalog import FetchOptions, download, fetch, verify
 from omnilearn_lab.catalog.download import Download, DownloadSettings
 from omnilearn_lab.catalog.fetch import fetch_files
 from omnilearn_lab.catalog.local import check_file
 from omnilearn_lab.catalog.schema import DataFile
+from omnilearn_lab.catalog.store import Store
 from omnilearn_lab.errors import CatalogError, DataFileError, DownloadError
 
 from tests.catalog.server import running

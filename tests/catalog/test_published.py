@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from omnilearn_lab.catalog import FetchOptions, LoadOptions, Store, entry, load
+from omnilearn_lab.catalog import FetchOptions, LoadOptions, entry, load
 from omnilearn_lab.catalog.published import find_published, load_published
+from omnilearn_lab.catalog.store import Store
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import write_jets
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from omnilearn_lab import simulation
-from omnilearn_lab.catalog import LoadOptions, Store, load
+from omnilearn_lab.catalog import LoadOptions, load
 from omnilearn_lab.catalog.simulated import SimulatedSet, load_simulated, split_seed
+from omnilearn_lab.catalog.store import Store
 from omnilearn_lab.errors import CatalogError, DataFileError
 
 from tests.conftest import random_jets

@@ -50,3 +50,10 @@ def test_simulated_jets_are_kept(tmp_path, monkeypatch):
 
 def test_static_form_is_the_table():
     assert "<table>" in CatalogBrowser()._repr_mimebundle_()["text/html"]
+
+
+def test_fetched_files_that_nobody_can_verify_are_counted(monkeypatch):
+    monkeypatch.setattr("omnilearn_lab.widgets.catalog_browser.fetch", lambda name: [1, 2])
+    browser = CatalogBrowser()
+    assert "unverified" not in browser._fetch("jetclass")
+    assert "5 are unverified" in browser._fetch("jetnet150")
