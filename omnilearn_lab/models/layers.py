@@ -57,10 +57,11 @@ class JetNorm(nn.Module):
         rows = rows.to(self.weight.dtype)
         if not packing.in_slots:
             return _Normalize.apply(rows, self.weight, self.bias, packing, self.eps)
-        (block,), (shares,) = packing.split(rows), packing.split(packing.shares_of(rows.shape[1]))
+        blocks = zip(packing.split(rows), packing.split(packing.shares_of(rows.shape[1])), strict=True)
         normalize = _normalize_block if is_plain(rows) else _NormalizeBlock.apply
         with torch.autocast(rows.device.type, enabled=False):
-            return normalize(block, self.weight, self.bias, self.epsilon, shares).flatten(0, 1)
+            normal = [normalize(block, self.weight, self.bias, self.epsilon, s) for block, s in blocks]
+        return packing.join(normal)
 
     def each(self, rows: Tensor) -> Tensor:
         """Normalise every row on its own, (B, d) to (B, d): jets of one particle."""
@@ -370,8 +371,9 @@ class TimeWaves(nn.Module):
 def modulate(rows: Tensor, scale_shift: Tensor, packing: Packing) -> Tensor:
     """Return x (1 + s) + h with s and h the halves of a jet's (B, 2 d), for rows (rows, d)."""
     if packing.in_slots:
-        (block,), (scale, shift) = packing.split(rows), scale_shift[:, None].chunk(2, 2)
-        return torch.addcmul(block + shift, block, scale).flatten(0, 1)
+        pairs = zip(packing.split(rows), packing.by_group(scale_shift[:, None]), strict=True)
+        parts = [(block, *of_jets.chunk(2, 2)) for block, of_jets in pairs]
+        return packing.join([torch.addcmul(block + shift, block, scale) for block, scale, shift in parts])
     scale, shift = packing.to_rows(scale_shift).chunk(2, 1)
     return torch.addcmul(rows + shift, rows, scale)
 

@@ -27,6 +27,7 @@ PADDED_LENGTHS = (
     192,
     256,
 )  # of the one block on an accelerator, then multiples
+MOST_SLOTS = 4  # per particle, in one block; beyond, two blocks cost less than the padding
 LONG_STEP = 128  # ... of this
 
 
@@ -120,7 +121,7 @@ class Packing:
     groups
         The blocks.
     one_block
-        The layout for accelerators.
+        The layout for accelerators: one block, or two where a few jets are much longer than the others.
     in_slots
         Rows are slots: layers that get rows (S, d) gather nothing (see `slotted`).
     row_weight
@@ -154,7 +155,7 @@ class Packing:
         counts = np.asarray(multiplicities, dtype=np.int64)
         lengths = -(-counts // LENGTH_STEP) * LENGTH_STEP
         if one_block:
-            lengths = np.full_like(counts, padded_length(int(counts.max(initial=1))))
+            lengths = _block_lengths(counts)
         order = np.argsort(lengths, kind="stable")
         places = np.argsort(order)
         first_slots = _starts(lengths[order])[places]
@@ -180,7 +181,7 @@ class Packing:
         first = packings[0]
         counts = np.concatenate([packing.multiplicities for packing in packings])
         is_alike = all(p.groups == first.groups and p.one_block and p.row_weight is None for p in packings)
-        if not is_alike:  # planned anew on the host
+        if not is_alike or len(first.groups) > 1:  # planned anew on the host
             return cls.plan(counts, one_block=first.one_block).to(first.jet.device)
         shifts = [
             (i * first.n_jets, i * first.n_rows, i * len(first.slot_rows)) for i in range(len(packings))
@@ -424,6 +425,17 @@ def _pairs(group: Group, first_rows: Tensor, counts: Tensor) -> Pairs:
 def _starts(sizes: np.ndarray) -> np.ndarray:
     """Where pieces of these sizes begin."""
     return np.cumsum(sizes) - sizes
+
+
+def _block_lengths(counts: np.ndarray) -> np.ndarray:
+    """Length of each jet's block on an accelerator: the same for all, or two where a few are much longer."""
+    longest = padded_length(int(counts.max(initial=1)))
+    lengths = np.full_like(counts, longest)
+    if lengths.sum() > MOST_SLOTS * counts.sum():
+        shorter = [length for length in PADDED_LENGTHS if length < longest]
+        cuts = [np.where(counts <= length, length, longest) for length in shorter]
+        lengths = min([lengths, *cuts], key=np.sum)
+    return lengths
 
 
 def _groups(counts: np.ndarray, lengths: np.ndarray) -> list[Group]:

@@ -99,6 +99,14 @@ def test_blocks_of_an_accelerator_have_few_lengths():
     assert [padded_length(n) for n in (257, 1000)] == [384, 1024]
 
 
+def test_a_few_long_jets_do_not_pad_the_others():
+    counts = [3, 1, 5, 150, 2, 4, 7, 6]
+    packing = Packing.plan(counts, one_block=True)
+    assert [(group.n_jets, group.length) for group in packing.groups] == [(7, 16), (1, 160)]
+    assert len(Packing.plan([50] * 9 + [128], one_block=True).groups) == 1
+    assert Packing.stack([packing, packing]).multiplicities.tolist() == 2 * counts
+
+
 def test_used_places_of_neighbours_come_first():
     edges = Packing.plan([1, 3, 9]).edges(4)
     rows, places = np.divmod(edges.numpy(), 4)

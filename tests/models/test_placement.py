@@ -1,5 +1,7 @@
 """Every network, mode and sampler on a pretended accelerator: made in the right place, and never waiting."""
 
+import dataclasses
+
 import pytest
 import torch
 from benchmarks.pretended import Pretended
@@ -188,6 +190,20 @@ def test_the_one_block_of_an_accelerator_gives_the_same(name):
         assert (ours - expected).abs().max() <= 1e-5 * max(1.0, expected.abs().max())
     for key, expected in of_many.items():
         assert (of_one[key] - expected).abs().max() <= 1e-5 * max(largest, expected.abs().max()), key
+
+
+@pytest.mark.parametrize("name", ["PET", "PETv2 pretrain", "PETv2 ftag, told"])
+def test_two_blocks_give_the_same(name):
+    model, batch, paths = NETWORKS[name]()
+    offsets = functional.pad(torch.tensor([2, 1, 3, 74, 1, 2]).cumsum(0), (1, 0))
+    batch = Batch(
+        **{f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)} | {"offsets": offsets}
+    )
+    assert len(batch.planned(one_block=True).packing.groups) == 2
+    many, of_many = gradients_of(model.eval(), batch, paths)
+    one, of_one = gradients_of(model, batch.planned(one_block=True), paths)
+    for ours, expected in [*zip(one, many, strict=True), *((of_one[k], of_many[k]) for k in of_many)]:
+        assert (ours - expected).abs().max() <= 2e-5 * max(1.0, expected.abs().max())
 
 
 def test_jet_level_networks_and_adapters():
