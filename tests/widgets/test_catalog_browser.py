@@ -18,7 +18,7 @@ def test_search_narrows_the_list():
 def test_description_holds_the_citation_to_copy():
     browser = CatalogBrowser()
     browser.choice.value = "top_tagging"
-    assert "navigator.clipboard" in browser.text.value
+    assert "omnilearn-copy" in browser.text.value
     assert "<pre" in browser.text.value
 
 
