@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -30,6 +30,7 @@ from omnilearn_lab.training import TrainConfig
 if TYPE_CHECKING:
     import pandas as pd
 
+Method = Literal["UniFold", "MultiFold", "scratch", "finetuned", "frozen"]
 _TITLES = {
     "scratch": "OmniFold, scratch",
     "finetuned": "OmniFold, fine-tuned",
@@ -60,6 +61,8 @@ class UnfoldingMethods:
         out.
     n_bootstrap
         Bootstrap repetitions of MultiFold, of the frozen body and of iterative Bayesian unfolding.
+    names
+        Which methods; IBU comes with all of them. With many events, leave out those that train on clouds.
     """
 
     n_iterations: Annotated[int, Field(gt=0)] = 3
@@ -69,6 +72,9 @@ class UnfoldingMethods:
     later_table_epochs: float = 4.0
     frozen: RatioConfig | None = _LINEAR
     n_bootstrap: Annotated[int, Field(ge=0)] = 10
+    names: Annotated[tuple[Method, ...], Field(min_length=1)] = (
+        "UniFold", "MultiFold", "scratch", "finetuned", "frozen",
+    )  # fmt: skip
 
     def arms(self) -> dict[str, OmniFoldConfig]:
         """Return how each method unfolds, by name: "UniFold", "MultiFold", and the arms of OmniFold."""
@@ -78,7 +84,7 @@ class UnfoldingMethods:
         if self.frozen is not None:
             frozen = self._config(self.frozen, self.later_table_epochs)
             arms["frozen"] = replace(frozen, n_bootstrap=self.n_bootstrap)
-        return arms
+        return {name: arms[name] for name in self.names if name in arms}
 
     def _config(self, ratio: RatioConfig, later_epochs: float) -> OmniFoldConfig:
         later = replace(ratio.training, epochs=later_epochs, warmup_epochs=0.0)
@@ -359,7 +365,7 @@ def compare_unfoldings(
     -------
     UnfoldingStudy
     """
-    checkpoint = methods.clouds.checkpoint if methods.frozen is not None else None
+    checkpoint = methods.clouds.checkpoint if "frozen" in methods.arms() else None
     problem = _problem(
         (simulation, data, truth or data), dict(edges or observable_edges()), checkpoint, workers
     )

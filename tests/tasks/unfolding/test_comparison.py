@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.simulation import PairedJets
 from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
@@ -78,3 +79,10 @@ def test_ungroomed_jets_keep_a_place_in_tables():
 def test_only_the_first_seed_of_multifold_has_repetitions(unfolded):
     assert len(unfolded.result("MultiFold").bootstrap) == len(unfolded.result("frozen").bootstrap) == 2
     assert len(unfolded.result("UniFold").bootstrap) == len(unfolded.result("scratch").bootstrap) == 0
+
+
+def test_methods_can_be_left_out():
+    assert list(UnfoldingMethods(names=("frozen", "MultiFold")).arms()) == ["frozen", "MultiFold"]
+    assert "frozen" not in UnfoldingMethods(frozen=None).arms()
+    with pytest.raises(ConfigError, match="did you mean 'MultiFold'"):
+        UnfoldingMethods(names=("Multifold",))
