@@ -3,16 +3,9 @@
 from omnilearn_lab.jets.files import jet_condition, original_command, read_jets, write_jets
 from omnilearn_lab.jets.inputs import InputSpec
 from omnilearn_lab.jets.jets import Jets
-from omnilearn_lab.jets.species import (
-    SPECIES,
-    charge_of,
-    index_from_pid,
-    pdg_charge,
-    pid_from_index,
-    reduce_pid,
-)
+from omnilearn_lab.jets.species import SPECIES, charge_of, index_from_pid, reduce_pid
 
 __all__ = [
     "SPECIES", "InputSpec", "Jets", "charge_of", "index_from_pid", "jet_condition",
-    "original_command", "pdg_charge", "pid_from_index", "read_jets", "reduce_pid", "write_jets",
+    "original_command", "read_jets", "reduce_pid", "write_jets",
 ]  # fmt: skip

@@ -6,7 +6,6 @@ import importlib
 import logging
 import os
 import pkgutil
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -165,7 +164,7 @@ def open_root(path: Path) -> Iterator[Any]:
 
 
 @settings
-class Reader(ABC):
+class Reader:
     """Base of all readers; a subclass with a ``name`` is found under it by `make_reader`.
 
     Attributes
@@ -204,9 +203,9 @@ class Reader(ABC):
         """Return the number of rows of an open file."""
         return len(source[self.counted])
 
-    @abstractmethod
     def block(self, source: Source, rows: slice) -> RawJets:
-        """Read some rows of an open file."""
+        """Read some rows of an open file; a reader has this method, or its own `open`."""
+        raise NotImplementedError
 
     def count(self, path: str | os.PathLike[str]) -> int:
         """Return the number of rows of a file, empty and bad jets included."""

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 from omnilearn_lab.errors import JetsError
-from omnilearn_lab.jets import pdg_charge, reduce_pid
+from omnilearn_lab.jets import reduce_pid
+from omnilearn_lab.jets.species import pdg_charge
 
 CHARGES = {3112: -1, 3312: -1, 3334: -1, 3222: 1, 411: 1, 421: 0, 431: 1, 521: 1, 4122: 1, 24: 1}
 CHARGES |= {

@@ -16,7 +16,7 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import reading
-from omnilearn_lab.readers.base import RawJets, Reader, Rows, Source
+from omnilearn_lab.readers.base import RawJets, Reader, Rows
 from omnilearn_lab.readers.own.association import Flat, gather
 from omnilearn_lab.readers.own.columns import ColumnMap, column_map
 from omnilearn_lab.readers.own.labels import Labels, flagged, understand_labels
@@ -57,10 +57,6 @@ class OwnFormat(Reader):
         """Open the file; units, weights and labels are settled from its first rows."""
         with open_plan(self, path) as plan:
             yield Rows(plan.table.n_rows, plan.rows)
-
-    def block(self, source: Source, rows: slice) -> RawJets:
-        """Read some rows of an open table."""
-        raise NotImplementedError
 
 
 @dataclass
