@@ -134,7 +134,7 @@ class SamplerStudy:
         reference : SamplerPoint
             Such as the published sampler with its own number of steps.
         """
-        found = {}
+        best_by_metric = {}
         for metric, (value, uncertainty) in reference.scores.results().items():
             best = reference
             for label in {p.label for p in self.points}:
@@ -143,8 +143,8 @@ class SamplerStudy:
                     if point.value(metric) > value + uncertainty:
                         break
                     best = min(best, point, key=lambda p: p.n_evaluations)
-            found[metric] = best
-        return found
+            best_by_metric[metric] = best
+        return best_by_metric
 
     def judged(self, reference: SamplerPoint) -> str:
         """Say in words, by metric, which way is the cheapest that is as good as a reference.
@@ -189,8 +189,8 @@ class SamplerStudy:
         for point in self.points:
             if (point.label, point.n_evaluations) == (method, n_evaluations):
                 return point
-        known = ", ".join(f"{p.label} {p.n_evaluations}" for p in self.points)
-        raise ConfigError(f"no point '{method}' with {n_evaluations} evaluations; known: {known}")
+        points = ", ".join(f"{p.label} {p.n_evaluations}" for p in self.points)
+        raise ConfigError(f"no point '{method}' with {n_evaluations} evaluations; known: {points}")
 
     def to_frame(self) -> pd.DataFrame:
         """Return `rows` as a pandas table."""

@@ -90,11 +90,11 @@ class GenerationScores:
     def results(self) -> dict[str, Any]:
         """Return (value, uncertainty) by the names of the published tables, for ``PublishedTable.join``."""
         scores = {n: getattr(self, n) for n in ("w1_mass", "w1_particles", "w1_efp", "fpd", "kpd")}
-        found = {n: (score.value, score.uncertainty) for n, score in scores.items() if score is not None}
+        values = {n: (score.value, score.uncertainty) for n, score in scores.items() if score is not None}
         if self.coverage is not None:
-            found["coverage"] = (self.coverage.coverage, self.coverage.coverage_uncertainty)
-            found["mmd"] = (self.coverage.mmd, self.coverage.mmd_uncertainty)
-        return found
+            values["coverage"] = (self.coverage.coverage, self.coverage.coverage_uncertainty)
+            values["mmd"] = (self.coverage.mmd, self.coverage.mmd_uncertainty)
+        return values
 
 
 def generation_scores(
@@ -165,13 +165,13 @@ def scores_by_class(
         When a class has no jets on one of the two sides.
     """
     names = reference.class_names or tuple(f"class {i}" for i in np.unique(reference.label))
-    found = {}
+    by_class = {}
     for number, name in enumerate(names):
         parts = [jets[jets.label == number] for jets in (reference, generated)]
         if not all(len(part) for part in parts):
             raise JetsError(f"class '{name}' has {len(parts[0])} true and {len(parts[1])} generated jets")
-        found[name] = generation_scores(*parts, config=config)
-    return found
+        by_class[name] = generation_scores(*parts, config=config)
+    return by_class
 
 
 def beside_published(
@@ -191,8 +191,8 @@ def beside_published(
     PublishedTable
     """
     for name, scores in own.items():
-        for subset, found in zip(table.subsets, scores.values(), strict=True):
-            table = table.join({name: found.results()}, subset=subset)
+        for subset, values in zip(table.subsets, scores.values(), strict=True):
+            table = table.join({name: values.results()}, subset=subset)
     return table
 
 

@@ -336,6 +336,6 @@ def sculpting(masses: ArrayLike, scores: ArrayLike, kept: float, edges: Sequence
     if not (np.isfinite(masses).all() and np.isfinite(scores).all()):
         raise MetricError("masses or scores are not finite; remove those events")
     order = np.argsort(-scores, kind="stable")
-    found = spearmanr(masses, scores)
+    rank = spearmanr(masses, scores)
     shape = weighted_chi2(masses[order[n:]], masses[order[:n]], np.asarray(edges, dtype=float))
-    return Sculpting(float(found.statistic), float(found.pvalue), shape, n)
+    return Sculpting(float(rank.statistic), float(rank.pvalue), shape, n)

@@ -255,7 +255,7 @@ class SpectrumModel:
             return (slope / rate[:, None]).T @ slope
 
         scale = max(n.sum(), 1.0)
-        found = minimize(
+        minimum = minimize(
             lambda p: tuple(v / scale for v in objective(p)),
             self._start(n, used),
             jac=True,
@@ -263,7 +263,7 @@ class SpectrumModel:
             method="trust-exact",
             options={"gtol": 1e-7},
         )
-        return found.x, float(found.fun * scale)
+        return minimum.x, float(minimum.fun * scale)
 
     def uncertainty(self, parameters: np.ndarray) -> np.ndarray:
         """Covariance (P, P) from the sidebands: the inverse of the expected information."""
@@ -464,9 +464,9 @@ def _check_sidebands(counts: np.ndarray, model: SpectrumModel) -> None:
     needed = _MIN_EVENTS_PER_PARAMETER * model.fit.n_parameters
     total = int(sum(side.sum() for side in sides.values()))
     if empty or total < needed:
-        found = ", ".join(f"{int(side.sum())} {name}" for name, side in sides.items())
+        there = ", ".join(f"{int(side.sum())} {name}" for name, side in sides.items())
         raise MetricError(
-            f"the sidebands of {low:g} to {high:g} GeV hold {found} (limits {model.fit.limits} GeV); at "
+            f"the sidebands of {low:g} to {high:g} GeV hold {there} (limits {model.fit.limits} GeV); at "
             f"least {needed}, on both sides, are needed for {model.fit.n_parameters} parameters: loosen "
             "the cut, widen the limits, or use a function with fewer parameters"
         )

@@ -126,10 +126,10 @@ class WeakSupervisionResult:
         turn = np.arange(self.test_scores.shape[1]) % self.config.n_folds
         scores = np.concatenate([self.data_scores, self.test_scores[turn, np.arange(len(turn))]])
         folds = np.concatenate([self.data_folds, turn])
-        found = np.zeros(len(scores))
+        ranks = np.zeros(len(scores))
         for fold in range(self.config.n_folds):
-            found[folds == fold] = rankdata(scores[folds == fold]) / np.sum(folds == fold)
-        return found[: len(self.data_scores)], found[len(self.data_scores) :]
+            ranks[folds == fold] = rankdata(scores[folds == fold]) / np.sum(folds == fold)
+        return ranks[: len(self.data_scores)], ranks[len(self.data_scores) :]
 
     def joint_ranks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return, for data, background and test events, the share of all that its network scores no higher.
@@ -320,10 +320,10 @@ class _Plan:
     def collect(self, trainings: list[EventTraining]) -> WeakSupervisionResult:
         """Put the scores of the folds together."""
         scores, test = np.zeros(len(self.fold)), []
-        for k, found in enumerate(trainings):
+        for k, training in enumerate(trainings):
             is_own = self.fold[self._scored(k)] == k
-            scores[self.fold == k] = found.scores[is_own]
-            test.append(found.scores[~is_own])
+            scores[self.fold == k] = training.scores[is_own]
+            test.append(training.scores[~is_own])
         ends = self.n_data, self.n_data + self.n_background
         return WeakSupervisionResult(
             self.config,
@@ -333,7 +333,7 @@ class _Plan:
             background_folds=self.fold[ends[0] : ends[1]],
             test_scores=np.stack(test),
             background_weights=self.weight[ends[0] : ends[1]],
-            histories=tuple(found.history for found in trainings),
+            histories=tuple(training.history for training in trainings),
         )
 
 
