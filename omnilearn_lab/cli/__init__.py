@@ -30,6 +30,7 @@ for command in (
     analysis.evaluate,
     analysis.embed,
     analysis.generate,
+    analysis.export,
     analysis.reweight,
     analysis.unfold,
 ):

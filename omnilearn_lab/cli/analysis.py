@@ -194,6 +194,22 @@ def generate(
     say(f"wrote {jets.summary()} to {shorten(write_jets(jets, out))}")
 
 
+def export(
+    model: Model,
+    out: Target,
+    max_particles: Annotated[int, typer.Option(help="slots of each jet", min=2)] = 128,
+    n_jets: Annotated[int, typer.Option(help="jets of each call", min=1)] = 1,
+) -> None:
+    """Write a tagger or regressor as an ONNX file for trigger and reconstruction software.
+
+    Example: omnilearn-lab export tagger --out tagger.onnx --max-particles 64
+    """
+    from omnilearn_lab.estimators import export_onnx, load_estimator
+
+    path = export_onnx(load_estimator(model), out, max_particles=max_particles, n_jets=n_jets)
+    say(f"written: {shorten(path)}")
+
+
 def reweight(
     source: Annotated[Path, typer.Argument(help="jets to be reweighted")],
     target: Annotated[Path, typer.Argument(help="what they are to look like")],

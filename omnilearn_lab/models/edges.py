@@ -75,7 +75,10 @@ def _search(
 ) -> tuple[Tensor, Tensor]:
     """Return slots of the neighbours and their shares for each slot of a block."""
     distance = _squared_distance(points)
-    distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    if torch.compiler.is_compiling():  # which wants functions without views
+        distance = distance.masked_fill(torch.eye(group.length, dtype=torch.bool), torch.inf)
+    else:
+        distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
     if not group.is_full:
         distance.masked_fill_(~mask[:, None, :], torch.inf)
     n_found = min(n_neighbors, group.length)

@@ -1,0 +1,201 @@
+"""Take a tagger to other frameworks: one ONNX file that trigger and reconstruction software can run."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from omnilearn_lab.errors import ConfigError, MissingDependencyError
+from omnilearn_lab.estimators.networks import PETClassifier, PETRegressor
+from omnilearn_lab.features import JET_FEATURES, PARTICLE_FEATURES, STANDARDIZATIONS
+from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.models import Batch
+from omnilearn_lab.models.padded import PaddedClassifier
+
+OPSET = 20
+_V2_FEATURES = ("deta", "dphi", "log_pt", "log_energy")
+_V2_EXTRA = ("tanh(d0 / mm)", "d0_err [mm]", "tanh(dz / mm)", "dz_err [mm]")
+
+
+class _Exported(nn.Module):
+    """Class probabilities, or numbers in their own units, beside the embedding."""
+
+    def __init__(self, estimator: PETClassifier | PETRegressor, length: int, n_jets: int) -> None:
+        super().__init__()
+        self.network = PaddedClassifier(estimator.network_.cpu().eval(), length, n_jets)
+        self.is_classifier = isinstance(estimator, PETClassifier)
+        self.has_head = estimator.train == "head"
+        names = (
+            "head_mean_",
+            "head_scale_",
+            "head_coefficients_",
+            "head_intercept_",
+            "target_mean_",
+            "target_std_",
+        )
+        for name in names:
+            value = np.asarray(getattr(estimator, name, 0.0 if name.endswith("mean_") else 1.0))
+            self.register_buffer(name, torch.from_numpy(np.atleast_1d(value)).float())
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the estimator predicts, (B, C), and the embedding, (B, d)."""
+        outputs, embedding = self.network(*inputs)
+        if self.has_head:
+            scaled = (embedding - self.head_mean_) / self.head_scale_
+            outputs = scaled @ self.head_coefficients_.T + self.head_intercept_
+        if self.is_classifier:
+            return outputs.softmax(1), embedding
+        return outputs * self.target_std_ + self.target_mean_, embedding
+
+
+def export_onnx(
+    estimator: PETClassifier | PETRegressor,
+    path: str | os.PathLike[str],
+    *,
+    max_particles: int = 128,
+    n_jets: int = 1,
+) -> Path:
+    """Write a fitted estimator as an ONNX file (opset 20).
+
+    Jets are padded to ``max_particles`` slots; ``mask`` says which hold a particle, and empty slots change
+    nothing, whatever they hold. The number of jets and of slots of a call are fixed. Outputs are what the
+    estimator predicts, ``jet_output``, and ``jet_embedding``. The file's metadata say, as JSON under
+    ``omnilearn_lab``, the inputs with their columns in order, units and normalisation, and the classes.
+
+    Parameters
+    ----------
+    estimator : PETClassifier or PETRegressor
+        Fitted.
+    path
+        Ends in ``.onnx``.
+    max_particles
+        Slots of each jet.
+    n_jets
+        Jets of each call.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ConfigError
+        For sizes below 2 slots or 1 jet.
+    MissingDependencyError
+        Without ``pip install omnilearn_lab[onnx]``.
+    """
+    if max_particles < 2 or n_jets < 1:
+        raise ConfigError(f"{max_particles} slots and {n_jets} jets; 2 slots and 1 jet at least are needed")
+    onnx = _library()
+    estimator._check_fitted()
+    module = _Exported(estimator, max_particles, n_jets).eval()
+    example = _example(estimator, max_particles, n_jets)
+    with sdpa_kernel(SDPBackend.MATH), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about itself
+        program = torch.onnx.export(
+            module,
+            tuple(example.values()),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(example),
+            output_names=["jet_output", "jet_embedding"],
+            verbose=False,
+        )
+    made = program.model_proto
+    about = made.metadata_props.add()
+    about.key, about.value = "omnilearn_lab", json.dumps(_about(estimator, example))
+    with atomic_path(path) as partial:
+        onnx.save(made, partial)
+    return Path(path)
+
+
+def padded_inputs(
+    estimator: PETClassifier | PETRegressor, batch: Batch, max_particles: int
+) -> dict[str, np.ndarray]:
+    """Return jets as the inputs of the exported file, by name; the hardest particles where a jet has more.
+
+    Parameters
+    ----------
+    estimator
+    batch : Batch
+        As ``estimator.inputs_.batch(jets)`` gives it.
+    max_particles
+        Slots of each jet.
+    """
+    counts = batch.counts.clamp(max=max_particles)
+    first, place = batch.offsets[:-1, None], torch.arange(max_particles)[None]
+    mask = place < counts[:, None]
+    rows = torch.where(mask, first + place, first)
+    arrays = {"features": batch.features[rows], "jet": batch.jet, "mask": mask}
+    wanted = _example(estimator, 2, 1)
+    for name in ("pid", "extra"):
+        if name in wanted:
+            value = getattr(batch, name)
+            shape = (*rows.shape, *wanted[name].shape[2:])
+            arrays[name] = torch.zeros(shape, dtype=wanted[name].dtype) if value is None else value[rows]
+    return {name: value.numpy() for name, value in arrays.items() if name in wanted}
+
+
+def _example(estimator: PETClassifier | PETRegressor, length: int, n_jets: int) -> dict[str, Tensor]:
+    """Inputs of the right shapes, by name, in the order of the arguments."""
+    config = estimator.network_.config
+    is_v2 = estimator.inputs_.kind == "pet_v2"
+    n_columns = len(_V2_FEATURES) if is_v2 else config.n_features
+    inputs = {
+        "features": torch.zeros(n_jets, length, n_columns),
+        "jet": torch.zeros(n_jets, 0 if is_v2 else config.n_jet_features),
+        "mask": torch.ones(n_jets, length, dtype=torch.bool),
+    }
+    if is_v2 and config.n_species:
+        inputs["pid"] = torch.zeros(n_jets, length, dtype=torch.int64)
+    if is_v2 and config.n_extra:
+        inputs["pid"] = inputs.get("pid", torch.zeros(n_jets, length, dtype=torch.int64))
+        inputs["extra"] = torch.zeros(n_jets, length, config.n_extra)
+    return inputs
+
+
+def _about(estimator: PETClassifier | PETRegressor, example: dict[str, Tensor]) -> dict[str, Any]:
+    is_v2 = estimator.inputs_.kind == "pet_v2"
+    scale = STANDARDIZATIONS[estimator.inputs_.standardization]
+    columns = {
+        "features": _V2_FEATURES if is_v2 else PARTICLE_FEATURES,
+        "jet": () if is_v2 else JET_FEATURES,
+        "mask": "true where a slot holds a particle",
+        "pid": "species number, see omnilearn_lab.jets.index_from_pid",
+        "extra": _V2_EXTRA,
+    }
+    normalisation = {} if is_v2 else {name: getattr(scale, name) for name in vars(scale)}
+    return {
+        "inputs": {
+            n: {"shape": list(v.shape), "type": str(v.dtype), "columns": columns[n]}
+            for n, v in example.items()
+        },
+        "normalisation": {
+            "rule": "(x - mean) / std, particle columns 0 to 5 and all jet columns",
+            **normalisation,
+        },
+        "units": {"energy": "GeV", "length": "mm", "angle": "radian"},
+        "order": "particles by falling pt",
+        "outputs": list(estimator.score_names()),
+        "kind": "class probabilities" if isinstance(estimator, PETClassifier) else "numbers",
+        "opset": OPSET,
+    }
+
+
+def _library() -> Any:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            "an ONNX file needs two libraries; pip install omnilearn_lab[onnx]"
+        ) from error
+    return onnx
