@@ -15,10 +15,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from omnilearn_lab.errors import ConfigError, MissingDependencyError
 from omnilearn_lab.estimators.networks import PETClassifier, PETRegressor
+from omnilearn_lab.estimators.padded import PaddedClassifier
 from omnilearn_lab.features import JET_FEATURES, PARTICLE_FEATURES, STANDARDIZATIONS
 from omnilearn_lab.machine import atomic_path
 from omnilearn_lab.models import Batch
-from omnilearn_lab.models.padded import PaddedClassifier
 
 OPSET = 20
 _V2_FEATURES = ("deta", "dphi", "log_pt", "log_energy")

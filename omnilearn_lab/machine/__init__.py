@@ -9,12 +9,12 @@ from omnilearn_lab.machine.files import (
     write_text,
 )
 from omnilearn_lab.machine.hdf5 import atomic_hdf5, check_disk
-from omnilearn_lab.machine.memory import forget_kernels, release_memory, reuse_memory
+from omnilearn_lab.machine.memory import reuse_memory
 from omnilearn_lab.machine.pool import WorkerPool, open_executor, run_jobs, usable_workers
 from omnilearn_lab.machine.reading import check_size, reading
 
 __all__ = [
-    "WorkerPool", "atomic_folder", "atomic_hdf5", "atomic_path", "check_disk", "check_size",
-    "forget_kernels", "locked", "make_folder", "memory_limit", "open_executor", "reading",
-    "release_memory", "reuse_memory", "run_jobs", "usable_cores", "usable_workers", "write_text",
+    "WorkerPool", "atomic_folder", "atomic_hdf5", "atomic_path", "check_disk", "check_size", "locked",
+    "make_folder", "memory_limit", "open_executor", "reading", "reuse_memory", "run_jobs", "usable_cores",
+    "usable_workers", "write_text",
 ]  # fmt: skip

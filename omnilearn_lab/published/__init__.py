@@ -1,6 +1,6 @@
 """The papers' tables as data, with their source and how well each number is known."""
 
 from omnilearn_lab.published.load import published_results, published_tables
-from omnilearn_lab.published.table import PublishedNumber, PublishedTable
+from omnilearn_lab.published.table import PublishedTable
 
-__all__ = ["PublishedNumber", "PublishedTable", "published_results", "published_tables"]
+__all__ = ["PublishedTable", "published_results", "published_tables"]

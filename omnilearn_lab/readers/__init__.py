@@ -2,18 +2,16 @@
 
 from omnilearn_lab.readers.base import Reader, Source, make_reader, readers
 from omnilearn_lab.readers.convert import ConvertOptions, convert
-from omnilearn_lab.readers.own.columns import ColumnMap, column_map
 from omnilearn_lab.readers.own.inspect import inspect
-from omnilearn_lab.readers.own.presets import PRESETS
+from omnilearn_lab.readers.own.presets import column_map
 from omnilearn_lab.readers.own.reader import OwnFormat, from_file
 from omnilearn_lab.readers.own.write_back import add_columns
 from omnilearn_lab.readers.published.atlas_flavour import GN2_TRACK_INPUTS
 from omnilearn_lab.readers.published.atlas_omnifold import read_atlas_omnifold
-from omnilearn_lab.readers.published.jetclass import JETCLASS2_CLASSES
 from omnilearn_lab.readers.published.omnifold import OmniFold, read_level_pairs
 
 __all__ = [
-    "GN2_TRACK_INPUTS", "JETCLASS2_CLASSES", "PRESETS", "ColumnMap", "ConvertOptions", "OmniFold",
-    "OwnFormat", "Reader", "Source", "add_columns", "column_map", "convert", "from_file", "inspect",
-    "make_reader", "read_atlas_omnifold", "read_level_pairs", "readers",
+    "ConvertOptions", "GN2_TRACK_INPUTS", "OmniFold", "OwnFormat", "Reader", "Source", "add_columns",
+    "column_map", "convert", "from_file", "inspect", "make_reader", "read_atlas_omnifold", "read_level_pairs",
+    "readers",
 ]  # fmt: skip

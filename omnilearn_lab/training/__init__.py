@@ -15,7 +15,6 @@ from omnilearn_lab.training.launching import LaunchedRun, attach, launch
 from omnilearn_lab.training.losses import (
     Classification,
     FlavourTagging,
-    FlowGeneration,
     FlowPretraining,
     Generation,
     JointPretraining,
@@ -28,8 +27,8 @@ from omnilearn_lab.training.streaming import StreamConfig, StreamingBatches
 from omnilearn_lab.training.trainer import Trainer
 
 __all__ = [
-    "Batches", "Classification", "FlavourTagging", "FlowGeneration", "FlowPretraining", "Generation",
-    "History", "JointPretraining", "LaunchedRun", "Objective", "Regression", "Run", "Shard", "StreamConfig",
+    "Batches", "Classification", "FlavourTagging", "FlowPretraining", "Generation", "History",
+    "JointPretraining", "LaunchedRun", "Objective", "Regression", "Run", "Shard", "StreamConfig",
     "StreamingBatches", "TrainConfig", "Trainer", "Whole", "attach", "default_device", "describe_environment",
     "embed_jets", "launch", "process_group", "processes_here", "read_progress", "select", "this_shard",
 ]  # fmt: skip

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from omnilearn_lab import Jets, PETClassifier, PETRegressor
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.estimators import export_onnx, padded_inputs
+from omnilearn_lab.estimators import export_onnx
+from omnilearn_lab.estimators.export import padded_inputs
 from tests.conftest import random_jets
 
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -26,7 +26,7 @@ from omnilearn_lab.notebook.profiles import notebook_profile
 from omnilearn_lab.notebook.records import check_results, read_results, write_json
 from omnilearn_lab.notebook.report import Report
 from omnilearn_lab.readers import from_file, make_reader
-from omnilearn_lab.readers.own.columns import column_map
+from omnilearn_lab.readers.own.presets import column_map
 from omnilearn_lab.settings import read_settings
 from omnilearn_lab.training import History, read_progress
 

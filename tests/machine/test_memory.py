@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from omnilearn_lab.machine import forget_kernels, release_memory, reuse_memory
+from omnilearn_lab.machine import reuse_memory
+from omnilearn_lab.machine.memory import forget_kernels, release_memory
 
 
 def test_settings_say_whether_they_took():

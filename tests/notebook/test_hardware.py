@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.notebook import MemoryWatch
 from omnilearn_lab.notebook.hardware import (
     Machine,
+    MemoryWatch,
     check_machine,
     memory_limit,
     recommended_training,

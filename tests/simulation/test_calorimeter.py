@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from omnilearn_lab.simulation import ATLAS_LIKE, CMS_LIKE
 from omnilearn_lab.simulation.calorimeter import Deposits, log_normal, read_out, resolution
+from omnilearn_lab.simulation.cards import ATLAS_LIKE, CMS_LIKE
 
 NOTHING = Deposits(*(np.zeros(0, dtype=int), *(np.zeros(0) for _ in range(3))))
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from omnilearn_lab.errors import SimulationError
-from omnilearn_lab.simulation import ATLAS_LIKE, CARDS, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE, card
+from omnilearn_lab.simulation import card
+from omnilearn_lab.simulation.cards import ATLAS_LIKE, CARDS, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE
 
 
 @pytest.mark.parametrize("name", CARDS)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from omnilearn_lab.simulation import ATLAS_LIKE, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE, reconstruct
+from omnilearn_lab.simulation import reconstruct
+from omnilearn_lab.simulation.cards import ATLAS_LIKE, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE
 from omnilearn_lab.simulation.clustering import cluster
 from omnilearn_lab.simulation.events import EventSource, Particles, final_particles
 from omnilearn_lab.simulation.truth import delta_r

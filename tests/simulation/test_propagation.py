@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omnilearn_lab.simulation import ATLAS_LIKE, CMS_LIKE
+from omnilearn_lab.simulation.cards import ATLAS_LIKE, CMS_LIKE
 from omnilearn_lab.simulation.propagation import propagate
 
 from tests.simulation.helpers import gun

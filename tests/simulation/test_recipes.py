@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 
 import pytest
 from omnilearn_lab.errors import SimulationError
-from omnilearn_lab.simulation import CARDS, RECIPES, recipe
+from omnilearn_lab.simulation import RECIPES, recipe
+from omnilearn_lab.simulation.cards import CARDS
 from omnilearn_lab.simulation.recipes import Profile, Recipe, Sample
 from omnilearn_lab.simulation.selectors import SELECTORS
 

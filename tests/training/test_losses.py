@@ -10,7 +10,6 @@ from omnilearn_lab.models.diffusion import Perturbed
 from omnilearn_lab.training import (
     Classification,
     FlavourTagging,
-    FlowGeneration,
     FlowPretraining,
     Generation,
     JointPretraining,
@@ -21,7 +20,7 @@ from omnilearn_lab.training import (
     losses,
 )
 from omnilearn_lab.training.batches import select
-from omnilearn_lab.training.losses import is_correct, part_terms
+from omnilearn_lab.training.losses import FlowGeneration, is_correct, part_terms
 from torch.nn import functional
 
 from tests.conftest import random_jets

@@ -10,7 +10,6 @@ from omnilearn_lab.training import (
     Batches,
     Classification,
     FlavourTagging,
-    FlowGeneration,
     FlowPretraining,
     Generation,
     JointPretraining,
@@ -20,6 +19,7 @@ from omnilearn_lab.training import (
     distributed,
 )
 from omnilearn_lab.training.batches import Feed
+from omnilearn_lab.training.losses import FlowGeneration
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing._internal.distributed.fake_pg import FakeStore
 

@@ -1,6 +1,6 @@
 """From jets to noise and back: paths, their velocities, solvers, samplers, the kinematics of jets."""
 
-from omnilearn_lab.models.diffusion.distillation import average_velocity, distillation_pair
+from omnilearn_lab.models.diffusion.distillation import distillation_pair
 from omnilearn_lab.models.diffusion.jet_generator import (
     JetGenerator,
     JetGeneratorConfig,
@@ -13,7 +13,7 @@ from omnilearn_lab.models.diffusion.objectives import (
     contrastive_entropy,
     velocity_error,
 )  # fmt: skip
-from omnilearn_lab.models.diffusion.paths import NoiseConfig, Perturbed, cosine_level, perturb, perturb_flow
+from omnilearn_lab.models.diffusion.paths import Perturbed, cosine_level, perturb, perturb_flow
 from omnilearn_lab.models.diffusion.samplers import (
     JetInputs,
     SamplerConfig,
@@ -22,11 +22,10 @@ from omnilearn_lab.models.diffusion.samplers import (
     denoising_path,
     sample,
 )  # fmt: skip
-from omnilearn_lab.models.diffusion.solvers import SOLVERS, integrate
+from omnilearn_lab.models.diffusion.solvers import integrate
 
 __all__ = [
-    "NO_LABEL", "SOLVERS", "JetGenerator", "JetGeneratorConfig", "JetInputs", "NoiseConfig", "Perturbed",
-    "SamplerConfig", "Samples", "average_velocity", "class_entropy", "contrastive_entropy", "cosine_level",
-    "denoise", "denoising_path", "distillation_pair", "integrate", "perturb", "perturb_flow", "perturb_jets",
-    "sample", "sample_jets", "velocity_error",
+    "JetGenerator", "JetGeneratorConfig", "JetInputs", "NO_LABEL", "Perturbed", "SamplerConfig", "Samples",
+    "class_entropy", "contrastive_entropy", "cosine_level", "denoise", "denoising_path", "distillation_pair",
+    "integrate", "perturb", "perturb_flow", "perturb_jets", "sample", "sample_jets", "velocity_error",
 ]  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.settings import from_mapping, settings
+from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.settings import settings
 
 _MOMENTUM_SETS = (
     {"pt", "eta", "phi"},
@@ -129,27 +129,3 @@ class ColumnMap:
         names += [name for further in self.more for name in further.values()]
         names += [self.jet_index, self.candidate_index, self.begin, self.end]
         return [name for name in names if name and not name.startswith("=") and not name.endswith("?")]
-
-
-def column_map(mapping: ColumnMap | Mapping[str, Any] | str) -> ColumnMap:
-    """Return a `ColumnMap` from one, from a mapping of its fields, or from a preset's name.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown preset or field; the message names the nearest.
-
-    Examples
-    --------
-    >>> column_map("delphes").tree
-    'Delphes'
-    """
-    from omnilearn_lab.readers.own.presets import PRESETS
-
-    if isinstance(mapping, ColumnMap):
-        return mapping
-    if isinstance(mapping, str):
-        if mapping not in PRESETS:
-            raise ConfigError(f"there is no preset '{mapping}'; {nearest(mapping, PRESETS)}")
-        return PRESETS[mapping]
-    return from_mapping(ColumnMap, mapping)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.readers.own.columns import ColumnMap
+from omnilearn_lab.settings import from_mapping
 
 _CMS = {"pt": "pt", "eta": "eta", "phi": "phi", "mass": "mass", "pid": "pdgId"}
 _CMS_TRACK = {"charge": "charge", "d0": "d0", "d0_err": "d0Err", "dz": "dz", "dz_err": "dzErr"}
@@ -109,3 +112,25 @@ PRESETS: Mapping[str, ColumnMap] = {
     "atlas_flavour_dump": _flavour_dump(),
 }
 """Column maps by name: official and private NanoAOD, Delphes, PHYSLITE, EDM4hep, flavour-tagging dumps."""
+
+
+def column_map(mapping: ColumnMap | Mapping[str, Any] | str) -> ColumnMap:
+    """Return a `ColumnMap` from one, from a mapping of its fields, or from a preset's name.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown preset or field; the message names the nearest.
+
+    Examples
+    --------
+    >>> column_map("delphes").tree
+    'Delphes'
+    """
+    if isinstance(mapping, ColumnMap):
+        return mapping
+    if isinstance(mapping, str):
+        if mapping not in PRESETS:
+            raise ConfigError(f"there is no preset '{mapping}'; {nearest(mapping, PRESETS)}")
+        return PRESETS[mapping]
+    return from_mapping(ColumnMap, mapping)

@@ -18,9 +18,10 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import reading
 from omnilearn_lab.readers.base import RawJets, Reader, Rows
 from omnilearn_lab.readers.own.association import Flat, gather
-from omnilearn_lab.readers.own.columns import ColumnMap, column_map
+from omnilearn_lab.readers.own.columns import ColumnMap
 from omnilearn_lab.readers.own.labels import Labels, flagged, understand_labels
 from omnilearn_lab.readers.own.physics import as_our_columns, puppi_helps, weighted
+from omnilearn_lab.readers.own.presets import column_map
 from omnilearn_lab.readers.own.tables import Table, open_table
 from omnilearn_lab.settings import settings
 

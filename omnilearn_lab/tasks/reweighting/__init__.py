@@ -2,17 +2,12 @@
 
 from omnilearn_lab.tasks.reweighting.known_ratio import check_known_ratio, ratio_curves, tilt
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.result import (
-    ReweightingResult,
-    distance_table,
-    improved,
-    observable_edges,
-)
+from omnilearn_lab.tasks.reweighting.result import distance_table, improved, observable_edges
 from omnilearn_lab.tasks.reweighting.reweighter import Reweighter, compare_reweighting, ratio_arms, reweight
 from omnilearn_lab.tasks.reweighting.samples import PairedSample, load_two_generators, with_acceptance
 
 __all__ = [
-    "PairedSample", "RatioConfig", "Reweighter", "ReweightingResult", "check_known_ratio",
-    "compare_reweighting", "distance_table", "improved", "load_two_generators", "observable_edges",
-    "ratio_arms", "ratio_curves", "reweight", "tilt", "with_acceptance",
+    "PairedSample", "RatioConfig", "Reweighter", "check_known_ratio", "compare_reweighting", "distance_table",
+    "improved", "load_two_generators", "observable_edges", "ratio_arms", "ratio_curves", "reweight", "tilt",
+    "with_acceptance",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from omnilearn_lab.tasks.search.dijet_search import (
 )
 from omnilearn_lab.tasks.search.events import event_column
 from omnilearn_lab.tasks.search.injection_scan import InjectionSettings, scan_injections
-from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow, bump_hunt, sample_masses
+from omnilearn_lab.tasks.search.mass_fits import MassFit, bump_hunt, sample_masses
 from omnilearn_lab.tasks.search.mass_scans import efficiency_scan, significances
 from omnilearn_lab.tasks.search.open_data import class_probabilities, load_open_data, region_rates
 from omnilearn_lab.tasks.search.open_data_search import (
@@ -21,13 +21,13 @@ from omnilearn_lab.tasks.search.open_data_search import (
 )
 from omnilearn_lab.tasks.search.sensitivity import expected_sensitivity
 from omnilearn_lab.tasks.search.sideband_generator import SidebandGenerator, SidebandGeneratorConfig
-from omnilearn_lab.tasks.search.weak_supervision import WeakSupervisionConfig, weak_supervision
+from omnilearn_lab.tasks.search.weak_supervision import weak_supervision
 
 __all__ = [
-    "DijetSearchSettings", "EmbeddedJets", "InjectionSettings", "MassFit", "MassWindow",
-    "OpenDataSearchSettings", "SidebandGenerator", "SidebandGeneratorConfig", "WeakSupervisionConfig",
-    "bump_hunt", "class_probabilities", "compare_weak_supervision", "efficiency_scan", "embedded_control",
-    "event_column", "expected_sensitivity", "flat_control", "flat_scan", "judged", "judged_searches",
-    "load_lhco", "load_open_data", "region_rates", "sample_masses", "scan_injections", "scored", "sculpting",
-    "search_dijets", "significances", "weak_supervision",
+    "DijetSearchSettings", "EmbeddedJets", "InjectionSettings", "MassFit", "OpenDataSearchSettings",
+    "SidebandGenerator", "SidebandGeneratorConfig", "bump_hunt", "class_probabilities",
+    "compare_weak_supervision", "efficiency_scan", "embedded_control", "event_column", "expected_sensitivity",
+    "flat_control", "flat_scan", "judged", "judged_searches", "load_lhco", "load_open_data", "region_rates",
+    "sample_masses", "scan_injections", "scored", "sculpting", "search_dijets", "significances",
+    "weak_supervision",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -233,7 +233,6 @@ def template_hunt(
     common, own = 1 / b + 1 / c, 1 / np.maximum(failing, 1)
     expected = d * ratio * kappa
     error = expected * np.sqrt(common + 1 / d + (kappa_error / kappa) ** 2)
-    sigma = _pull(a, expected, error)
     deviations = (counts - curve) ** 2 / (np.maximum(curve, 1) + curve**2 * own)
     return BumpHunt(
         signal_region=window.signal_region,
@@ -241,18 +240,26 @@ def template_hunt(
         counts=counts,
         curve=curve,
         curve_uncertainty=curve * np.sqrt(common + own),
-        observed=a,
-        expected=expected,
-        expected_uncertainty=error,
-        n_signal=a - expected,
-        n_signal_uncertainty=float(np.sqrt(max(a, 1) + error**2)),
-        significance=sigma,
-        p_value=float(norm.sf(sigma)),
-        p_value_toys=np.nan,
-        p_value_toys_uncertainty=np.nan,
+        **_excess(a, expected, error),
         chi2=float(deviations[~is_signal].sum()),
         n_degrees_of_freedom=int((~is_signal).sum()) - 1,
     )
+
+
+def _excess(observed: int, expected: float, error: float) -> dict[str, Any]:
+    """The numbers of a `BumpHunt` that follow from a count and what was expected."""
+    sigma = _pull(observed, expected, error)
+    return {
+        "observed": observed,
+        "expected": expected,
+        "expected_uncertainty": error,
+        "n_signal": observed - expected,
+        "n_signal_uncertainty": float(np.sqrt(max(observed, 1) + error**2)),
+        "significance": sigma,
+        "p_value": float(norm.sf(sigma)),
+        "p_value_toys": np.nan,
+        "p_value_toys_uncertainty": np.nan,
+    }
 
 
 def flat_scan(

@@ -1,13 +1,12 @@
 """Unfolding: OmniFold on particle clouds or tables, iterative Bayesian unfolding, and the Breit frame."""
 
-from omnilearn_lab.tasks.unfolding.breit import breit_observables, simulate_dis, unfold_dis
+from omnilearn_lab.tasks.unfolding.breit import unfold_dis
 from omnilearn_lab.tasks.unfolding.comparison import UnfoldingMethods, compare_unfoldings, distance_to_truth
-from omnilearn_lab.tasks.unfolding.iterative import IBUConfig, bayesian_unfolding
+from omnilearn_lab.tasks.unfolding.iterative import bayesian_unfolding
 from omnilearn_lab.tasks.unfolding.omnifold import OmniFold
 from omnilearn_lab.tasks.unfolding.result import OmniFoldConfig, UnfoldingResult, read_weights
 
 __all__ = [
-    "IBUConfig", "OmniFold", "OmniFoldConfig", "UnfoldingMethods", "UnfoldingResult", "bayesian_unfolding",
-    "breit_observables", "compare_unfoldings", "distance_to_truth", "read_weights", "simulate_dis",
-    "unfold_dis",
+    "OmniFold", "OmniFoldConfig", "UnfoldingMethods", "UnfoldingResult", "bayesian_unfolding",
+    "compare_unfoldings", "distance_to_truth", "read_weights", "unfold_dis",
 ]  # fmt: skip

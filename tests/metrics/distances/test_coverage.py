@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 from omnilearn_lab.errors import MetricError, MissingDependencyError
-from omnilearn_lab.metrics.distances import Sampling, coverage_mmd, emd_matrix
-from omnilearn_lab.metrics.distances.coverage import coverage_mmd_from_distances
+from omnilearn_lab.metrics.distances import Sampling, coverage_mmd
+from omnilearn_lab.metrics.distances.coverage import coverage_mmd_from_distances, emd_matrix
 
 
 def test_distances_equal_energyflow(jetnet):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import uproot
 from omnilearn_lab.errors import ConfigError, DataFileError
-from omnilearn_lab.readers import PRESETS, column_map, from_file
+from omnilearn_lab.readers import column_map, from_file
+from omnilearn_lab.readers.own.presets import PRESETS
 
 from tests.readers.own.test_reader import nano, write_root
 from tests.readers.samples import check_jet, check_particles, truth

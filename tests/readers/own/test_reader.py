@@ -9,7 +9,8 @@ import pytest
 import uproot
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.jets import read_jets
-from omnilearn_lab.readers import ColumnMap, OwnFormat, convert, from_file
+from omnilearn_lab.readers import OwnFormat, convert, from_file
+from omnilearn_lab.readers.own.columns import ColumnMap
 
 from tests.readers.samples import CODES, check_jet, check_particles, truth
 

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers import JETCLASS2_CLASSES
-from omnilearn_lab.readers.published.jetclass import JetClass2
+from omnilearn_lab.readers.published.jetclass import JETCLASS2_CLASSES, JetClass2
 
 from tests.readers.samples import check_jet, check_particles, jetclass_columns, truth
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from omnilearn_lab.errors import SimulationError
-from omnilearn_lab.simulation.haloes import Cosmology
+from omnilearn_lab.simulation.haloes.cosmology import Cosmology
 
 PLANCK_LIKE = Cosmology(0.3175, 0.834)
 

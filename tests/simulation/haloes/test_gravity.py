@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from omnilearn_lab.simulation.haloes import Cosmology
+from omnilearn_lab.simulation.haloes.cosmology import Cosmology
 from omnilearn_lab.simulation.haloes.gravity import (
     Grid,
     displacements,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from omnilearn_lab.simulation.haloes import UNIVERSES, Cosmology
-from omnilearn_lab.simulation.haloes.cosmology import RHO_CRITICAL
+from omnilearn_lab.simulation.haloes.cosmology import RHO_CRITICAL, Cosmology
 from omnilearn_lab.simulation.haloes.gravity import (
     Grid,
     Particles,
@@ -14,6 +13,7 @@ from omnilearn_lab.simulation.haloes.gravity import (
     particle_mesh,
 )
 from omnilearn_lab.simulation.haloes.groups import friends_of_friends
+from omnilearn_lab.simulation.haloes.universes import UNIVERSES
 from scipy.integrate import simpson
 
 

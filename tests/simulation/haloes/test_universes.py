@@ -7,9 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, SimulationError
-from omnilearn_lab.simulation.haloes import UNIVERSES, UniverseRecipe, simulate_universes
 from omnilearn_lab.simulation.haloes import universes as room
-from omnilearn_lab.simulation.haloes.universes import cosmologies, simulate_one
+from omnilearn_lab.simulation.haloes.universes import (
+    UNIVERSES,
+    UniverseRecipe,
+    cosmologies,
+    simulate_one,
+    simulate_universes,
+)
 
 TINY = UniverseRecipe("tiny", mesh=1, n_side=16, box=40.0, n_steps=2, linking=0.4, n_haloes=5)
 RUN = {"workers": 1, "progress": False}

@@ -15,7 +15,6 @@ from omnilearn_lab.tasks.generation import (
     GeneratorData,
     GeneratorSettings,
     JetGenerationConfig,
-    ScoresConfig,
     StudyConfig,
     beside_published,
     compare_generators,
@@ -25,6 +24,7 @@ from omnilearn_lab.tasks.generation import (
     over_floor,
     sampler_study,
 )
+from omnilearn_lab.tasks.generation.scores import ScoresConfig
 from omnilearn_lab.training import TrainConfig
 from tests.conftest import random_jets
 

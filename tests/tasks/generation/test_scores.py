@@ -3,8 +3,8 @@ import pytest
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.metrics.distances import FpdConfig, KpdConfig, Sampling
 from omnilearn_lab.observables import observables
-from omnilearn_lab.tasks.generation import ScoresConfig, generation_scores, scores_by_class
-from omnilearn_lab.tasks.generation.scores import relative_cloud, relative_mass
+from omnilearn_lab.tasks.generation import generation_scores, scores_by_class
+from omnilearn_lab.tasks.generation.scores import ScoresConfig, relative_cloud, relative_mass
 from tests.conftest import random_jets
 
 FEW = ScoresConfig(Sampling(300, 3))

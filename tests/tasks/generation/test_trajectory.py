@@ -4,7 +4,8 @@ import torch
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.features import jets_from_features, pet_batch
 from omnilearn_lab.models import PETv2, PETv2Config, SamplerConfig
-from omnilearn_lab.tasks.generation import generate_like, generate_like_v2
+from omnilearn_lab.tasks.generation import generate_like
+from omnilearn_lab.tasks.generation.trajectory import generate_like_v2
 from tests.conftest import random_jets
 from tests.training.helpers import small_model
 
