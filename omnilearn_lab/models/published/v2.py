@@ -84,7 +84,7 @@ def read_published_v2(path: str | Path) -> dict[str, Any]:
     except Exception as error:  # whatever a damaged or foreign file makes the reader raise
         raise CheckpointError(
             f"{path} is no readable checkpoint: damaged, truncated, or it holds code (never executed). "
-            f"Download it again ({str(error).splitlines()[0]})"
+            f"Download it again ({next(iter(str(error).splitlines()), type(error).__name__)})"
         ) from error
     if not isinstance(content, Mapping) or not isinstance(content.get("body"), Mapping):
         raise CheckpointError(f"{path} has no part 'body': it is not a checkpoint of OmniLearned")
