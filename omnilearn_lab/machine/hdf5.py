@@ -47,6 +47,7 @@ def atomic_hdf5(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> path = Path(tempfile.mkdtemp()) / "a.h5"
     >>> with atomic_hdf5(path) as file:
     ...     file["x"] = [1, 2]

@@ -73,7 +73,7 @@ def lab_page(browser, folder):
 
 @pytest.fixture
 def view(lab_page, name):
-    one = lab_page.locator(f".omnilearn-{name}")
+    one = lab_page.locator(f".omnilearn-{name}").last  # the explorer holds a viewer, too
     one.scroll_into_view_if_needed()
     assert one.locator(":text('javascript error')").count() == 0
     return one

@@ -89,7 +89,7 @@ def test_all_prints_every_stand_in(invoke, monkeypatch):
     done = invoke("data", "verify", "--all", "--n-jets", 20, "--seed", 5)
     assert done.exit_code == 0 and asked == [((None, 20), {"seed": 5, "profile": "quick"})]
     row = next(line for line in done.output.splitlines() if "herwig" in line)
-    cells = ("quark_gluon (herwig)", "100", "0.50", "618.2 ± 8 (600)", "100 ± 1 ", "39 ± 1 (40)")
+    cells = ("quark_gluon (herwig)", "100", "0.50", "618.2 ± 8.0 (600)", "100.0 ± 1.0 ", "39.0 ± 1.0 (40)")
     assert all(cell in row for cell in cells)
 
 

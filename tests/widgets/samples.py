@@ -185,7 +185,7 @@ def results_browser(folder: Path) -> ResultsBrowser:
 def run_here(folder: Path) -> Path:
     """A directory whose training "runs" in this very process."""
     folder.mkdir(parents=True, exist_ok=True)
-    mine = {"pid": os.getpid(), "created": psutil.Process().create_time()}
+    mine = {"pid": os.getpid(), "created": psutil.Process().create_time() - psutil.boot_time()}
     (folder / "process.json").write_text(json.dumps(mine))
     return folder
 

@@ -56,6 +56,7 @@ class OmniFold:
 
     Examples
     --------
+    >>> from omnilearn_lab.tasks.reweighting import PairedSample, RatioConfig
     >>> rng = np.random.default_rng(0)
     >>> truth, hidden = rng.normal(0, 1, 4000), rng.normal(0.3, 1, 4000)
     >>> simulation = PairedSample(truth, truth + rng.normal(0, 0.5, 4000))
