@@ -40,8 +40,9 @@ notebooks: $(STAMP)  ## execute all notebooks in PROFILE (smoke, quick, long or 
 report: $(STAMP)  ## collect all results on one page, results/report.html
 	$(BIN)/omnilearn-lab report
 
-test: $(STAMP)  ## run the test suite (without the slow tests)
-	$(BIN)/python -m pytest -q -m 'not slow'
+test: $(STAMP)  ## run the test suite (without the slow tests), two processes of one thread each
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not slow'
 
 test-all: $(STAMP)  ## run all tests, the slow ones too
 	$(BIN)/python -m pytest -q
