@@ -149,7 +149,7 @@ class UnfoldingExplorer(FigureView):
         last = max(len(w) for by_name in weights.values() for w in by_name.values())
         methods = [*weights, *self.binned]
         iteration = slider("iteration", last, (0, last, 1), "after how many iterations; 0: the simulation")
-        self.play = ipywidgets.Play(value=0, max=last, interval=_MILLISECONDS, description="play")
+        self.play = ipywidgets.Play(value=last, max=last, interval=_MILLISECONDS, description="play")
         self.play.tooltip = "watch the iterations"
         super().__init__(
             {
