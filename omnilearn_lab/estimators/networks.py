@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import log_loss
-from sklearn.preprocessing import StandardScaler
+from sklearn.linear_model import Ridge
 
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.estimators.base import (
@@ -26,6 +24,7 @@ from omnilearn_lab.estimators.base import (
 )
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch
+from omnilearn_lab.tasks.common import heads
 from omnilearn_lab.tasks.common.classification import network_outputs, predict
 from omnilearn_lab.tasks.common.networks import complete_batch, make_model
 from omnilearn_lab.training import Classification, History, Regression, default_device, embed_jets
@@ -272,12 +271,9 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
         return batch.replace(label=torch.from_numpy(np.asarray(numbers, dtype=np.int64)))
 
     def _fit_head(self, train: Rows, held_out: Rows, jets: Jets) -> None:
-        scaler = StandardScaler().fit(train[0])
-        rows, others = scaler.transform(train[0]), scaler.transform(held_out[0])
-        heads = [LogisticRegression(C=c, max_iter=2000, random_state=self._seed()) for c in _STRENGTHS]
-        for head in heads:
-            head.fit(rows, train[1], sample_weight=jets.jet.get("weight"))
-        head = min(heads, key=lambda h: log_loss(held_out[1], h.predict_proba(others), labels=h.classes_))
+        parts = (heads.Rows(*train, jets.jet.get("weight")), heads.Rows(*held_out))
+        fitted = heads.fit_head(*parts, n_classes=len(self.classes_), seed=self._seed()).model
+        scaler, head = fitted[0], fitted[-1]
         self.head_mean_, self.head_scale_ = scaler.mean_, scaler.scale_
         self.head_coefficients_, self.head_intercept_ = head.coef_, head.intercept_
         if len(head.classes_) == 2:  # scikit-learn keeps the second logit only
@@ -395,9 +391,9 @@ class PETRegressor(RegressorMixin, _PETEstimator):
     def _fit_head(self, train: Rows, held_out: Rows, jets: Jets) -> None:
         (rows, values), (others, their_values) = train, held_out
         scaled, their_scaled = ((v - self.target_mean_) / self.target_std_ for v in (values, their_values))
-        heads = [Ridge(alpha=1 / c).fit(rows, scaled, jets.jet.get("weight")) for c in _STRENGTHS]
+        ridges = [Ridge(alpha=1 / c).fit(rows, scaled, jets.jet.get("weight")) for c in _STRENGTHS]
         head = min(
-            heads, key=lambda h: np.mean((h.predict(others).reshape(their_scaled.shape) - their_scaled) ** 2)
+            ridges, key=lambda h: np.mean((h.predict(others).reshape(their_scaled.shape) - their_scaled) ** 2)
         )
         self.head_coefficients_ = np.atleast_2d(head.coef_)
         self.head_intercept_ = np.atleast_1d(head.intercept_)

@@ -119,8 +119,21 @@ def read_jets(path: str | os.PathLike[str], start: int = 0, stop: int | None = N
     Raises
     ------
     DataFileError
-        When the file is missing, truncated, or lacks ``data`` or ``pid``.
+        When the file is missing, truncated, lacks ``data`` or ``pid``, or holds a jet without pt.
     """
+    jets = read_rows(path, start, stop)
+    bad = ~(jets.jet["pt"] > 0)
+    if bad.any():
+        raise DataFileError(
+            f"'{path}', row {start + int(np.argmax(bad))}: jet pt is {jets.jet['pt'][bad][0]} "
+            f"({int(bad.sum())} such jets); make the file again, or leave them out with "
+            "readers.make_reader('ml_ready', bad_jets='drop').read(...)"
+        )
+    return jets
+
+
+def read_rows(path: str | os.PathLike[str], start: int = 0, stop: int | None = None) -> Jets:
+    """Do as `read_jets`, and leave it to the caller to look for bad jets."""
     path = Path(path)
     with reading(path, "ML-ready HDF5"), h5py.File(path, "r") as file:
         return _read(file, path, slice(start, stop))

@@ -9,6 +9,7 @@ import pytest
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets import Jets, index_from_pid, jet_condition, original_command, read_jets, write_jets
 from omnilearn_lab.observables import observables
+from omnilearn_lab.readers import make_reader
 
 from tests.conftest import random_jets
 
@@ -249,3 +250,18 @@ def test_a_soft_label_of_a_file_is_refused(jets, tmp_path):
         file["pid"] = np.linspace(0, 0.9999, len(jets))
     with pytest.raises(JetsError, match="'label' is .* whole numbers are needed"):
         read_jets(path)
+
+
+@pytest.mark.parametrize("pt", [0.0, -1.0])
+def test_a_jet_without_pt_is_named_and_can_be_left_out(tmp_path, pt):
+    path = write_jets(random_jets(6), tmp_path / "jets.h5")
+    with h5py.File(path, "r+") as file:
+        place = list(file.attrs["jet_columns"]).index("pt")
+        table = file["jet"][()]
+        table[3, place] = pt
+        file["jet"][...] = table
+    with pytest.raises(DataFileError, match=r"row 3: jet pt is .* \(1 such jets\)"):
+        read_jets(path)
+    assert len(read_jets(path, 0, 3)) == 3
+    kept = make_reader("ml_ready", bad_jets="drop").read(path)
+    assert kept.jet["row"].tolist() == [0, 1, 2, 4, 5]

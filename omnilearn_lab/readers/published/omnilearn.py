@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, JetsError
-from omnilearn_lab.jets import read_jets
+from omnilearn_lab.jets.files import read_rows
 from omnilearn_lab.readers.base import RawJets, Reader, Source, open_h5
 from omnilearn_lab.readers.kinematics import padded_rows, pid_from_flags
 from omnilearn_lab.settings import settings
@@ -51,14 +51,14 @@ class MLReady(Reader):
 
     def count_rows(self, source: Source) -> int:
         """Return the number of jets."""
-        read_jets(source.path, 0, 0)  # the layout is checked
+        read_rows(source.path, 0, 0)  # the layout is checked
         return len(source["data"])
 
     def block(self, source: Source, rows: slice) -> RawJets:
         """Read some jets."""
         path, start, stop = source.path, rows.start, rows.stop
         try:
-            jets = read_jets(path, start, stop)
+            jets = read_rows(path, start, stop)
         except JetsError as error:
             raise DataFileError(
                 f"'{path}', in rows {start} to {stop}: {error}; make the file again, "

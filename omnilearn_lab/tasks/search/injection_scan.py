@@ -146,14 +146,17 @@ class InjectionScan:
         return {label(kind): [run.curve for run in comparison.of(kind)] for kind in self.kinds}
 
     def reach(self, kind: str) -> int | None:
-        """Return the smallest injection whose mean SIC beats a random score by two spreads, if any.
+        """Return the smallest injection whose mean SIC beats luck by two spreads, if any.
 
-        The spread is the larger of the random score's and that over seeds.
+        Luck is the larger of a random score's mean and that of the same training without signal, where it
+        was made: a score can be useful by chance. The spread is the largest of those and of that over seeds.
         """
-        for injection in sorted(self.by_injection):
-            measured = self.by_injection[injection].spread(kind, "max_sic")
-            width = max(self.random.std, np.nan_to_num(measured.std))
-            if injection and measured.mean > self.random.mean + 2 * width:
+        spreads = {n: one.spread(kind, "max_sic") for n, one in self.by_injection.items()}
+        luck = [self.random, *(found for n, found in spreads.items() if n == 0)]
+        level, width = max(one.mean for one in luck), max(np.nan_to_num(one.std) for one in luck)
+        for injection in sorted(n for n in spreads if n):
+            measured = spreads[injection]
+            if measured.mean > level + 2 * max(width, np.nan_to_num(measured.std)):
                 return injection
         return None
 
@@ -162,7 +165,7 @@ class InjectionScan:
         for kind in self.kinds:
             injection = self.reach(kind)
             if injection is None:
-                lines.append(f"{label(kind)}: no injection leaves the band of a random score by two spreads")
+                lines.append(f"{label(kind)}: no injection beats luck by two spreads")
             else:
                 strength = self.significance(injection)
                 lines.append(

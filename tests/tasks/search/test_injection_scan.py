@@ -93,6 +93,18 @@ def test_reach_needs_more_than_luck():
     assert str(scan).splitlines()[1] == "fine-tuned: first clear gain at 20 events, S/sqrt(B) = 2.0"
 
 
+def test_reach_must_beat_the_same_training_without_signal():
+    labels = np.arange(2000) < 1000
+    rng = np.random.default_rng(1)
+    curve = roc(labels + rng.normal(0, 2, 2000), labels)
+    useful = InjectionResult(curve, max_sic(curve, min_background=10).value, History(), 1, 1)
+    config = InjectionSettings(100, 100, injections=(0, 10), compare=ComparisonSettings(seeds=(1,)))
+    points = {n: Comparison({"scratch": (useful,), "finetuned": (useful,)}, (1,)) for n in (0, 10)}
+    with_null = InjectionScan(config, points, random_sic(labels))
+    without = InjectionScan(config, {10: points[10]}, random_sic(labels))
+    assert without.reach("finetuned") == 10 and with_null.reach("finetuned") is None
+
+
 def test_random_scores_gain_by_luck_only_and_less_with_more_events():
     few, many = (random_sic(np.arange(2 * n) < n) for n in (100, 5000))
     assert 1 <= many.mean < few.mean < 2
