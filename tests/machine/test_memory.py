@@ -25,7 +25,8 @@ def test_the_users_own_setting_stays(monkeypatch):
 
 RELEASE = """
 import psutil
-from omnilearn_lab.machine import release_memory, reuse_memory
+from omnilearn_lab.machine import reuse_memory
+from omnilearn_lab.machine.memory import release_memory
 held = lambda: psutil.Process().memory_info().rss / 1e6
 if not reuse_memory():
     raise SystemExit(3)
