@@ -66,7 +66,7 @@ def test_site_builds(tmp_path):
     warnings = [line for line in done.stderr.splitlines() if line.startswith(("WARNING", "ERROR"))]
     assert done.returncode == 0, warnings or done.stderr[-3000:]  # with --quiet, warnings would not count
     assert (tmp_path / "reference" / "models.html").is_file()
-    assert "<math " in (tmp_path / "reference" / "models.html").read_text()
+    assert "<math " in (tmp_path / "reference" / "metrics.html").read_text()
 
 
 def test_formulas_need_no_script(generate):
