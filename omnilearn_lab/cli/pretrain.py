@@ -30,6 +30,9 @@ def pretrain(
     ] = None,
     network: Annotated[str | None, typer.Option(help="pet or pet_v2")] = None,
     size: Annotated[str | None, typer.Option(help="named size of the network")] = None,
+    initial: Annotated[
+        str | None, typer.Option(help="checkpoint to go on from: a shipped one, or a file")
+    ] = None,
     n_train: Annotated[int | None, typer.Option(help="training jets")] = None,
     epochs: Annotated[float | None, typer.Option(help="passes over the jets")] = None,
     processes: Annotated[int, typer.Option(help="processes on this machine, one per GPU", min=1)] = 1,
@@ -68,7 +71,7 @@ def pretrain(
     from omnilearn_lab.training.distributed import find_place
     from omnilearn_lab.training.launching import forget_last_end
 
-    asked = {"network": network, "size": size, "n_train": n_train}
+    asked = {"network": network, "size": size, "n_train": n_train, "initial": initial}
     settings = _settings(config, like, {k: v for k, v in asked.items() if v is not None})
     if epochs is not None:
         settings = replace(settings, training=replace(settings.training, epochs=epochs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,7 +15,8 @@ from pydantic import Field
 from torch import nn
 
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, save_checkpoint
+from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, read_card, save_checkpoint
+from omnilearn_lab.models.checkpoints import assign, load_checkpoint
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.common.networks import network_batch
 from omnilearn_lab.tasks.pretraining.card import held_out, tried_half
@@ -92,6 +93,9 @@ class PretrainConfig:
     streaming : {"auto", "always", "never"}
         Stream the training jets from ML-ready files (then all jets of the files count, whatever
         ``n_train``): when they do not fit into memory as the run starts for the first time, always, or never.
+    initial
+        A checkpoint to go on from, of the same network, size and classes; its jets are counted in the card.
+        New weights, when left out.
 
     Raises
     ------
@@ -114,6 +118,7 @@ class PretrainConfig:
     training: TrainConfig | None = None
     network: Literal["pet", "pet_v2"] = "pet"
     streaming: Streaming = "auto"
+    initial: str | None = None
 
     def __post_init__(self) -> None:
         if self.training is None:
@@ -139,11 +144,21 @@ class PretrainConfig:
         return " ".join(["omnilearn-lab pretrain", *(f"--{k} {v}" for k, v in options.items())])
 
     def model(self, n_classes: int) -> nn.Module:
-        """Return a new network; its weights come from the seed of the training."""
+        """Return a network whose weights come from the seed of the training, or from ``initial``.
+
+        Raises
+        ------
+        CheckpointError
+            When ``initial`` is another network, or of another size.
+        """
         torch.manual_seed(self.training.seed)
         if self.network == "pet":
-            return PET(PETConfig.named(self.size, n_classes=n_classes))
-        return PETv2(PETv2Config.named(self.size, mode="pretrain", n_classes=n_classes, **_V2_INPUTS))
+            model = PET(PETConfig.named(self.size, n_classes=n_classes))
+        else:
+            model = PETv2(PETv2Config.named(self.size, mode="pretrain", n_classes=n_classes, **_V2_INPUTS))
+        if self.initial:
+            assign(model, load_checkpoint(self.initial).state_dict(), self.initial)
+        return model
 
     def objective(self) -> Objective:
         """Return the joint loss of the network's paper."""
@@ -279,6 +294,7 @@ def _measured(model: nn.Module, test: Jets, network: str) -> dict[str, Any]:
 
 
 def _card(config: PretrainConfig, data: PretrainingData, trainer: Trainer) -> dict[str, Any]:
+    before = read_card(config.initial) if config.initial else None
     return {
         "task": "joint pretraining: classification, generation, classification of noised jets",
         "paper": _PAPERS[config.network],
@@ -290,9 +306,17 @@ def _card(config: PretrainConfig, data: PretrainingData, trainer: Trainer) -> di
             "class_names": list(data.class_names),
             "n_train": trainer.batches.n_jets,
             "jets_seen": trainer.history.records[-1]["jets"],
+            "jets_seen_before": _jets_seen(before) if before else 0,
             "processes": this_shard().n_ranks,
         },
+        "initial": before and {key: before.get(key) for key in ("made_with", "date", "sha256", "data")},
         "seconds": round(trainer.state.seconds, 1),
         "environment": describe_environment(),
         "history": [r for r in trainer.history.records if r["kind"] == "validation"],
     }
+
+
+def _jets_seen(card: Mapping[str, Any]) -> int:
+    """All jets that a checkpoint was trained with, those of its own beginnings too."""
+    data = card.get("data", {})
+    return data.get("jets_seen", 0) + data.get("jets_seen_before", 0)

@@ -51,6 +51,18 @@ def test_checkpoint_and_card(without_simulation, tmp_path):
     assert json.dumps(card)
 
 
+def test_going_on_from_a_checkpoint(without_simulation, tmp_path):
+    path = pretrain(CONFIG, tmp_path / "first")
+    further = replace(CONFIG, initial=str(path), seed=2)
+    starts, ends = further.model(3).state_dict(), load_checkpoint(path).state_dict()
+    assert all(torch.equal(starts[name], value) for name, value in ends.items())
+    card = read_card(pretrain(further, tmp_path / "second"))
+    assert (card["data"]["jets_seen"], card["data"]["jets_seen_before"]) == (64, 64)
+    assert card["initial"]["sha256"] == read_card(path)["sha256"]
+    with pytest.raises(CheckpointError):
+        replace(further, size="small").model(3)
+
+
 def test_pet_v2_goes_the_same_way(without_simulation, tmp_path):
     path = pretrain(replace(CONFIG, network="pet_v2"), tmp_path)
     assert path.name == "pet_v2_tiny.safetensors"
