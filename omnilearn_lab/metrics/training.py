@@ -40,6 +40,11 @@ class Spread:
     n: int
     n_limits: int = 0
 
+    @property
+    def is_limit(self) -> bool:
+        """Whether the mean is only a lower limit."""
+        return self.n_limits > 0
+
     def __str__(self) -> str:
         return f"≥ {number(self.mean)}" if self.n_limits else number(self.mean, self.std)
 

@@ -23,6 +23,7 @@ class Band(NamedTuple):
         ``spread`` is the standard deviation over the repetitions (n - 1 in the denominator),
         zero where there is one repetition only.
     n_repetitions : int
+        Different ones: 1 where all are the same, as of a training that does not depend on its seed.
     meaning : str
         What the spread is: ``"seeds"``, or ``"stat"`` for a statistical uncertainty.
     """
@@ -67,7 +68,7 @@ def band_of(curves: Sequence[tuple[Any, Any]], *, x: np.ndarray | None = None) -
     >>> band.x, band.mean
     (array([1., 2.]), array([5., 4.]))
     """
-    pairs = [curve_arrays(curve) for curve in curves]
+    pairs = different([curve_arrays(curve) for curve in curves])
     if not pairs:
         raise FigureError("there is no curve to average; pass at least one (x, y) pair")
     grid = _common_points([points for points, _ in pairs]) if x is None else np.asarray(x, dtype=float)
@@ -105,6 +106,12 @@ def named(series: Mapping[str, Any], what: str) -> list[tuple[str, Any]]:
     return [(str(label), value) for label, value in series.items()]
 
 
+def different(curves: Sequence[tuple[np.ndarray, ...]]) -> list[tuple[np.ndarray, ...]]:
+    """Return all repetitions, or one where all are the same: it does not depend on the seed."""
+    same = all(np.array_equal(a, b) for other in curves[1:] for a, b in zip(other, curves[0], strict=True))
+    return list(curves[:1] if same else curves)
+
+
 def draw_band(ax: Axes, band: Band, look: LineLook, label: str) -> None:
     """Draw the mean as a line, the spread as a band; a single point gets a marker."""
     marker = "o" if len(band.x) == 1 else None
@@ -129,7 +136,7 @@ def repetitions(value: Any, is_single: bool) -> list[Any]:
 
 
 def counted(label: str, n: int) -> str:
-    """Return the label with the number of seeds behind it."""
+    """Return the label with the number of seeds behind it, where it depends on the seed."""
     return label if n == 1 else f"{label} (mean, spread of {n} seeds)"
 
 

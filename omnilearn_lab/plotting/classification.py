@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from omnilearn_lab.display import number
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.metrics import RocCurve, SicCurve, roc, sic_curve
-from omnilearn_lab.plotting.bands import Band, band_of, draw_band, named, repetitions
+from omnilearn_lab.plotting.bands import Band, band_of, different, draw_band, named, repetitions
 from omnilearn_lab.plotting.data import Column, Table, attach_data
 from omnilearn_lab.plotting.figure import describe, new_axes
 from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
@@ -197,7 +197,12 @@ def sic_curves(
 
 
 def _all_curves(scores: Mapping[str, Any]) -> dict[str, list[RocCurve]]:
-    return {label: [_curve(seed) for seed in _seeds(value)] for label, value in named(scores, "scores")}
+    """Curves of every label, one per seed; one alone where they do not depend on the seed."""
+    return {label: _different([_curve(s) for s in _seeds(v)]) for label, v in named(scores, "scores")}
+
+
+def _different(curves: list[RocCurve]) -> list[RocCurve]:
+    return curves[: len(different([(c.signal_efficiency, c.background_efficiency) for c in curves]))]
 
 
 def _seeds(value: Any) -> list[Any]:

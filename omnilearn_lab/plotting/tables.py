@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import offset_copy
 
 from omnilearn_lab.display import label, plain
 from omnilearn_lab.errors import FigureError, nearest
@@ -33,11 +34,16 @@ class Measured(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of a panel: who, how much, and whether it is ours."""
+    """One line of a panel: who, how much, whether it is ours, and whether it is a lower limit."""
 
     name: str
     number: Measured
     is_own: bool
+    is_limit: bool
+
+    @property
+    def text(self) -> str:
+        return "≥ " * self.is_limit + f"{self.number.value:.4g}"
 
 
 def measured(result: Any) -> Measured:
@@ -82,6 +88,8 @@ def published_vs_ours(
     source: str | None = None,
 ) -> Figure:
     """Published numbers and the reader's own, one panel per metric, one line per algorithm.
+
+    A lower limit is a point with an arrow towards larger values.
 
     Parameters
     ----------
@@ -233,9 +241,13 @@ def _panels(table: Any, ours: set[str]) -> tuple[dict[str, list[Row]], dict[str,
         panels: dict[str, list[Row]] = {name: [] for name in table.metrics}
         for n in table:
             name = f"{n.algorithm} ({n.subset})" if n.subset else n.algorithm
-            panels[n.metric].append(Row(name, Measured(n.value, n.uncertainty), n.evidence == _OWN))
+            value = Measured(n.value, n.uncertainty)
+            panels[n.metric].append(Row(name, value, n.evidence == _OWN, n.is_limit))
         return panels, {m: _in_math(m, text) for m, text in table.labels.items()}
-    panels = {m: [Row(a, measured(v), a in ours) for a, v in named(r, m)] for m, r in named(table, "table")}
+    panels = {
+        metric: [Row(n, measured(v), n in ours, getattr(v, "is_limit", False)) for n, v in named(row, metric)]
+        for metric, row in named(table, "table")
+    }
     return panels, {m: label(m, is_math=True) for m in panels}
 
 
@@ -267,11 +279,13 @@ def _draw_panel(ax: Axes, rows: list[Row], order: list[str], *, log_x: bool) -> 
         color, at = PALETTE[1] if row.is_own else "0.25", order.index(row.name)
         fill, value = color if row.is_own else "white", row.number.value
         if low <= value <= high:
-            error = None if math.isnan(row.number.error) else row.number.error
+            error = None if row.is_limit or math.isnan(row.number.error) else row.number.error
             look = {"fmt": "o", "color": color, "markerfacecolor": fill, "markersize": 6}
             ax.errorbar(value, at, xerr=error, **look)
+            if row.is_limit:
+                _draw_arrow(ax, value, at, color)
         else:
-            _draw_outside(ax, f"{value:.4g}", at, color, is_left=value < low)
+            _draw_outside(ax, row.text, at, color, is_left=value < low)
     if any(not low <= row.number.value <= high for row in known):
         ax.set_xlim(low, high)
     ax.set_ylim(len(order) - 0.5, -0.5)
@@ -309,6 +323,13 @@ def _draw_outside(ax: Axes, text: str, at: int, color: str, *, is_left: bool) ->
     ax.text(x, at, shown, transform=ax.get_yaxis_transform(), color=color, ha=side, va="center", fontsize=9)
 
 
+def _draw_arrow(ax: Axes, value: float, at: int, color: str) -> None:
+    """Say that the true value is larger: an arrow from the point to the right."""
+    tip = offset_copy(ax.transData, ax.get_figure(root=True), x=20, units="points")
+    look = {"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", (value, at), (value, at), xycoords=tip, textcoords="data", arrowprops=look)
+
+
 def _name_rows(ax: Axes, order: list[str], own: set[str]) -> None:
     ax.set_yticks(range(len(order)), order)
     for text in ax.get_yticklabels():
@@ -318,8 +339,8 @@ def _name_rows(ax: Axes, order: list[str], own: set[str]) -> None:
 
 def _panel_table(label: str, rows: list[Row]) -> Table:
     values = Column(label, [r.number.value for r in rows], errors={"total": [r.number.error for r in rows]})
-    origin = Column("Origin", ["this work" if r.is_own else "published" for r in rows])
-    return Table(label, (Column("Algorithm", [r.name for r in rows]),), (values, origin))
+    origin = [("this work" if r.is_own else "published") + ", lower limit" * r.is_limit for r in rows]
+    return Table(label, (Column("Algorithm", [r.name for r in rows]),), (values, Column("Origin", origin)))
 
 
 def _bar_table(label: str, row: Mapping[str, Measured], y_label: str) -> Table:
@@ -329,4 +350,4 @@ def _bar_table(label: str, row: Mapping[str, Measured], y_label: str) -> Table:
 
 def _sentence(metric: str, rows: list[Row]) -> str:
     known = filter(_is_known, rows)
-    return f"{metric} of " + ", ".join(f"{r.name} {r.number.value:.4g}{' (ours)' * r.is_own}" for r in known)
+    return f"{metric} of " + ", ".join(f"{r.name} {r.text}{' (ours)' * r.is_own}" for r in known)

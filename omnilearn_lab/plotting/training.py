@@ -101,9 +101,9 @@ def loss_curves(
     bands = {label: band_of(curves) for label, curves in series.items()}
     figure, ax = new_axes(ax)
     for i, (label, curves) in enumerate(series.items()):
-        if len(curves) > 1:
+        if bands[label].n_repetitions > 1:
             draw_repetitions(ax, curves, line_look(i))
-        draw_band(ax, bands[label], line_look(i), counted(label, len(curves)))
+        draw_band(ax, bands[label], line_look(i), counted(label, bands[label].n_repetitions))
     _describe_losses(figure, bands, title)
     attach_data(
         figure, *(_band_table(label, band, title, "Validation loss") for label, band in bands.items())
@@ -282,7 +282,7 @@ def _describe_losses(figure: Figure, bands: Mapping[str, Band], title: str) -> N
 
 def _band_table(label: str, band: Band, x_name: str, y_name: str) -> Table:
     n = band.n_repetitions
-    note = f"mean and standard deviation over {n} seeds" if n > 1 else "one seed"
+    note = f"mean and standard deviation over {n} seeds" if n > 1 else "one seed, or all seeds alike"
     return Table(
         label, (titled_column(x_name, band.x),), (titled_column(y_name, band.mean, band.errors),), note
     )

@@ -42,6 +42,8 @@ class PublishedNumber:
     evidence
         "printed", "source code", "read off a figure", "third party" (quoted by others), "unverified"
         (check before use), or "this work" for rows added by `PublishedTable.join`.
+    is_limit
+        Own results only: a lower limit, since too little background was left.
     """
 
     algorithm: str
@@ -53,6 +55,7 @@ class PublishedNumber:
     scale: float = 1.0
     source: str = ""
     evidence: str = "printed"
+    is_limit: bool = False
 
     @property
     def is_unverified(self) -> bool:
@@ -193,10 +196,11 @@ class PublishedTable:
             for metric, scale in scales.items():
                 result = results.get(metric, math.nan)
                 value, error = (x / scale for x in _own(result))
-                text = ("> " if getattr(result, "is_limit", False) else "") + number(value, error)
-                rows.append(
-                    PublishedNumber(algorithm, metric, value, error, text, subset, scale, source, OWN)
-                )
+                limit = getattr(result, "is_limit", False)
+                sign = "≥" if hasattr(result, "n_limits") else ">"
+                text = f"{sign} {number(value)}" if limit else number(value, error)
+                cell = (algorithm, metric, value, error, text, subset, scale, source, OWN, limit)
+                rows.append(PublishedNumber(*cell))
         return replace(self, numbers=self.numbers + tuple(rows))
 
     def to_frame(self) -> pd.DataFrame:

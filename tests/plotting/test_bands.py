@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.plotting.bands import band_of
+from omnilearn_lab.plotting.bands import band_of, counted
 
 X = np.arange(5.0)
 
@@ -43,3 +43,10 @@ def test_no_curve():
         band_of([])
     with pytest.raises(FigureError, match="pair"):
         band_of([3])
+
+
+def test_repetitions_that_are_all_the_same_count_as_one():
+    same = band_of([(X, X / 3)] * 3)
+    assert same.n_repetitions == 1 and same.errors == {}
+    assert counted("trees", same.n_repetitions) == "trees"
+    assert counted("PET", band_of([(X, X), (X, X), (X, 2 * X)]).n_repetitions).endswith("of 3 seeds)")

@@ -99,3 +99,14 @@ def test_bad_scores(plot, given, error, message):
 def test_too_little_background_says_so():
     with pytest.raises(FigureError, match="fewer than 10 background jets"):
         rejection_vs_efficiency({"ours": ([0.1, 0.4, 0.8], [0, 0, 1])})
+
+
+def test_what_does_not_depend_on_the_seed_has_no_seeds_in_the_legend():
+    many = {"frozen": [scores(0)] * 3, "PET": [scores(i) for i in range(3)]}
+    for draw in (rejection_vs_efficiency, sic_curves, roc_curves):
+        frozen, pet = labels_of(draw(many))[:2]
+        assert "seeds" not in frozen and "±" not in frozen
+        assert draw is roc_curves or "3 seeds" in pet
+    frozen = figure_data(rejection_vs_efficiency(many))["frozen"]
+    alone = figure_data(rejection_vs_efficiency({"frozen": scores(0)}))["frozen"]
+    np.testing.assert_array_equal(frozen.dependent[0].errors["stat"], alone.dependent[0].errors["stat"])

@@ -120,3 +120,20 @@ def test_bars_of_nothing():
         metric_bars({}, y_label="x")
     with pytest.raises(FigureError, match="scratch is empty"):
         metric_bars({"scratch": {}}, y_label="x")
+
+
+def test_lower_limits_are_drawn_as_arrows_and_written_as_limits():
+    own = {"limit": {"rejection_at_0.5": spread([300.0, 500.0], n_limits=1)}}
+    own |= {"value": {"rejection_at_0.5": spread([300.0, 500.0])}}
+    joined = published_results("top_tagging").select(("OmniLearn",)).join(own)
+    assert joined.number("limit", "rejection_at_0.5").printed == "≥ 400"
+    plain = {"R": {"limit": spread([300.0, 500.0], n_limits=1), "value": 400.0}}
+    for table, metric in ((joined, "rejection_at_0.5"), (plain, "R")):
+        figure = published_vs_ours(table, metrics=[metric], ours=["limit", "value"] * (table is plain))
+        arrows = [text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]
+        assert len(arrows) == 1
+        (column,) = figure_data(figure).tables
+        names, origin = column.independent[0].values.tolist(), column.dependent[1].values.tolist()
+        assert origin[names.index("limit")] == "this work, lower limit"
+        assert origin[names.index("value")] == "this work"
+        assert "limit ≥ 400 (ours)" in repr(figure)
