@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from omnilearn_lab.notebook.execute import fold_solutions
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))  # the schematics beside this file
 PACKAGE, GALLERY = ROOT / "omnilearn_lab", ROOT / "results" / "gallery"
 SOURCES = ("pet", "pet_v2")
+GLOSSARY = "glossary.md"  # beside the notebooks, which link to its terms
 ORDER = (
     "estimators",
     "catalog",
@@ -86,12 +89,14 @@ def notebook_pages() -> dict[str, str]:
     return pages
 
 
-def with_formulas(notebook: str) -> str:
-    """Return a notebook with the formulas of its text cells as MathML: browsers draw it without a script."""
+def for_the_site(notebook: str) -> str:
+    """Return a notebook with formulas as MathML, which needs no script, and links that lead on."""
     content = json.loads(notebook)
     for cell in content["cells"]:
         if cell["cell_type"] == "markdown":
-            cell["source"] = _formulas("".join(cell["source"]))
+            text = re.sub(r"\((\w+)\.ipynb\)", r"(\1.html)", "".join(cell["source"]))
+            text = re.sub(rf"\({GLOSSARY}#([\w-]+)\)", lambda m: f"(../glossary.html#{m[1].lower()})", text)
+            cell["source"] = _formulas(text)
     return json.dumps(content)
 
 
@@ -104,7 +109,8 @@ def formula(latex: str, is_block: bool = False) -> str:
 
 def on_page_markdown(text: str, /, *, page: Any, **_: object) -> str:
     """Put schematics, frames and formulas into pages written by hand; MkDocs calls this for every page."""
-    if not (ROOT / "docs" / page.file.src_uri).is_file() or not page.file.src_uri.endswith(".md"):
+    by_hand = page.file.src_uri == GLOSSARY or (ROOT / "docs" / page.file.src_uri).is_file()
+    if not by_hand or not page.file.src_uri.endswith(".md"):
         return text
     text = re.sub(r"\[\[schematic:(\w+)\]\]", lambda m: schematic(m[1]), text)
     text = re.sub(r"\[\[frames:(\w+)\]\]", lambda m: frames(m[1]), text)
@@ -135,11 +141,12 @@ def _formulas(text: str) -> str:
 
 
 def on_page_content(text: str, /, **_: object) -> str:
-    """Draw the formulas of docstrings; MkDocs calls this for every page."""
+    """Draw docstrings' formulas and fold notebooks' solutions; MkDocs calls this for every page."""
     text = re.sub(
         r"<p>\.\. math:: (.+?)</p>", lambda m: formula(html.unescape(m[1]), True), text, flags=re.DOTALL
     )
-    return re.sub(r":math:<code>(.+?)</code>", lambda m: formula(html.unescape(m[1])), text, flags=re.DOTALL)
+    text = re.sub(r":math:<code>(.+?)</code>", lambda m: formula(html.unescape(m[1])), text, flags=re.DOTALL)
+    return fold_solutions(text)
 
 
 def title(notebook: str) -> str:
@@ -196,6 +203,7 @@ def recorded_page() -> str | None:
 def pages() -> dict[str, str]:
     """Return the text of every generated page by its path in the site."""
     made = {"index.md": start_page(), "contributing.md": (ROOT / "CONTRIBUTING.md").read_text()}
+    made[GLOSSARY] = (ROOT / "notebooks" / GLOSSARY).read_text(encoding="utf-8")
     made["jupyterhub.md"] = (ROOT / "binder" / "jupyterhub" / "README.md").read_text(encoding="utf-8")
     notebooks = notebook_pages()
     made |= {f"notebooks/{name}.ipynb": text for name, text in notebooks.items()}
@@ -232,7 +240,7 @@ def write() -> None:
 
     for path, text in pages().items():
         with mkdocs_gen_files.open(path, "w") as file:
-            file.write(with_formulas(text) if path.endswith(".ipynb") else text)
+            file.write(for_the_site(text) if path.endswith(".ipynb") else text)
     for picture in sorted(GALLERY.glob("*.png")):
         with mkdocs_gen_files.open(f"gallery/{picture.name}", "wb") as file:
             file.write(picture.read_bytes())

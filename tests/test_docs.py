@@ -75,9 +75,16 @@ def test_formulas_need_no_script(generate):
     assert found.count("<math ") == 2
     assert ":math:" not in found
     cell = {"cell_type": "markdown", "source": ["jets of $R=0.8$ or ", "$$S/\\sqrt{B}$$"]}
-    done = json.loads(generate.with_formulas(json.dumps({"cells": [cell]})))["cells"][0]["source"]
+    done = json.loads(generate.for_the_site(json.dumps({"cells": [cell]})))["cells"][0]["source"]
     assert done.count("<math ") == 2
     assert "$" not in done
+
+
+def test_links_between_notebooks_and_to_the_glossary_lead_on(generate):
+    links = "[03](03_finetune_top.ipynb), [a curve](glossary.md#ROC-curve)"
+    notebook = json.dumps({"cells": [{"cell_type": "markdown", "source": links}]})
+    done = json.loads(generate.for_the_site(notebook))["cells"][0]["source"]
+    assert done == "[03](03_finetune_top.html), [a curve](../glossary.html#roc-curve)"
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)

@@ -30,9 +30,10 @@ def wheel(tmp_path_factory):
 def test_everything_that_runs_need_is_inside(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     notebooks = {
-        f"omnilearn_lab/notebook/numbered/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")
+        f"omnilearn_lab/notebook/numbered/{path.name}"
+        for path in (*(ROOT / "notebooks").glob("*.ipynb"), ROOT / "notebooks" / "glossary.md")
     }
-    assert len(notebooks) > 15 and notebooks <= names
+    assert len(notebooks) > 16 and notebooks <= names
     package = ROOT / "omnilearn_lab"
     data = {path for end in ("yaml", "safetensors", "json", "mplstyle") for path in package.rglob(f"*.{end}")}
     assert data and {path.relative_to(ROOT).as_posix() for path in data} <= names

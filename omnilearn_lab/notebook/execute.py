@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from omnilearn_lab.notebook.records import read_results, write_json
 from omnilearn_lab.notebook.results import results_directory
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_CELL = r'<div[^>]*class="jp-Cell '
+_SOLUTION = re.compile(rf'({_CELL}jp-CodeCell[^"]*celltag_solution.*?)(?={_CELL}jp-MarkdownCell)', re.DOTALL)
 _SHIPPED = Path(__file__).parent / "numbered"
 _STATIC_FORMATS = ("text/html", "image/svg+xml", "image/png", "text/markdown", "text/latex", "text/plain")
 
@@ -98,7 +101,7 @@ def notebook_named(name: str, folder: str | os.PathLike[str] | None = None) -> s
 
 
 def copy_notebooks(folder: str | os.PathLike[str] = "notebooks", *, overwrite: bool = False) -> list[Path]:
-    """Copy the numbered notebooks that the package ships to a folder of yours.
+    """Copy the notebooks that the package ships, and their glossary, to a folder of yours.
 
     Parameters
     ----------
@@ -117,7 +120,7 @@ def copy_notebooks(folder: str | os.PathLike[str] = "notebooks", *, overwrite: b
         When one is there already, before anything is copied.
     """
     folder = Path(folder)
-    sources = sorted(_SHIPPED.glob("*.ipynb"))
+    sources = [*sorted(_SHIPPED.glob("*.ipynb")), _SHIPPED / "glossary.md"]
     there = [path.name for path in sources if (folder / path.name).exists()]
     if there and not overwrite:
         raise ConfigError(f"'{folder}' holds {there[0]} already; name another folder, or overwrite it")
@@ -228,7 +231,22 @@ def _write_html(notebook: Path) -> None:
     for cell in content.cells:
         cell["outputs"] = [output for output in cell.get("outputs", []) if not _is_bare_widget(output)]
     body, _ = exporter.from_notebook_node(content)
-    write_text(notebook.with_suffix(".html"), body)
+    write_text(notebook.with_suffix(".html"), fold_solutions(body))
+
+
+def fold_solutions(page: str) -> str:
+    """Return a page made of a notebook in which the cells tagged ``solution`` are opened by a click.
+
+    JupyterLab folds them by the cells' metadata, which nbconvert does not read. A solution is followed by
+    a text cell.
+
+    Examples
+    --------
+    >>> cell = '<div class="jp-Cell jp-CodeCell celltag_solution"></div>'
+    >>> fold_solutions(cell + '<div class="jp-Cell jp-MarkdownCell"></div>').startswith("<details")
+    True
+    """
+    return _SOLUTION.sub(r'<details class="solution"><summary>Solution</summary>\1</details>', page)
 
 
 def _is_bare_widget(output: Mapping[str, Any]) -> bool:

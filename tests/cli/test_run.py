@@ -69,7 +69,7 @@ def test_version(invoke):
 
 def test_notebooks_are_copied_once(invoke, tmp_path):
     done = invoke("notebooks", "copy", tmp_path / "mine")
-    assert done.exit_code == 0 and (tmp_path / "mine" / "00_start_here.ipynb").is_file()
+    assert done.exit_code == 0 and (tmp_path / "mine" / "glossary.md").is_file()
     (tmp_path / "mine" / "00_start_here.ipynb").write_text("my own work")
     with pytest.raises(ConfigError, match="holds 00_start_here.ipynb already"):
         invoke("notebooks", "copy", tmp_path / "mine")
