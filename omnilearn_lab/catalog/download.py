@@ -54,6 +54,10 @@ class _Interrupted(Exception):
     """An attempt ended early; another one may go on."""
 
 
+class OfflineError(DownloadError):
+    """Not even the server's name can be looked up: waiting will not help."""
+
+
 class Download:
     """One file on its way: what arrived is kept in ``<name>.part``, and only the rest is asked for.
 
@@ -83,6 +87,7 @@ class Download:
         self._about = target.with_name(target.name + ".part.json")
         self._target, self._file, self._url = target, file, str(file.url)
         self._patience, self._report = patience or DownloadSettings(), report
+        self._was_reached = False
 
     def fetch(self) -> Path:
         """Return the part, complete and checked; it still needs its name, see `finish`.
@@ -138,7 +143,12 @@ class Download:
                 with answer:
                     self._receive(answer, have)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise _Interrupted(f"{type(error).__name__}: {error}") from error
+            cause = getattr(next(iter(error.args), None), "reason", error)  # without urllib3's wrapping
+            if isinstance(cause, urllib3.exceptions.NameResolutionError) and not self._was_reached:
+                raise OfflineError(
+                    self._by_hand("its server is not known here: is there a network?")
+                ) from error
+            raise _Interrupted(f"{type(cause).__name__}: {cause}") from error
         except (DownloadError, DataFileError):
             raise
         except OSError as error:
@@ -153,6 +163,7 @@ class Download:
         return headers
 
     def _receive(self, answer: requests.Response, have: int) -> None:
+        self._was_reached = True
         length = re.fullmatch(r"bytes \*/(\d+)", answer.headers.get("Content-Range", ""))
         if answer.status_code == 416 and length and int(length[1]) == have and self._file.size is None:
             self._note(size=have)

@@ -181,7 +181,7 @@ def _checksums() -> dict[str, str]:
 
 
 def citation(name: str, *, file: str | os.PathLike[str] | None = None) -> str:
-    """Return what to cite for a dataset: text, links, and BibTeX stubs.
+    """Return what to cite for a dataset: text, links, and BibTeX.
 
     Examples
     --------
@@ -204,7 +204,7 @@ def _sentence(paper: Citation) -> str:
 
 
 def _bibtex(key: str, paper: Citation) -> str:
-    fields = {"title": paper.text, "eprint": paper.arxiv, "doi": paper.doi}
-    fields |= {"archivePrefix": "arXiv"} if paper.arxiv else {}
+    fields = {"author": paper.authors, "title": paper.text, "year": paper.year}
+    fields |= {"eprint": paper.arxiv, "archivePrefix": paper.arxiv and "arXiv", "doi": paper.doi}
     body = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
     return f"@misc{{{key},\n{body}}}"

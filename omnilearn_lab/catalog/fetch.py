@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from omnilearn_lab.catalog.archives import unpack, unpacked_name
-from omnilearn_lab.catalog.download import Download, DownloadSettings
+from omnilearn_lab.catalog.download import Download, DownloadSettings, OfflineError
 from omnilearn_lab.catalog.entries import catalog, files
 from omnilearn_lab.catalog.local import FileStatus, check_file, place, record
 from omnilearn_lab.catalog.schema import DataFile
@@ -171,7 +171,8 @@ class _Job:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         for other in failures[1:]:
-            log.error("%s", other)
+            if not isinstance(other, OfflineError):  # which the first one tells for all
+                log.error("%s", other)
         if failures:
             raise failures[0]
 

@@ -159,6 +159,9 @@ class Citation(_Strict):
     """A paper or record to cite."""
 
     text: str
+    authors: str | None = None
+    """As BibTeX wants them: "Last, First and Last, First and others"."""
+    year: int | None = None
     arxiv: str | None = None
     doi: str | None = None
 

@@ -17,6 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     invoke_without_command=False,
+    rich_markup_mode=None,
 )
 app.command()(run.run)
 app.command()(report.report)

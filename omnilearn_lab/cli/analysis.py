@@ -13,7 +13,7 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
-from omnilearn_lab.cli.display import make_table, say, shorten, show, show_json
+from omnilearn_lab.cli.display import hdf5_target, make_table, say, shorten, show, show_json
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.machine import atomic_hdf5, atomic_path, check_disk, write_text
 
@@ -167,7 +167,7 @@ def embed(
     from omnilearn_lab.estimators import PETClassifier, load_estimator
 
     reader, sources = _reader(columns, "drop"), _expand(files)
-    with atomic_hdf5(out) as file:
+    with atomic_hdf5(hdf5_target(out)) as file:
         estimator = load_estimator(model) if Path(model).is_dir() else None
         for jets in _chunks(reader, sources, chunk):
             estimator = estimator or PETClassifier.untrained(model, jets)
@@ -190,6 +190,7 @@ def generate(
     from omnilearn_lab.estimators import PETGenerator
     from omnilearn_lab.jets import write_jets
 
+    hdf5_target(out)
     jets = PETGenerator.load(model).sample(n_jets, label, seed=seed)
     say(f"wrote {jets.summary()} to {shorten(write_jets(jets, out))}")
 
@@ -227,6 +228,7 @@ def reweight(
 
     parameters = read_settings(settings) if settings else {}
     _check_parameters(Reweighter, parameters)
+    hdf5_target(out)
     jets = _read([source], columns)
     with _progress() as record:
         reweighter = Reweighter(**parameters).fit(jets, _read([target], columns), on_record=record)
@@ -256,6 +258,7 @@ def unfold(
 
     parameters = read_settings(settings) if settings else {}
     _check_parameters(OmniFold, parameters)
+    hdf5_target(out)
     levels, measured = [_read([path], columns) for path in (truth, detector)], _read([data], columns)
     if len(levels[0]) != len(levels[1]):
         raise ConfigError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from omnilearn_lab.cli.display import make_table, say, shorten, show, show_json
+from omnilearn_lab.cli.display import hdf5_target, make_table, say, shorten, show, show_json
 from omnilearn_lab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def list_datasets(as_json: AsJson = False) -> None:
     if as_json:
         show_json([dict(zip(heads, row, strict=True)) for row in rows])
     else:
-        show(make_table("datasets", heads, rows))
+        short = [(*row, "-" if stand_in == "-" else "yes") for *row, stand_in in rows]
+        show(make_table("datasets", (*heads[:-1], "stand-in"), short))
 
 
 @data_app.command()
@@ -133,6 +134,7 @@ def simulate(
     from omnilearn_lab.jets import write_jets
     from omnilearn_lab.machine import open_executor
 
+    hdf5_target(output)
     with open_executor(workers, dask=dask) as executor:
         options = LoadOptions(profile=profile, variant=variant, simulation={"workers": executor})
         jets = load(dataset, split, source="simulated", max_jets=n_jets, seed=seed, options=options)
@@ -193,8 +195,11 @@ def _original_command(path: Path) -> str:
 
 
 def _only_name(sources: list[str], out: Path | None) -> str:
-    if len(sources) > 1 or out is not None:
-        raise ConfigError("files need --reader or --columns; a dataset's name goes alone, without --out")
+    if len(sources) > 1 or out is not None or Path(sources[0]).suffix or Path(sources[0]).is_file():
+        raise ConfigError(
+            f"files need --reader or --columns ('omnilearn-lab inspect {sources[0]}' proposes a column map); "
+            "a dataset's name goes alone, without --out"
+        )
     return sources[0]
 
 

@@ -50,15 +50,17 @@ def pretrain(
 
     Several machines, with torchrun (on each of them):
 
-        torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint HOST:29500
-        -m omnilearn_lab.cli pretrain config.yaml --directory /shared/run
+        \b
+        torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d \\
+          --rdzv-endpoint HOST:29500 -m omnilearn_lab.cli \\
+          pretrain config.yaml --directory /shared/run
 
     With SLURM, as a batch script; the run directory and the data folder must be seen by all machines:
 
+        \b
         #!/bin/bash
-
-        #SBATCH --nodes=2 --ntasks-per-node=4 --gpus-per-node=4 --cpus-per-task=8
-
+        #SBATCH --nodes=2 --ntasks-per-node=4
+        #SBATCH --gpus-per-node=4 --cpus-per-task=8
         srun omnilearn-lab pretrain config.yaml --directory $SCRATCH/run
 
     The batch size is that of all processes together. Where a GPU's memory does not suffice, an update is

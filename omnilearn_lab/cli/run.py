@@ -70,10 +70,10 @@ def copy(
 
 
 def list_notebooks() -> None:
-    """List the notebooks: what each shows, and what it costs on this machine."""
+    """List the notebooks: what each shows, and how long it takes here; doctor tells what full costs."""
     from omnilearn_lab.notebook import notebook_map, this_machine
 
-    head, *rows = notebook_map(this_machine()).table()
+    head, *rows = ((name, shows, quick) for name, shows, _, quick, *_ in notebook_map(this_machine()).table())
     show(make_table("notebooks", head, rows))
 
 

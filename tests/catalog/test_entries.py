@@ -153,6 +153,8 @@ def test_the_table_is_readable():
 def test_a_citation_names_papers_and_licence(name):
     text = citation(name)
     assert entry(name).licence in text and text.count("@misc") == len(entry(name).citations)
+    for field in ("author", "title", "year"):
+        assert text.count(f"  {field} = {{") == len(entry(name).citations), field
 
 
 def test_an_unknown_variant_names_the_nearest():

@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -200,6 +201,32 @@ def test_offline_names_file_address_and_place(tmp_path):
         get((address, None), tmp_path)
     expected = ["'a.bin'", f"{address}/a.bin", str(tmp_path / "set" / "a.bin"), "put it at"]
     assert all(part in str(error.value) for part in expected), str(error.value)
+
+
+def test_where_no_name_can_be_looked_up_one_error_comes_at_once(tmp_path, monkeypatch, caplog):
+    def fail(*_, **__):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    monkeypatch.setattr(download.time, "sleep", lambda _: pytest.fail("waited for a network"))
+    wanted = [described("http://nowhere.test", name) for name in ("a.bin", "b.bin", "c.bin")]
+    with caplog.at_level("INFO"), pytest.raises(DownloadError, match=r"'a\.bin'.*is there a network\?"):
+        fetch_files("set", wanted, Store(tmp_path), OPTIONS)
+    assert not caplog.records
+
+
+def test_a_network_that_goes_away_is_waited_for(web, tmp_path, monkeypatch):
+    web[1].drop_after, real, calls = [100_000], socket.getaddrinfo, []
+
+    def fail_once(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise socket.gaierror(-2, "Name or service not known")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail_once)
+    assert get(web, tmp_path).read_bytes() == BODY
+    assert len(calls) > 2
 
 
 def test_one_failure_does_not_stop_the_others(web, tmp_path):

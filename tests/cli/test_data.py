@@ -159,6 +159,7 @@ def test_bad_jets_stop_the_conversion_or_are_dropped(invoke, tmp_path):
     [
         (["a.h5", "b.h5"], "files need --reader"),
         (["top_tagging", "--out", "x"], "files need --reader"),
+        (["mine.root"], "files need --reader or --columns .*inspect mine.root"),
         (["a.h5", "--reader", "jetclass"], "give the target"),
         (["a.h5", "--reader", "jetclass", "--columns", "nanoaod"], "exclude each other"),
         (["a.h5", "--reader", "jetclass", "--dry-run"], "--dry-run goes with --columns"),

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from omnilearn_lab.cli.display import make_table, say, shorten, show, show_error, show_json
+import pytest
+from omnilearn_lab.catalog import catalog
+from omnilearn_lab.cli import display
+from omnilearn_lab.cli.display import hdf5_target, make_table, say, shorten, show, show_error, show_json
+from omnilearn_lab.errors import ConfigError
 
 
 def test_a_table_holds_every_cell_and_no_markup(capsys):
@@ -35,3 +39,32 @@ def test_paths_inside_the_working_directory_are_shortened(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     assert shorten(tmp_path / "x" / "y") == str(Path("x/y"))
     assert shorten(tmp_path.parent) == str(tmp_path.parent)
+
+
+def test_80_columns_break_no_word(capsys, monkeypatch, invoke):
+    monkeypatch.setattr(display, "_PIPE_WIDTH", 80)
+    text = invoke("data", "list").output
+    assert all(len(line) <= 80 for line in text.splitlines())
+    words = {word for row in catalog().rows() for cell in row for word in cell.split()}
+    assert words <= set(text.split()) | {"hadronic_taus"}
+
+
+def test_where_nothing_fits_words_are_broken_and_nothing_is_lost(capsys, monkeypatch):
+    monkeypatch.setattr(display, "_PIPE_WIDTH", 40)
+    show(make_table("", ("name", "a", "b"), [("first_word_whole", "x" * 25, "y" * 25)]))
+    text = capsys.readouterr().out
+    assert "first_word_whole" in text and text.count("x") == 25 and text.count("y") == 25
+
+
+@pytest.mark.parametrize("command", ["pretrain", "run", "finetune"])
+def test_help_fits_80_columns(invoke, command):
+    text = invoke(command, "--help").output
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_hdf5_goes_to_files_named_so_and_new_folders_are_told(tmp_path, capsys, invoke):
+    with pytest.raises(ConfigError, match=r"'.*jets\.txt' would hold HDF5; name it 'jets\.h5'"):
+        invoke("simulate", "top_tagging", tmp_path / "jets.txt", "--n-jets", 2)
+    assert not list(tmp_path.glob("*.txt"))
+    assert hdf5_target(tmp_path / "a.h5") and capsys.readouterr().out == ""
+    assert hdf5_target(tmp_path / "new" / "a.hdf5") and "making the folder" in capsys.readouterr().out
