@@ -1,10 +1,11 @@
 """Millions of jets through ``omnilearn-lab predict``: rate, peak memory, shares of reading and writing.
 
-Run ``python benchmarks/predict.py [--jets N] [--particles K] [--format h5|root] [--folder DIR] [--out
-FILE]``, which prints and writes JSON. Simulated top and QCD jets, cut to their K hardest particles, are
-drawn again and again until the file is full; a tagger with a small head on the shipped tiny PET scores them
-on one thread. The file is made in a process of its own, so that the peak memory is that of ``predict``. A
-run that was killed goes on where it was when it is started again with the same folder.
+Run ``python benchmarks/predict.py [--jets N] [--particles K] [--format h5|root] [--network pet|pfn]
+[--folder DIR] [--out FILE]``, which prints and writes JSON. Simulated top and QCD jets, cut to their K
+hardest particles, are drawn again and again until the file is full; a small head on the shipped tiny PET,
+or a small particle-flow network, scores them on one thread. The file is made in a process of its own, so
+that the peak memory is that of ``predict``. A run that was killed goes on where it was when it is started
+again with the same folder.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def blocks(pool: Any, n_jets: int, n_particles: int) -> Iterator[dict[str, np.nd
         yield {"cand": grid[rows], "event": np.arange(start, start + len(rows)), "isTop": pool.label[rows]}
 
 
-def prepare(folder: Path, n_jets: int, n_particles: int, ending: str) -> None:
+def prepare(folder: Path, n_jets: int, n_particles: int, ending: str, network: str) -> None:
     """Write the file, its map and a tagger."""
     pool = catalog.load("top_tagging", "train", source="simulated", max_jets=POOL, seed=1)
     pool = pool.truncate(n_particles)
@@ -54,7 +55,9 @@ def prepare(folder: Path, n_jets: int, n_particles: int, ending: str) -> None:
     jet = {"event": "event", "label": "isTop?"}
     mapping = {"particles": MAPS[ending], "jet": jet, "class_names": ["QCD", "top"], "unit": "GeV"}
     write_text(folder / "map.yaml", yaml.safe_dump(mapping))
-    PETClassifier("tiny", train="head", use_pid=False).fit(pool[:TRAINING]).save(folder / "tagger")
+    chosen = {"checkpoint": "tiny", "train": "head"} if network == "pet" else {"checkpoint": None}
+    tagger = PETClassifier(**chosen, network=network, epochs=1, use_pid=False)
+    tagger.fit(pool[:TRAINING]).save(folder / "tagger")
 
 
 def write_h5(path: Path, pieces: Iterator[dict[str, np.ndarray]], n_jets: int) -> None:
@@ -104,6 +107,7 @@ def main() -> None:
     parser.add_argument("--jets", type=int, default=5_000_000)
     parser.add_argument("--particles", type=int, default=8)
     parser.add_argument("--format", choices=tuple(MAPS), default="h5")
+    parser.add_argument("--network", choices=("pet", "pfn"), default="pet")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/predict.json"))
     options = parser.parse_args()
@@ -111,7 +115,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / f"jets.{options.format}"
     if not (folder / "tagger").exists():
-        arguments = (folder, options.jets, options.particles, options.format)
+        arguments = (folder, options.jets, options.particles, options.format, options.network)
         process = multiprocessing.get_context("spawn").Process(target=prepare, args=arguments)
         process.start()
         process.join()
@@ -125,7 +129,7 @@ def main() -> None:
     predict(folder / "tagger", [source], target, str(folder / "map.yaml"))
     wall, busy = time.perf_counter() - wall, time.process_time() - busy
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    numbers = {"jets": options.jets, "particles": options.particles, "format": options.format}
+    numbers = {name: getattr(options, name) for name in ("jets", "particles", "format", "network")}
     numbers |= {"wall_s": wall, "cpu_s": busy, "jets_per_s": options.jets / wall, "peak_gb": memory}
     numbers |= {f"share_of_{name}": seconds / wall for name, seconds in spent.items()}
     numbers |= {
