@@ -31,6 +31,7 @@ from omnilearn_lab.training import Classification, History, Regression, default_
 
 TRAIN = ("all", "head", "adapters")
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse regularisation of a head, chosen on held-out jets
+_NEVER = -1e9  # the logit of a class that has no training jet
 
 Rows = tuple[np.ndarray, np.ndarray]  # embeddings, and what belongs to them
 
@@ -275,10 +276,11 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
         fitted = heads.fit_head(*parts, n_classes=len(self.classes_), seed=self._seed()).model
         scaler, head = fitted[0], fitted[-1]
         self.head_mean_, self.head_scale_ = scaler.mean_, scaler.scale_
-        self.head_coefficients_, self.head_intercept_ = head.coef_, head.intercept_
-        if len(head.classes_) == 2:  # scikit-learn keeps the second logit only
-            self.head_coefficients_ = np.concatenate([np.zeros_like(head.coef_), head.coef_])
-            self.head_intercept_ = np.concatenate([np.zeros_like(head.intercept_), head.intercept_])
+        rows = head.classes_[1:] if len(head.classes_) == 2 else head.classes_  # of two, it keeps the second
+        self.head_coefficients_ = np.zeros((len(self.classes_), head.coef_.shape[1]))
+        self.head_intercept_ = np.full(len(self.classes_), _NEVER)  # a class without a jet to learn from
+        self.head_intercept_[head.classes_] = 0.0
+        self.head_coefficients_[rows], self.head_intercept_[rows] = head.coef_, head.intercept_
 
 
 @dataclass(eq=False, repr=False)

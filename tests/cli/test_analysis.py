@@ -11,9 +11,12 @@ from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.jets import read_jets, write_jets
 
 from tests.estimators.test_estimators import make_jets
+from tests.readers.own.layouts import LAYOUTS
 from tests.readers.own.test_layouts import official
 from tests.readers.own.test_reader import nano, write_root
 from tests.readers.samples import truth
+
+UNLABELLED = ("delphes", "delphes_fatjet", "physlite_fatjet", "edm4hep")
 
 
 @pytest.fixture(scope="module")
@@ -181,10 +184,14 @@ def test_from_an_events_file_to_scores_beside_its_jets(invoke, tagger, tmp_path)
     assert np.allclose(scored[~np.isnan(scored)], 1, atol=1e-5) and not ak.all(np.isnan(scored))
 
 
-def test_a_map_that_inspect_proposes_is_one_that_finetune_takes(invoke, tmp_path):
-    true = truth(40)
-    columns = {f"cand_{n}": true.jagged(getattr(true, n)) for n in ("px", "py", "pz", "energy")}
-    path = write_root(tmp_path / "mine.root", "jets", columns | {"isTop": np.arange(40) % 2})
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_map_that_inspect_proposes_is_one_that_finetune_takes(invoke, tmp_path, layout, monkeypatch):
+    """Of a layout without labels a number of the jets is learnt."""
+    path = LAYOUTS[layout](tmp_path, monkeypatch)
     invoke("inspect", path, "--out", tmp_path / "map.yaml")
     options = ("--columns", tmp_path / "map.yaml", "--out", tmp_path / "t", "--train", "head")
-    assert "written" in invoke("finetune", path, *options).output
+    target = ("--task", "regressor", "--target", "mass") if layout in UNLABELLED else ()
+    assert "written" in invoke("finetune", path, *options, *target).output
+    out = tmp_path / f"scored{path.suffix}"
+    invoke("predict", tmp_path / "t", path, "--columns", tmp_path / "map.yaml", "--out", out)
+    assert out.exists()

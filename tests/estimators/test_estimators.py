@@ -70,6 +70,19 @@ def test_three_lines_fine_tune_and_the_fourth_predicts(jets):
     assert tagger.history_.column("step")[-1] == 3 * 9
 
 
+def test_a_head_leaves_its_place_to_a_class_without_training_jets():
+    names = ("other", "wide", "none", "narrow")
+    jets = make_jets(200, names=names)
+    jets = jets.with_jet(label=np.where(jets.label == 0, 1, 3))
+    tagger = PETClassifier("tiny", train="head").fit(jets)
+    chances = tagger.predict_proba(jets)
+    assert chances.shape == (200, 4) and chances[:, [0, 2]].max() == 0
+    assert tagger.classes_.tolist() == list(names) and tagger.score(jets) > 0.9
+    three = jets.with_jet(label=np.where(np.arange(200) < 20, 0, jets.label))
+    chances = PETClassifier("tiny", train="head").fit(three).predict_proba(three)
+    assert chances[:, 2].max() == 0 and chances[:, [0, 1, 3]].min(axis=0).max() > 0
+
+
 def test_cross_validation(jets):
     scores = cross_val_score(PETClassifier("tiny", train="head"), jets, jets.label, cv=3)
     assert len(scores) == 3 and scores.min() > 0.9

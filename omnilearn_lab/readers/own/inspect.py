@@ -211,7 +211,9 @@ def _guess(table: Table, names: list[str]) -> tuple[dict[str, Any], tuple[str, .
     for ours, pattern in _EVENT.items():
         matches = [name for name in single if pattern.match(name.rpartition("/")[2])]
         mapping["jet"] |= {ours: matches[0]} if matches else {}
+    prefix = _split(next(iter(mapping["jet"].values()), ""))[0]  # of jets that are lists, labels are, too
     labels = [name for name in single if _LABEL.search(name.rpartition("/")[2])]
+    labels += [n for n in names if depth[n][0] == 1 and prefix and n.startswith(prefix) and _LABEL.search(n)]
     if labels:
         mapping["jet"]["label"] = f"{labels[0]}?"  # files to be scored may have none
         mapping |= _label_fields(table, labels[0], notes)

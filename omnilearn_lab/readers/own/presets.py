@@ -10,6 +10,7 @@ from omnilearn_lab.readers.own.columns import ColumnMap
 from omnilearn_lab.settings import from_mapping
 
 _CMS = {"pt": "pt", "eta": "eta", "phi": "phi", "mass": "mass", "pid": "pdgId"}
+_FLAVOURS = {0: "light", 4: "c", 5: "b"}
 _CMS_TRACK = {"charge": "charge", "d0": "d0", "d0_err": "d0Err", "dz": "dz", "dz_err": "dzErr"}
 
 
@@ -20,7 +21,10 @@ def _cms(jets: str, candidates: str, links: str, candidate: str) -> ColumnMap:
     return ColumnMap(
         particles={ours: f"{candidates}_{name}" for ours, name in _CMS.items()}
         | {ours: f"{candidates}_{name}?" for ours, name in optional.items()},
-        jet=jet | {"raw_factor": f"{jets}_rawFactor?", "event": "event?", "run": "run?"},
+        jet=jet
+        | {"raw_factor": f"{jets}_rawFactor?", "event": "event?", "run": "run?"}
+        | {"label": f"{jets}_hadronFlavour?"},
+        labels=_FLAVOURS,
         jet_index=f"{links}_jetIdx",
         candidate_index=f"{links}_{candidate}",
         tree="Events",
@@ -58,7 +62,8 @@ def _physlite(jets: str, radius: float) -> ColumnMap:
     return ColumnMap(
         particles={ours: f"{tracks}.{name}" for ours, name in track.items()},
         jet={ours: f"{jets}.{name}" for ours, name in (("pt", "pt"), ("eta", "eta"), ("phi", "phi"))}
-        | {"mass": f"{jets}.m"},
+        | {"mass": f"{jets}.m", "label": f"{jets}.HadronConeExclTruthLabelID?"},
+        labels=_FLAVOURS | {15: "tau"},
         radius=radius,
         tree="CollectionTree",
         unit="MeV",
@@ -94,7 +99,7 @@ def _flavour_dump() -> ColumnMap:
         | {ours: f"tracks.{name}?" for ours, name in displaced.items()},
         jet={"pt": "jets.pt", "eta": "jets.eta", "label": "jets.HadronConeExclTruthLabelID"}
         | {"mass": "jets.mass?", "event": "jets.eventNumber?"},
-        labels={0: "light", 4: "c", 5: "b", 15: "tau"},
+        labels=_FLAVOURS | {15: "tau"},
         length_unit="mm",
     )
 

@@ -11,10 +11,11 @@ import yaml
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import write_jets
 from omnilearn_lab.readers import column_map, from_file, inspect
+from omnilearn_lab.readers.own.presets import PRESETS
 
 from tests.conftest import random_jets
-from tests.readers.own.test_layouts import EVENTS, edm4hep, flavour_dump, official, physlite
-from tests.readers.own.test_reader import nano, write_own_h5, write_root
+from tests.readers.own.layouts import LAYOUTS
+from tests.readers.own.test_reader import write_own_h5, write_root
 from tests.readers.samples import check_particles, truth
 
 
@@ -26,22 +27,20 @@ def same_jets(path, mapping, preset):
     assert made.class_names == expected.class_names
 
 
-def layouts(folder):
-    true = truth()
-    yield "pfnano", write_root(folder / "pfnano.root", "Events", nano(true, EVENTS))
-    yield "nanoaod_fatjet", write_root(folder / "nano.root", "Events", official(true))
-    yield "edm4hep", write_root(folder / "fcc.root", "events", edm4hep(true))
-    few = truth(6, massless=True)
-    yield "physlite", write_root(folder / "DAOD.root", "CollectionTree", physlite(few)[0])
-    yield "atlas_flavour_dump", flavour_dump(folder / "dump.h5", true, 1.0)
-
-
-def test_every_layout_is_recognised_and_its_map_reads_it(tmp_path):
-    for preset, path in layouts(tmp_path):
-        seen = inspect(path)
-        assert seen.presets[0] == preset, seen
-        same_jets(path, yaml.safe_load(seen.to_yaml()), preset)
-        assert preset in repr(seen) and path.name in repr(seen) and "<pre>" in seen._repr_html_()
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_is_recognised_and_its_map_reads_it(tmp_path, layout, monkeypatch):
+    path = LAYOUTS[layout](tmp_path, monkeypatch)
+    seen = inspect(path)
+    assert seen.presets[:1] == ((layout,) if layout in PRESETS else ()), seen
+    assert path.name in repr(seen) and "<pre>" in seen._repr_html_()
+    mapping = yaml.safe_load(seen.to_yaml())
+    if layout in PRESETS:
+        same_jets(path, mapping, layout)
+        assert layout in repr(seen)
+    else:
+        jets = from_file(path, mapping)
+        check_particles(jets, truth(40))
+        assert len(jets.class_names) == len(set(jets.label.tolist())) > 1
 
 
 def test_a_flat_file_gets_a_map_that_reads_it(tmp_path):

@@ -11,6 +11,7 @@ from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.readers import column_map, from_file
 from omnilearn_lab.readers.own.presets import PRESETS
 
+from tests.readers.own.nested_tree import write_nested
 from tests.readers.own.test_reader import nano, write_root
 from tests.readers.samples import check_jet, check_particles, truth
 
@@ -27,9 +28,9 @@ def renamed(columns, **pairs):
     return made
 
 
-def official(true):
+def official(true, events=EVENTS):
     """NanoAOD of v12 and later: other names, no charge, no impact parameters, jets of large radius."""
-    columns = renamed(nano(true, EVENTS), JetPFCands="FatJetPFCand", PFCands="PFCand", Jet_="FatJet_")
+    columns = renamed(nano(true, events), JetPFCands="FatJetPFCand", PFCands="PFCand", Jet_="FatJet_")
     columns = {n: v for n, v in columns.items() if not n.startswith(("PFCand_d", "PFCand_charge"))}
     columns["FatJetPFCand_pFCandIdx"] = columns.pop("FatJetPFCand_pFCandsIdx")
     return columns
@@ -185,16 +186,16 @@ def test_lengths_are_brought_to_millimetres(tmp_path, unit, factor):
     np.testing.assert_allclose(jets.particles["d0_err"], 0.5 * factor, rtol=1e-6)
 
 
-def edm4hep(true):
-    jet = true.jet()
-    per_event = np.array([true.counts[:5].sum(), 0, true.counts[5:].sum()])
+def edm4hep(true, events=EVENTS):
+    jet, first = true.jet(), events[0]
+    per_event = np.array([true.counts[:first].sum(), 0, true.counts[first:].sum()])
     columns = {f"ReconstructedParticles.momentum.{x}": getattr(true, f"p{x}") for x in "xyz"}
     columns |= {"ReconstructedParticles.energy": true.energy, "ReconstructedParticles.charge": true.charge}
     columns = {n: ak.unflatten(v, per_event) for n, v in columns.items()}
     back = [np.arange(n)[::-1] for n in per_event]  # particles are stored the other way round
     columns = {n: v[:, ::-1] for n, v in columns.items()}
     columns["_Jet_particles.index"] = ak.unflatten(np.concatenate(back), per_event)
-    ends = [np.cumsum(true.counts[:5]), np.zeros(0, int), np.cumsum(true.counts[5:])]
+    ends = [np.cumsum(true.counts[:first]), np.zeros(0, int), np.cumsum(true.counts[first:])]
     begins = [np.concatenate([[0], e])[:-1] for e in ends]
     columns["Jet.particles_begin"] = ak.Array([b.tolist() for b in begins])
     columns["Jet.particles_end"] = ak.Array([e.tolist() for e in ends])
@@ -203,7 +204,7 @@ def edm4hep(true):
     assert np.allclose(momentum, np.hypot(jet["pt"], pz))
     values = {"momentum.x": jet["pt"] * np.cos(jet["phi"]), "momentum.y": jet["pt"] * np.sin(jet["phi"])}
     values |= {"momentum.z": pz, "energy": jet["e"]}
-    return columns | {f"Jet.{n}": ak.unflatten(v, EVENTS) for n, v in values.items()}
+    return columns | {f"Jet.{n}": ak.unflatten(v, events) for n, v in values.items()}
 
 
 def test_edm4hep_by_ranges_and_cartesian_jets(tmp_path):
@@ -222,9 +223,9 @@ def test_edm4hep_ranges_that_point_nowhere_give_jets_without_particles(tmp_path)
     assert len(jets) == 0
 
 
-def physlite(true):
+def physlite(true, name="AnalysisJetsAuxDyn", per_event=(2, 1, 3)):
     """Tracks of jets far apart in azimuth, in MeV and mm; the first track of an event belongs to no jet."""
-    per_event = np.array([2, 1, 3])
+    per_event = np.array(per_event)
     rank = np.concatenate([np.arange(n) for n in per_event])
     centre = np.array([-2.0, 0.0, 2.0])[rank]
     jet = true.jet()
@@ -238,20 +239,24 @@ def physlite(true):
     tracks = {"qOverP": q_over_p, "theta": theta, "phi": phi, "d0": 0.05 * sign, "z0": 0.1 * sign}
     far = {"qOverP": 1e-5, "theta": 0.1, "phi": 0.0, "d0": 0.0, "z0": 0.0}
     columns = {}
-    for name, values in tracks.items():
+    for quantity, values in tracks.items():
         jagged = ak.unflatten(values, counts)
-        columns[f"InDetTrackParticlesAuxDyn.{name}"] = ak.concatenate(
-            [ak.Array([[far[name]]] * 3), jagged], axis=1
+        columns[f"InDetTrackParticlesAuxDyn.{quantity}"] = ak.concatenate(
+            [ak.Array([[far[quantity]]] * len(per_event)), jagged], axis=1
         )
     sums = {"pt": 1000 * jet["pt"], "eta": 0.1 * rank, "phi": centre, "m": 1000 * jet["mass"]}
-    columns |= {f"AnalysisJetsAuxDyn.{n}": ak.unflatten(v, per_event) for n, v in sums.items()}
+    columns |= {f"{name}.{n}": ak.unflatten(v, per_event) for n, v in sums.items()}
     return columns, pt, sign
 
 
-def test_physlite_tracks_within_a_cone(tmp_path):
+@pytest.mark.parametrize("preset", ["physlite", "physlite_fatjet"])
+def test_physlite_tracks_within_a_cone(tmp_path, preset, monkeypatch):
+    """Beside a branch that is nested as ATLAS writes it, which no preset reads."""
     true = truth(6, massless=True)
-    columns, pt, sign = physlite(true)
-    jets = from_file(write_root(tmp_path / "DAOD.root", "CollectionTree", columns), "physlite")
+    name = PRESETS[preset].jet["pt"].removesuffix(".pt")
+    columns, pt, sign = physlite(true, name)
+    columns[f"{name}.SumPtTrkPt500"] = ak.Array([[[1.0, 2.0], []], [[3.0]], [[], [], [4.0]]])
+    jets = from_file(write_nested(tmp_path / "DAOD.root", "CollectionTree", columns, monkeypatch), preset)
     order = np.lexsort((-pt, np.repeat(np.arange(6), true.counts)))
     assert jets.counts.tolist() == true.counts.tolist()
     np.testing.assert_allclose(jets.particles["pt"], pt[order], rtol=1e-5)
@@ -260,18 +265,33 @@ def test_physlite_tracks_within_a_cone(tmp_path):
     np.testing.assert_allclose(jets.jet["pt"], true.jet()["pt"], rtol=1e-5)
 
 
+def nested(true, events=EVENTS):
+    """Particles as lists of lists, jets as lists."""
+    columns = {n: ak.unflatten(true.jagged(getattr(true, n)), events) for n in ("pt", "eta", "phi", "energy")}
+    jet = {n: ak.unflatten(true.jet()[n], events) for n in ("pt", "eta", "phi", "mass")}
+    return {f"jet_constituents_{n}": v for n, v in columns.items()} | {f"jet_{n}": v for n, v in jet.items()}
+
+
+def write_nested_as(kind, path, columns, monkeypatch):
+    """The same as an RNTuple, or as a TTree with branches of ``vector<vector<float>>``."""
+    if kind == "TTree":
+        return write_nested(path, "analysis", columns, monkeypatch)
+    with uproot.recreate(path) as file:
+        file.mkrntuple("analysis", columns)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["TTree", "RNTuple"])
 @pytest.mark.parametrize("given", ["with jets", "without jets"])
-def test_particles_nested_in_jets(tmp_path, given):
+def test_particles_nested_in_jets(tmp_path, given, kind, monkeypatch):
     true = truth()
-    columns = {n: ak.unflatten(true.jagged(getattr(true, n)), EVENTS) for n in ("pt", "eta", "phi", "energy")}
-    columns = {f"jet_constituents_{n}": v for n, v in columns.items()}
-    jet = {n: ak.unflatten(true.jet()[n], EVENTS) for n in ("pt", "eta", "phi", "mass")}
-    with uproot.recreate(tmp_path / "nested.root") as file:
-        file.mkrntuple("analysis", columns | {f"jet_{n}": v for n, v in jet.items()})
+    path = write_nested_as(kind, tmp_path / "nested.root", nested(true), monkeypatch)
+    with uproot.open(path) as file:
+        assert "ector<" in file["analysis"]["jet_constituents_pt"].typename
     mapping = {"particles": {n: f"jet_constituents_{n}" for n in ("pt", "eta", "phi", "energy")}}
     if given == "with jets":
         mapping["jet"] = {n: f"jet_{n}" for n in ("pt", "eta", "phi", "mass")}
-    jets = from_file(tmp_path / "nested.root", mapping)
+    jets = from_file(path, mapping)
     check_particles(jets, true)
     check_jet(jets, true)
     assert jets.jet["row"].tolist() == [0] * 5 + [2] * 7
@@ -294,15 +314,15 @@ def test_events_of_padded_jets_in_hdf5(tmp_path):
 
 def flavour_dump(path, true, unit):
     jet = true.jet()
-    owner = np.repeat(np.arange(12), true.counts)
-    jets = np.zeros(12, [("pt", "f4"), ("eta", "f4"), ("mass", "f4"), ("HadronConeExclTruthLabelID", "i4"),
-                         ("eventNumber", "i8")])  # fmt: skip
+    owner = np.repeat(np.arange(len(true.counts)), true.counts)
+    kinds = [("pt", "f4"), ("eta", "f4"), ("mass", "f4"), ("HadronConeExclTruthLabelID", "i4")]
+    jets = np.zeros(len(true.counts), [*kinds, ("eventNumber", "i8")])
     for ours in ("pt", "eta", "mass"):
         jets[ours] = jet[ours] * (unit if ours != "eta" else 1)
-    jets["HadronConeExclTruthLabelID"] = np.array([0, 4, 5, 15] * 3)
-    jets["eventNumber"] = 2**40 + np.arange(12)
+    jets["HadronConeExclTruthLabelID"] = np.resize([0, 4, 5, 15], len(jets))
+    jets["eventNumber"] = 2**40 + np.arange(len(jets))
     fields = ("pt", "deta", "dphi", "d0", "d0Uncertainty", "z0SinTheta", "z0SinThetaUncertainty")
-    tracks = np.zeros((12, 15), [(name, "f4") for name in fields] + [("valid", "?")])
+    tracks = np.zeros((len(jets), 15), [(name, "f4") for name in fields] + [("valid", "?")])
     values = {
         "pt": true.pt * unit,
         "deta": true.eta - jet["eta"][owner],

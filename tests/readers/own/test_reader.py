@@ -90,44 +90,38 @@ def test_nanoaod_indices_that_point_nowhere_are_left_out(tmp_path):
     assert len(jets) == 10
 
 
-def test_delphes(tmp_path):
-    true = truth(6, massless=True)
-    jet, per_event = true.jet(), np.array([2, 1, 3])
-    event = np.repeat(np.arange(3), per_event)
-    kinds = {
-        "EFlowTrack": true.charge != 0,
-        "EFlowPhoton": true.pid == 22,
-        "EFlowNeutralHadron": true.pid == 130,
-    }
-    # jets of one event far apart, so that a cone is unambiguous
+def delphes(true, jets="Jet", radius=0.5, per_event=(2, 1, 3)):
+    """Energy-flow objects of jets far apart in azimuth, for cones without overlap; which ones are in them."""
+    jet, per_event = true.jet(), np.array(per_event)
+    event = np.repeat(np.arange(len(per_event)), per_event)
     centre = np.array([-2.0, 0.0, 2.0])[np.concatenate([np.arange(n) for n in per_event])]
-    shift = np.repeat(centre - jet["phi"], true.counts)
-    phi = true.phi + shift
-    columns = {
-        f"Jet.{n}": ak.unflatten(jet[m], per_event)
-        for n, m in {"PT": "pt", "Eta": "eta", "Mass": "mass"}.items()
-    }
-    columns["Jet.Phi"] = ak.unflatten(centre, per_event)
-    near = (
-        np.hypot(
-            true.eta - np.repeat(jet["eta"], true.counts),
-            np.angle(np.exp(1j * (phi - np.repeat(centre, true.counts)))),
-        )
-        < 0.5
-    )
+    phi = true.phi + np.repeat(centre - jet["phi"], true.counts)
+    names = {"PT": jet["pt"], "Eta": jet["eta"], "Mass": jet["mass"], "Phi": centre}
+    columns = {f"{jets}.{name}": ak.unflatten(values, per_event) for name, values in names.items()}
+    distance = true.eta - np.repeat(jet["eta"], true.counts), phi - np.repeat(centre, true.counts)
+    near = np.hypot(distance[0], np.angle(np.exp(1j * distance[1]))) < radius
+    kinds = {"EFlowTrack": true.charge != 0, "EFlowPhoton": true.pid == 22}
+    kinds |= {"EFlowNeutralHadron": true.pid == 130}
     for name, kind in kinds.items():
-        counts = np.bincount(np.repeat(event, true.counts)[kind], minlength=3)
+        counts = np.bincount(np.repeat(event, true.counts)[kind], minlength=len(per_event))
         pt = "PT" if name == "EFlowTrack" else "ET"
         flat = {pt: true.pt, "Eta": true.eta, "Phi": phi}
         flat |= {"PID": true.pid, "Charge": true.charge} if pt == "PT" else {"E": true.energy}
         columns |= {f"{name}.{n}": ak.unflatten(v[kind], counts) for n, v in flat.items()}
-    path = write_root(tmp_path / "delphes.root", "Delphes", columns)
-    jets = from_file(path, "delphes")
+    return columns, near
+
+
+@pytest.mark.parametrize(("preset", "radius"), [("delphes", 0.5), ("delphes_fatjet", 0.8)])
+def test_delphes(tmp_path, preset, radius):
+    true = truth(6, massless=True)
+    columns, near = delphes(true, "FatJet" if "fat" in preset else "Jet", radius)
+    jets = from_file(write_root(tmp_path / "delphes.root", "Delphes", columns), preset)
     assert jets.counts.tolist() == np.add.reduceat(near, np.cumsum(true.counts) - true.counts).tolist()
     assert set(np.unique(jets.particles["pid"])) <= set(CODES.tolist())
     assert jets.particles["pt"].sum() == pytest.approx(true.pt[near].sum(), rel=1e-5)
     assert jets.particles["energy"].sum() == pytest.approx(true.energy[near].sum(), rel=1e-5)
-    np.testing.assert_allclose(jets.jet["pt"], jet["pt"], rtol=1e-5)
+    np.testing.assert_allclose(jets.jet["pt"], true.jet()["pt"], rtol=1e-5)
+    assert jets.jet["rank"].tolist() == [0, 1, 0, 0, 1, 2]
 
 
 def write_own_h5(path, true, scale=1.0):
@@ -144,7 +138,7 @@ def write_own_h5(path, true, scale=1.0):
         file["data"] = slots
         file["tracks"] = tracks
         file["jets/pt"], file["jets/eta"], file["jets/phi"] = jet["pt"] * scale, jet["eta"], jet["phi"]
-        file["jets/flavour"] = np.arange(12) % 3
+        file["jets/flavour"] = np.arange(len(true.counts)) % 3
     return path
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import uproot
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers import add_columns, column_map, from_file
+from omnilearn_lab.readers import add_columns, column_map, from_file, inspect
 from omnilearn_lab.readers.own import write_back
 
+from tests.readers.own.layouts import LAYOUTS
 from tests.readers.own.test_reader import nano
 from tests.readers.samples import truth
 
@@ -226,6 +227,19 @@ def test_a_branch_of_lists_of_lists_is_named_and_left_out(tmp_path, caplog, monk
     assert "1 branches cannot be copied: bits (NotImplementedError when read)" in caplog.text
     with uproot.open(made) as file:
         assert {"pt", "score"} <= set(file["t"].keys()) and not {"bits"} & set(file["t"].keys())
+
+
+def test_lists_of_lists_of_a_tree_are_named_and_their_jets_get_scores(tmp_path, caplog, monkeypatch):
+    path = LAYOUTS["nested lists"](tmp_path, monkeypatch)
+    mapping = inspect(path).mapping
+    jets = from_file(path, mapping)
+    options = {"jets": jets, "aligned_with": column_map(mapping).of_jets()}
+    made = add_columns(path, tmp_path / "s.root", {"jet_score": jets.jet["pt"]}, **options)
+    assert "jet_constituents_pt (lists of lists" in caplog.text
+    with uproot.open(path) as before, uproot.open(made) as after:
+        rows = after["analysis"].arrays()
+        assert rows["jet_pt"].to_list() == before["analysis"]["jet_pt"].array().to_list()
+    np.testing.assert_allclose(ak.flatten(rows["jet_score"]), ak.flatten(rows["jet_pt"]), rtol=1e-6)
 
 
 def test_lists_of_lists_are_copied_where_the_format_takes_them(tmp_path):
