@@ -1,4 +1,5 @@
-# The two commands to know: `make run` and `make lab`. `make help` lists the rest.
+# The two commands to know: `make run` does the main job, `make test` passes the tests. `make help` lists the rest.
+SHELL := bash
 PYTHON ?= python3
 PROFILE ?= quick
 MINUTES ?= 5
@@ -7,6 +8,11 @@ BENCHMARKS ?= models training observables simulation readers
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BINARY := --only-binary pythia8mc,fastjet,torch,wasserstein
+# one line that changes for each package, the large downloads by name, and the last step
+SHOW_PIP := '/^Collecting/ {printf "\r\033[K  looking for package %d: %s", ++n, $$2; fflush()} \
+	/Downloading.*[0-9][0-9][0-9]\.[0-9] MB|Downloading.* GB/ {printf "\r\033[K  %s %s %s %s\n", $$1, $$2, $$3, $$4; fflush()} \
+	/^Installing collected/ {printf "\r\033[K  unpacking %d packages: about half a minute ...\n", n; fflush()}'
 
 .PHONY: help setup run lab test test-all notebooks report fuzz faults bench gallery docs dashboard lint clean \
 	clean-results
@@ -17,18 +23,24 @@ help:  ## list the targets
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 		|| { echo "Python 3.11, 3.12 or 3.13 is needed; name it: make PYTHON=python3.11 ..."; exit 1; }
-	@echo "Installing into $(VENV): one to two minutes, once ..."
+	@echo "Installing the package and what it needs into $(VENV), once: one to two minutes where the network is fast"
+	@echo "  making $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade pip
-	@$(BIN)/python -m pip install --quiet --only-binary pythia8mc,fastjet,torch,wasserstein -e '.[dev]'
+	@set -o pipefail; $(BIN)/python -m pip install --progress-bar off $(BINARY) -e '.[dev]' 2>&1 \
+		| tee $(VENV)/install.log | awk $(SHOW_PIP) || { tail -20 $(VENV)/install.log; exit 1; }
 	@touch $(STAMP)
 
 setup: $(STAMP)  ## make .venv and install the package into it
 
 run: $(STAMP)  ## fine-tune a pretrained PET on top tagging, offline, and print the result
-	@echo "Executing notebooks/03_finetune_top.ipynb, profile $(PROFILE): simulate, train, compare ..."
+	@echo "Executing notebooks/03_finetune_top.ipynb, profile $(PROFILE), in a minute ('smoke') or three to five ('quick'):"
+	@echo "  simulate top and QCD jets, train networks from scratch and from pretrained weights, compare them."
 	@$(BIN)/omnilearn-lab run 03_finetune_top --profile $(PROFILE)
-	@echo "Open results/03_finetune_top/$(PROFILE)/03_finetune_top.html; its figures lie beside it. Next: make lab"
+	@echo
+	@echo "Open  results/03_finetune_top/$(PROFILE)/03_finetune_top.html  in a browser: the notebook with its figures."
+	@echo "The figures as PNG and PDF, with their numbers, lie beside it; begin with loss_curves.png and roc.png."
+	@echo "Next: make lab, and open notebooks/00_start_here.ipynb"
 
 lab: $(STAMP)  ## open JupyterLab on the notebooks
 	@[ "$$(id -u)" != 0 ] || echo "Running as root, as in a container: JupyterLab is started with --allow-root."
