@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))  # the schematics beside this file
 PACKAGE, GALLERY = ROOT / "omnilearn_lab", ROOT / "results" / "gallery"
 SOURCES = ("pet", "pet_v2")
+PROFILES = ("quick", "long", "full", "smoke")  # of executed copies, the best first
+RECORDED = ROOT / "notebooks" / "recorded"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 GLOSSARY = "glossary.md"  # beside the notebooks, which link to its terms
 ORDER = (
     "estimators",
@@ -81,12 +85,57 @@ def reference_page(room: str) -> str:
 
 
 def notebook_pages() -> dict[str, str]:
-    """Return the notebooks by name: the copy executed in ``quick`` when there is one, else the bare one."""
-    pages = {}
-    for bare in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        done = ROOT / "results" / bare.stem / "quick" / bare.name
-        pages[bare.stem] = (done if done.is_file() else bare).read_text(encoding="utf-8")
-    return pages
+    """Return the notebooks by name: executed copies where there are any, with a word on where they ran."""
+    return {bare.stem: best_copy(bare) for bare in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+
+
+def best_copy(bare: Path) -> str:
+    """Return a notebook executed here, else the recorded copy, else the plain one, and say which it is."""
+    plain = json.loads(bare.read_text(encoding="utf-8"))
+    for folder, profile in product((ROOT / "results", RECORDED), PROFILES):
+        path = folder / bare.stem / profile / bare.name
+        if path.is_file():
+            done = json.loads(path.read_text(encoding="utf-8"))
+            return _with_note(done, _where_it_ran(done, path.parent, profile, _code(done) == _code(plain)))
+    return _with_note(plain, f"Not executed here: `omnilearn-lab run {bare.stem}` fills in the figures.")
+
+
+def _code(notebook: Mapping[str, Any]) -> list[str]:
+    """What a notebook runs, without the parameters that were put in."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return ["".join(c["source"]) for c in cells if "injected-parameters" not in c["metadata"].get("tags", ())]
+
+
+def _where_it_ran(notebook: Mapping[str, Any], folder: Path, profile: str, is_current: bool) -> str:
+    results = folder / "results.json"
+    about = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
+    began = notebook["metadata"].get("papermill", {}).get("start_time", "")[:10]
+    versions = [f"{name} {version}" for name, version in about.get("versions", {}).items()]
+    took = [f"{about['total_seconds']:.0f} s"] if about.get("total_seconds") else []
+    facts = [*took, about.get("machine") or "a machine that was not noted", *versions]
+    stale = "" if is_current else " Its code was changed since."
+    return f"Executed in profile `{profile}` on {about.get('date', began)} ({', '.join(facts)}).{stale}"
+
+
+def _with_note(notebook: dict[str, Any], note: str) -> str:
+    """A notebook with a sentence after its first cell, and with outputs that need no kernel."""
+    first, *others = notebook["cells"]
+    cell = {"cell_type": "markdown", "id": "where-it-ran", "metadata": {}, "source": f"*{note}*"}
+    for one in others:
+        if "outputs" in one:
+            one["outputs"] = [kept for output in one["outputs"] if (kept := _static(output))]
+    return json.dumps(notebook | {"cells": [first, cell, *others]})
+
+
+def _static(output: dict[str, Any]) -> dict[str, Any] | None:
+    """An output without its live widget; nothing of progress bars."""
+    if output["output_type"] == "stream" and output["name"] == "stderr":
+        return None
+    data = output.get("data", {})
+    if WIDGET not in data:
+        return output
+    still = {kind: value for kind, value in data.items() if kind not in (WIDGET, "text/plain")}
+    return output | {"data": still} if still else None
 
 
 def for_the_site(notebook: str) -> str:
@@ -112,10 +161,21 @@ def on_page_markdown(text: str, /, *, page: Any, **_: object) -> str:
     by_hand = page.file.src_uri == GLOSSARY or (ROOT / "docs" / page.file.src_uri).is_file()
     if not by_hand or not page.file.src_uri.endswith(".md"):
         return text
+    text = text.replace("](../notebooks/", "](notebooks/").replace(
+        "](../binder/jupyterhub/README", "](jupyterhub"
+    )
     text = re.sub(r"\[\[schematic:(\w+)\]\]", lambda m: schematic(m[1]), text)
     text = re.sub(r"\[\[frames:(\w+)\]\]", lambda m: frames(m[1]), text)
     parts = re.split(r"(```.*?```|`[^`]*`|<svg.*?</svg>)", text, flags=re.DOTALL)
     return "".join(part if i % 2 else _formulas(part) for i, part in enumerate(parts))
+
+
+def on_config(config: Any, /, **_: object) -> Any:
+    """Say at the foot of each page which version it is about; MkDocs calls this once."""
+    from omnilearn_lab import __version__
+
+    config.copyright = f"omnilearn_lab {__version__}"
+    return config
 
 
 def schematic(name: str) -> str:
@@ -158,8 +218,8 @@ def title(notebook: str) -> str:
 
 def start_page() -> str:
     """Return the README with links that work from inside the site."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return text.replace("docs/images/", "images/").replace("binder/jupyterhub/README.md", "jupyterhub.md")
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("(docs/", "(")
+    return text.replace("(CONTRIBUTING.md)", "(contributing.md)").replace("(CHANGELOG.md)", "(changelog.md)")
 
 
 def gallery_page() -> str:
@@ -195,9 +255,26 @@ def source_page(module: str) -> str:
 
 
 def recorded_page() -> str | None:
-    """Return the recorded report of all notebooks, where there is one."""
-    path = ROOT / "notebooks" / "recorded" / "report.md"
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    """Return the report of the recorded runs, else of those found here; None where nothing was run."""
+    from omnilearn_lab.errors import DataFileError
+    from omnilearn_lab.notebook.report import Report, collect_results
+
+    for folder in (RECORDED, ROOT / "results"):
+        try:
+            return Report(collect_results(folder)).to_markdown()
+        except DataFileError:
+            continue
+    return None
+
+
+def published_page() -> str:
+    """Return the papers' tables."""
+    from omnilearn_lab.published import published_results, published_tables
+
+    parts = ["# Published tables\n\nWhat ours are compared with, every number with its source."]
+    for key, about in published_tables().items():
+        parts.append(f"## {about}\n\n`published_results({key!r})`\n\n{published_results(key)._repr_html_()}")
+    return "\n\n".join(parts) + "\n"
 
 
 def pages() -> dict[str, str]:
@@ -209,7 +286,8 @@ def pages() -> dict[str, str]:
     made |= {f"notebooks/{name}.ipynb": text for name, text in notebooks.items()}
     made |= {f"reference/{room}.md": reference_page(room) for room in rooms()}
     made |= {f"source/{module}.md": source_page(module) for module in SOURCES}
-    made["gallery.md"] = gallery_page()
+    made |= {"gallery.md": gallery_page(), "published.md": published_page()}
+    made["changelog.md"] = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     if recorded := recorded_page():
         made["recorded.md"] = recorded
     return made | {"SUMMARY.md": contents(notebooks, has_record=bool(recorded))}
@@ -219,19 +297,28 @@ def contents(notebooks: Mapping[str, str], *, has_record: bool) -> str:
     """Return the site's contents."""
     lines = ["* [Start](index.md)", "* Learn", "    * [The networks and their losses](networks.md)"]
     lines += ["    * [Glossary](glossary.md)", "    * [Figures](gallery.md)", "* Notebooks"]
+    lines += ["    * [What each shows and costs](notebooks.md)"]
     for name, text in notebooks.items():
         number = f"{name[:2]} · " if name[:2].isdigit() else ""
         lines.append(f"    * [{number}{title(text)}](notebooks/{name}.ipynb)")
-    lines += ["    * [What they found, recorded](recorded.md)"] * has_record
+    lines += ["* Results", "    * [Measured](results.md)"]
+    lines += ["    * [The notebooks' report](recorded.md)"] * has_record
+    lines += ["    * [Published tables](published.md)"]
     lines += ["* How do I ...?", "    * [All questions](how/index.md)"]
     for path in sorted((ROOT / "docs" / "how").glob("*.md")):
         if path.stem != "index":
-            heading = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
-            lines.append(f"    * [{heading}](how/{path.name})")
-    lines += ["* [What we promise](promises.md)", "* Reference"]
+            lines.append(f"    * [{_heading(path)}](how/{path.name})")
+    lines += [
+        f"    * [{_heading(ROOT / 'docs' / name)}]({name})" for name in ("elsewhere.md", "full_scale.md")
+    ]
+    lines += ["    * [On a JupyterHub](jupyterhub.md)", "* Reference"]
     lines += [f"    * [{room}](reference/{room}.md)" for room in rooms()]
-    lines += ["* [On a JupyterHub](jupyterhub.md)", "* [Contributing](contributing.md)"]
-    return "\n".join(lines) + "\n"
+    lines += ["* Project", "    * [What we promise](promises.md)", "    * [Contributing](contributing.md)"]
+    return "\n".join([*lines, "    * [Changes](changelog.md)"]) + "\n"
+
+
+def _heading(page: Path) -> str:
+    return page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 
 
 def write() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -108,6 +111,63 @@ def test_links_name_existing_notebooks(links):
     assert "lab%2Ftree%2Fb%2Fnotebooks" in hub
 
 
+def test_colab_and_kaggle_open_the_first_notebook(links):
+    for make in (links.colab_link, links.kaggle_link):
+        assert make("git@github.com:a/b.git").endswith(
+            f"github.com/a/b/blob/main/{links.FIRST}".split(".com/")[1]
+        )
+
+
+def _run_setup(links, monkeypatch, *, is_installed, numpy="1.0"):
+    """Run the set-up cell as IPython would; returns what it asked pip for, and what it said."""
+    source, asked, said = links.setup_cell("https://github.com/a/b"), [], []
+    is_asking = re.compile(r"^( *)%pip (.*)$", re.MULTILINE)
+    source = is_asking.sub(lambda m: f"{m[1]}pip({m[2]!r})", source)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if is_installed else None)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: numpy)
+    exec(compile(source, "cell", "exec"), {"pip": asked.append, "print": said.append})
+    return asked, said
+
+
+def test_the_setup_cell_installs_only_where_the_package_is_missing(links, monkeypatch):
+    assert _run_setup(links, monkeypatch, is_installed=True) == ([], [])
+    asked, said = _run_setup(links, monkeypatch, is_installed=False)
+    assert asked[0].endswith("git+https://github.com/a/b@main") and TORCH[1].split()[1] in asked[0]
+    assert "a few minutes" in said[0] and "restart" in said[1]  # NumPy is loaded here, in another version
+    here = importlib.import_module("numpy").__version__
+    assert "go on" in _run_setup(links, monkeypatch, is_installed=False, numpy=here)[1][1]
+
+
+def test_setup_cells_are_written_once(links, tmp_path):
+    shutil.copy(ROOT / links.FIRST, tmp_path)
+    for branch in ("one", "two"):
+        links.write_setup_cells(tmp_path, links.setup_cell("https://github.com/a/b", branch=branch))
+    notebook = nbformat.read(tmp_path / Path(links.FIRST).name, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.cells[0].source.count("b@two") == 1 and links.SETUP not in notebook.cells[1].metadata.get(
+        "tags", []
+    )
+    assert [cell.source for cell in notebook.cells[1:]] == [
+        cell.source for cell in nbformat.read(ROOT / links.FIRST, as_version=4).cells
+    ]
+
+
+def test_what_pip_must_not_build_is_named_alike_everywhere(links):
+    hub = (BINDER / "jupyterhub" / "Dockerfile").read_text()
+    for text in ((ROOT / "Makefile").read_text(), (ROOT / "environment.yml").read_text()):
+        assert links.BINARY in text
+    assert "--only-binary pythia8mc,fastjet,wasserstein" in hub  # the image has its own torch
+
+
+def test_conda_gives_python_and_pip_the_rest_within_our_bounds():
+    made = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = made["dependencies"]
+    assert conda == [f"python={PYTHON}", "pip"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = [line for line in pip["pip"] if not line.startswith("--")]
+    assert wanted == ["-e .[dashboard]"] and "dashboard" in extras  # no second list of versions
+
+
 def test_links_refuse_other_addresses(links):
     with pytest.raises(SystemExit, match="not an https address"):
         links.binder_link("http://github.com/a/b")
@@ -124,10 +184,29 @@ def test_the_hub_names_its_authenticator_and_limits_everything():
     assert all({"cpu_limit", "mem_limit"} <= set(p["kubespawner_override"]) for p in user["profileList"])
 
 
-def test_the_image_has_a_digest_and_holds_no_secret():
-    recipe = (BINDER / "jupyterhub" / "Dockerfile").read_text()
-    bases = [line for line in recipe.splitlines() if line.startswith("FROM")]
-    assert bases and all(line.endswith("@${DIGEST}") for line in bases) and "USER ${NB_UID}" in recipe
+def _instructions(recipe):
+    """The instructions of a Dockerfile as (word, rest), continued lines joined."""
+    lines = [line for line in recipe.splitlines() if line.strip() and not line.startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [tuple(line.split(" ", 1)) for line in joined.splitlines()]
+
+
+@pytest.mark.parametrize("place", ["Dockerfile", "jupyterhub/Dockerfile"])
+def test_an_image_has_a_digest_an_ordinary_user_and_files_that_exist(place):
+    steps = _instructions((BINDER / place).read_text())
+    words = [word for word, _ in steps]
+    assert set(words) <= {"ARG", "FROM", "RUN", "WORKDIR", "COPY", "USER", "EXPOSE", "CMD", "ENV"}
+    assert words[:2] == ["ARG", "FROM"] and steps[0][1] == "DIGEST" and steps[1][1].endswith("@${DIGEST}")
+    assert [rest for word, rest in steps if word == "USER"][-1] in ("lab", "${NB_UID}")
+    for word, rest in steps:
+        if word == "RUN":
+            subprocess.run([shutil.which("bash"), "-n", "-c", rest], check=True)
+            assert all((ROOT / name).is_file() for name in re.findall(r"-r (\S+)", rest))
+        if word == "CMD":
+            assert json.loads(rest)[:2] == ["jupyter", "lab"]
+
+
+def test_images_hold_no_secret():
     ignored = set((ROOT / ".dockerignore").read_text().split())
     assert {".git", ".venv", "results", "build", "**/.env", "**/*.pem"} <= ignored
 

@@ -56,6 +56,74 @@ def test_links_of_the_readme_lead_somewhere():
         assert (ROOT / target).exists(), target
 
 
+def test_the_readme_is_two_screens_and_names_two_commands():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 120
+    assert text.count("![") == 1
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)
+    assert named == ["run", "test"] and set(re.findall(r"`make ([a-z-]+)", text)) | set(named) <= targets
+    commands = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line[:1] not in ("#", "")]
+    assert commands[-1] == "make test"
+
+
+def test_the_snippet_of_the_readme_gives_scores(monkeypatch):
+    """With few jets: the front door's four lines, as they stand there."""
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    assert len(code.strip().splitlines()) == 5  # one is empty
+    scope: dict[str, object] = {}
+    exec(compile(code.replace("max_jets=1000", "max_jets=200"), "README.md", "exec"), scope)
+    tagger, test = scope["tagger"], scope["test"]
+    assert tagger.predict_proba(test).shape == (200, 2) and tagger.score(test) > 0.8
+
+
+def test_broken_links_are_found(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "b c.html").write_text('<h1 id="here">B</h1><img src="no.png">')
+    links = ["sub/b%20c.html#here", "sub/b%20c.html#gone", "gone.html", "#top", "https://x.org/y", "sub"]
+    page = '<p id="top">' + "".join(f'<a href="{link}">x</a>' for link in links)
+    (tmp_path / "a.html").write_text(page)
+    broken = ["a.html: sub/b%20c.html#gone", "a.html: gone.html", "a.html: sub", "sub/b c.html: no.png"]
+    assert _load("links").broken_links(tmp_path) == broken
+
+
+def executed(cells, start="2026-11-30T05:54:47"):
+    return json.dumps({"metadata": {"papermill": {"start_time": start}}, "cells": cells})
+
+
+def test_a_page_says_where_its_copy_ran(generate, monkeypatch, tmp_path):
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    monkeypatch.setattr(generate, "RECORDED", tmp_path / "notebooks" / "recorded")
+    text = {"cell_type": "markdown", "metadata": {}, "source": ["# One"]}
+    code = {"cell_type": "code", "metadata": {}, "source": ["1 + 1"], "outputs": []}
+    given = code | {"metadata": {"tags": ["injected-parameters"]}, "source": ["profile = 'long'"]}
+    bare = tmp_path / "notebooks" / "01_one.ipynb"
+    bare.parent.mkdir()
+    bare.write_text(executed([text, code]))
+    told = lambda: json.loads(generate.best_copy(bare))["cells"][1]["source"]  # noqa: E731
+    assert "Not executed here: `omnilearn-lab run 01_one`" in told()
+    kept = tmp_path / "notebooks" / "recorded" / "01_one" / "long"
+    kept.mkdir(parents=True)
+    (kept / bare.name).write_text(executed([text, given, code]))
+    facts = {"date": "2026-12-01", "total_seconds": 60.4, "machine": "2 cores", "versions": {"torch": "2.9"}}
+    (kept / "results.json").write_text(json.dumps(facts))
+    assert told() == "*Executed in profile `long` on 2026-12-01 (60 s, 2 cores, torch 2.9).*"
+    here = tmp_path / "results" / "01_one" / "smoke"
+    here.mkdir(parents=True)
+    (here / bare.name).write_text(executed([text, code | {"source": ["2 + 2"]}]))
+    assert "profile `smoke` on 2026-11-30 (a machine that was not noted)" in told()
+    assert told().endswith("Its code was changed since.*")
+
+
+def test_outputs_on_pages_need_no_kernel(generate):
+    widget = {"output_type": "display_data", "data": {generate.WIDGET: {}, "text/plain": "W"}}
+    figure = {"output_type": "display_data", "data": {generate.WIDGET: {}, "image/png": "iVBOR"}}
+    bar = {"output_type": "stream", "name": "stderr", "text": "100%"}
+    text = {"output_type": "stream", "name": "stdout", "text": "done"}
+    made = [generate._static(output) for output in (widget, figure, bar, text)]
+    assert made == [None, figure | {"data": {"image/png": "iVBOR"}}, None, text]
+
+
 @pytest.mark.slow
 def test_site_builds(tmp_path):
     pytest.importorskip("mkdocs", reason="pip install -e '.[docs]'")
@@ -65,6 +133,7 @@ def test_site_builds(tmp_path):
     done = subprocess.run(command, check=False, **options)
     warnings = [line for line in done.stderr.splitlines() if line.startswith(("WARNING", "ERROR"))]
     assert done.returncode == 0, warnings or done.stderr[-3000:]  # with --quiet, warnings would not count
+    assert not _load("links").broken_links(tmp_path)
     assert (tmp_path / "reference" / "models.html").is_file()
     assert "<math " in (tmp_path / "reference" / "metrics.html").read_text()
 
