@@ -20,7 +20,7 @@ from itertools import product
 import yaml
 from omnilearn_lab.metrics import spread
 from omnilearn_lab.notebook import load_splits, notebook_profile
-from omnilearn_lab.notebook.sizes import TaggingProfile
+from omnilearn_lab.notebook.profiles import TaggingProfile
 from omnilearn_lab.tasks.common import ClassifierData, compare_classifiers
 
 STUDIES = {  # notebook: study -> dataset, standardisation

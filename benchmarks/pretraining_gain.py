@@ -26,7 +26,7 @@ from omnilearn_lab.tasks.common import (
     network_of,
     train_classifier,
 )
-from omnilearn_lab.tasks.common.records import KINDS
+from omnilearn_lab.tasks.common.comparison import KINDS
 from omnilearn_lab.tasks.pretraining import DownstreamRecord, downstream_table
 from omnilearn_lab.training import TrainConfig
 

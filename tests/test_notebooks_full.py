@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 import yaml
 from omnilearn_lab import notebook
-from omnilearn_lab.notebook.execute import execute_notebook, find_notebooks
+from omnilearn_lab.notebook.execute import execute_notebook, find_notebooks, notebook_map
 from omnilearn_lab.notebook.hardware import Machine
-from omnilearn_lab.notebook.overview import notebook_map
-from omnilearn_lab.notebook.records import read_results
+from omnilearn_lab.notebook.results import read_results
 
 from tests.readers.published.test_aspen import write as write_aspen
 from tests.readers.published.test_atlas_flavour import write as write_flavour

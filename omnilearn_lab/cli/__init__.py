@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from omnilearn_lab import __version__
-from omnilearn_lab.cli import analysis, data, pretrain, report, run, verify
+from omnilearn_lab.cli import analysis, data, pretrain, run
 from omnilearn_lab.cli.display import show_error
 from omnilearn_lab.errors import OmniLearnLabError
 
@@ -20,8 +20,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run.run)
-app.command()(report.report)
-app.command()(report.doctor)
+app.command()(run.report)
+app.command()(run.doctor)
 app.command()(data.simulate)
 app.command()(pretrain.pretrain)
 for command in (
@@ -36,7 +36,7 @@ for command in (
     analysis.unfold,
 ):
     app.command()(command)
-app.add_typer(verify.data_app, name="data")
+app.add_typer(data.data_app, name="data")
 app.add_typer(run.notebooks_app, name="notebooks")
 
 

@@ -16,8 +16,6 @@ from rich.table import Table
 
 from omnilearn_lab.errors import ConfigError
 
-__all__ = ["hdf5_target", "make_table", "say", "shorten", "show", "show_error", "show_json"]
-
 _PIPE_WIDTH = 160  # characters, where the output is no terminal
 _LONGEST_WORD = 30  # which a narrow terminal does not break
 

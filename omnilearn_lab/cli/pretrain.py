@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from omnilearn_lab.tasks.pretraining import PretrainConfig
     from omnilearn_lab.training import LaunchedRun
 
-__all__ = ["pretrain"]
-
 
 def pretrain(
     config: Annotated[

@@ -1,4 +1,4 @@
-"""``omnilearn-lab run``: notebooks as batch jobs."""
+"""omnilearn-lab run, report, notebooks and doctor: the numbered notebooks from a shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from omnilearn_lab.errors import ConfigError, OmniLearnLabError
 
 if TYPE_CHECKING:
     from omnilearn_lab.notebook.execute import ExecutedNotebook
-    from omnilearn_lab.tasks.common.records import ComparisonRecord
+    from omnilearn_lab.tasks.common.comparison import ComparisonRecord
 
 
 notebooks_app = typer.Typer(no_args_is_help=True, help="The numbered notebooks: list them, take a copy.")
@@ -86,7 +86,7 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 
 def _show_results(done: ExecutedNotebook) -> None:
-    from omnilearn_lab.notebook.records import read_results
+    from omnilearn_lab.notebook.results import read_results
 
     if (done.directory / "results.json").is_file():
         found = read_results(done.directory)
@@ -109,3 +109,37 @@ def comparison_table(title: str, comparison: ComparisonRecord) -> Table:
 
 notebooks_app.command("copy")(copy)
 notebooks_app.command("list")(list_notebooks)
+
+
+def report(
+    folder: Annotated[Path | None, typer.Option(help="folder of results; the notebooks' by default")] = None,
+    profile: Annotated[str | None, typer.Option(help="smoke, quick or full; all by default")] = None,
+) -> None:
+    """Collect all results.json into one page (Markdown and HTML) and print it."""
+    from omnilearn_lab.notebook.report import Report, collect_results, write_report
+
+    for title, (head, *rows) in Report(collect_results(folder, profile=profile)).sections():
+        show(make_table(title, head, rows, numbers=len(head) - 1))
+    say("written: " + ", ".join(str(shorten(path)) for path in write_report(folder, profile=profile)))
+
+
+def doctor() -> None:
+    """Check Python, torch, GPU, memory, folders and versions, and what each profile costs here.
+
+    Example: omnilearn-lab doctor
+    """
+    from omnilearn_lab.notebook import notebook_map, this_machine
+    from omnilearn_lab.notebook.hardware import check_machine
+
+    checks = check_machine()
+    rows = [("ok" if c.is_good else "LOOK", c.what, c.value, "" if c.is_good else c.remedy) for c in checks]
+    show(make_table("this machine", ("", "what", "found", "what to do"), rows))
+    head, *costs = notebook_map(this_machine()).table()
+    keep = [head.index(name) for name in ("notebook", "smoke", "quick", "full, on this machine")]
+    show(
+        make_table(
+            "what notebooks cost here", [head[i] for i in keep], [[row[i] for i in keep] for row in costs]
+        )
+    )
+    if not all(check.is_good for check in checks):
+        raise typer.Exit(1)

@@ -14,9 +14,8 @@ from omnilearn_lab.display import html_table, label, signed
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import write_text
 from omnilearn_lab.metrics import spread
-from omnilearn_lab.notebook.records import ResultsRecord, read_results
-from omnilearn_lab.notebook.results import results_root
-from omnilearn_lab.tasks.common.records import KINDS, ComparisonRecord, GainRecord, Values
+from omnilearn_lab.notebook.results import ResultsRecord, read_results, results_root
+from omnilearn_lab.tasks.common.comparison import KINDS, ComparisonRecord, GainRecord, Values
 
 _HEAD = ("notebook", "profile", "jets", "date", "time [s]", "memory [GB]", "seeds")
 

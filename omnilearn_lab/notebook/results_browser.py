@@ -17,9 +17,8 @@ import ipywidgets
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.notebook.execute import find_notebooks
-from omnilearn_lab.notebook.records import ResultsRecord
 from omnilearn_lab.notebook.report import collect_results, comparison_rows
-from omnilearn_lab.notebook.results import results_root
+from omnilearn_lab.notebook.results import ResultsRecord, results_root
 from omnilearn_lab.widgets.view import button, dropdown, framed, picture, row
 
 _TICK = 0.5

@@ -12,9 +12,17 @@ from matplotlib.figure import Figure
 from omnilearn_lab.display import number
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.metrics import RocCurve, SicCurve, roc, sic_curve
-from omnilearn_lab.plotting.bands import Band, band_of, different, draw_band, named, repetitions
 from omnilearn_lab.plotting.data import Column, Table, attach_data
-from omnilearn_lab.plotting.figure import describe, new_axes
+from omnilearn_lab.plotting.figure import (
+    Band,
+    band_of,
+    describe,
+    different,
+    draw_band,
+    named,
+    new_axes,
+    repetitions,
+)
 from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
 

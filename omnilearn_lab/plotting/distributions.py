@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 
 from omnilearn_lab.display import plain
 from omnilearn_lab.errors import FigureError, nearest
-from omnilearn_lab.plotting.bands import named
 from omnilearn_lab.plotting.data import Column, Table, attach_data
-from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes, new_ratio_axes, ratio_panels
+from omnilearn_lab.plotting.figure import PaperFigure, describe, named, new_axes, new_ratio_axes, ratio_panels
 from omnilearn_lab.plotting.histograms import FilledHistogram, HistogramAxis, as_axis, fill_histogram
 from omnilearn_lab.plotting.style import experiment_label, figure_label, in_house_style, line_look
 

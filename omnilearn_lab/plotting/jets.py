@@ -14,9 +14,8 @@ from matplotlib.patches import Circle
 
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.jets import Jets, reduce_pid
-from omnilearn_lab.plotting.bands import named
 from omnilearn_lab.plotting.data import Column, Table, attach_data
-from omnilearn_lab.plotting.figure import MOVING, PaperFigure, describe, new_axes
+from omnilearn_lab.plotting.figure import MOVING, PaperFigure, describe, named, new_axes
 from omnilearn_lab.plotting.style import (
     PALETTE,
     experiment_label,

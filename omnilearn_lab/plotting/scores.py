@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.metrics import CalibrationCurve, ConfusionMatrix, Rejection, calibration_curve, roc
-from omnilearn_lab.plotting.bands import named
 from omnilearn_lab.plotting.classification import rejection_vs_efficiency
 from omnilearn_lab.plotting.data import Column, Table, attach_data
 from omnilearn_lab.plotting.distributions import HistogramOptions, observable_distributions
-from omnilearn_lab.plotting.figure import MOVING, PaperFigure, describe, new_axes
+from omnilearn_lab.plotting.figure import MOVING, PaperFigure, describe, named, new_axes
 from omnilearn_lab.plotting.histograms import HistogramAxis
 from omnilearn_lab.plotting.style import PALETTE, experiment_label, in_house_style, line_look
 

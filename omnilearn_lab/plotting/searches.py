@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.plotting.bands import named
 from omnilearn_lab.plotting.data import Column, Table, attach_data
-from omnilearn_lab.plotting.figure import describe, new_axes, new_ratio_axes
+from omnilearn_lab.plotting.figure import describe, named, new_axes, new_ratio_axes
 from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
 
 _QUANTILES = (0.16, 0.5, 0.84)

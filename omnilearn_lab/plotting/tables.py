@@ -14,9 +14,8 @@ from matplotlib.transforms import offset_copy
 
 from omnilearn_lab.display import label, plain
 from omnilearn_lab.errors import FigureError, nearest
-from omnilearn_lab.plotting.bands import named
 from omnilearn_lab.plotting.data import Column, Table, attach_data, titled_column
-from omnilearn_lab.plotting.figure import PaperFigure, describe, new_axes, plain_log_ticks
+from omnilearn_lab.plotting.figure import PaperFigure, describe, named, new_axes, plain_log_ticks
 from omnilearn_lab.plotting.style import PALETTE, experiment_label, figure_label, in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
 

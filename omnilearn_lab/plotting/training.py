@@ -11,18 +11,19 @@ from matplotlib.figure import Figure
 
 from omnilearn_lab.errors import FigureError, nearest
 from omnilearn_lab.metrics import time_to_target
-from omnilearn_lab.plotting.bands import (
+from omnilearn_lab.plotting.data import Column, Table, attach_data, titled_column
+from omnilearn_lab.plotting.figure import (
     Band,
     band_of,
     counted,
     curve_arrays,
+    describe,
     draw_band,
     draw_repetitions,
     named,
+    new_axes,
     repetitions,
 )
-from omnilearn_lab.plotting.data import Column, Table, attach_data, titled_column
-from omnilearn_lab.plotting.figure import describe, new_axes
 from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
 
 _X_LABELS = {

@@ -1,6 +1,5 @@
 """The papers' tables as data, with their source and how well each number is known."""
 
-from omnilearn_lab.published.load import published_results, published_tables
-from omnilearn_lab.published.table import PublishedTable
+from omnilearn_lab.published.tables import PublishedTable, published_results, published_tables
 
 __all__ = ["PublishedTable", "published_results", "published_tables"]

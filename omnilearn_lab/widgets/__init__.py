@@ -4,8 +4,7 @@ from omnilearn_lab.widgets.catalog_browser import CatalogBrowser
 from omnilearn_lab.widgets.cuts import RocExplorer, ScoredEvents, SicExplorer
 from omnilearn_lab.widgets.explorer import Explored, Explorer
 from omnilearn_lab.widgets.jets import DiffusionPlayer, JetViewer
-from omnilearn_lab.widgets.losses import LossComparison, RunBrowser
-from omnilearn_lab.widgets.training_monitor import TrainingMonitor
+from omnilearn_lab.widgets.training import LossComparison, RunBrowser, TrainingMonitor
 from omnilearn_lab.widgets.weights import ReweightingExplorer, UnfoldingExplorer
 
 __all__ = [

@@ -22,7 +22,7 @@ from omnilearn_lab.plotting.style import in_house_style
 from omnilearn_lab.tasks.common import Comparison
 from omnilearn_lab.training import History
 from omnilearn_lab.widgets.jets import JetViewer
-from omnilearn_lab.widgets.losses import is_validated
+from omnilearn_lab.widgets.training import is_validated
 from omnilearn_lab.widgets.view import FigureView, dropdown
 
 _CHOICES = {

@@ -1,4 +1,4 @@
-"""What a notebook run prints."""
+"""Commands about notebooks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import pytest
 from omnilearn_lab.cli.display import show
 from omnilearn_lab.cli.run import _parameter, comparison_table
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.tasks.common.records import ComparisonRecord
+from omnilearn_lab.notebook.results import write_json
+from omnilearn_lab.tasks.common.comparison import ComparisonRecord
+
+from tests.notebook import test_report
 
 VALUES = {
     "seeds": [1, 2],
@@ -85,3 +88,19 @@ def test_parameters_are_read_as_yaml(text, value):
 def test_what_is_no_parameter(text):
     with pytest.raises(ConfigError, match="NAME=VALUE"):
         _parameter(text)
+
+
+def test_report_is_printed_and_written(invoke, tmp_path):
+    folder = tmp_path / "results" / "03_finetune_top" / "quick"
+    folder.mkdir(parents=True)
+    write_json(test_report.record(), folder / "results.json")
+    result = invoke("report", "--folder", tmp_path / "results", "--profile", "quick")
+    assert result.exit_code == 0
+    assert "No gain beyond the spread over seeds" in result.output
+    assert (tmp_path / "results" / "report.html").is_file()
+
+
+def test_nothing_to_report_ends_with_the_remedy(command, tmp_path):
+    status, _, error = command("report", "--folder", tmp_path)
+    assert status == 1
+    assert "omnilearn-lab run all" in error

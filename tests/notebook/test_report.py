@@ -1,7 +1,7 @@
 import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError
-from omnilearn_lab.notebook.records import check_results, write_json
 from omnilearn_lab.notebook.report import Report, collect_results, comparison_rows, verdict, write_report
+from omnilearn_lab.notebook.results import check_results, write_json
 from omnilearn_lab.tasks.common import ComparisonRecord
 
 HOSTILE = "<script>alert(1)</script> | [x](javascript:1) `code`\n## Not a title"

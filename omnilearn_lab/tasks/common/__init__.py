@@ -9,24 +9,31 @@ from omnilearn_lab.tasks.common.classification import (
 from omnilearn_lab.tasks.common.classifiers import (
     ClassifierComparisonSettings,
     FrozenSettings,
+    LearningCurve,
     compare_classifiers,
     train_classifiers,
     train_frozen,
+    train_learning_curve,
 )
-from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
-from omnilearn_lab.tasks.common.embedding import embed
+from omnilearn_lab.tasks.common.comparison import (
+    Arm,
+    Comparison,
+    ComparisonRecord,
+    ComparisonSettings,
+    compare,
+    published_numbers,
+)
 from omnilearn_lab.tasks.common.heads import Rows, fit_head
-from omnilearn_lab.tasks.common.learning_curve import LearningCurve, train_learning_curve
 from omnilearn_lab.tasks.common.networks import (
     ClassifierSettings,
     describe_checkpoint,
+    embed,
     load_classifier,
     load_trained,
     make_model,
     network_batch,
     network_of,
 )
-from omnilearn_lab.tasks.common.records import ComparisonRecord, published_numbers
 
 __all__ = [
     "Arm", "ClassifierComparisonSettings", "ClassifierData", "ClassifierResult", "ClassifierSettings",

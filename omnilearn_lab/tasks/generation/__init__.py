@@ -1,16 +1,22 @@
 """Generation: jets in two stages, compared with true ones, and what a sampler's steps cost and buy."""
 
-from omnilearn_lab.tasks.generation.comparison import (
+from omnilearn_lab.tasks.generation.generator import (
+    JetGeneration,
+    JetGenerationConfig,
+    generate,
+    generate_like,
+    generation_trajectory,
+)
+from omnilearn_lab.tasks.generation.sampling import DistillConfig, StudyConfig, distill, sampler_study
+from omnilearn_lab.tasks.generation.scores import (
     GeneratorData,
     GeneratorSettings,
+    beside_published,
     compare_generators,
+    generation_scores,
     over_floor,
+    scores_by_class,
 )
-from omnilearn_lab.tasks.generation.distillation import DistillConfig, distill
-from omnilearn_lab.tasks.generation.sampling import StudyConfig, sampler_study
-from omnilearn_lab.tasks.generation.scores import beside_published, generation_scores, scores_by_class
-from omnilearn_lab.tasks.generation.trajectory import generate_like, generation_trajectory
-from omnilearn_lab.tasks.generation.two_stage import JetGeneration, JetGenerationConfig, generate
 
 __all__ = [
     "DistillConfig", "GeneratorData", "GeneratorSettings", "JetGeneration", "JetGenerationConfig",

@@ -1,18 +1,22 @@
 """Pretraining: teach one network jets of all kinds, and see what its size and its classes bring."""
 
-from omnilearn_lab.tasks.pretraining.card import DownstreamRecord, downstream_records, downstream_table
-from omnilearn_lab.tasks.pretraining.class_study import (
+from omnilearn_lab.tasks.pretraining.pretraining import (
+    DownstreamRecord,
+    PretrainConfig,
+    downstream_records,
+    downstream_table,
+    launch_pretraining,
+    pretrain,
+)
+from omnilearn_lab.tasks.pretraining.study import (
     ClassStudySettings,
     choose_classes,
-    join_classes,
-    study_classes,
-)
-from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig, launch_pretraining, pretrain
-from omnilearn_lab.tasks.pretraining.study import (
     count_parameters,
+    join_classes,
     network_costs,
     noised_particles,
     pretrain_sizes,
+    study_classes,
 )
 
 __all__ = [

@@ -1,47 +1,367 @@
-"""Pretrain PET or PET v2: classify and generate jets of many classes at once, and keep it with its card."""
+"""Pretraining: the jets, the joint loss of the papers, and the checkpoint with its card."""
 
 from __future__ import annotations
 
+import copy
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import psutil
 import torch
 from pydantic import Field
 from torch import nn
 
-from omnilearn_lab.jets import Jets
+from omnilearn_lab.catalog import catalog, load, open_store
+from omnilearn_lab.catalog.published import CONVERTED
+from omnilearn_lab.catalog.simulated import SimulatedSet
+from omnilearn_lab.display import signed
+from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.jets import Jets, read_jets
+from omnilearn_lab.machine import locked, make_folder, write_text
+from omnilearn_lab.metrics import classification_metrics, spread
 from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, read_card, save_checkpoint
 from omnilearn_lab.models.checkpoints import assign, load_checkpoint
 from omnilearn_lab.settings import settings, to_mapping
-from omnilearn_lab.tasks.common.networks import network_batch
-from omnilearn_lab.tasks.pretraining.card import held_out, tried_half
-from omnilearn_lab.tasks.pretraining.data import (
-    JetSource,
-    PretrainingData,
-    Streaming,
-    load_pretraining_data,
-    settled,
-)
+from omnilearn_lab.tasks.common.classification import predict
+from omnilearn_lab.tasks.common.comparison import KINDS, ComparisonRecord
+from omnilearn_lab.tasks.common.networks import complete_batch, network_batch
 from omnilearn_lab.training import (
     FlowPretraining,
     JointPretraining,
     LaunchedRun,
     Objective,
     Run,
+    Shard,
+    StreamConfig,
+    StreamingBatches,
     TrainConfig,
     Trainer,
     default_device,
     describe_environment,
     launch,
     process_group,
+    processes_here,
     this_shard,
 )
 from omnilearn_lab.training.distributed import agree
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Streaming = Literal["auto", "always", "never"]
+"""When training jets are streamed from files: when they do not fit into memory, or always, or never."""
+
+_BYTES_PER_JET = 16_000  # measured: 5.2 GB for 325,000 JetClass jets of 40 particles and their inputs
+_SHARE_OF_MEMORY = 0.5
+
+
+@settings
+class JetSource:
+    """Which jets to load.
+
+    Parameters
+    ----------
+    dataset, source, seed
+        As for `omnilearn_lab.catalog.load`.
+    n_jets : mapping of split to int
+    streaming
+        One of `Streaming`, for the training jets.
+    """
+
+    dataset: str
+    source: str
+    seed: int
+    n_jets: Mapping[str, int]
+    streaming: Streaming = "auto"
+
+    def load(self, split: str) -> Jets:
+        """Load or simulate the jets of a split."""
+        return load(self.dataset, split, source=self.source, max_jets=self.n_jets[split], seed=self.seed)
+
+    def files(self) -> list[Path]:
+        """Return ML-ready files with the training jets: converted published ones, or the simulated set."""
+        store = open_store()
+        converted = store.find(f"{self.dataset}/{CONVERTED}/train")
+        if converted is not None and self.source != "simulated":
+            return sorted(converted.glob("*.h5"))
+        recipe = catalog()[self.dataset].recipe
+        if recipe is None or self.source == "published":
+            return []
+        wanted = SimulatedSet(str(recipe), "quick", "train", self.n_jets["train"], self.seed)
+        made = store.find(wanted.file_name)
+        return [made] if made is not None else []
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainingData:
+    """Training jets, or the files that hold them, and jets for validation and for the final measurement.
+
+    Parameters
+    ----------
+    train : Jets or sequence of Path
+    validation, test : Jets
+    """
+
+    train: Jets | Sequence[Path]
+    validation: Jets
+    test: Jets
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.validation.class_names
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Where the training jets come from."""
+        first = self.train if isinstance(self.train, Jets) else read_jets(self.train[0], 0, 1)
+        return first.provenance
+
+    def inputs(
+        self, transform: Callable[[Jets], Batch], batch_size: int, *, seed: int, shard: Shard
+    ) -> Batch | StreamingBatches:
+        """Return the training jets as a trainer takes them.
+
+        Parameters
+        ----------
+        transform
+            From jets to network inputs.
+        batch_size
+            Jets of an update, over all processes.
+        seed
+            Fixes the order of streamed jets.
+        shard : Shard
+            This process' share; streamed files are read by one process each, block by block.
+        """
+        if isinstance(self.train, Jets):
+            return transform(self.train)
+        own = shard.part(batch_size)
+        config = StreamConfig(seed=seed, shard=shard)
+        return StreamingBatches(self.train, own.stop - own.start, config, transform=transform)
+
+
+def settled(source: JetSource, directory: str | os.PathLike[str]) -> JetSource:
+    """Return the source with "auto" decided once for a run, so that all its processes and starts agree.
+
+    Free memory differs between processes and from day to day, and streamed jets come in another order. The
+    first process to ask leaves its answer in ``streaming.txt`` of the run directory.
+
+    Raises
+    ------
+    ConfigError
+        As `load_pretraining_data`; then nothing is decided.
+    """
+    if source.streaming != "auto":
+        return source
+    path = Path(directory) / "streaming.txt"
+    make_folder(path.parent)
+    with locked(path):
+        if not path.is_file():
+            write_text(path, _way(source))
+    return replace(source, streaming=path.read_text())
+
+
+def load_pretraining_data(source: JetSource) -> PretrainingData:
+    """Load validation and test jets, and the training jets or the names of their files.
+
+    Raises
+    ------
+    ConfigError
+        When the training jets fit neither into memory nor lie in files that can be streamed.
+    """
+    way = _way(source) if source.streaming == "auto" else source.streaming
+    if way == "never":
+        return PretrainingData(source.load("train"), source.load("val"), source.load("test"))
+    if not source.files() and fits_in_memory(source.n_jets["train"]):
+        source.load("train")  # simulates and leaves a file
+    return PretrainingData(_files(source), source.load("val"), source.load("test"))
+
+
+def _way(source: JetSource) -> str:
+    if fits_in_memory(source.n_jets["train"]):
+        return "never"
+    _files(source)
+    return "always"
+
+
+def _files(source: JetSource) -> list[Path]:
+    files = source.files()
+    if not files:
+        raise ConfigError(
+            f"{source.n_jets['train']:,} jets of '{source.dataset}' do not fit into memory and no ML-ready "
+            f"files hold them; convert the published files (omnilearn-lab data convert {source.dataset}), or "
+            "use fewer jets"
+        )
+    return files
+
+
+def fits_in_memory(n_jets: int, *, available: int | None = None) -> bool:
+    """Whether the inputs of so many jets leave half of the memory free, in every process of this machine.
+
+    Parameters
+    ----------
+    n_jets
+    available
+        Bytes; what the machine has by default.
+
+    Examples
+    --------
+    >>> fits_in_memory(50_000, available=2_000_000_000), fits_in_memory(10**6, available=2_000_000_000)
+    (True, False)
+    """
+    bytes_here = psutil.virtual_memory().available if available is None else available
+    return n_jets * _BYTES_PER_JET * processes_here(os.environ) < _SHARE_OF_MEMORY * bytes_here
+
+
+_ENTRY = "downstream"
+_NAMES = ("scratch", "fine-tuned")  # as in KINDS
+_SHARE_OF_ERROR = 0.25  # a change below this share of the statistical error is nothing
+
+
+def held_out(model: nn.Module, test: Jets, *, inputs: str = "pet", hidden: bool = False) -> dict[str, Any]:
+    """Classify jets never seen, without noise.
+
+    Parameters
+    ----------
+    model
+    test : Jets
+        With labels.
+    inputs : {"pet", "pet_v2"}
+        What the network reads.
+    hidden
+        Hide the particle species, and for PET v2 the impact parameters: momenta only.
+
+    Returns
+    -------
+    dict
+        Number of jets, accuracy, area under the ROC curve one class against another (mean over pairs),
+        and by class against the rest.
+    """
+    use_extra = inputs == "pet_v2" and not hidden and "d0" in test.particles
+    jets = network_batch(test, inputs=inputs, use_pid=not hidden, use_extra=use_extra)
+    scores = predict(model, complete_batch(jets, model))
+    metrics = classification_metrics(scores, test.label, class_names=test.class_names)
+    return {
+        "n_jets": metrics.n_jets,
+        "accuracy": metrics.accuracy,
+        "auc_one_vs_one": metrics.auc,
+        "auc_by_class": dict(metrics.auc_by_class),
+    }
+
+
+def tried_half(
+    model: nn.Module, test: Jets, exact: Mapping[str, Any], *, inputs: str = "pet"
+) -> dict[str, Any]:
+    """Measure what rounding the weights to float16 does to the held-out classification.
+
+    Parameters
+    ----------
+    model, test, inputs
+        As for `held_out`.
+    exact
+        What `held_out` says of the weights as they are.
+
+    Returns
+    -------
+    dict
+        Accuracy and AUC of the rounded weights, and ``is_lossless``; see `rounding_loss`.
+    """
+    rounded = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in rounded.parameters():
+            weight.copy_(weight.half())
+    found = held_out(rounded, test, inputs=inputs)
+    numbers = {name: found[name] for name in ("accuracy", "auc_one_vs_one")}
+    return {"dtype": "float16", **numbers, "is_lossless": rounding_loss(exact, numbers) < _SHARE_OF_ERROR}
+
+
+def rounding_loss(exact: Mapping[str, Any], rounded: Mapping[str, Any]) -> float:
+    """Return the largest change of accuracy and AUC in units of the accuracy's statistical error.
+
+    The error of an accuracy p measured on n jets is sqrt(p (1 - p) / n).
+
+    Examples
+    --------
+    >>> exact = {"n_jets": 10_000, "accuracy": 0.5, "auc_one_vs_one": 0.9}
+    >>> round(rounding_loss(exact, {"accuracy": 0.499, "auc_one_vs_one": 0.9}), 2)
+    0.2
+    """
+    p = exact["accuracy"]
+    error = max((p * (1 - p) / exact["n_jets"]) ** 0.5, 1 / exact["n_jets"])
+    return max(abs(exact[name] - rounded[name]) for name in ("accuracy", "auc_one_vs_one")) / error
+
+
+class DownstreamRecord(ComparisonRecord):
+    """Scratch against fine-tuned from one checkpoint, for one task and one number of training jets."""
+
+    checkpoint: str
+    task: str
+    epochs: float
+    batch_size: int
+    learning_rate: float
+
+
+def downstream_records(checkpoint: str | Path) -> list[DownstreamRecord]:
+    """Return what a checkpoint's card says about other tasks; nothing if nobody measured it.
+
+    Parameters
+    ----------
+    checkpoint
+        Name of a shipped checkpoint, or a file.
+
+    Examples
+    --------
+    >>> sorted({record.task for record in downstream_records("tiny")})
+    ['quark_gluon', 'top_tagging']
+    """
+    return [DownstreamRecord(**values) for values in read_card(checkpoint).get(_ENTRY, ())]
+
+
+def downstream_table(records: Iterable[DownstreamRecord]) -> pd.DataFrame:
+    """Return scratch beside fine-tuned, mean and standard deviation over seeds, with the verdict.
+
+    Parameters
+    ----------
+    records
+        Of `downstream_records`.
+
+    Returns
+    -------
+    DataFrame
+        One row per checkpoint, task, number of training jets and metric. A rejection for which fewer than
+        ten background jets passed, in any seed, is a lower limit and marked so. Networks may have had
+        different budgets: compare within a row.
+    """
+    import pandas as pd
+
+    rows = {}
+    for record in sorted(records, key=lambda r: (r.checkpoint, r.task, r.n_train)):
+        for metric in record.metrics:
+            cells = {name: _cell(record, metric, kind) for kind, name in zip(KINDS, _NAMES, strict=True)}
+            gain = record.gains[metric]
+            cells |= {"gain": signed(gain.difference, gain.error), "verdict": gain.verdict}
+            about = {
+                "epochs": f"{record.epochs:g}",
+                "peak rate": f"{record.learning_rate:g}",
+                "seeds": len(record.seeds),
+            }
+            rows[record.checkpoint, record.task, record.n_train, metric] = about | cells
+    names = ["checkpoint", "task", "training jets", "metric"]
+    return pd.DataFrame(
+        list(rows.values()), index=pd.MultiIndex.from_tuples(rows, names=names) if rows else None
+    )
+
+
+def _cell(record: DownstreamRecord, metric: str, kind: str) -> str:
+    is_limit = record.n_lower_limits.get(kind, {}).get(metric, 0) > 0
+    return ("≥ " if is_limit else "") + str(spread(record.metrics[metric][kind]))
+
 
 _TRAINING = {
     "pet": TrainConfig(

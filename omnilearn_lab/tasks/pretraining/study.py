@@ -1,26 +1,32 @@
-"""Pretraining on a small scale: noised jets, several numbers of jets, and what networks of each size cost."""
+"""Pretraining on a small scale: noised jets, numbers and classes of jets, what networks of each size cost."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
+from torch import Tensor
 from torch.nn import functional
 
-from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.features import jets_from_features, pet_batch
+from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.features import jets_from_features, pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import run_jobs
 from omnilearn_lab.models import Batch, PETv2, PETv2Config, perturb
-from omnilearn_lab.tasks.pretraining.data import fits_in_memory
-from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig, pretrain
-from omnilearn_lab.training import default_device, select
+from omnilearn_lab.settings import settings
+from omnilearn_lab.tasks.common.classification import ClassifierData, ClassifierResult, train_classifier
+from omnilearn_lab.tasks.common.comparison import Comparison, compare
+from omnilearn_lab.tasks.common.networks import ClassifierSettings, copy_fitting, make_model
+from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig, fits_in_memory, pretrain
+from omnilearn_lab.training import FlowPretraining, TrainConfig, Trainer, default_device, select
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,3 +186,124 @@ def _best(call: Callable[[], None]) -> float:
         call()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+@settings
+class ClassStudySettings:
+    """Pretrain on some classes, fine-tune on another task.
+
+    Parameters
+    ----------
+    size, base
+        As in `AblationSettings`.
+    subsets
+        Name of each pretraining, and its classes.
+    n_pretrain
+        Jets of each pretraining, whatever its classes.
+    seeds
+        One pretraining and one fine-tuning of each kind per seed.
+    pretraining, scratch, finetuned : TrainConfig
+    """
+
+    size: str
+    base: dict[str, Any]
+    subsets: dict[str, tuple[str, ...]]
+    n_pretrain: Annotated[int, Field(gt=0)]
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    pretraining: TrainConfig = field(default_factory=TrainConfig)
+    scratch: TrainConfig = field(default_factory=TrainConfig)
+    finetuned: TrainConfig = field(default_factory=TrainConfig)
+
+
+def join_classes(jets: Jets, further: Jets, name: str = "data") -> Jets:
+    """Add jets as one more class; both keep the columns that all have.
+
+    Examples
+    --------
+    >>> jets = Jets.build({"deta": [0], "dphi": [0], "pt": [1], "energy": [1]}, [0, 1],
+    ...                   {"pt": [1], "eta": [0], "phi": [0], "mass": [0], "label": [0]}, class_names=["QCD"])
+    >>> both = join_classes(jets, jets)
+    >>> both.class_names, both.label.tolist()
+    (('QCD', 'data'), [0, 1])
+    """
+    names = (*jets.class_names, name)
+    more = replace(further, class_names=()).with_jet(label=[len(jets.class_names)] * len(further))
+    more = replace(more, class_names=names)
+    return Jets.concatenate([replace(jets, class_names=names), more])
+
+
+def choose_classes(jets: Jets, names: Sequence[str], n_jets: int) -> Jets:
+    """Return jets of some classes, labelled in that order, as many of each as far as possible.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown class, or fewer jets than asked for.
+    """
+    for name in names:
+        if name not in jets.class_names:
+            raise ConfigError(f"no class '{name}'; {nearest(name, jets.class_names)}")
+    rows = [torch.from_numpy(jets.label == jets.class_names.index(name)).nonzero()[:, 0] for name in names]
+    share = -(-n_jets // len(names))
+    chosen = torch.cat([row[:share] for row in rows])
+    if len(chosen) < n_jets:
+        raise ConfigError(f"{len(chosen)} jets of {', '.join(names)}, {share} of each wanted: load more jets")
+    label = torch.cat([torch.full((min(share, len(row)),), i) for i, row in enumerate(rows)])
+    kept = jets[chosen.numpy()].with_jet(label=label.numpy())
+    return replace(kept, class_names=tuple(names)).shuffle(0)[:n_jets]
+
+
+def study_classes(
+    subsets: Mapping[str, Jets], data: ClassifierData, settings: ClassStudySettings, **options: Any
+) -> Comparison[ClassifierResult]:
+    """Pretrain on each set of jets, fine-tune each body on one task, and train from scratch.
+
+    Parameters
+    ----------
+    subsets : mapping of name to Jets
+        Jets of each pretraining, with labels from 0; see `choose_classes`.
+    data : ClassifierData
+        The task to fine-tune on.
+    settings : ClassStudySettings
+    **options
+        ``workers``, ``directory``, ``progress`` of `omnilearn_lab.tasks.common.compare`.
+
+    Returns
+    -------
+    Comparison of ClassifierResult
+        The arms are "scratch" and the subsets.
+    """
+    batches = {name: pet_v2_batch(jets, use_extra="d0" in jets.particles) for name, jets in subsets.items()}
+    arms: dict[str, Batch | None] = {"scratch": None, **batches}
+    train = partial(_pretrain_and_tune, data, settings)
+    return compare(train, arms, seeds=settings.seeds, **options)
+
+
+def _pretrain_and_tune(
+    data: ClassifierData, settings: ClassStudySettings, jets: Batch | None, seed: int, folder: Path | None
+) -> ClassifierResult:
+    training = settings.scratch if jets is None else settings.finetuned
+    changes = {**settings.base, "mode": "classifier", "feature_drop": 0.0}
+    classifier = ClassifierSettings(
+        data.n_classes, size=settings.size, training=training, network="pet_v2", changes=changes
+    ).with_seed(seed)
+    body = None
+    if jets is not None:
+        n_classes = int(jets.label.max()) + 1
+        config = PETv2Config.named(settings.size, **settings.base, mode="pretrain", n_classes=n_classes)
+        body = pretrain_body(jets, config, replace(settings.pretraining, seed=seed))
+    model = make_model(classifier)
+    if body is not None:
+        copy_fitting(body, model.body)
+    return train_classifier(data, classifier, model=model, run_directory=folder)
+
+
+def pretrain_body(jets: Batch, config: PETv2Config, training: TrainConfig) -> dict[str, Tensor]:
+    """Train class and generation together on 95 % of the jets; return the best weights of the body."""
+    torch.manual_seed(training.seed)
+    model = PETv2(config).to(default_device())
+    rows = torch.arange(len(jets))
+    n_held_out = max(1, len(jets) // 20)
+    train, validation = (select(jets, chosen) for chosen in (rows[n_held_out:], rows[:n_held_out]))
+    Trainer(model, FlowPretraining(), train, validation, training).fit()
+    return {name: value.detach().cpu() for name, value in model.body.state_dict().items()}

@@ -2,8 +2,15 @@
 
 from omnilearn_lab.tasks.reweighting.known_ratio import check_known_ratio, ratio_curves, tilt
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.result import distance_table, improved, observable_edges
-from omnilearn_lab.tasks.reweighting.reweighter import Reweighter, compare_reweighting, ratio_arms, reweight
+from omnilearn_lab.tasks.reweighting.reweighter import (
+    Reweighter,
+    compare_reweighting,
+    distance_table,
+    improved,
+    observable_edges,
+    ratio_arms,
+    reweight,
+)
 from omnilearn_lab.tasks.reweighting.samples import PairedSample, load_two_generators, with_acceptance
 
 __all__ = [

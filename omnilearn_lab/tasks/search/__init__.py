@@ -10,16 +10,23 @@ from omnilearn_lab.tasks.search.dijet_search import (
 )
 from omnilearn_lab.tasks.search.events import event_column
 from omnilearn_lab.tasks.search.injection_scan import InjectionSettings, scan_injections
-from omnilearn_lab.tasks.search.mass_fits import MassFit, bump_hunt, sample_masses
-from omnilearn_lab.tasks.search.mass_scans import efficiency_scan, significances
-from omnilearn_lab.tasks.search.open_data import class_probabilities, load_open_data, region_rates
-from omnilearn_lab.tasks.search.open_data_search import (
+from omnilearn_lab.tasks.search.mass_fits import (
+    MassFit,
+    bump_hunt,
+    efficiency_scan,
+    expected_sensitivity,
+    sample_masses,
+    significances,
+)
+from omnilearn_lab.tasks.search.open_data import (
     EmbeddedJets,
     OpenDataSearchSettings,
+    class_probabilities,
     compare_weak_supervision,
     embedded_control,
+    load_open_data,
+    region_rates,
 )
-from omnilearn_lab.tasks.search.sensitivity import expected_sensitivity
 from omnilearn_lab.tasks.search.sideband_generator import SidebandGenerator, SidebandGeneratorConfig
 from omnilearn_lab.tasks.search.weak_supervision import weak_supervision
 

@@ -13,8 +13,7 @@ from scipy.stats import norm
 
 from omnilearn_lab.errors import MetricError
 from omnilearn_lab.metrics import abcd_closure, significance, spread
-from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassWindow, spectrum_edges
-from omnilearn_lab.tasks.search.mass_scans import ScanPoint
+from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassWindow, ScanPoint, spectrum_edges
 
 _LEVELS = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 _MIN_PER_BIN = 20

@@ -23,8 +23,7 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, Batch, DijetClassifier, DijetConfig
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.common.classification import predict
-from omnilearn_lab.tasks.common.embedding import embed
-from omnilearn_lab.tasks.common.networks import ClassifierSettings, make_model, network_batch
+from omnilearn_lab.tasks.common.networks import ClassifierSettings, embed, make_model, network_batch
 from omnilearn_lab.training import (
     Batches,
     History,

@@ -1,12 +1,14 @@
-"""Is there a bump? Fit a smooth spectrum beside a mass window and count the events inside it."""
+"""Bump hunts: smooth fits of mass spectra, scans of the cut, expected sensitivity."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +17,7 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr, xlogy
 
 from omnilearn_lab.display import number
-from omnilearn_lab.errors import ConfigError, MetricError
+from omnilearn_lab.errors import ConfigError, MetricError, MissingDependencyError
 from omnilearn_lab.settings import settings
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
@@ -493,3 +495,204 @@ def _toy_significance(model: SpectrumModel, counts: np.ndarray) -> float:
     _, null_nll = model.maximise(counts, use_signal_region=True)
     expected = model.expected(parameters)[0][model.is_signal].sum()
     return _signed_root(counts[-1], expected, null_nll - sideband_nll)
+
+
+@dataclass(frozen=True, eq=False)
+class ScanPoint:
+    """A bump hunt in the most anomalous part of the data.
+
+    Parameters
+    ----------
+    kept
+        Share of the data that is kept.
+    hunt : BumpHunt or None
+        None where the sidebands are too thin for a fit; ``problem`` then says so.
+    problem
+    """
+
+    kept: float
+    hunt: BumpHunt | None
+    problem: str = ""
+
+    @property
+    def significance(self) -> float:
+        """Local significance in standard deviations; NaN without a fit."""
+        return np.nan if self.hunt is None else self.hunt.significance
+
+
+def efficiency_scan(
+    masses: ArrayLike,
+    scores: ArrayLike,
+    signal_region: tuple[float, float],
+    *,
+    fit: MassFit | None = None,
+    kept: Sequence[float] = (1.0, 0.3, 0.1, 0.05),
+) -> tuple[ScanPoint, ...]:
+    """Hunt a bump in shares of the data with the highest scores.
+
+    A score that depends on the mass bends the spectrum: look at the fits' chi2 and at a background-only
+    sample before believing an excess. Several cuts are several looks; the p-values are local.
+
+    Parameters
+    ----------
+    masses, scores : array, shape (N,)
+        [GeV]; a larger score is more anomalous.
+    signal_region
+        [GeV].
+    fit : MassFit
+    kept
+        Shares of the data, as in the documentation of OmniLearned.
+
+    Returns
+    -------
+    tuple of ScanPoint
+
+    Raises
+    ------
+    MetricError
+        For values that are not finite, different lengths, or shares outside (0, 1].
+    """
+    masses, scores = np.asarray(masses, dtype=float), np.asarray(scores, dtype=float)
+    if masses.shape != scores.shape or masses.ndim != 1 or not len(masses):
+        raise MetricError(f"masses and scores have shapes {masses.shape} and {scores.shape}; (N,) is needed")
+    if not (np.isfinite(masses).all() and np.isfinite(scores).all()):
+        raise MetricError("masses or scores are not finite; remove those jets")
+    if not all(0 < share <= 1 for share in kept):
+        raise MetricError(f"shares to keep are {tuple(kept)}; they must lie in (0, 1]")
+    order = np.argsort(-scores, kind="stable")
+    return tuple(
+        _scan_point(masses[order[: round(share * len(order))]], share, signal_region, fit) for share in kept
+    )
+
+
+def _scan_point(
+    masses: np.ndarray, share: float, signal_region: tuple[float, float], fit: MassFit | None
+) -> ScanPoint:
+    try:
+        return ScanPoint(share, bump_hunt(masses, signal_region, fit))
+    except MetricError as error:
+        return ScanPoint(share, None, str(error))
+
+
+def significances(scans: Mapping[str, Sequence[Sequence[ScanPoint]]]) -> dict[str, dict[str, list[float]]]:
+    """Return local significances by name and share of the data, one per scan, for ``plotting.metric_bars``.
+
+    Parameters
+    ----------
+    scans : mapping of name to scans
+        Such as one of `efficiency_scan` per seed. Shares where one of them has no fit are left out.
+    """
+    table = {
+        name: {f"{same[0].kept:.0%} kept": [p.significance for p in same] for same in zip(*runs, strict=True)}
+        for name, runs in scans.items()
+    }
+    return {name: {s: v for s, v in row.items() if np.isfinite(v).all()} for name, row in table.items()}
+
+
+_LEVEL = 0.05
+_N_SCAN = 21
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Expected reach, in units of the signal that was given.
+
+    Parameters
+    ----------
+    significance
+        Median discovery significance of the signal at its nominal strength.
+    limit
+        Median 95 % CLs upper limit on the signal strength without a signal.
+    limit_band
+        The same at -2, -1, +1 and +2 standard deviations.
+    """
+
+    significance: float
+    limit: float
+    limit_band: tuple[float, float, float, float]
+
+
+def expected_sensitivity(
+    n_signal: ArrayLike, n_background: ArrayLike, background_uncertainty: ArrayLike
+) -> Sensitivity:
+    r"""Return what to expect of counts with a known signal and a background with uncertainty.
+
+    The model is :math:`\prod_k \mathrm{Pois}(n_k | \mu s_k + \gamma_k b_k)\,
+    \mathrm{Pois}(\tau_k | \gamma_k \tau_k)` with :math:`\tau_k = (b_k/\delta_k)^2`. Asymptotic
+    formulas on the Asimov data set.
+
+    Parameters
+    ----------
+    n_signal, n_background, background_uncertainty : array, shape (K,)
+        Expected events and absolute errors of K independent bins.
+
+    Returns
+    -------
+    Sensitivity
+
+    Raises
+    ------
+    MetricError
+        For bins that are not positive and finite, or no signal.
+    MissingDependencyError
+        When pyhf is not installed.
+
+    References
+    ----------
+    pyhf, DOI 10.21105/joss.02823; Cowan et al., arXiv:1007.1727; Read, CERN-OPEN-2000-205 (CLs).
+
+    Examples
+    --------
+    >>> found = expected_sensitivity([10.0], [100.0], [1.0])
+    >>> round(found.significance, 2), 1.8 < found.limit < 2.3
+    (0.98, True)
+    """
+    signal, background, error = (
+        np.atleast_1d(np.asarray(v, dtype=float)) for v in (n_signal, n_background, background_uncertainty)
+    )
+    if not (signal.shape == background.shape == error.shape and signal.ndim == 1):
+        raise MetricError("signal, background and its uncertainty need one number per bin")
+    is_good = np.isfinite([signal, background, error]).all() and (signal >= 0).all() and signal.sum() > 0
+    if not is_good or not (background > 0).all() or not (error > 0).all():
+        raise MetricError(
+            f"signal {signal.tolist()}, background {background.tolist()} and uncertainty {error.tolist()} "
+            "must be finite, backgrounds and uncertainties positive, and some signal expected: merge bins"
+        )
+    with _pyhf() as pyhf:
+        make = pyhf.simplemodels.uncorrelated_background
+        model = make(signal.tolist(), background.tolist(), error.tolist())
+        nominal = [*(signal + background), *model.config.auxdata]
+        p_value = float(pyhf.infer.hypotest(0.0, nominal, model, test_stat="q0"))
+        scale = _scale(signal, background, error)  # keeps the strength inside pyhf's bounds of 0 and 10
+        model = make((scale * signal).tolist(), background.tolist(), error.tolist())
+        empty = [*background, *model.config.auxdata]
+        scan = np.linspace(0.0, 6.0, _N_SCAN)
+        _, band = pyhf.infer.intervals.upper_limits.upper_limit(empty, model, scan, level=_LEVEL)
+    low2, low1, median, high1, high2 = (scale * float(v) for v in band)
+    return Sensitivity(_sigma(p_value), median, (low2, low1, high1, high2))
+
+
+def _scale(signal: np.ndarray, background: np.ndarray, error: np.ndarray) -> float:
+    """Signal strength that is one standard deviation: sets the range of the scan."""
+    information = np.sum(signal**2 / (background + error**2))
+    return float(1 / np.sqrt(information) + 3 / signal.sum())
+
+
+def _sigma(p_value: float) -> float:
+    from omnilearn_lab.metrics import p_value_to_sigma
+
+    return p_value_to_sigma(max(p_value, 1e-300)) if p_value < 1 else 0.0
+
+
+@contextlib.contextmanager
+def _pyhf() -> Iterator[Any]:
+    try:
+        import pyhf
+    except ImportError as error:
+        raise MissingDependencyError(
+            "the expected sensitivity needs pyhf; pip install 'pyhf>=0.7'"
+        ) from error
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=RuntimeWarning)  # of its fits, near the boundary
+        yield pyhf

@@ -17,8 +17,12 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch, DijetConfig, DijetGenerator, PETConfig, SamplerConfig
 from omnilearn_lab.models.diffusion.samplers import denoise
 from omnilearn_lab.settings import settings, to_mapping
-from omnilearn_lab.tasks.generation.kinematics import KinematicsGeneration, bare_jets
-from omnilearn_lab.tasks.generation.two_stage import JetGeneration, JetGenerationConfig
+from omnilearn_lab.tasks.generation.generator import (
+    JetGeneration,
+    JetGenerationConfig,
+    KinematicsGeneration,
+    bare_jets,
+)
 from omnilearn_lab.tasks.search.events import (
     check_events,
     dijet_features,

@@ -16,9 +16,8 @@ from omnilearn_lab.simulation import PairedJets, recipe
 from omnilearn_lab.simulation.clustering import cluster
 from omnilearn_lab.simulation.events import EventBatch, EventSource, Particles, final_particles
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.result import DistanceChange, discriminator
-from omnilearn_lab.tasks.unfolding.omnifold import OmniFold
-from omnilearn_lab.tasks.unfolding.result import OmniFoldConfig, UnfoldingResult
+from omnilearn_lab.tasks.reweighting.reweighter import DistanceChange, discriminator
+from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, UnfoldingResult
 from omnilearn_lab.training import TrainConfig
 
 if TYPE_CHECKING:

@@ -17,14 +17,12 @@ from omnilearn_lab.metrics.distances import TriangularDiscriminator
 from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare
-from omnilearn_lab.tasks.common.embedding import embed
+from omnilearn_lab.tasks.common.networks import embed
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.result import discriminator, observable_edges
-from omnilearn_lab.tasks.reweighting.reweighter import ratio_arms
+from omnilearn_lab.tasks.reweighting.reweighter import discriminator, observable_edges, ratio_arms
 from omnilearn_lab.tasks.reweighting.samples import PairedSample
 from omnilearn_lab.tasks.unfolding.iterative import IBUConfig, IBUResult, bayesian_unfolding
-from omnilearn_lab.tasks.unfolding.omnifold import OmniFold
-from omnilearn_lab.tasks.unfolding.result import OmniFoldConfig, UnfoldingResult
+from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, UnfoldingResult
 from omnilearn_lab.training import TrainConfig
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from omnilearn_lab.errors import JetsError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.reweighting.samples import PairedSample, check_weights
-from omnilearn_lab.tasks.unfolding.result import weighted_hist
+from omnilearn_lab.tasks.unfolding.omnifold import weighted_hist
 
 if TYPE_CHECKING:
     import hist

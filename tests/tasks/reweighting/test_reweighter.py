@@ -11,14 +11,16 @@ from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, Je
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.result import (
+from omnilearn_lab.tasks.reweighting.reweighter import (
+    Reweighter,
     ReweightingResult,
+    compare_reweighting,
     distance_changes,
     distance_table,
     improved,
     observable_edges,
+    reweight,
 )
-from omnilearn_lab.tasks.reweighting.reweighter import Reweighter, compare_reweighting, reweight
 from omnilearn_lab.training import TrainConfig
 from tests.tasks.small_clouds import clouds
 

@@ -12,8 +12,7 @@ from omnilearn_lab.tasks.search.decorrelation import (
     scored,
     template_hunt,
 )
-from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow
-from omnilearn_lab.tasks.search.mass_scans import ScanPoint, efficiency_scan
+from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow, ScanPoint, efficiency_scan
 
 WINDOW = MassWindow((150.0, 210.0), (100.0, 260.0))
 SHARES = (0.3, 0.1, 0.05)

@@ -1,9 +1,23 @@
-"""The fit of a smooth spectrum: unbiased, uniform p-values, signal found, bad input named."""
+"""Bump hunts, scans and sensitivity."""
+
+from __future__ import annotations
+
+import sys
 
 import numpy as np
 import pytest
-from omnilearn_lab.errors import ConfigError, MetricError
-from omnilearn_lab.tasks.search.mass_fits import FUNCTIONS, MassFit, SpectrumModel, bump_hunt, sample_masses
+from omnilearn_lab.errors import ConfigError, MetricError, MissingDependencyError
+from omnilearn_lab.metrics import significance
+from omnilearn_lab.tasks.search.mass_fits import (
+    FUNCTIONS,
+    MassFit,
+    SpectrumModel,
+    bump_hunt,
+    efficiency_scan,
+    expected_sensitivity,
+    sample_masses,
+    significances,
+)
 from scipy.stats import kstest
 
 REGION = (3300.0, 3700.0)
@@ -113,3 +127,111 @@ def test_a_window_without_sidebands_is_refused(region):
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ConfigError, match=message):
         MassFit(**settings)
+
+
+FIT = MassFit((100.0, 260.0), "log_polynomial2", n_bins=16)
+SOFT_DROP = (150.0, 210.0)
+
+
+def spectrum(n, seed):
+    rng = np.random.default_rng(seed)
+    mass = 100 + rng.exponential(80, n)
+    return mass[mass < 260]
+
+
+def test_a_good_score_makes_the_bump_appear():
+    before, after = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        qcd, top = spectrum(6000, seed), rng.normal(175, 10, 80)
+        mass = np.concatenate([qcd, top])
+        score = np.concatenate([rng.random(len(qcd)), 0.9 + 0.1 * rng.random(80)])
+        scan = efficiency_scan(mass, score, SOFT_DROP, fit=FIT, kept=(1.0, 0.1))
+        before.append(scan[0].significance)
+        after.append(scan[1].significance)
+    assert np.mean(after) > np.mean(before) + 1
+
+
+def test_an_independent_score_finds_nothing():
+    values = []
+    for seed in range(60):
+        mass = spectrum(4000, seed)
+        score = np.random.default_rng(100 + seed).random(len(mass))
+        values += [p.significance for p in efficiency_scan(mass, score, SOFT_DROP, fit=FIT, kept=(0.3,))]
+    assert abs(np.mean(values)) < 4 / np.sqrt(60) and 0.7 < np.std(values) < 1.3
+
+
+def test_thin_sidebands_are_a_gap_and_not_a_failure():
+    mass = spectrum(400, 1)
+    first, second = efficiency_scan(mass, -np.abs(mass - 180), SOFT_DROP, fit=FIT, kept=(1.0, 0.05))
+    assert first.hunt is not None
+    assert second.hunt is None and "sidebands" in second.problem and np.isnan(second.significance)
+
+
+@pytest.mark.parametrize(
+    ("masses", "scores", "kept", "message"),
+    [
+        ([150.0], [0.1, 0.2], (1.0,), "shapes"),
+        ([], [], (1.0,), "shapes"),
+        ([np.nan], [0.1], (1.0,), "not finite"),
+        ([150.0], [np.inf], (1.0,), "not finite"),
+        ([150.0], [0.1], (0.0,), "shares"),
+    ],
+)
+def test_bad_input_is_named(masses, scores, kept, message):
+    with pytest.raises(MetricError, match=message):
+        efficiency_scan(masses, scores, SOFT_DROP, fit=FIT, kept=kept)
+
+
+def test_shares_without_a_fit_are_left_out_of_the_table():
+    mass = spectrum(400, 1)
+    runs = [
+        efficiency_scan(mass, -np.abs(mass - 180), SOFT_DROP, fit=FIT, kept=(1.0, 0.05)) for _ in range(2)
+    ]
+    table = significances({"a": runs, "b": runs[:1]})
+    assert {name: list(row) for name, row in table.items()} == {"a": ["100% kept"], "b": ["100% kept"]}
+    assert len(table["a"]["100% kept"]) == 2
+
+
+@pytest.mark.parametrize(("s", "b", "error"), [(10, 100, 5), (30, 50, 10), (5, 4, 1)])
+def test_discovery_significance_is_that_of_the_formula(s, b, error):
+    found = expected_sensitivity([s], [b], [error])
+    assert found.significance == pytest.approx(significance(s, b, background_uncertainty=error), rel=0.01)
+
+
+def test_limit_of_many_events_is_the_gaussian_one():
+    """CLs without a signal: mu = sigma * Phi^-1(1 - 0.05 / 2) = 1.96 sigma for the median."""
+    found = expected_sensitivity([100.0], [10_000.0], [10.0])
+    sigma = np.sqrt(10_000 + 100) / 100
+    assert found.limit == pytest.approx(1.96 * sigma, rel=0.03)
+    low2, low1, high1, high2 = found.limit_band
+    assert low2 < low1 < found.limit < high1 < high2
+
+
+def test_bins_add_information_and_uncertainty_costs():
+    one, two = (
+        expected_sensitivity([10.0], [100.0], [1.0]),
+        expected_sensitivity([10.0] * 2, [100.0] * 2, [1.0] * 2),
+    )
+    assert two.significance == pytest.approx(np.sqrt(2) * one.significance, rel=0.01)
+    assert expected_sensitivity([10.0], [100.0], [20.0]).significance < one.significance
+
+
+@pytest.mark.parametrize(
+    "bins",
+    [([0.0], [10.0], [1.0]), ([1.0], [0.0], [1.0]), ([1.0], [10.0], [0.0]), ([np.nan], [10.0], [1.0])],
+)
+def test_impossible_bins_are_named(bins):
+    with pytest.raises(MetricError, match="merge bins"):
+        expected_sensitivity(*bins)
+
+
+def test_unequal_bins_are_named():
+    with pytest.raises(MetricError, match="one number per bin"):
+        expected_sensitivity([1.0, 2.0], [3.0], [1.0])
+
+
+def test_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyhf", None)
+    with pytest.raises(MissingDependencyError, match="pip install 'pyhf"):
+        expected_sensitivity([1.0], [3.0], [1.0])

@@ -5,7 +5,7 @@ import pytest
 from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, PETConfig, SamplerConfig, save_checkpoint
-from omnilearn_lab.tasks.generation.two_stage import JetGenerationConfig
+from omnilearn_lab.tasks.generation.generator import JetGenerationConfig
 from omnilearn_lab.tasks.search.events import check_events, event_column
 from omnilearn_lab.tasks.search.mass_fits import MassWindow
 from omnilearn_lab.tasks.search.sideband_generator import (

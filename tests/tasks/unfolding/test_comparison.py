@@ -10,7 +10,7 @@ from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.simulation import PairedJets
 from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.result import observable_edges
+from omnilearn_lab.tasks.reweighting.reweighter import observable_edges
 from omnilearn_lab.tasks.reweighting.samples import with_acceptance
 from omnilearn_lab.tasks.unfolding.comparison import (
     UnfoldingMethods,

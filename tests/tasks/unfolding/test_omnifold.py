@@ -10,8 +10,7 @@ from omnilearn_lab.errors import ConfigError, DataFileError, JetsError
 from omnilearn_lab.simulation import PairedJets
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighting.samples import PairedSample
-from omnilearn_lab.tasks.unfolding.omnifold import OmniFold
-from omnilearn_lab.tasks.unfolding.result import OmniFoldConfig, UnfoldingResult, read_weights
+from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, UnfoldingResult, read_weights
 from omnilearn_lab.training import TrainConfig
 from tests.tasks.small_clouds import clouds
 

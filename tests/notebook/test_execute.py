@@ -3,9 +3,14 @@ from pathlib import Path
 
 import pytest
 from omnilearn_lab.catalog import catalog
-from omnilearn_lab.notebook.execute import find_notebooks
+from omnilearn_lab.notebook.execute import (
+    NotebookEntry,
+    NotebookMap,
+    find_notebooks,
+    measured_seconds,
+    notebook_map,
+)
 from omnilearn_lab.notebook.hardware import Machine
-from omnilearn_lab.notebook.overview import NotebookEntry, NotebookMap, measured_seconds, notebook_map
 from omnilearn_lab.notebook.results import Results
 
 LAPTOP = Machine("a laptop", 2, 8.0)

@@ -1,44 +1,338 @@
-"""Generate whole jets in two stages: their kinematics and multiplicity first, then their particles."""
+"""Jets from a generator of two stages: jet kinematics first, then their particles."""
 
 from __future__ import annotations
 
 import copy
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
-from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, TrainingError, translated
-from omnilearn_lab.features import STANDARDIZATIONS, pet_batch
+from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, TrainingError, nearest, translated
+from omnilearn_lab.features import STANDARDIZATIONS, jet_features, jets_from_features, pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import (
     PET,
     Batch,
     JetGenerator,
     JetGeneratorConfig,
+    JetInputs,
+    PETv2,
     SamplerConfig,
     load_checkpoint,
     read_card,
+    sample,
     save_checkpoint,
 )
-from omnilearn_lab.models.diffusion import sample_jets
+from omnilearn_lab.models.diffusion import perturb_jets, sample_jets
+from omnilearn_lab.models.diffusion.samplers import denoising_path
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, make_model
-from omnilearn_lab.tasks.generation.kinematics import (
-    JetDomain,
-    KinematicsGeneration,
-    bare_jets,
-    jet_batch,
-    labelled,
-)
-from omnilearn_lab.tasks.generation.trajectory import generate_like
 from omnilearn_lab.training import Generation, History, Run, TrainConfig, Trainer, default_device
+
+
+def generate_like(
+    model: PET,
+    jets: Jets,
+    *,
+    config: SamplerConfig | None = None,
+    standardization: str = "jetclass",
+    keep_jet: bool = False,
+) -> Jets:
+    """Generate one jet for each given jet, with its kinematics, multiplicity and class.
+
+    This is the second stage of the papers' generation, and with true jets the variant they call "ideal";
+    with jets from a `omnilearn_lab.models.JetGenerator` it is the full chain.
+
+    Parameters
+    ----------
+    model : PET
+        With the classes of ``jets``, when these have labels.
+    jets : Jets
+        Condition: jet pt, eta, mass, number of particles, label.
+    config : SamplerConfig
+        Solver, steps, seed, progress bar.
+    standardization
+        A key of `omnilearn_lab.features.STANDARDIZATIONS`.
+    keep_jet
+        Keep the given jets' pt, eta, phi and mass, with particles relative to them, as JetNet's metrics
+        need; otherwise the jet is the sum of its generated particles.
+
+    Returns
+    -------
+    Jets
+        In the order of ``jets``; ``provenance`` holds solver, steps and seed.
+
+    References
+    ----------
+    OmniLearn, arXiv:2404.16091, section V (jet generation).
+
+    Examples
+    --------
+    >>> from omnilearn_lab.models import PETConfig
+    >>> jet = {"pt": [600.0], "eta": [0.0], "phi": [0.0], "mass": [80.0], "label": [0]}
+    >>> cloud = {"deta": [0.1, -0.2], "dphi": [0.0, 0.1], "pt": [400.0, 200.0], "energy": [400.0, 200.0]}
+    >>> like = Jets.build(cloud, [0, 2], jet)
+    >>> made = generate_like(PET(PETConfig(width=8, n_layers=1, n_heads=2)), like, config=SamplerConfig(2))
+    >>> made.counts.tolist(), made.provenance["sampler"]
+    ([2], 'ralston3, 2 steps, seed 0')
+    """
+    config = config or SamplerConfig()
+    rows = generated_features(model, jets, config=config, standardization=standardization)
+    generated = jets_from_features(rows, jets, standardization=standardization, keep_jet=keep_jet)
+    about = {"source": "generated", "sampler": f"{config.method}, {config.n_steps} steps, seed {config.seed}"}
+    return Jets(generated.particles, generated.offsets, generated.jet, generated.class_names, about)
+
+
+def generated_features(
+    model: PET, jets: Jets, *, config: SamplerConfig, standardization: str = "jetclass"
+) -> np.ndarray:
+    """Return the standardised features that `generate_like` makes jets of, shape (T, n_diffused)."""
+    batch = pet_batch(jets, standardization=standardization)
+    model.eval()
+    told = JetInputs(torch.from_numpy(jets.counts), batch.jet, batch.label)
+    made = sample(model, told, config=config)
+    return made.particles.cpu().numpy()
+
+
+class Trajectory(NamedTuple):
+    """Jets on their way from noise to particles: times (S,), and the jets at each of them."""
+
+    times: tuple[float, ...]
+    jets: tuple[Jets, ...]
+
+    def particles(self, index: int) -> np.ndarray:
+        """Return deta, dphi, pt [GeV] of one jet at every time, shape (S, N, 3)."""
+        one = [step[index].particles for step in self.jets]
+        return np.array([np.stack([p[n] for n in ("deta", "dphi", "pt")], axis=1) for p in one])
+
+
+def generation_trajectory(
+    model: PET, jets: Jets, *, config: SamplerConfig | None = None, standardization: str = "jetclass"
+) -> Trajectory:
+    """Generate jets like given ones and keep every step, for `omnilearn_lab.widgets.DiffusionPlayer`.
+
+    Parameters
+    ----------
+    model : PET
+    jets : Jets
+        A few jets: condition, as for `generate_like`.
+    config : SamplerConfig
+        A Runge-Kutta method; ``guidance`` and ``batch_size`` are not used.
+    standardization
+        As for `generate_like`.
+
+    Returns
+    -------
+    Trajectory
+        ``n_steps + 1`` times from 1 to 0; the last jets are those of `generate_like`.
+
+    Examples
+    --------
+    >>> from omnilearn_lab.models import PETConfig
+    >>> jet = {"pt": [600.0], "eta": [0.0], "phi": [0.0], "mass": [80.0]}
+    >>> cloud = {"deta": [0.1, -0.2], "dphi": [0.0, 0.1], "pt": [400.0, 200.0], "energy": [400.0, 200.0]}
+    >>> model = PET(PETConfig(width=8, n_layers=1, n_heads=2))
+    >>> path = generation_trajectory(model, Jets.build(cloud, [0, 2], jet), config=SamplerConfig(2))
+    >>> path.times, path.particles(0).shape
+    ((1.0, 0.5, 0.0), (3, 2, 3))
+    """
+    config = config or SamplerConfig()
+    batch = pet_batch(jets, standardization=standardization).to(next(model.parameters()).device)
+    model.eval()
+    states = denoising_path(model, batch, config=config)
+    steps = [
+        jets_from_features(rows.cpu().numpy(), jets, standardization=standardization, keep_jet=True)
+        for rows in states
+    ]
+    return Trajectory(tuple(i / config.n_steps for i in range(config.n_steps, -1, -1)), tuple(steps))
+
+
+def generate_like_v2(model: PETv2, jets: Jets, *, config: SamplerConfig | None = None) -> Jets:
+    """Generate one jet for each given jet with a PET v2: same number of particles, class and condition.
+
+    Parameters
+    ----------
+    model : PETv2
+        Of mode "generator" or "pretrain". A conditional one is told as many columns of ln pt, eta,
+        ln(1 + mass) and multiplicity / 100 as it has, counted from the end.
+    jets : Jets
+        Condition, and jet axes that the generated particles are put around.
+    config : SamplerConfig
+        Solver, steps, seed, progress bar.
+
+    Returns
+    -------
+    Jets
+        pt and energy are exp of the generated logarithms; an energy below pt cosh(eta) is raised to it.
+
+    References
+    ----------
+    OmniLearned, arXiv:2510.24066.
+
+    Examples
+    --------
+    >>> from omnilearn_lab.models import PETv2Config
+    >>> jet = {"pt": [600.0], "eta": [0.0], "phi": [0.0], "mass": [80.0]}
+    >>> cloud = {"deta": [0.1, -0.2], "dphi": [0.0, 0.1], "pt": [400.0, 200.0], "energy": [400.0, 200.0]}
+    >>> model = PETv2(PETv2Config.named("tiny", mode="generator", n_classes=1))
+    >>> like = Jets.build(cloud, [0, 2], jet)
+    >>> generate_like_v2(model, like, config=SamplerConfig(1)).counts.tolist()
+    [2]
+    """
+    config = config or SamplerConfig(127, "midpoint")
+    batch = pet_v2_batch(jets)
+    model.eval()
+    n_told = model.config.n_condition
+    condition = batch.condition[:, -n_told:] if n_told else None
+    label = batch.label if model.config.n_classes > 1 else None
+    pid = batch.pid if model.config.n_species else None
+    told = JetInputs(torch.from_numpy(jets.counts), None, label, condition, pid)
+    rows = sample(model, told, config=config).particles.cpu().double().numpy()
+    eta = rows[:, 0] + np.repeat(jets.jet["eta"], jets.counts)
+    phi = rows[:, 1] + np.repeat(jets.jet["phi"], jets.counts)
+    pt = np.exp(rows[:, 2])
+    energy = np.maximum(np.exp(rows[:, 3]), pt * np.cosh(eta))
+    momenta = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy], axis=1)
+    kept = {"label": jets.label} if "label" in jets.jet else {}
+    about = {"source": "generated", "sampler": f"{config.method}, {config.n_steps} steps, seed {config.seed}"}
+    return Jets.from_four_momenta(
+        momenta, jets.offsets, jet=kept, class_names=jets.class_names, provenance=about
+    )
+
+
+@settings
+class JetDomain:
+    """What jets a generator has seen.
+
+    Parameters
+    ----------
+    class_names
+    shares : tuple of float
+        Part of each class in the training jets.
+    low, high, mean, std : tuple of 4 float
+        Of jet pt, eta, mass [GeV] and multiplicity. The network learns (x - mean) / std; generated values
+        outside (low, high) are moved to these ends.
+    """
+
+    class_names: tuple[str, ...]
+    shares: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, jets: Jets) -> JetDomain:
+        """Learn the domain of labelled jets.
+
+        Raises
+        ------
+        JetsError
+            For no jets, a class without jets, or jets with weights that differ.
+        """
+        if len(jets) == 0:
+            raise JetsError("there are no jets to learn from; check the selection")
+        if np.ptp(jets.weight) > 0:
+            raise JetsError(
+                "these jets have weights, which generation does not use: draw jets by weight first"
+            )
+        names = jets.class_names or tuple(f"class {i}" for i in range(int(jets.label.max()) + 1))
+        counts = np.bincount(jets.label, minlength=len(names))
+        if (counts == 0).any():
+            empty = [name for name, n in zip(names, counts, strict=True) if n == 0]
+            raise JetsError(f"no jets of {empty} among {len(jets)}; add some, or leave the classes out")
+        columns = jet_features(jets).astype(np.float64)
+        std = columns.std(axis=0)
+        std[std == 0] = 1.0
+        numbers = (columns.min(axis=0), columns.max(axis=0), columns.mean(axis=0), std)
+        shares = tuple((counts / len(jets)).tolist())
+        return cls(tuple(names), shares, *(tuple(values.tolist()) for values in numbers))
+
+    def standardize(self, jets: Jets) -> np.ndarray:
+        """Return what the network learns of each jet, float32, shape (N, 4)."""
+        return ((jet_features(jets) - np.array(self.mean)) / np.array(self.std)).astype(np.float32)
+
+    def restore(self, values: np.ndarray) -> np.ndarray:
+        """Return jet pt, eta, mass and multiplicity of generated values: the inverse, within the domain."""
+        return np.clip(values * np.array(self.std) + np.array(self.mean), self.low, self.high)
+
+    def labels(self, n: int, label: str | int | Sequence[int] | None, seed: int) -> np.ndarray:
+        """Return n class numbers: of one class, as given, or drawn with the shares of the training jets.
+
+        Raises
+        ------
+        ConfigError
+            For n below one, or a class that does not exist.
+        """
+        if n < 1:
+            raise ConfigError(f"n is {n}; at least one jet must be asked for")
+        if label is None:
+            return np.random.default_rng(seed).choice(len(self.shares), size=n, p=self.shares)
+        if isinstance(label, str):
+            if label not in self.class_names:
+                raise ConfigError(f"no class '{label}'; {nearest(label, self.class_names)}")
+            return np.full(n, self.class_names.index(label))
+        labels = np.full(n, label) if np.ndim(label) == 0 else np.asarray(label)
+        if labels.shape != (n,) or labels.min() < 0 or labels.max() >= len(self.class_names):
+            raise ConfigError(
+                f"labels {label!r:.60} do not fit {n} jets of the classes 0 to {len(self.class_names) - 1} "
+                f"({', '.join(self.class_names)})"
+            )
+        return labels
+
+
+@dataclass(frozen=True)
+class KinematicsGeneration:
+    """Training objective of the first stage: mean squared error of the velocity of the jet features.
+
+    References
+    ----------
+    OmniLearn, arXiv:2404.16091, section on jet generation.
+    """
+
+    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss terms of a batch of jets."""
+        time = torch.rand(len(batch), device=batch.jet.device)
+        perturbed = perturb_jets(batch.jet, time)
+        loss = functional.mse_loss(model.velocity(perturbed.jet, time, batch.label), perturbed.target)
+        return {"generation": loss, "loss": loss}
+
+
+def jet_batch(jets: Jets, domain: JetDomain) -> Batch:
+    """Return what the first stage learns of labelled jets, which does not look at their particles."""
+    return Batch(
+        torch.zeros(len(jets), 1),
+        torch.zeros(len(jets), 2),
+        torch.arange(len(jets) + 1),
+        torch.from_numpy(domain.standardize(jets)),
+        label=torch.from_numpy(jets.label),
+    )
+
+
+def labelled(jets: Jets) -> Jets:
+    """Return jets with labels; those without are one class."""
+    return jets if "label" in jets.jet else jets.with_jet(label=np.zeros(len(jets), dtype=np.int64))
+
+
+def bare_jets(columns: np.ndarray, labels: np.ndarray, phi: np.ndarray, class_names: tuple[str, ...]) -> Jets:
+    """Jets with given pt, eta, mass and multiplicity, shape (n, 4); particles share the jet's pt equally."""
+    pt, eta, mass, multiplicity = columns.T
+    counts = np.maximum(np.rint(multiplicity), 1).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    part = np.repeat(pt / counts, counts)
+    zeros = np.zeros(len(part))
+    cloud = {"deta": zeros, "dphi": zeros, "pt": part, "energy": part * np.cosh(np.repeat(eta, counts))}
+    jet = {"pt": pt, "eta": eta, "phi": phi, "mass": mass, "label": labels}
+    return Jets.build(cloud, offsets, jet, class_names=class_names, provenance={"source": "generated"})
+
 
 _STAGES = ("kinematics", "particles")
 _APART = 7_919  # seeds of the two stages, so that they do not share their noise

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from omnilearn_lab.tasks.generation.distillation import Distillation, DistillConfig
+from omnilearn_lab.tasks.generation.sampling import Distillation, DistillConfig
 from omnilearn_lab.training import TrainConfig, Trainer
 from tests.training.helpers import packed, small_model
 
