@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from omnilearn_lab.models.kernels import at_least_float32, is_plain, linear
+from omnilearn_lab.models.kernels import at_least_float32, is_plain, linear, once_differentiable
 from omnilearn_lab.models.packing import Packing, join
 
 FORBIDDEN = -1e9  # minus infinity would make fully masked rows not-a-number

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -161,6 +161,58 @@ def assign(model: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None
     own = model.state_dict()
     check_tensors(tensors, source, expected=own)
     model.load_state_dict({key: value.to(own[key].dtype) for key, value in tensors.items()})
+
+
+class Transfer(NamedTuple):
+    """What of a network came from a checkpoint and what starts anew: numbers of each tensor, by name."""
+
+    taken: dict[str, int]
+    new: dict[str, int]
+
+    def __str__(self) -> str:
+        taken, new = sum(self.taken.values()), sum(self.new.values())
+        names = ", ".join(f"{name} ({size:,})" for name, size in self.new.items()) or "nothing"
+        return f"{taken:,} of {taken + new:,} numbers taken; new: {names}"
+
+
+def transfer(source: str | Path, model: nn.Module) -> Transfer:
+    """Start a network from a checkpoint made for another space or task: copy what fits in name and shape.
+
+    The last layers of the heads (``out``) always start anew: their numbers mean something else.
+
+    Parameters
+    ----------
+    source
+        As for `load_checkpoint`.
+    model
+        A network of the same sizes, changed in place.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, or no tensor fits.
+
+    Examples
+    --------
+    >>> from omnilearn_lab.models import PETv2, PETv2Config
+    >>> haloes = {"n_features": 3, "n_coordinates": 3, "pairs": "space", "use_pair_bias": False}
+    >>> model = PETv2(PETv2Config.named("tiny", mode="regression", use_local_pairs=True, **haloes))
+    >>> print(transfer("v2_tiny", model))  # doctest: +ELLIPSIS
+    546,395 of 547,804 numbers taken; new: body.embedding.norm_in.weight (3), ...
+    """
+    own = model.state_dict()
+    weights = load_checkpoint(source).state_dict()
+    fits = {
+        name: value
+        for name, value in weights.items()
+        if name in own and own[name].shape == value.shape and name.split(".")[1] != "out"
+    }
+    if not fits:
+        raise CheckpointError(f"no tensor of '{source}' fits this network; use the same sizes for both")
+    model.load_state_dict(own | fits)
+    of_trained = {name: value.numel() for name, value in own.items()}
+    new = {name: size for name, size in of_trained.items() if name not in fits}
+    return Transfer({name: of_trained[name] for name in fits}, new)
 
 
 def read_card(source: str | Path) -> dict[str, Any]:

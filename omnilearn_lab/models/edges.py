@@ -16,6 +16,50 @@ from omnilearn_lab.models.packing import Group, Packing
 CHUNK_NUMBERS = 1 << 18  # numbers per intermediate on CPU: about a core's second-level cache
 
 
+class Space(NamedTuple):
+    """Where points lie: the number of leading features that are coordinates, and the length of their period.
+
+    With a period the space is a torus, and the difference of two points is that of their nearest images.
+    """
+
+    n_coordinates: int = 2
+    period: float | None = None
+
+    def difference(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return ``first - second``, shape (..., F); coordinates by minimum image.
+
+        Examples
+        --------
+        >>> import torch
+        >>> one, other = torch.tensor([0.9, 0.0, 5.0]), torch.tensor([-0.9, 0.0, 1.0])
+        >>> [round(x, 4) for x in Space(2, period=2.0).difference(one, other).tolist()]
+        [-0.2, 0.0, 4.0]
+        """
+        step = first - second
+        if self.period is None:
+            return step
+        inner, rest = step[..., : self.n_coordinates], step[..., self.n_coordinates :]
+        return torch.cat([_nearest_image(inner, self.period), rest], -1)
+
+    def distance(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """Return distances, one for points in the same place (with a gradient of zero), and where they are.
+
+        Shapes (...,), the second one bool.
+        """
+        step = self.difference(first[..., : self.n_coordinates], second[..., : self.n_coordinates])
+        square = step.square().sum(-1)
+        is_same = square <= 0
+        return square.masked_fill(is_same, 1.0).sqrt(), is_same
+
+
+def _nearest_image(step: Tensor, period: float) -> Tensor:
+    return step - period * torch.round(step / period)
+
+
+PLANE = Space()
+"""Of eta and phi."""
+
+
 class Neighbors(NamedTuple):
     """Row of each neighbour, int64 (T, K), and its share in the mean, float32 (T, K), summing to one.
 
@@ -28,7 +72,12 @@ class Neighbors(NamedTuple):
 
 @torch.no_grad()
 def nearest_neighbors(
-    points: Tensor, packing: Packing, *, n_neighbors: int, in_order: bool = False
+    points: Tensor,
+    packing: Packing,
+    *,
+    n_neighbors: int,
+    in_order: bool = False,
+    period: float | None = None,
 ) -> Neighbors:
     """Find the nearest other particles of the same jet by Euclidean distance.
 
@@ -46,6 +95,8 @@ def nearest_neighbors(
         K.
     in_order
         The nearest first, and unused places last.
+    period
+        Length of the periodic box; None for endless space.
 
     Returns
     -------
@@ -62,7 +113,8 @@ def nearest_neighbors(
     """
     with torch.autocast(points.device.type, enabled=False):
         slots = packing.to_slots(points.float())
-        blocks = zip(packing.groups, packing.split(slots), packing.masks, strict=True)
+        distances = [_squared_distance(block, period) for block in packing.split(slots)]
+        blocks = zip(packing.groups, distances, packing.masks, strict=True)
         searched = [_search(*block, n_neighbors, in_order) for block in blocks]
     rows, share = (
         torch.cat(column).index_select(0, packing.row_slots) for column in zip(*searched, strict=True)
@@ -71,10 +123,9 @@ def nearest_neighbors(
 
 
 def _search(
-    group: Group, points: Tensor, mask: Tensor, n_neighbors: int, in_order: bool
+    group: Group, distance: Tensor, mask: Tensor, n_neighbors: int, in_order: bool
 ) -> tuple[Tensor, Tensor]:
     """Return slots of the neighbours and their shares for each slot of a block."""
-    distance = _squared_distance(points)
     if torch.compiler.is_compiling():  # which wants functions without views
         distance = distance.masked_fill(torch.eye(group.length, dtype=torch.bool), torch.inf)
     else:
@@ -83,7 +134,7 @@ def _search(
         distance.masked_fill_(~mask[:, None, :], torch.inf)
     n_found = min(n_neighbors, group.length)
     nearest = distance.topk(n_found, largest=False, sorted=in_order)
-    itself = torch.arange(group.start, group.start + group.n_slots, device=points.device)
+    itself = torch.arange(group.start, group.start + group.n_slots, device=distance.device)
     itself = itself.view(group.n_jets, group.length, 1)
     is_real = nearest.values < torch.inf
     slots = torch.where(is_real, itself[:, :1] + nearest.indices, itself).flatten(0, 1)
@@ -96,10 +147,13 @@ def _search(
     )
 
 
-def _squared_distance(points: Tensor) -> Tensor:
-    """Squared distances, (G, m, D) to (G, m, m); from differences in the plane, from products above."""
-    if points.shape[-1] <= 3:
-        return reduce(add, ((c[:, :, None] - c[:, None, :]).square() for c in points.unbind(-1)))
+def _squared_distance(points: Tensor, period: float | None) -> Tensor:
+    """Squared distances, (G, m, D) to (G, m, m); from differences in plane and space, from products above."""
+    if points.shape[-1] <= 3 or period is not None:
+        steps = (c[:, :, None] - c[:, None, :] for c in points.unbind(-1))
+        if period is not None:
+            steps = (_nearest_image(step, period) for step in steps)
+        return reduce(add, (step.square() for step in steps))
     points = points - points.mean(1, keepdim=True)
     norm = points.square().sum(-1)
     return torch.baddbmm(norm[:, :, None] + norm[:, None, :], points, points.transpose(1, 2), alpha=-2)

@@ -2,19 +2,65 @@
 
 Each function has a plain definition, given in its first lines; on CPU it is evaluated in a way that is
 several times faster, on an accelerator with few launches and without asking it for a value, and in float64 as
-written. All are differentiable once.
+written. All are differentiable once; inside `plain` they are evaluated as written, and twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from omnilearn_lab.errors import TrainingError
 
 LARGE_MATRIX = 1 << 14  # weights from which on oneDNN pays
+_PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Inside, networks run on PyTorch's own operations alone, which can be differentiated repeatedly.
+
+    For losses that hold gradients of the output (forces as minus the gradient of an energy). It is slower
+    and takes about three times the memory; results agree up to rounding.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.ones(1, requires_grad=True)
+    >>> with plain():
+    ...     slope = torch.autograd.grad(scaled_tanh(x, torch.ones(1)), x, create_graph=True)[0]
+    >>> round(torch.autograd.grad(slope, x)[0].item(), 4)
+    -0.6397
+    """
+    token = _PLAIN.set(True)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        _PLAIN.reset(token)
+
+
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a backward pass refuse to become part of a graph: its result would count as a constant there."""
+
+    @wraps(backward)
+    def refusing(ctx: Any, *gradients: Tensor) -> Any:
+        if torch.is_grad_enabled():  # create_graph=True
+            raise TrainingError(
+                "a gradient of a gradient was asked for, and fast kernels have the first one only; compute "
+                "the outputs inside 'with omnilearn_lab.models.kernels.plain():'"
+            )
+        return backward(ctx, *gradients)
+
+    return refusing
 
 
 def at_least_float32(values: Tensor) -> Tensor:
@@ -52,7 +98,7 @@ def _has_fast_linear(rows: Tensor) -> bool:
         rows.device.type == "cpu"
         and rows.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
+        and not is_plain(rows)
         and rows.numel() > 0
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -111,8 +157,8 @@ def gelu_scaled_tanh(values: Tensor, alpha: Tensor) -> Tensor:
 
 
 def is_plain(values: Tensor) -> bool:
-    """Whether a function of these values is evaluated as written: in float64, and where it is compiled."""
-    return values.dtype == torch.float64 or torch.compiler.is_compiling()
+    """Whether a function of these values is evaluated as written: in float64, compiled, or in `plain`."""
+    return values.dtype == torch.float64 or torch.compiler.is_compiling() or _PLAIN.get()
 
 
 def _compute_dtype(values: Tensor) -> torch.dtype:

@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from omnilearn_lab.models.attention import FORBIDDEN
-from omnilearn_lab.models.edges import Neighbors
-from omnilearn_lab.models.kernels import at_least_float32
+from omnilearn_lab.models.edges import PLANE, Neighbors, Space
+from omnilearn_lab.models.kernels import at_least_float32, is_plain, once_differentiable
 from omnilearn_lab.models.layers import MLP, Block, in_chunks
 from omnilearn_lab.models.packing import Packing, Pairs, Sequences
 
-N_PAIR_FEATURES = 3
 CHUNK_EDGES = 2560  # edges at a time on CPU
+RADII = (0.5, 5.0, 16)  # first and last centre of the radial functions of atoms [Angstrom], and their number
+Z_UNIT = 8.0  # of the nuclear charges in the features of atoms: oxygen's
+
+
+class PairFeatures(NamedTuple):
+    """Symmetric numbers of two particles, zero for a particle with itself: how many, and how to get them."""
+
+    n_features: int
+    of: Callable[[Tensor, Tensor, Space], Tensor]
+
+
+def space_features(first: Tensor, second: Tensor, space: Space) -> Tensor:
+    """Return the logarithm of the distance of points, shape (..., 1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> one, other = torch.tensor([0.9, 0.0, 0.0]), torch.tensor([-0.9, 0.0, 0.0])
+    >>> round(space_features(one, other, Space(3, period=2.0)).exp().item(), 4)
+    0.2
+    """
+    return space.distance(first, second)[0].log()[..., None]
+
+
+def molecule_features(first: Tensor, second: Tensor, space: Space) -> Tensor:
+    """Return ln r, r / (R + R'), Z Z' / r and sixteen radial Gaussians of atoms, shape (..., 19).
+
+    The two columns after the coordinates [Angstrom] are the covalent radius R [Angstrom] and Z / 8.
+    """
+    distance, is_same = space.distance(first, second)
+    radius, charge = space.n_coordinates, space.n_coordinates + 1
+    reduced = distance / (first[..., radius] + second[..., radius])
+    repulsion = first[..., charge] * second[..., charge] / distance
+    centres = torch.linspace(*RADII, dtype=distance.dtype, device=distance.device)
+    width = (RADII[1] - RADII[0]) / (RADII[2] - 1)
+    waves = torch.exp(-0.5 * ((distance[..., None] - centres) / width).square())
+    values = torch.cat([torch.stack([distance.log(), reduced, repulsion], -1), waves], -1)
+    return values.masked_fill(is_same[..., None], 0.0)
 
 
 def pair_features(first: Tensor, second: Tensor) -> Tensor:
@@ -65,6 +102,20 @@ def _log(values: Tensor) -> Tensor:
     return values.masked_fill(values <= 0, 1.0).log()
 
 
+def _collider(first: Tensor, second: Tensor, space: Space) -> Tensor:
+    return pair_features(first, second)
+
+
+PAIRS: Mapping[str, PairFeatures] = MappingProxyType(
+    {
+        "collider": PairFeatures(3, _collider),
+        "space": PairFeatures(1, space_features),
+        "molecule": PairFeatures(3 + RADII[2], molecule_features),
+    }
+)
+"""Pair features by the name that a configuration gives them."""
+
+
 class PairBias(nn.Module):
     """Additive attention logits from an MLP on pair features, one per head; the same for all blocks.
 
@@ -77,22 +128,36 @@ class PairBias(nn.Module):
         Hidden width.
     n_heads
         Heads H.
+    pairs
+        A key of `PAIRS`.
+    space
+        Where the particles lie.
     """
 
-    def __init__(self, n_hidden: int, n_heads: int) -> None:
+    def __init__(self, n_hidden: int, n_heads: int, *, pairs: str = "collider", space: Space = PLANE) -> None:
         super().__init__()
-        self.mlp = MLP(N_PAIR_FEATURES, n_hidden, n_heads, norms="none", exact_input=True)
+        self.features, self.space = PAIRS[pairs], space
+        self.mlp = MLP(self.features.n_features, n_hidden, n_heads, norms="none", exact_input=True)
 
     def forward(self, features: Tensor, packing: Packing) -> list[Tensor]:
-        """Return a bias (G, H, m, m) for each block of ``packing``, from raw particles (T, 4)."""
+        """Return a bias (G, H, m, m) for each block of ``packing``, from raw particles (T, F)."""
         features = at_least_float32(features)
         return [self._bias(features, pairs) for pairs in packing.pairs]
 
     def _bias(self, features: Tensor, pairs: Pairs) -> Tensor:
         first, second = (features.index_select(0, rows) for rows in (pairs.first, pairs.second))
-        values = torch.cat([pair_features(first, second), features.new_zeros(1, N_PAIR_FEATURES)])
-        values = in_chunks(self.mlp, values, recompute=True)  # its hidden layer is wide, its input narrow
-        return _Symmetric.apply(at_least_float32(values), pairs.places, pairs.table)
+        itself = features.new_zeros(1, self.features.n_features)
+        values = torch.cat([self.features.of(first, second, self.space), itself])
+        recompute = not is_plain(values)  # its hidden layer is wide, its input narrow
+        values = at_least_float32(in_chunks(self.mlp, values, recompute=recompute))
+        if is_plain(values):
+            return _spread(values, pairs.table)
+        return _Symmetric.apply(values, pairs.places, pairs.table)
+
+
+def _spread(values: Tensor, table: Tensor) -> Tensor:
+    """Value of each place, (P + 1, H) to (G, H, m, m)."""
+    return values.t().contiguous().index_select(1, table.flatten()).unflatten(1, table.shape).transpose(0, 1)
 
 
 class _Symmetric(torch.autograd.Function):
@@ -105,8 +170,7 @@ class _Symmetric(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, places: Tensor, table: Tensor) -> Tensor:
         ctx.save_for_backward(places)
-        spread = values.t().contiguous().index_select(1, table.flatten())
-        return spread.unflatten(1, table.shape).transpose(0, 1)
+        return _spread(values, table)
 
     @staticmethod
     @once_differentiable
@@ -153,8 +217,10 @@ class NeighborhoodBlock(nn.Module):
         Columns of the particles.
     blocks
         Transformer blocks, at least one; their widths are those of the embedding, too.
-    use_pairs
-        With the pair features ln m^2, ln dR, ln kT.
+    pairs
+        Which pair features, a key of `PAIRS`; None for none.
+    space
+        Where the particles lie.
 
     Attributes
     ----------
@@ -163,12 +229,15 @@ class NeighborhoodBlock(nn.Module):
         third longer and needs much less memory.
     """
 
-    def __init__(self, n_features: int, blocks: Sequence[Block], *, use_pairs: bool) -> None:
+    def __init__(
+        self, n_features: int, blocks: Sequence[Block], *, pairs: str | None, space: Space = PLANE
+    ) -> None:
         super().__init__()
-        self.use_pairs = use_pairs
+        self.pairs, self.space = None if pairs is None else PAIRS[pairs], space
         self.recompute = False
         n_hidden, width = blocks[0].mlp.first.weight.shape
-        self.mlp = MLP(n_features + N_PAIR_FEATURES * use_pairs, n_hidden, width, exact_input=True)
+        n_pairs = 0 if self.pairs is None else self.pairs.n_features
+        self.mlp = MLP(n_features + n_pairs, n_hidden, width, exact_input=True)
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, features: Tensor, neighbors: Neighbors) -> Tensor:
@@ -185,9 +254,9 @@ class NeighborhoodBlock(nn.Module):
         is_full = share.device.type == "cpu" and not torch.compiler.is_compiling() and bool(is_valid.all())
         biases = [None if is_full else key_bias(is_valid)]
         centers = centers[:, None].expand_as(others)
-        edges = centers - others  # (T, K, F)
-        if self.use_pairs:
-            edges = torch.cat([edges, pair_features(centers, others)], -1)
+        edges = self.space.difference(centers, others)  # (T, K, F)
+        if self.pairs is not None:
+            edges = torch.cat([edges, self.pairs.of(centers, others, self.space)], -1)
         edges = at_least_float32(self.mlp(edges))
         for block in self.blocks[:-1]:
             edges = block(edges, Sequences(), biases)

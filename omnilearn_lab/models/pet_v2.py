@@ -15,20 +15,21 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.attention import ATTENTIONS, Attention
 from omnilearn_lab.models.batch import Batch, ClassifierOutput, JointOutput
-from omnilearn_lab.models.edges import nearest_neighbors
+from omnilearn_lab.models.edges import Space, nearest_neighbors
 from omnilearn_lab.models.kernels import at_least_float32
 from omnilearn_lab.models.layers import MLP, Block, DynamicTanh, TimeWaves
 from omnilearn_lab.models.packing import Packing, join
-from omnilearn_lab.models.pairs import NeighborhoodBlock, PairBias, key_bias, with_leads
+from omnilearn_lab.models.pairs import PAIRS, NeighborhoodBlock, PairBias, key_bias, with_leads
 from omnilearn_lab.models.sizes import (
     Count,
     NamedSizes,
@@ -43,7 +44,7 @@ from omnilearn_lab.settings import settings
 logger = logging.getLogger(__name__)
 
 TOKEN_SPREAD = 0.02
-N_COORDINATES = 2  # leading features that span the plane of the neighbour search
+_PER_PARTICLE = ("ftag", "segmentation", "particle_regression")
 
 
 @settings
@@ -56,7 +57,8 @@ class PETv2Config(NamedSizes):
     ----------
     mode
         ``"classifier"``, ``"regression"``, ``"generator"``, ``"pretrain"`` (class and generation together),
-        ``"ftag"`` (class of the jet and of each particle) or ``"segmentation"`` (class of each particle).
+        ``"ftag"`` (class of the jet and of each particle), ``"segmentation"`` (class of each particle) or
+        ``"particle_regression"`` (numbers of each particle).
     n_classes
         Classes C, or regressed numbers.
     width, n_layers, n_heads
@@ -74,9 +76,18 @@ class PETv2Config(NamedSizes):
     n_extra, n_condition
         Further numbers of each particle A, and of each jet c; 0 for none.
     n_particle_classes
-        Classes of a particle, in the modes ``"ftag"`` and ``"segmentation"``.
+        Classes of a particle, in the modes ``"ftag"`` and ``"segmentation"``, or its regressed numbers.
     n_features
         Columns of the particles, the generated ones.
+    n_coordinates
+        Leading features that are coordinates: 2 in the plane of eta and phi, 3 in space.
+    period
+        Length of a periodic box; neighbours and pairs are then those of the nearest images.
+    pairs
+        Pair features, a key of `omnilearn_lab.models.pairs.PAIRS`.
+    use_positions
+        The embedding sees the coordinates themselves; without, only differences count, and moving all
+        particles together changes nothing.
     feature_drop
         Probability that the species of a jet, and its extra numbers, are left out, in training.
     attention
@@ -95,7 +106,9 @@ class PETv2Config(NamedSizes):
         "large": {"width": 1024, "n_layers": 28, "n_head_layers": 4, "n_heads": 32},
     }
 
-    mode: Literal["classifier", "regression", "generator", "pretrain", "ftag", "segmentation"] = "classifier"
+    mode: Literal[
+        "classifier", "regression", "generator", "pretrain", "ftag", "segmentation", "particle_regression"
+    ] = "classifier"
     n_classes: Width = 2
     width: Width = 128
     n_layers: Count = 8
@@ -113,14 +126,21 @@ class PETv2Config(NamedSizes):
     n_features: Width = 4
     feature_drop: Probability = 0.0
     attention: str = "softmax"
+    n_coordinates: Literal[2, 3] = 2
+    period: Annotated[float, Field(gt=0)] | None = None
+    pairs: str = "collider"
+    use_positions: bool = True
 
     def __post_init__(self) -> None:
         check_choice("attention", self.attention, ATTENTIONS)
+        check_choice("pairs", self.pairs, PAIRS)
+        if self.pairs == "collider" and (self.n_coordinates, self.period) != (2, None):
+            raise ConfigError("pairs 'collider' are those of eta and phi: choose 'space' or 'molecule'")
         check_heads(self.width, self.n_heads)
         if self.tags_particles != (self.n_particle_classes > 0):
             raise ConfigError(
                 f"n_particle_classes is {self.n_particle_classes} in mode '{self.mode}': it must be positive "
-                "in the modes 'ftag' and 'segmentation', zero in the others"
+                f"in the modes {', '.join(map(repr, _PER_PARTICLE))}, zero in the others"
             )
 
     @property
@@ -135,8 +155,8 @@ class PETv2Config(NamedSizes):
 
     @property
     def tags_particles(self) -> bool:
-        """The generator head classifies particles."""
-        return self.mode in ("ftag", "segmentation")
+        """The generator head classifies particles, or regresses their numbers."""
+        return self.mode in _PER_PARTICLE
 
     @property
     def has_classifier(self) -> bool:
@@ -146,17 +166,22 @@ class PETv2Config(NamedSizes):
     @property
     def has_generator(self) -> bool:
         """There is a head with one output per particle."""
-        return self.mode in ("generator", "pretrain", "ftag", "segmentation")
+        return self.mode in ("generator", "pretrain", *_PER_PARTICLE)
 
     @property
     def has_label_row(self) -> bool:
         """The generator head sees the label of the jet."""
-        return self.has_generator and self.n_classes > 1 and self.mode != "segmentation"
+        return self.mode in ("generator", "pretrain", "ftag") and self.n_classes > 1
 
     @property
     def has_local_pairs(self) -> bool:
         """The neighbourhood block uses pair features."""
         return self.use_pair_bias if self.use_local_pairs is None else self.use_local_pairs
+
+    @property
+    def space(self) -> Space:
+        """Where the particles lie."""
+        return Space(self.n_coordinates, self.period)
 
 
 class Encoded(NamedTuple):
@@ -206,8 +231,10 @@ class BodyV2(nn.Module):
         self.embedding = raw(config.n_features, ratio * width, width, norms="both")
         block = partial(Block, width, config.n_heads, ratio, attention=config.attention)
         local = [block() for _ in range(config.n_head_layers)]
-        self.local = NeighborhoodBlock(config.n_features, local, use_pairs=config.has_local_pairs)
-        self.pair_bias = PairBias(ratio * width, config.n_heads) if config.use_pair_bias else None
+        where = {"pairs": config.pairs, "space": config.space}
+        local_pairs = where if config.has_local_pairs else where | {"pairs": None}
+        self.local = NeighborhoodBlock(config.n_features, local, **local_pairs)
+        self.pair_bias = PairBias(ratio * width, config.n_heads, **where) if config.use_pair_bias else None
         self.condition = raw(config.n_condition, width, width) if config.n_condition else None
         self.time = TimeWaves(width, ratio) if config.uses_time else None
         self.extra = raw(config.n_extra, ratio * width, width, bias=False) if config.n_extra else None
@@ -234,10 +261,14 @@ class BodyV2(nn.Module):
     def particles(self, batch: Batch) -> Tensor:
         """Embedding of each particle in front of the blocks, (T, d)."""
         features, packing = batch.features, batch.packing
+        n_coordinates, period = self.config.space
         neighbors = nearest_neighbors(
-            features[:, :N_COORDINATES], packing, n_neighbors=self.config.n_neighbors
+            features[:, :n_coordinates], packing, n_neighbors=self.config.n_neighbors, period=period
         )
-        rows = at_least_float32(self.embedding(features)) + self.local(features, neighbors)
+        seen = features
+        if not self.config.use_positions:
+            seen = functional.pad(features[:, n_coordinates:], (n_coordinates, 0))
+        rows = at_least_float32(self.embedding(seen)) + self.local(features, neighbors)
         if self.species is not None:
             rows = rows + self.drop(self.species(_required(batch, "pid").long()), packing)
         if self.extra is not None:
@@ -422,6 +453,12 @@ class PETv2(nn.Module):
         if not self.config.tags_particles:
             raise self._lacks("particle classes", "'ftag' or 'segmentation'")
         return self._generate(self.body(batch), label)
+
+    def regress_particles(self, batch: Batch) -> Tensor:
+        """Regressed numbers of each particle (T, numbers); ``batch.packing.sum_rows`` adds those of a jet."""
+        if self.config.mode != "particle_regression":
+            raise self._lacks("regression of particles", "'particle_regression'")
+        return self._generate(self.body(batch), None)
 
     def classify_all(self, batch: Batch, label: Tensor | None = None) -> tuple[ClassifierOutput, Tensor]:
         """Class logits of jets and of particles from one pass of the body (mode ``"ftag"``)."""
