@@ -10,11 +10,11 @@ from omnilearn_lab.machine.files import (
 )
 from omnilearn_lab.machine.hdf5 import atomic_hdf5, check_disk
 from omnilearn_lab.machine.memory import reuse_memory
-from omnilearn_lab.machine.pool import WorkerPool, open_executor, run_jobs, usable_workers
+from omnilearn_lab.machine.pool import WorkerPool, open_executor, report, run_jobs, usable_workers
 from omnilearn_lab.machine.reading import check_size, reading
 
 __all__ = [
     "WorkerPool", "atomic_folder", "atomic_hdf5", "atomic_path", "check_disk", "check_size", "locked",
-    "make_folder", "memory_limit", "open_executor", "reading", "reuse_memory", "run_jobs", "usable_cores",
-    "usable_workers", "write_text",
+    "make_folder", "memory_limit", "open_executor", "reading", "report", "reuse_memory", "run_jobs",
+    "usable_cores", "usable_workers", "write_text",
 ]  # fmt: skip

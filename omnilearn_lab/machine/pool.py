@@ -14,9 +14,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from multiprocessing import current_process
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -32,10 +34,21 @@ _PER_WORKER = 0.6e9  # bytes: PET tiny in training, float32, parts of 50 jets of
 _BESIDE = 0.6e9  # the notebook itself
 _PATIENCE = "15s"  # for a Dask scheduler
 
+_SECONDS_BETWEEN_REPORTS = 0.5
+
+OnReport = Callable[[float], object]
 Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def _nobody(_share: float) -> None:
+    """Hear no report."""
+
+
+_HEARD = ContextVar("when the last report was heard", default=0.0)
+_REPORT: ContextVar[OnReport] = ContextVar("who is told how far this job is", default=_nobody)
 _START = "import sys; from omnilearn_lab.machine.pool import serve; serve(int(sys.argv[1]))"
 
 
@@ -63,9 +76,11 @@ class WorkerPool:
             self._idle.put(worker)
         self._threads = ThreadPoolExecutor(n_workers)
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future:
-        """Run ``function(*arguments)`` in a worker; both must be picklable."""
-        return self._threads.submit(self._run, function, arguments)
+    def submit(
+        self, function: Callable[..., Any], /, *arguments: Any, on_report: OnReport = _nobody
+    ) -> Future:
+        """Run ``function(*arguments)``, both picklable, in a worker; ``on_report`` hears its `report`."""
+        return self._threads.submit(self._run, function, arguments, on_report)
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -79,11 +94,12 @@ class WorkerPool:
         for worker in self._workers:
             worker.connection.close()
 
-    def _run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    def _run(self, function: Callable[..., Any], arguments: tuple[Any, ...], on_report: OnReport) -> Any:
         worker = self._idle.get()
         try:
             worker.connection.send((function, arguments))
-            succeeded, value = worker.connection.recv()
+            while (answer := worker.connection.recv())[0] is None:
+                on_report(answer[1])
         except (OSError, EOFError) as error:
             raise WorkerError(
                 f"a worker process ended (exit status {worker.process.poll()}); "
@@ -91,9 +107,9 @@ class WorkerPool:
             ) from error
         finally:
             self._idle.put(worker)
-        if succeeded:
-            return value
-        raise value
+        if answer[0]:
+            return answer[1]
+        raise answer[1]
 
 
 class _Worker(NamedTuple):
@@ -112,6 +128,7 @@ def serve(descriptor: int) -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with Connection(descriptor) as parent:
         current_process().authkey = parent.recv_bytes()  # tensors travel as descriptors, which need it
+        _REPORT.set(lambda share: parent.send((None, share)))
         while True:
             try:
                 function, arguments = parent.recv()
@@ -191,15 +208,74 @@ def run_jobs(
     {'a': 2, 'b': 5}
     """
     n_workers = min(workers or usable_workers(), len(jobs))
-    bar = {"total": len(jobs), "desc": title, "disable": not progress}
+    bar = tqdm(total=len(jobs), desc=title, disable=not progress)
     forget_kernels()
     if n_workers <= 1 or _has_gpu():
-        return {key: function(*arguments) for key, arguments in tqdm(jobs.items(), **bar)}
+        return _run_here(function, jobs, bar)
     release_memory()  # the workers need it
-    with WorkerPool(n_workers) as pool:
-        futures = {pool.submit(_run, function, arguments): key for key, arguments in jobs.items()}
-        results = {futures[done]: done.result() for done in tqdm(as_completed(futures), **bar)}
+    results = {}
+    with bar, WorkerPool(n_workers) as pool:
+        shares = _Shares(bar)
+        futures = {
+            pool.submit(_run, function, arguments, on_report=partial(shares.hear, key)): key
+            for key, arguments in jobs.items()
+        }
+        for done in as_completed(futures):
+            results[futures[done]] = done.result()
+            shares.end(futures[done])
     return {key: results[key] for key in jobs}
+
+
+def report(share: float) -> None:
+    """Say how far the training in this job of `run_jobs` is, from 0 to 1: its progress bar shows it.
+
+    Elsewhere nothing happens. At most two reports a second are heard.
+
+    Examples
+    --------
+    >>> run_jobs(report, {"half": (0.5,)}, workers=1, progress=False)
+    {'half': None}
+    """
+    now = time.monotonic()
+    if now - _HEARD.get() > _SECONDS_BETWEEN_REPORTS:
+        _HEARD.set(now)
+        _REPORT.get()(share)
+
+
+def _run_here(
+    function: Callable[..., Result], jobs: Mapping[Key, tuple[Any, ...]], bar: tqdm
+) -> dict[Key, Result]:
+    results = {}
+    with bar:
+        shares = _Shares(bar)
+        for key, arguments in jobs.items():
+            before = _REPORT.set(partial(shares.hear, key))
+            try:
+                results[key] = function(*arguments)
+            finally:
+                _REPORT.reset(before)
+            shares.end(key)
+    return results
+
+
+class _Shares:
+    """How far the running jobs are, written behind a progress bar that counts those that are done."""
+
+    def __init__(self, bar: tqdm) -> None:
+        self.bar, self.running = bar, {}
+
+    def hear(self, key: Hashable, share: float) -> None:
+        self.running[key] = share
+        self._show()
+
+    def end(self, key: Hashable) -> None:
+        self.running.pop(key, None)
+        self._show()
+        self.bar.update()
+
+    def _show(self) -> None:
+        running = ", ".join(f"{share:.0%}" for share in list(self.running.values()))
+        self.bar.set_postfix_str(f"running: {running}" if running else "")
 
 
 def usable_workers(memory: float | None = None) -> int:

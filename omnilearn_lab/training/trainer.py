@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from omnilearn_lab.errors import TrainingError
-from omnilearn_lab.machine import reuse_memory
+from omnilearn_lab.machine import report, reuse_memory
 from omnilearn_lab.models import Batch
 from omnilearn_lab.models.adapters import merged
 from omnilearn_lab.training import optimizers
@@ -170,6 +170,7 @@ class Trainer:
             )
             clock = now
             self.progress.beat(self.state.step, self.n_steps, jets=self.n_jets_seen)
+            report(self.state.step / self.n_steps)
             if self._is_step_for(self.config.records_per_validation):
                 self._record_training()
             if self._is_step_for(1):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from omnilearn_lab.machine import run_jobs, usable_cores, usable_workers
+from omnilearn_lab.machine import report, run_jobs, usable_cores, usable_workers
 
 
 def double(x):
@@ -27,6 +27,15 @@ def test_results_come_in_the_order_of_the_jobs():
 def test_the_first_failure_is_raised():
     with pytest.raises(ValueError, match="no"):
         run_jobs(fail, {1: (1,), 2: (2,)}, workers=2, progress=False)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_bar_says_how_far_the_running_jobs_are(workers, capfd):
+    run_jobs(report, {"a": (0.25,), "b": (0.25,)}, workers=workers)
+    shown = capfd.readouterr().err
+    assert "running: 25%" in shown and "2/2" in shown
+    report(0.5)  # outside nobody listens
+    assert not capfd.readouterr().err
 
 
 @pytest.mark.parametrize("memory", [0.5e9, 1e9, 1.7e9])
