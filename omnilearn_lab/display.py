@@ -68,6 +68,9 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "epochs": ("Epochs", ""),
     "steps": ("Optimizer step", ""),
     "seconds": ("Training time", "s"),
+    "seconds_training": ("Training time", "s"),
+    "seconds_evaluation": ("Evaluation time", "s"),
+    "ms_per_jet": ("Time for a jet", "ms"),
     "jets": ("Jets seen", ""),
     # kinds of training
     "scratch": ("scratch", ""),

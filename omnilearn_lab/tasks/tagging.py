@@ -115,7 +115,7 @@ def class_table(jets: Jets, *, jet_radius: float = 0.8) -> pd.DataFrame:
 
 def _row(jets: Jets, jet_radius: float) -> dict[str, float]:
     values = observables(jets, _MEDIANS, jet_radius=jet_radius)
-    row = {"jets": len(jets)} | {name: round(float(np.median(v)), 2) for name, v in values.items()}
+    row = {"number of jets": len(jets)} | {name: round(float(np.median(v)), 2) for name, v in values.items()}
     if "d0" in jets.particles:
         row["displaced particles"] = round(float(displaced_particles(jets).mean()), 2)
     if "pid" in jets.particles:

@@ -78,7 +78,7 @@ def test_every_variant_and_pet_are_trained_with_every_seed(data):
         assert len(runs) == 2
         assert not np.array_equal(runs[0].probabilities, runs[1].probabilities)
         assert all(run.probabilities.shape == (120, 3) and 0 <= run.metrics.auc <= 1 for run in runs)
-    lost = comparison.gains(SETTINGS.ingredients, ["auc"]).loc[("PET", "auc"), "difference"]
+    lost = comparison.gains(SETTINGS.ingredients, ["auc"]).loc[("PET", "AUC"), "difference"]
     here, there = (comparison.spread(name, "auc").mean for name in ("complete", "PET"))
     assert lost == pytest.approx(here - there)
 
@@ -208,7 +208,7 @@ def test_classes_without_jets_are_left_out():
 
 def test_table_has_a_row_per_class(jets):
     table = class_table(jets)
-    assert table["jets"].sum() == len(jets)
+    assert table["number of jets"].sum() == len(jets)
     first = jets[jets.label == 0]
     assert table.loc["class 0", "multiplicity"] == np.median(first.counts)
     assert table.loc["class 0", "displaced particles"] == pytest.approx(

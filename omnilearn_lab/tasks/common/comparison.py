@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
@@ -372,7 +373,7 @@ class Comparison(Generic[R]):
         Parameters
         ----------
         metrics
-            The columns; everything that was measured by default.
+            The columns, headed by their labels; everything that was measured by default.
         against
             The arm that the others are compared with; without such an arm there are no gains.
         """
@@ -388,7 +389,8 @@ class Comparison(Generic[R]):
                 both = [rows[label(name)] for name in (arm, against)]
                 shared = [m for m in names if all(m in row for row in both)]
                 rows[f"gain, {label(arm)}"] = {m: str(self.gain(m, arm, against)) for m in shared}
-        return pd.DataFrame.from_dict(rows, orient="index").fillna("")
+        table = pd.DataFrame.from_dict(rows, orient="index").fillna("")
+        return table.rename(columns=partial(label, has_unit=True))
 
     def gains(
         self, pairs: Mapping[str, tuple[str, str]] | None = None, metrics: Sequence[str] | None = None
@@ -418,13 +420,23 @@ class Comparison(Generic[R]):
             for metric in self.metrics if metrics is None else metrics:
                 change = self.gain(metric, new, reference)
                 beyond = change.verdict in ("better", "worse")
-                rows[name, metric] = {"difference": change.difference, "spread": change.std, "beyond": beyond}
+                row = {"difference": change.difference, "spread": change.std, "beyond": beyond}
+                rows[name, label(metric)] = row
         return pd.DataFrame(list(rows.values()), index=pd.MultiIndex.from_tuples(rows))
 
     def limits(self) -> dict[str, dict[str, int]]:
         """Return by arm for how many seeds each metric is only a lower limit: too little background left."""
         every = {arm: [result.limits() for result in runs] for arm, runs in self._with("limits").items()}
         return {arm: dict(Counter(name for names in runs for name in names)) for arm, runs in every.items()}
+
+    def lower_limits(self) -> str:
+        """Say in words what `limits` counts."""
+        rows = [
+            f"{label(arm)}: {label(metric)} in {n} of {len(self.seeds)} trainings"
+            for arm, counts in self.limits().items()
+            for metric, n in counts.items()
+        ]
+        return "lower limits: " + ("; ".join(rows) or "none")
 
     def histories(self, arms: Iterable[str] | None = None) -> dict[str, list[History]]:
         """Return the histories of all or some arms that have them, by label, for plotting and widgets."""

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor, nn
 
+from omnilearn_lab.display import label
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.features import jets_from_features, pet_batch
 from omnilearn_lab.jets import Jets
@@ -141,8 +142,8 @@ class SamplerStudy:
         best_by_metric = {}
         for metric, (value, uncertainty) in reference.scores.results().items():
             best = reference
-            for label in {p.label for p in self.points}:
-                line = [p for p in self.points if p.label == label]
+            for way in {p.label for p in self.points}:
+                line = [p for p in self.points if p.label == way]
                 for point in sorted(line, key=lambda p: -p.n_evaluations):
                     if point.value(metric) > value + uncertainty:
                         break
@@ -172,13 +173,13 @@ class SamplerStudy:
             limit = sum(floor[metric])
             if fewest.value(metric) <= limit:
                 lines.append(
-                    f"{metric}: at the floor already with {fewest.n_evaluations} evaluations; with this few "
-                    "jets it ranks no sampler"
+                    f"{label(metric)}: at the floor already with {fewest.n_evaluations} evaluations; "
+                    "with this few jets it ranks no sampler"
                 )
                 continue
             factor = reference.n_evaluations / point.n_evaluations
             lines.append(
-                f"{metric}: {point.label}, {point.n_evaluations} evaluations, {factor:.3g} times fewer"
+                f"{label(metric)}: {point.label}, {point.n_evaluations} evaluations, {factor:.3g} times fewer"
             )
         return "\n".join(lines)
 

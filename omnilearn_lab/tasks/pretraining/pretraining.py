@@ -19,7 +19,7 @@ from torch import nn
 from omnilearn_lab.catalog import catalog, load, open_store
 from omnilearn_lab.catalog.published import CONVERTED
 from omnilearn_lab.catalog.simulated import SimulatedSet
-from omnilearn_lab.display import signed
+from omnilearn_lab.display import label, signed
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.jets import Jets, read_jets
 from omnilearn_lab.machine import locked, make_folder, write_text
@@ -351,7 +351,7 @@ def downstream_table(records: Iterable[DownstreamRecord]) -> pd.DataFrame:
                 "peak rate": f"{record.learning_rate:g}",
                 "seeds": len(record.seeds),
             }
-            rows[record.checkpoint, record.task, record.n_train, metric] = about | cells
+            rows[record.checkpoint, record.task, record.n_train, label(metric)] = about | cells
     names = ["checkpoint", "task", "training jets", "metric"]
     return pd.DataFrame(
         list(rows.values()), index=pd.MultiIndex.from_tuples(rows, names=names) if rows else None

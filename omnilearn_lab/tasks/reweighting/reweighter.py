@@ -256,9 +256,9 @@ def distance_table(comparison: Comparison[ReweightingResult]) -> pd.DataFrame:
     rows = {}
     for name, change in last[0].distances.items():
         after = {label(arm): comparison.spread(arm, name) for arm in comparison.results}
-        rows[name] = (
+        rows[label(name)] = (
             {"before": number(change.before.value, change.before.uncertainty)}
-            | {label: str(s) for label, s in after.items()}
+            | {arm: str(s) for arm, s in after.items()}
             | {"bootstrap": f"{change.after.uncertainty:.2f}", "floor": f"{change.after.floor:.2f}"}
         )
     return pd.DataFrame(rows).T

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from omnilearn_lab.display import label
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import Spread, spread
 from omnilearn_lab.metrics.distances import TriangularDiscriminator
@@ -267,14 +268,15 @@ class UnfoldingStudy:
         }
         before = {name: self.before(name) for name in self.edges}
         first = {"before": {name: f"{d.value:.2f}" for name, d in before.items()}}
-        return pd.DataFrame(first | columns | {"floor": {n: f"{d.floor:.2f}" for n, d in before.items()}})
+        floor = {"floor": {name: f"{d.floor:.2f}" for name, d in before.items()}}
+        return pd.DataFrame(first | columns | floor).rename(index=label)
 
     def by_iteration(self, names: Sequence[str]) -> pd.DataFrame:
         """Return the mean distance over seeds after every iteration, a row per observable and method."""
         import pandas as pd
 
         rows = {
-            (name, title): {
+            (label(name), title): {
                 f"iteration {i + 1}": np.mean(
                     [self.problem.distance(name, w).value for w in self.weights(arm, name, i)]
                 ).round(2)

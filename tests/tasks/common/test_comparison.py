@@ -142,21 +142,21 @@ def test_table_has_a_row_per_arm_and_the_gains(comparison):
         "gain, fine-tuned",
         "gain, frozen body",
     ]
-    assert table.loc["scratch", "auc"] == "0.810 ± 0.010"
-    assert table.loc["fine-tuned", "auc"] == "≥ 0.91"
-    assert table.loc["gain, frozen body", "auc"].startswith("+0.03")
+    assert table.loc["scratch", "AUC"] == "0.810 ± 0.010"
+    assert table.loc["fine-tuned", "AUC"] == "≥ 0.91"
+    assert table.loc["gain, frozen body", "AUC"].startswith("+0.03")
     assert list(comparison.select({"a": "scratch", "b": "frozen"}).table().index) == ["a", "b"]
     one = Comparison({"a": (Measured(0.5, 0.1),)}, (1,))
-    assert one.table().loc["a", "auc"] == "0.5"
+    assert one.table().loc["a", "AUC"] == "0.5"
 
 
 def test_gains_of_pairs_say_what_exceeds_the_spread(comparison):
     gains = comparison.gains({"fine-tuning": ("finetuned", "scratch"), "head": ("frozen", "scratch")})
-    assert gains.loc[("fine-tuning", "loss"), "beyond"]
-    assert not gains.loc[("fine-tuning", "auc"), "beyond"]  # one value is only a lower limit
-    assert gains.loc[("head", "auc"), "spread"] == pytest.approx(np.std([0.05, 0.01, 0.03], ddof=1))
+    assert gains.loc[("fine-tuning", "Loss"), "beyond"]
+    assert not gains.loc[("fine-tuning", "AUC"), "beyond"]  # one value is only a lower limit
+    assert gains.loc[("head", "AUC"), "spread"] == pytest.approx(np.std([0.05, 0.01, 0.03], ddof=1))
     by_default = comparison.gains(metrics=["auc"])
-    assert list(by_default.index) == [("fine-tuned over scratch", "auc"), ("frozen body over scratch", "auc")]
+    assert list(by_default.index) == [("fine-tuned over scratch", "AUC"), ("frozen body over scratch", "AUC")]
 
 
 def test_rows_join_a_published_table(comparison):
@@ -170,6 +170,7 @@ def test_record_holds_every_arm_and_its_lower_limits(comparison):
     assert record.metrics["auc"] == AUC and record.n_train == 100
     assert record.smaller_is_better == ["loss"]
     assert record.gains["auc"].difference == pytest.approx(comparison.gain("auc").difference)
+    assert comparison.lower_limits() == "lower limits: fine-tuned: AUC in 1 of 3 trainings"
     assert record.n_lower_limits == {"scratch": {}, "finetuned": {"auc": 1}, "frozen": {}}
     assert record.published["OmniLearn"]["auc"] == 0.9872
     assert record.speedup_epochs is None and comparison.histories() == {}

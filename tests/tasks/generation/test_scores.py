@@ -182,7 +182,7 @@ def test_study_measures_cost_and_deviation(comparison, data):
     cheapest = study.cheapest(study.point("published", 8))
     assert all(p.n_evaluations <= 8 for p in cheapest.values())
     lines = study.judged(study.point("published", 8)).splitlines()
-    assert [line.split(":")[0] for line in lines] == ["w1_mass", "w1_particles", "w1_efp"]
+    assert [line.split(":")[0] for line in lines] == ["W₁-M", "W₁-P", "W₁-EFP"]
     high, low = (replace(study.floor.w1_mass, value=value, uncertainty=0.0) for value in (1e3, 0.0))
     words = [
         replace(study, floor=replace(study.floor, w1_mass=floor)).judged(study.point("published", 8))

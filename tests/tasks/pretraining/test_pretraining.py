@@ -277,10 +277,10 @@ def record(**changes):
 def test_table_has_a_row_per_size_and_metric_and_marks_limits():
     table = downstream_table([record(n_train=5000), record()])
     assert [key[2:] for key in table.index] == [
-        (1000, "auc"),
-        (1000, "rejection_at_0.5"),
-        (5000, "auc"),
-        (5000, "rejection_at_0.5"),
+        (1000, "AUC"),
+        (1000, "1/ε_B at ε_S = 50 %"),
+        (5000, "AUC"),
+        (5000, "1/ε_B at ε_S = 50 %"),
     ]
     auc, rejection = table.iloc[0], table.iloc[1]
     assert (auc["scratch"], auc["verdict"]) == ("0.910 ± 0.014", "better")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from omnilearn_lab.display import label
 from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, JetsError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.tasks.common.comparison import ComparisonSettings
@@ -203,6 +204,7 @@ def test_comparison_holds_every_seed(comparison):
     assert len(comparison.values("finetuned", "best_val_loss")) == 2
     table = distance_table(comparison)
     assert list(table.columns) == ["before", "scratch", "fine-tuned", "bootstrap", "floor"]
+    assert list(table.index) == [label(name) for name in comparison.of("scratch")[0].distances]
     before = comparison.of("scratch")[0].distances["mass"].before.value
     is_better = comparison.spread("scratch", "mass").mean < before
     assert ("mass" in improved(comparison.of("scratch"))) == is_better
