@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from omnilearn_lab.notebook.execute import (
 from omnilearn_lab.notebook.hardware import Machine
 from omnilearn_lab.notebook.results import Results
 
+ROOT = Path(__file__).parents[2]
 LAPTOP = Machine("a laptop", 2, 8.0)
 PLAN = notebook_map(LAPTOP)
 
@@ -28,7 +30,7 @@ def no_results(tmp_path, monkeypatch):
 
 
 def test_every_notebook_has_an_entry():
-    assert set(find_notebooks(Path(__file__).parents[2] / "notebooks")) <= set(PLAN.entries)
+    assert set(find_notebooks(ROOT / "notebooks")) <= set(PLAN.entries)
 
 
 @pytest.mark.parametrize("name", PLAN.entries)
@@ -37,6 +39,17 @@ def test_entries_are_complete(name):
     assert set(item.core_minutes) == {"smoke", "quick"}
     assert item.shows and item.otherwise
     assert all(dataset in catalog().entries for dataset in item.datasets)
+
+
+def test_no_time_is_promised_that_the_measured_one_exceeds():
+    pages = (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+    line = re.compile(r"^\| \[(\d\d)\]\([^)]*\) \|.*\| (\d+):(\d\d) \|", re.MULTILINE)
+    measured = {
+        row[0]: int(row[1]) + int(row[2]) / 60 for page in pages for row in line.findall(page.read_text())
+    }
+    assert len(measured) == len(PLAN)
+    for name, item in PLAN.entries.items():
+        assert measured[name[:2]] <= item.minutes("quick", LAPTOP), name
 
 
 def test_more_cores_take_less_time_up_to_six():
