@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 
@@ -14,6 +15,16 @@ from omnilearn_lab.notebook.results import read_results
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = find_notebooks(FOLDER)
+_TITLES = re.findall(r"^### (.+)$", (FOLDER / "glossary.md").read_text(), re.MULTILINE)
+GLOSSARY = {title.replace(" ", "-") for title in _TITLES}  # as JupyterLab makes anchors of headings
+LOSSES = {
+    "02": ("classification", "generation", "classification_noised", "regression"),
+    "07": ("generation",),
+    "08": ("classification",),
+    "09": ("classification",),
+    "11": ("classification", "generation", "classification_noised"),
+    "12": ("classification", "classification_tracks"),
+}
 
 
 def code_cells(path):
@@ -45,6 +56,48 @@ def test_cells_are_thin(path):
     assert n_text >= 0.6 * len(cells)
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS.values(), ids=NOTEBOOKS.keys())
+def test_a_notebook_asks_and_lets_one_try(path):
+    cells = nbformat.read(path, as_version=4).cells
+    text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    assert re.search(r"^\*\*Question\.\*\* .+\?$", cells[0].source, re.M)
+    assert re.search(r"\]\(https://arxiv\.org/abs/\d{4}\.\d{4,5}\)", text), "no link to a paper"
+    terms = set(re.findall(r"\]\(glossary\.md#([^)]+)\)", text))
+    assert terms and not terms - GLOSSARY
+    parameters, *others = code_cells(path)
+    tried = set(re.findall(r"Set `(\w+) = ", cells[-1].source))
+    assert cells[-1].source.startswith("## What to try next\n") and tried
+    assert tried <= set(re.findall(r"^(\w+) = ", parameters.source, re.M))
+    assert all(any(re.search(rf"\b{name}\b", c.source) for c in others) for name in tried)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS.values(), ids=NOTEBOOKS.keys())
+def test_exercises_have_folded_solutions(path):
+    cells = nbformat.read(path, as_version=4).cells
+    places = [i for i, c in enumerate(cells) if "solution" in c.metadata.get("tags", [])]
+    asked = re.findall(r"\*\*Exercise (\d)\.\*\*", "\n".join(c.source for c in cells))
+    assert asked == [str(i + 1) for i in range(len(places))] and len(places) >= 2
+    for i in places:
+        assert cells[i].metadata.jupyter == {"source_hidden": True, "outputs_hidden": True}
+        assert f"**Exercise {places.index(i) + 1}.**" in cells[i - 1].source
+        assert cells[i + 1].cell_type == "markdown"  # pages fold up to there
+
+
+@pytest.mark.parametrize(("number", "terms"), LOSSES.items())
+def test_losses_are_displayed_with_their_names_in_the_code(number, terms):
+    text = next(path for name, path in NOTEBOOKS.items() if name.startswith(number)).read_text()
+    assert "$$" in text and all(f"`{term}`" in text for term in terms)
+
+
+@pytest.mark.parametrize(("number", "picture"), [("02", "pet"), ("11", "pet_v2")])
+def test_schematics_in_notebooks_are_those_of_the_docs(number, picture):
+    path = next(path for name, path in NOTEBOOKS.items() if name.startswith(number))
+    cell = next(c for c in nbformat.read(path, as_version=4).cells if c.get("attachments"))
+    drawn = (FOLDER.parent / "docs" / "images" / f"{picture}.svg").read_bytes()
+    assert base64.b64decode(cell.attachments[f"{picture}.svg"]["image/svg+xml"]) == drawn
+    assert f"(attachment:{picture}.svg)" in cell.source
+
+
 @pytest.mark.nb
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_smoke(name, tmp_path, monkeypatch):
@@ -55,8 +108,19 @@ def test_smoke(name, tmp_path, monkeypatch):
     assert results.total_seconds > 0
     assert results.peak_memory_gb > 0
     assert list(done.directory.glob("*.png"))
-    assert (done.directory / f"{name}.html").is_file()
+    n_solutions = sum("solution" in c.metadata.get("tags", []) for c in code_cells(NOTEBOOKS[name]))
+    assert (done.directory / f"{name}.html").read_text().count('<details class="solution">') == n_solutions
+    assert not raw_keys(done.directory / f"{name}.ipynb")
     assert not [path.name for path in done.directory.glob(f"{name}.*") if tells_a_place(path, tmp_path)]
+
+
+def raw_keys(path):
+    """Keys of results that a reader gets to see: in printed text and in tables."""
+    outputs = [output for c in code_cells(path) for output in c.outputs]
+    shown = [output.get("text", "") + output.get("data", {}).get("text/html", "") for output in outputs]
+    return re.findall(
+        r"\b(?:\w+_at_0\.\d|best_val_loss|ln_rho|tau_21|soft_drop_mass|w1_\w+)\b", "\n".join(shown)
+    )
 
 
 def tells_a_place(path, *places):
