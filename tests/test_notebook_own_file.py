@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from omnilearn_lab.notebook.execute import execute_notebook
-from omnilearn_lab.notebook.results import read_results
+from omnilearn_lab.notebook.recorded import read_results
 
 from tests.readers.samples import truth
 

@@ -11,7 +11,7 @@ import pytest
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import locked
 from omnilearn_lab.notebook.execute import NotebookError, execute_notebook, find_notebooks
-from omnilearn_lab.notebook.results import read_results
+from omnilearn_lab.notebook.recorded import read_results
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = find_notebooks(FOLDER)

@@ -16,7 +16,7 @@ import yaml
 from omnilearn_lab import notebook
 from omnilearn_lab.notebook.execute import execute_notebook, find_notebooks, notebook_map
 from omnilearn_lab.notebook.hardware import Machine
-from omnilearn_lab.notebook.results import read_results
+from omnilearn_lab.notebook.recorded import read_results
 
 from tests.readers.published.test_aspen import write as write_aspen
 from tests.readers.published.test_atlas_flavour import write as write_flavour

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from omnilearn_lab.catalog.checks import checksum
-from omnilearn_lab.notebook.results import read_results
+from omnilearn_lab.notebook.recorded import read_results
 
 from tests.machine.faults import open_folder, run_as
 

@@ -34,6 +34,10 @@ def test_everything_that_runs_need_is_inside(wheel):
         for path in (*(ROOT / "notebooks").glob("*.ipynb"), ROOT / "notebooks" / "glossary.md")
     }
     assert len(notebooks) > 16 and notebooks <= names
+    recorded = {
+        path.relative_to(ROOT / "notebooks") for path in (ROOT / "notebooks/recorded").rglob("*.json")
+    }
+    assert {f"omnilearn_lab/notebook/numbered/{path.as_posix()}" for path in recorded} <= names
     package = ROOT / "omnilearn_lab"
     data = {path for end in ("yaml", "safetensors", "json", "mplstyle") for path in package.rglob(f"*.{end}")}
     assert data and {path.relative_to(ROOT).as_posix() for path in data} <= names

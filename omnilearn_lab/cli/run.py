@@ -30,22 +30,35 @@ def run(
     folder: Annotated[
         Path | None, typer.Option("--notebooks", help="their folder; else the nearest, else those shipped")
     ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="keep the results among the recorded runs, notebooks/recorded")
+    ] = False,
+    golden: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="repeat with N seeds and keep the numbers to expect, with their bands"
+        ),
+    ] = 0,
 ) -> None:
-    """Execute a notebook and print a summary of its results; 'all' goes on after a failing one.
+    """Execute a notebook, print a summary, and say whether its numbers are as expected.
 
-    Example: omnilearn-lab run 03 --profile smoke
+    'all' goes on after a failing one. Example: omnilearn-lab run 03 --profile smoke
     """
-    from omnilearn_lab.notebook.execute import execute_notebook, find_notebooks
+    from omnilearn_lab.notebook.execute import find_notebooks
 
-    given = {"parameters": dict(map(_parameter, parameters or ())), "folder": folder}
+    given = dict(map(_parameter, parameters or ()))
+    if golden and (given or golden < 2):
+        raise ConfigError(
+            "the numbers to expect are those of two seeds or more (--golden 3) and no other --parameter"
+        )
+    options = (given, folder, record, golden)
     if notebook != "all":
-        _show_results(execute_notebook(notebook, profile, **given))
+        _run(notebook, profile, *options)
         return
     lines, n_failed = [], 0
     for name in find_notebooks(folder):
         try:
-            done = execute_notebook(name, profile, **given)
-            _show_results(done)
+            done = _run(name, profile, *options)
             lines.append(f"{name}: {done.seconds:.0f} s, {done.peak_memory_gb:.2f} GB")
         except OmniLearnLabError as error:
             n_failed += 1
@@ -53,6 +66,26 @@ def run(
     say("\n".join(lines))
     if n_failed:
         raise typer.Exit(1)
+
+
+def _run(
+    name: str, profile: str, given: dict[str, Any], folder: Path | None, record: bool, golden: int
+) -> ExecutedNotebook:
+    """Execute a notebook, show it, and keep what is asked for; seed 1 comes last, so that its copy stays."""
+    from omnilearn_lab.notebook.execute import execute_notebook
+    from omnilearn_lab.notebook.recorded import expect, read_results, record_run
+
+    repeats = {}
+    for seed in range(golden, 1, -1):
+        done = execute_notebook(name, profile, parameters={"seed": seed}, folder=folder)
+        repeats[seed] = read_results(done.directory)
+    done = execute_notebook(name, profile, parameters=given, folder=folder)
+    if golden:
+        say(f"{golden} repeats: {shorten(expect({1: read_results(done.directory)} | repeats))}")
+    _show_results(done, is_plain=not given)
+    if record:
+        say(f"recorded: {shorten(record_run(done.directory))}")
+    return done
 
 
 def copy(
@@ -85,25 +118,30 @@ def _parameter(text: str) -> tuple[str, Any]:
     return name, yaml.safe_load(value)
 
 
-def _show_results(done: ExecutedNotebook) -> None:
-    from omnilearn_lab.notebook.results import read_results
+def _show_results(done: ExecutedNotebook, *, is_plain: bool) -> None:
+    from omnilearn_lab.notebook.recorded import expected_run, read_results
+    from omnilearn_lab.notebook.results import NO_VERDICT
 
     if (done.directory / "results.json").is_file():
         found = read_results(done.directory)
         for title, comparison in found.comparisons.items():
-            show(comparison_table(f"{found.notebook}: {title} ({found.source})", comparison))
+            title = f"{found.notebook}: {title} ({found.source})"
+            show(comparison_table(title, comparison, is_judged=found.is_judged))
         say("; ".join(f"{step} {seconds:.0f} s" for step, seconds in found.seconds.items()))
+        expected = expected_run(found.notebook, found.profile) if is_plain else None
+        lines = [expected.judged(found)] if expected else []
+        say("\n".join(lines if found.is_judged else [NO_VERDICT, *lines]))
     say(
         f"{done.name} ({done.profile}) took {done.seconds:.0f} s and {done.peak_memory_gb:.2f} GB of memory; "
         f"results in {shorten(done.directory)}"
     )
 
 
-def comparison_table(title: str, comparison: ComparisonRecord) -> Table:
+def comparison_table(title: str, comparison: ComparisonRecord, *, is_judged: bool = True) -> Table:
     """Return scratch, fine-tuned, gain and published numbers of a comparison side by side."""
     from omnilearn_lab.notebook.report import comparison_rows
 
-    head, *rows = comparison_rows(comparison)
+    head, *rows = comparison_rows(comparison, is_judged=is_judged)
     return make_table(title, head, rows, numbers=len(head) - 1)
 
 
@@ -113,14 +151,21 @@ notebooks_app.command("list")(list_notebooks)
 
 def report(
     folder: Annotated[Path | None, typer.Option(help="folder of results; the notebooks' by default")] = None,
-    profile: Annotated[str | None, typer.Option(help="smoke, quick or full; all by default")] = None,
+    profile: Annotated[str | None, typer.Option(help="smoke, quick, long or full; all by default")] = None,
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="the recorded runs, on a page in results/recorded")
+    ] = False,
 ) -> None:
     """Collect all results.json into one page (Markdown and HTML) and print it."""
+    from omnilearn_lab.notebook.recorded import RECORDED
     from omnilearn_lab.notebook.report import Report, collect_results, write_report
+    from omnilearn_lab.notebook.results import results_root
 
-    for title, (head, *rows) in Report(collect_results(folder, profile=profile)).sections():
+    source, target = (RECORDED, folder or results_root() / "recorded") if recorded else (folder, folder)
+    for title, (head, *rows) in Report(collect_results(source, profile=profile)).sections():
         show(make_table(title, head, rows, numbers=len(head) - 1))
-    say("written: " + ", ".join(str(shorten(path)) for path in write_report(folder, profile=profile)))
+    paths = write_report(source, profile=profile, target=target)
+    say("written: " + ", ".join(str(shorten(path)) for path in paths))
 
 
 def doctor() -> None:

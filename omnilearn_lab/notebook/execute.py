@@ -19,8 +19,9 @@ from omnilearn_lab.catalog import catalog
 from omnilearn_lab.display import Link, html_table
 from omnilearn_lab.errors import ConfigError, DataFileError, OmniLearnLabError, nearest
 from omnilearn_lab.machine import atomic_path, locked, make_folder, write_text
-from omnilearn_lab.notebook.hardware import Machine, MemoryWatch
-from omnilearn_lab.notebook.results import read_results, results_directory, write_json
+from omnilearn_lab.notebook.hardware import Machine, MemoryWatch, this_machine
+from omnilearn_lab.notebook.recorded import read_results, write_json
+from omnilearn_lab.notebook.results import results_directory
 from omnilearn_lab.settings import from_mapping, settings
 
 _FILE = "notebook_map.yaml"
@@ -300,7 +301,7 @@ def execute_notebook(
     ----------
     name
         Such as "03_finetune_top", or its beginning: "03".
-    profile : {"smoke", "quick", "full"}
+    profile : {"smoke", "quick", "long", "full"}
     parameters
         Further values for the cell tagged ``parameters``.
     folder
@@ -332,7 +333,7 @@ def execute_notebook(
         if failure is not None:
             raise NotebookError(f"'{name}' {_reason(failure)}; open '{target}' to see it") from failure
         done = ExecutedNotebook(name, profile, directory, time.perf_counter() - start, watch.peak_gb)
-        _complete_results(done)
+        _complete_results(done, parameters or {})
         _write_html(target)
     return done
 
@@ -358,11 +359,21 @@ def _reason(failure: Any) -> str:
     return "ended because its kernel died; it may have run out of memory"
 
 
-def _complete_results(done: ExecutedNotebook) -> None:
-    """Add what only the outside knows to the notebook's results: total time and memory."""
+def _complete_results(done: ExecutedNotebook, parameters: Mapping[str, Any]) -> None:
+    """Add what only the outside knows to the notebook's results: total time, memory, machine, command."""
     path = done.directory / "results.json"
     if path.is_file():
-        outside = {"total_seconds": round(done.seconds, 1), "peak_memory_gb": round(done.peak_memory_gb, 3)}
+        machine, changed = (
+            this_machine(),
+            "".join(f" -p {name}={value}" for name, value in parameters.items()),
+        )
+        outside = {
+            "total_seconds": round(done.seconds, 1),
+            "peak_memory_gb": round(done.peak_memory_gb, 3),
+            "machine": f"{machine.n_cores} cores of {machine.processor}"
+            + f", {machine.gpu}" * bool(machine.gpu),
+            "command": f"omnilearn-lab run {done.name} --profile {done.profile}{changed}",
+        }
         write_json(read_results(path).model_copy(update=outside), path)
 
 

@@ -12,30 +12,37 @@ import numpy as np
 
 from omnilearn_lab.display import html_table, label, signed
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.machine import write_text
-from omnilearn_lab.metrics import spread
-from omnilearn_lab.notebook.results import ResultsRecord, read_results, results_root
-from omnilearn_lab.tasks.common.comparison import KINDS, ComparisonRecord, GainRecord, Values
+from omnilearn_lab.machine import make_folder, write_text
+from omnilearn_lab.notebook.recorded import ResultsRecord, read_results
+from omnilearn_lab.notebook.results import results_root
+from omnilearn_lab.tasks.common.comparison import KINDS, ComparisonRecord, GainRecord, mean_and_spread
 
 _HEAD = ("notebook", "profile", "jets", "date", "time [s]", "memory [GB]", "seeds")
 
 
-def comparison_rows(comparison: ComparisonRecord) -> list[list[str]]:
+def comparison_rows(comparison: ComparisonRecord, *, is_judged: bool = True) -> list[list[str]]:
     """Return a comparison as texts: a head, then one row per metric, and the speed-up last.
 
-    Columns are the metric, scratch, fine-tuned, further networks, the paired gain, the verdict, and the
-    published algorithms.
+    Columns are the metric, scratch, fine-tuned, further networks, the paired gain, the verdict (left empty
+    where it is not to be judged), and the published algorithms.
     """
     others = {kind: None for kinds in comparison.metrics.values() for kind in kinds if kind not in KINDS}
     columns = [*KINDS, *others]
-    head = ["", *(label(kind) for kind in columns), "gain", "verdict", *comparison.published]
+    head = [
+        "",
+        *(label(kind) for kind in columns),
+        "gain",
+        "verdict",
+        *(f"{name} (published)" for name in comparison.published),
+    ]
     rows = [head]
     for metric in comparison.metrics:
-        ours = [_value(comparison, kind, metric) for kind in columns]
+        ours = [comparison.mean_and_spread(metric, kind) for kind in columns]
         published = [_number(row.get(metric)) for row in comparison.published.values()]
-        rows.append([label(metric), *ours, *_gain(comparison.gains.get(metric)), *published])
+        gain, verdict = _gain(comparison.gains.get(metric))
+        rows.append([label(metric), *ours, gain, verdict * is_judged, *published])
     if comparison.speedup_epochs is not None:
-        found = ["speed-up (epochs)", "1", _mean_and_spread(comparison.speedup_epochs)]
+        found = ["speed-up (epochs)", "1", mean_and_spread(comparison.speedup_epochs)]
         rows.append(found + [""] * (len(head) - len(found)))
     return rows
 
@@ -84,13 +91,14 @@ class Report:
             for title, comparison in result.comparisons.items():
                 where = f"{result.notebook}, {result.profile}, {result.source}"
                 size = f"{comparison.n_train:,} training jets, {len(comparison.seeds)} seeds"
-                found.append((f"{title} ({where}; {size})", comparison_rows(comparison)))
+                rows = comparison_rows(comparison, is_judged=result.is_judged)
+                found.append((f"{title} ({where}; {size})", rows))
         return [*found, ("No gain beyond the spread over seeds", self.null_results())]
 
     def null_results(self) -> list[list[str]]:
         """Return the metrics in which fine-tuning was not better, with a head."""
         rows = [["notebook", "profile", "task", "metric", "gain", "verdict"]]
-        for result in self.results:
+        for result in filter(lambda result: result.is_judged, self.results):
             for title, comparison in result.comparisons.items():
                 for metric, gain in comparison.gains.items():
                     if gain.verdict != "better" and metric != "epochs":
@@ -112,14 +120,19 @@ class Report:
 
 
 def write_report(
-    folder: str | os.PathLike[str] | None = None, *, profile: str | None = None
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    profile: str | None = None,
+    target: str | os.PathLike[str] | None = None,
 ) -> tuple[Path, Path]:
-    """Write ``report.md`` and ``report.html`` into the folder of results.
+    """Write ``report.md`` and ``report.html``.
 
     Parameters
     ----------
     folder, profile
         See `collect_results`.
+    target
+        Where to write to; by default the folder of results.
 
     Returns
     -------
@@ -128,7 +141,8 @@ def write_report(
     """
     root = Path(folder) if folder else results_root()
     report = Report(collect_results(root, profile=profile))
-    paths = root / "report.md", root / "report.html"
+    place = make_folder(Path(target or root))
+    paths = place / "report.md", place / "report.html"
     for path, text in zip(paths, (report.to_markdown(), report.to_html()), strict=True):
         write_text(path, text)
     return paths
@@ -198,21 +212,6 @@ _CLASSES = {
 def _about(result: ResultsRecord) -> list[str]:
     numbers = (_number(result.total_seconds), _number(result.peak_memory_gb))
     return [result.notebook, result.profile, result.source, result.date, *numbers, str(len(result.seeds))]
-
-
-def _value(comparison: ComparisonRecord, kind: str, metric: str) -> str:
-    """Mean and spread over seeds, marked as a lower limit when some seeds only gave one."""
-    n_limits = comparison.n_lower_limits.get(kind, {}).get(metric, 0)
-    values = comparison.metrics[metric].get(kind)
-    return "" if values is None else _mean_and_spread(values, n_limits)
-
-
-def _mean_and_spread(values: Values, n_limits: int = 0) -> str:
-    known = [v for v in values if v is not None]
-    if not known:
-        return "not reached"
-    text = str(spread(known, n_limits=n_limits))
-    return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)} seeds)"
 
 
 def _gain(found: GainRecord | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import html
 import os
 import re
 import time
@@ -11,106 +11,31 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import pydantic
-from pydantic import AfterValidator, Field
-
-from omnilearn_lab.errors import ConfigError, DataFileError, nearest, translated
-from omnilearn_lab.machine import write_text
+from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.notebook.recorded import (
+    NOTEBOOK_NAME,
+    check_results,
+    read_results,
+    recorded_run,
+    three_columns,
+    write_json,
+)
 from omnilearn_lab.plotting import export_figure_data, save_figure
-from omnilearn_lab.tasks.common.comparison import ComparisonRecord, Record, finite
+from omnilearn_lab.plotting.figure import draw_behind
+from omnilearn_lab.tasks.common.comparison import ComparisonRecord
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
-
-NOTEBOOK_NAME = r"^\w[\w. -]{0,99}$"
-"""What a notebook may be called: its name becomes a folder, and stands in reports."""
-
-
-def _notebook_name(name: str) -> str:
-    if not re.fullmatch(NOTEBOOK_NAME, name):
-        raise ValueError(f"{name!r} is no name of a notebook: letters, digits, '_', '-', '.' are accepted")
-    return name
-
-
-_LARGEST = 50_000_000  # bytes of a results file
-
-
-class ResultsRecord(Record):
-    """Everything a notebook leaves behind in numbers."""
-
-    notebook: Annotated[str, AfterValidator(_notebook_name)]
-    profile: Literal["smoke", "quick", "full"]
-    date: str
-    versions: dict[str, str]
-    seconds: dict[str, float]
-    total_seconds: float | None = None
-    peak_memory_gb: float | None = None
-    source: Literal["simulated", "published", "own file"]
-    seeds: list[int] = Field(min_length=1)
-    comparisons: dict[str, ComparisonRecord] = {}
-    numbers: dict[str, Any] = {}
-
-
-def check_results(values: Mapping[str, Any], where: str = "results.json") -> ResultsRecord:
-    """Return a results file's content as a record, with numbers that are not finite as null.
-
-    Raises
-    ------
-    ConfigError
-        Naming every field that does not fit, what was found there and what is wanted.
-
-    Examples
-    --------
-    >>> check_results({"notebook": "03_finetune_top", "profile": "quik"})
-    Traceback (most recent call last):
-    omnilearn_lab.errors.ConfigError: results.json does not fit the schema of results:
-      field 'profile': Input should be 'smoke', 'quick' or 'full'; found 'quik'
-      field 'date': Field required
-      ...
-    """
-    with translated(ConfigError, f"{where} does not fit the schema of results", "run the notebook again"):
-        try:
-            return ResultsRecord.model_validate(finite(values, where))
-        except pydantic.ValidationError as error:
-            lines = "\n".join(_line(item) for item in error.errors())
-            raise ConfigError(f"{where} does not fit the schema of results:\n{lines}") from error
-
-
-def read_results(path: str | os.PathLike[str]) -> ResultsRecord:
-    """Read a ``results.json``, or the one in a folder, and check it.
-
-    Raises
-    ------
-    DataFileError
-        When there is no such file or it is not JSON.
-    ConfigError
-        When it does not fit the schema.
-    """
-    path = Path(path)
-    path = path / "results.json" if path.is_dir() else path
-    with translated(DataFileError, f"'{path}' is not a readable results file", "run the notebook"):
-        if path.stat().st_size > _LARGEST:
-            raise DataFileError(f"'{path}' has more than {_LARGEST} bytes; run the notebook again")
-        return check_results(json.loads(path.read_text(encoding="utf-8")), f"'{path}'")
-
-
-def write_json(record: ResultsRecord, path: Path) -> Path:
-    """Write a record in one atomic step."""
-    return write_text(path, json.dumps(record.model_dump(), indent=1, allow_nan=False) + "\n")
-
-
-def _line(item: Any) -> str:
-    place, message = ".".join(str(part) for part in item["loc"]), item["msg"].removeprefix("Value error, ")
-    text = f"  field '{place}': {message}"
-    return text if item["type"] in ("missing", "value_error") else f"{text}; found {item['input']!r:.60}"
-
-
-PROFILES = ("smoke", "quick", "full")
+PROFILES = ("smoke", "quick", "long", "full")
 _VERSIONS = ("omnilearn_lab", "torch", "numpy", "pythia8mc", "fastjet")
 _ROOT_VARIABLE = "OMNILEARN_LAB_RESULTS"
+NO_VERDICT = (
+    "profile smoke only tests that everything runs: its numbers mean nothing, and there is no verdict"
+)
 
 
 def results_root() -> Path:
@@ -148,7 +73,7 @@ class Results:
     ----------
     notebook
         Name without ending, such as "03_finetune_top".
-    profile : {"smoke", "quick", "full"}
+    profile : {"smoke", "quick", "long", "full"}
 
     Examples
     --------
@@ -165,6 +90,7 @@ class Results:
         self.directory = results_directory(notebook, profile)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.seconds: dict[str, float] = {}
+        self.recorded = recorded_run(notebook)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -174,7 +100,7 @@ class Results:
         self.seconds[step] = round(self.seconds.get(step, 0.0) + time.perf_counter() - start, 2)
 
     def runs(self, name: str) -> Path | None:
-        """Return where trainings are to keep their runs: in ``full`` a folder, nowhere in the short profiles.
+        """Return where trainings keep their runs: a folder in ``long`` and ``full``, else nowhere.
 
         A kernel that ends after hours then loses nothing: run the notebook again, and finished trainings
         are read, interrupted ones go on.
@@ -184,14 +110,46 @@ class Results:
         name
             Of the trainings and of the jets they see; other jets need another name.
         """
-        return self.directory / "runs" / name if self.profile == "full" else None
+        return self.directory / "runs" / name if self.profile in ("long", "full") else None
 
     def figure(self, name: str, figure: Figure) -> Figure:
-        """Save a figure as PNG and PDF under a name, its numbers as HEPData tables, and return it."""
-        save_figure(figure, self.directory / name)
+        """Save a figure as PNG and PDF under a name, its numbers as HEPData tables, and return it.
+
+        Curves of a recorded run stand faintly behind its own; its numbers are of this run alone.
+        """
         if getattr(figure, "figure_data", None) is not None and figure.figure_data.tables:
+            if self.recorded is not None and name in self.recorded.figures and self._means_something:
+                draw_behind(figure, self.recorded.figures[name], self.recorded.title)
             export_figure_data(figure, self.directory / name)
+        save_figure(figure, self.directory / name)
         return figure
+
+    @property
+    def _means_something(self) -> bool:
+        return self.profile != "smoke"
+
+    def conclusion(self, text: str) -> str:
+        """Return what a run concludes, or that it can't: ``smoke`` only tests that everything runs."""
+        return text if self._means_something else NO_VERDICT
+
+    def beside_recorded(self) -> pd.DataFrame:
+        """Return the numbers of ``results.json`` in three columns: here, recorded, published."""
+        import pandas as pd
+
+        head, *rows = three_columns(read_results(self.directory), self.recorded)
+        return pd.DataFrame([row[1:] for row in rows], index=[row[0] for row in rows], columns=head[1:])
+
+    def __repr__(self) -> str:
+        lines = [f"profile {self.profile}"] if self._means_something else [NO_VERDICT]
+        if self.recorded is not None:
+            known = self.recorded.results
+            lines.append(
+                f"{self.recorded.title}: {known.machine}, omnilearn_lab {known.versions['omnilearn_lab']}"
+            )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<p><b>{html.escape(line)}</b></p>" for line in repr(self).splitlines())
 
     def write(
         self,

@@ -17,8 +17,9 @@ import ipywidgets
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.notebook.execute import find_notebooks
+from omnilearn_lab.notebook.recorded import ResultsRecord
 from omnilearn_lab.notebook.report import collect_results, comparison_rows
-from omnilearn_lab.notebook.results import ResultsRecord, results_root
+from omnilearn_lab.notebook.results import results_root
 from omnilearn_lab.widgets.view import button, dropdown, framed, picture, row
 
 _TICK = 0.5
@@ -136,7 +137,7 @@ def _summary(record: ResultsRecord) -> str:
     head = f"{record.source} jets, seeds {seeds}, {took:.0f} s{memory}, {record.date}"
     tables = (
         f"<h4>{html.escape(title)} ({comparison.n_train:,} training jets)</h4>"
-        + html_table(comparison_rows(comparison))
+        + html_table(comparison_rows(comparison, is_judged=record.is_judged))
         for title, comparison in record.comparisons.items()
     )
     return f"<p>{html.escape(head)}</p>" + "".join(tables)

@@ -13,14 +13,23 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from omnilearn_lab.display import plain
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.plotting.data import FigureData, new_file
+from omnilearn_lab.plotting.data import FigureData, figure_data, new_file
 from omnilearn_lab.plotting.style import LineLook, house_style
 
 _BAND_ALPHA, _SEED_ALPHA = 0.22, 0.35
+_BEHIND = {"alpha": 0.3, "linewidth": 5, "markersize": 11, "linestyle": "-", "zorder": 0.5, "label": "_old"}
+    "alpha": 0.3,
+    "linewidth": 5,
+    "markersize": 11,
+    "linestyle": "-",
+    "zorder": 0.5,
+    "label": "_earlier",
+}
 
 
 class Band(NamedTuple):
@@ -134,6 +143,72 @@ def draw_repetitions(ax: Axes, curves: Sequence[tuple[Any, Any]], look: LineLook
     """Draw every repetition as a faint thin line under the band."""
     for curve in curves:
         ax.plot(*curve_arrays(curve), color=look.color, alpha=_SEED_ALPHA, linewidth=0.7, label="_seed")
+
+
+def draw_behind(figure: Figure, earlier: FigureData, title: str) -> int:
+    """Draw the curves of an earlier version of a figure faintly behind its own, each in its series' colour.
+
+    The horizontal axes stay as they are; the vertical ones grow as far as the earlier curves need.
+
+    Parameters
+    ----------
+    figure
+        A figure of this package.
+    earlier
+        Numbers of the same figure from another run; series without a counterpart are left out.
+    title
+        For the legend.
+
+    Returns
+    -------
+    int
+        How many curves were drawn.
+
+    Examples
+    --------
+    >>> from omnilearn_lab.plotting import loss_curves
+    >>> before = figure_data(loss_curves({"scratch": ([1, 2, 3], [0.5, 0.4, 0.3])}))
+    >>> draw_behind(loss_curves({"scratch": ([1, 2], [0.6, 0.5])}), before, "recorded")
+    1
+    """
+    own, n_drawn = figure_data(figure), 0
+    for ax in figure.axes:
+        curves = {line: _counterpart(line, own, earlier) for line in ax.get_lines()}
+        known = [(line, curve) for line, curve in curves.items() if curve is not None]
+        limits, n_drawn = (ax.get_xlim(), ax.get_ylim()), n_drawn + len(known)
+        for line, curve in known:
+            ax.plot(*curve, color=line.get_color(), marker=line.get_marker(), **_BEHIND)
+        if known:
+            _refit(ax, limits, np.concatenate([curve for _, curve in known], axis=1))
+            ax.plot([], [], **_BEHIND | {"color": "0.4", "label": title})
+            with house_style():
+                ax.legend(loc=ax.get_legend()._loc)
+    return n_drawn
+
+
+def _counterpart(line: Line2D, own: FigureData, earlier: FigureData) -> np.ndarray | None:
+    """Return the earlier points, shape (2, K), of the series that a line shows, in the line's order."""
+    across, up = (np.asarray(values) for values in line.get_data())
+    for table in (t for t in own.tables if t.name in earlier.names):
+        x, y = table.independent[0].values, table.dependent[0].values
+        then = [
+            columns[0].values for columns in (earlier[table.name].independent, earlier[table.name].dependent)
+        ]
+        if then[0].dtype.kind == x.dtype.kind == "U" and np.array_equal(up, y):  # groups, each at its place
+            places = dict(zip(x, across, strict=True))
+            rows = [(places[group], value) for group, value in zip(*then, strict=True) if group in places]
+            return np.array(rows, dtype=float).reshape(-1, 2).T
+        for own_order, order in (((x, y), then), ((y, x), then[::-1])):
+            if then[0].dtype.kind == "f" and all(map(np.array_equal, own_order, (across, up))):
+                return np.array(order, dtype=float)
+    return None
+
+
+def _refit(ax: Axes, limits: tuple[tuple[float, float], tuple[float, float]], points: np.ndarray) -> None:
+    (left, right), (low, high) = limits
+    x, y = points
+    seen = y[(x >= left) & (x <= right) & np.isfinite(y)]
+    ax.set(xlim=(left, right), ylim=(min(low, *seen, low), max(high, *seen, high)))
 
 
 def repetitions(value: Any, is_single: bool) -> list[Any]:

@@ -137,7 +137,10 @@ def published_vs_ours(
         ax.set_xlabel(labels[name], loc="center")
         attach_data(figure, _panel_table(plain(labels[name]), panels[name]))
     _name_rows(axes[0], order, {row.name for rows in panels.values() for row in rows if row.is_own})
-    figure_label(figure, source and f"filled: this work ({source}); open: published")
+    has_published = any(not row.is_own and _is_known(row) for name in chosen for row in panels[name])
+    figure_label(
+        figure, source and (f"filled: this work ({source}); open: published" if has_published else source)
+    )
     sentences = (_sentence(label(name), panels[name]) for name in chosen)
     describe(figure, f"Published and own results: {'; '.join(sentences)}.")
     return figure
@@ -273,7 +276,8 @@ def _in_math(metric: str, text: str) -> str:
 
 def _draw_panel(ax: Axes, rows: list[Row], order: list[str], *, log_x: bool) -> None:
     known = list(filter(_is_known, rows))
-    low, high = _limits([row.number.value for row in known], log_x=log_x)
+    numbers = [row.number._replace(error=math.nan) if row.is_limit else row.number for row in known]
+    low, high = _limits(numbers, log_x=log_x)
     for row in known:
         color, at = PALETTE[1] if row.is_own else "0.25", order.index(row.name)
         fill, value = color if row.is_own else "white", row.number.value
@@ -292,28 +296,28 @@ def _draw_panel(ax: Axes, rows: list[Row], order: list[str], *, log_x: bool) -> 
     ax.tick_params(axis="y", which="both", length=0)
 
 
-def _limits(values: Sequence[float], *, log_x: bool) -> tuple[float, float]:
-    """Return the range to show: all values, or all but a few that would flatten the others.
+def _limits(rows: Sequence[Measured], *, log_x: bool) -> tuple[float, float]:
+    """Return the range to show: all values, or all but the fewest that flatten the others and their errors.
 
-    >>> _limits([0.72, 0.980, 0.985, 0.982, 0.987], log_x=False)
+    >>> _limits([Measured(v, math.nan) for v in (0.72, 0.980, 0.985, 0.982, 0.987)], log_x=False)
     (0.97916, 0.98784)
-    >>> _limits([1.0, 2.0, 3.0], log_x=False)
+    >>> _limits([Measured(v, 0.1) for v in (1.0, 2.0, 3.0)], log_x=False)
     (-inf, inf)
     """
-    kept = sorted(map(math.log, values) if log_x and min(values) > 0 else values)
-    most = len(kept) // 3
-    is_cut = False
-    for _ in range(most):
-        ways = [kept[1:], kept[:-1]]
-        best = min(ways, key=lambda way: way[-1] - way[0])
-        if len(best) < 3 or not 0 < best[-1] - best[0] < (kept[-1] - kept[0]) / _FLATTENED:
-            break
-        kept, is_cut = best, True
-    if not is_cut:
-        return -math.inf, math.inf
-    margin = 0.12 * (kept[-1] - kept[0])
-    low, high = round(kept[0] - margin, 12), round(kept[-1] + margin, 12)
-    return (math.exp(low), math.exp(high)) if log_x and min(values) > 0 else (low, high)
+    is_log = log_x and min(row.value for row in rows) > 0
+    values, errors = np.array(rows).T
+    errors = np.zeros(len(rows)) if is_log else np.nan_to_num(errors)
+    order = np.argsort(values)
+    places = np.log(values[order]) if is_log else values[order]
+    ends = np.array([places - errors[order], places + errors[order]])
+    for n_out in range(1, len(rows) // 3 + 1):
+        ways = [ends[:, i : len(rows) - n_out + i] for i in range(n_out + 1)]
+        best = min(ways, key=np.ptp)
+        if best.shape[1] >= 3 and 0 < np.ptp(best) < np.ptp(ends) / _FLATTENED:
+            margin = 0.12 * np.ptp(best)
+            low, high = round(float(best.min() - margin), 12), round(float(best.max() + margin), 12)
+            return (math.exp(low), math.exp(high)) if is_log else (low, high)
+    return -math.inf, math.inf
 
 
 def _draw_outside(ax: Axes, text: str, at: int, color: str, *, is_left: bool) -> None:

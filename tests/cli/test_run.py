@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import nbformat
 import omnilearn_lab
 import pytest
 from omnilearn_lab.cli.display import show
 from omnilearn_lab.cli.run import _parameter, comparison_table
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.notebook.results import write_json
+from omnilearn_lab.notebook import recorded
+from omnilearn_lab.notebook.execute import ExecutedNotebook
+from omnilearn_lab.notebook.recorded import write_json
 from omnilearn_lab.tasks.common.comparison import ComparisonRecord
 
 from tests.notebook import test_report
@@ -64,6 +68,50 @@ def test_all_goes_on_after_a_failure_and_says_so(command, tmp_path, monkeypatch)
     assert "ZeroDivisionError" in out
     assert "01_fine: " in out.splitlines()[-1]
     assert (tmp_path / "results" / "01_fine" / "smoke" / "01_fine.html").is_file()
+
+
+@pytest.fixture
+def executed(tmp_path, monkeypatch):
+    """Runs of a notebook that cost nothing: ``smoke``, with an AUC that depends on the seed."""
+    seeds, kept = [], tmp_path / "recorded"
+    kept.mkdir()
+
+    def execute(name, profile, *, parameters, folder):
+        seeds.append(parameters.get("seed", 1))
+        results = test_report.record(profile=profile, numbers={"a": 1 + seeds[-1] / 100})
+        (tmp_path / name / profile).mkdir(parents=True, exist_ok=True)
+        write_json(results, tmp_path / name / profile / "results.json")
+        return ExecutedNotebook(name, profile, tmp_path / name / profile, 1.0, 1.0)
+
+    monkeypatch.setattr("omnilearn_lab.notebook.execute.execute_notebook", execute)
+    for function in ("expect", "expected_run", "record_run"):
+        bound = partial(getattr(recorded, function), folder=kept)
+        monkeypatch.setattr(f"omnilearn_lab.notebook.recorded.{function}", bound)
+    return seeds, kept
+
+
+def test_expected_numbers_are_made_by_one_command_and_then_checked(invoke, executed):
+    seeds, kept = executed
+    name = "03_finetune_top"
+    first = invoke("run", name, "--profile", "smoke")
+    assert "as expected" not in first.output and "numbers mean nothing" in first.output
+    done = invoke("run", name, "--profile", "smoke", "--golden", "3", "--record")
+    assert seeds[1:] == [3, 2, 1], "the first seed comes last"
+    assert {path.name for path in (kept / name / "smoke").iterdir()} == {
+        "expected.json", "figures.json", "results.json",
+    }  # fmt: skip
+    assert "as expected (" in " ".join(done.output.split())
+    assert "as expected" not in invoke("run", name, "--profile", "smoke", "-p", "seed=9").output
+    path = kept / name / "smoke" / "expected.json"
+    path.write_text(path.read_text().replace('"a": [', '"a": [2.5, 3.0], "b": ['))
+    off = " ".join(invoke("run", name, "--profile", "smoke").output.split())
+    assert "not as expected" in off and "a: 1.01, expected 2.5 to 3.0" in off and "b: missing" in off
+
+
+@pytest.mark.parametrize("options", [("--golden", "1"), ("--golden", "3", "-p", "seed=2")])
+def test_expected_numbers_need_repeats_of_the_plain_notebook(invoke, options):
+    with pytest.raises(ConfigError, match="two seeds or more"):
+        invoke("run", "03", *options)
 
 
 def test_version(invoke):

@@ -23,8 +23,8 @@ from omnilearn_lab.models import PET, PETConfig, load_checkpoint, load_published
 from omnilearn_lab.models.pet_v2 import PETv2, PETv2Config
 from omnilearn_lab.models.published.v2 import write_published_v2
 from omnilearn_lab.notebook.profiles import notebook_profile
+from omnilearn_lab.notebook.recorded import check_results, read_results, write_json
 from omnilearn_lab.notebook.report import Report
-from omnilearn_lab.notebook.results import check_results, read_results, write_json
 from omnilearn_lab.readers import from_file, make_reader
 from omnilearn_lab.readers.own.presets import column_map
 from omnilearn_lab.settings import read_settings

@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from omnilearn_lab.catalog import LoadOptions
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.notebook import load_splits, notebook_profile, profiles
+from omnilearn_lab.notebook.execute import find_notebooks
 from omnilearn_lab.notebook.profiles import PretrainingProfile, ReweightingProfile, TaggingProfile
 from omnilearn_lab.published import published_results
 from omnilearn_lab.settings import from_mapping
+from omnilearn_lab.tasks.common.comparison import finite
 from tests.conftest import random_jets
 
+FOLDER = Path(__file__).parents[2] / "notebooks"
 
-@pytest.mark.parametrize("profile", ["smoke", "quick", "full"])
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "long", "full"])
 def test_every_profile_is_complete(profile):
     settings = notebook_profile("03_finetune_top", profile)
     assert settings.n_train > 0
     assert len(settings.compare.seeds) >= 2
+
+
+@pytest.mark.parametrize("name", [name for name in find_notebooks(FOLDER) if "02" <= name < "14"])
+def test_long_is_quick_with_more_of_everything(name):
+    quick, long, full = (notebook_profile(name, profile) for profile in ("quick", "long", "full"))
+    assert type(long) is type(quick)
+    quick, long, full = (dict(sizes(finite(profile))) for profile in (quick, long, full))
+    assert sum(long[key] > quick[key] for key in long.keys() & quick.keys()) >= 1
+    assert all(long[key] >= quick[key] for key in long.keys() & quick.keys())
+    assert all(long[key] <= full[key] for key in long.keys() & full.keys() if key.endswith("n_train"))
+    text = (FOLDER.parent / "omnilearn_lab" / "notebook" / "profiles" / f"{name}.yaml").read_text()
+    assert "source: simulated" in text.partition("\nlong:")[2].partition("\nfull:")[0]
+
+
+def sizes(settings, prefix=""):
+    """All numbers of jets or events in a profile."""
+    counted = {"n_train", "n_test", "n_validation", "n_events", "n_truth", "n_data", "n_window", "n_jets"}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from sizes(value, f"{prefix}{key}.")
+        elif key in counted and value is not None:
+            yield prefix + key, value
 
 
 def test_unknown_notebook_names_the_nearest():

@@ -1,7 +1,7 @@
 import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError
+from omnilearn_lab.notebook.recorded import check_results, write_json
 from omnilearn_lab.notebook.report import Report, collect_results, comparison_rows, verdict, write_report
-from omnilearn_lab.notebook.results import check_results, write_json
 from omnilearn_lab.tasks.common import ComparisonRecord
 
 HOSTILE = "<script>alert(1)</script> | [x](javascript:1) `code`\n## Not a title"
@@ -34,7 +34,7 @@ def folder(tmp_path):
 
 def test_rows_show_ours_gain_and_published():
     head, auc, loss, speedup = comparison_rows(record().comparisons["top"])
-    assert head == ["", "scratch", "fine-tuned", "PFN", "gain", "verdict", "OmniLearn <b>"]
+    assert head == ["", "scratch", "fine-tuned", "PFN", "gain", "verdict", "OmniLearn <b> (published)"]
     assert auc == ["AUC", "0.910 ± 0.010", "0.960 ± 0.010", "0.940 ± 0.010", auc[4], "better", "0.9872"]
     assert auc[4].startswith("+0.05")
     assert loss[3] == "" and loss[5] == "within errors" and loss[6] == ""

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.metrics import spread
 from omnilearn_lab.notebook import Results
-from omnilearn_lab.notebook.results import check_results, read_results, results_directory
+from omnilearn_lab.notebook.recorded import check_results, read_results
+from omnilearn_lab.notebook.results import results_directory
 
 SCRATCH, FINETUNED = [0.90, 0.92, 0.91], [0.95, 0.97, 0.96]
 
@@ -93,6 +94,22 @@ def test_figures_are_saved_twice(results):
     figure = Figure()
     assert results.figure("empty", figure) is figure
     assert {p.name for p in results.directory.iterdir()} == {"empty.png", "empty.pdf"}
+
+
+def test_smoke_says_that_its_numbers_mean_nothing(results):
+    assert "numbers mean nothing" in repr(results) and "numbers mean nothing" in results._repr_html_()
+    assert "better" not in results.conclusion("fine-tuned is better")
+    quick = Results("03_finetune_top", "quick")
+    assert quick.conclusion("fine-tuned is better") == "fine-tuned is better"
+    assert "mean nothing" not in repr(quick)
+
+
+@pytest.mark.parametrize(
+    ("profile", "is_kept"), [("smoke", False), ("quick", False), ("long", True), ("full", True)]
+)
+def test_long_profiles_keep_their_runs(tmp_path, monkeypatch, profile, is_kept):
+    monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path))
+    assert (Results("03_finetune_top", profile).runs("PET") is not None) == is_kept
 
 
 def test_folder_beside_the_notebooks(tmp_path, monkeypatch):

@@ -109,6 +109,29 @@ def test_one_far_row_does_not_flatten_the_others():
     assert not near.axes[0].texts and len(near.axes[0].containers) == 5
 
 
+def test_two_far_rows_do_not_flatten_the_others_and_errors_are_seen_whole():
+    rows = {c: 0.98 + i / 1000 for i, c in enumerate("abcdef")}
+    figure = published_vs_ours({"AUC": rows | {"mine": 0.72, "other": 0.64}}, ours=["mine", "other"])
+    assert figure.axes[0].get_xlim()[0] > 0.97
+    spread = {
+        "a": (0.122, 0.01),
+        "b": (0.135, 0.01),
+        "c": (0.115, 0.02),
+        "d": (0.11, 0.02),
+        "e": (0.22, 0.02),
+    }
+    figure = published_vs_ours({"Accuracy": spread}, ours=spread)
+    left, right = figure.axes[0].get_xlim()
+    assert left < 0.09 and right > 0.24, "a range without an error bar's end"
+
+
+def test_a_figure_without_published_rows_does_not_speak_of_them():
+    own = published_vs_ours({"AUC": {"a": 0.9}}, ours=["a"], source="here")
+    assert "published" not in own.get_suptitle() and "here" in own.get_suptitle()
+    both = published_vs_ours({"AUC": {"a": 0.9, "b": 0.8}}, ours=["a"], source="here")
+    assert "open: published" in both.get_suptitle()
+
+
 def test_raw_keys_reach_no_axis():
     figure = published_vs_ours({"rejection_at_0.5": {"a": 1.0}, "ln_rho": {"a": 2.0}})
     assert [ax.get_xlabel() for ax in figure.axes] == [r"$1/\epsilon_B$ at $\epsilon_S$ = 50 %", r"$\ln\rho$"]

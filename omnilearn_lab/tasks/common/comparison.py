@@ -103,6 +103,27 @@ class ComparisonRecord(Record):
         change = _gain(values, metric, arm)
         return None if change is None else GainRecord(**change)
 
+    def mean_and_spread(self, metric: str, arm: str) -> str:
+        """Return an arm's mean and spread over seeds as text; empty for an arm that lacks the metric."""
+        values = self.metrics[metric].get(arm)
+        n_limits = self.n_lower_limits.get(arm, {}).get(metric, 0)
+        return "" if values is None else mean_and_spread(values, n_limits)
+
+
+def mean_and_spread(values: Values, n_limits: int = 0) -> str:
+    """Return mean and spread as text, marked as a lower limit when some values only are one.
+
+    Examples
+    --------
+    >>> mean_and_spread([0.90, 0.92, None]), mean_and_spread([None])
+    ('0.910 ± 0.014 (2 of 3 seeds)', 'not reached')
+    """
+    reached = [value for value in values if value is not None]
+    if not reached:
+        return "not reached"
+    text = str(spread(reached, n_limits=n_limits))
+    return text if len(reached) == len(values) else f"{text} ({len(reached)} of {len(values)} seeds)"
+
 
 def published_numbers(table: PublishedTable) -> dict[str, dict[str, float | None]]:
     """Return a published table as plain numbers: algorithm to metric to value.

@@ -29,6 +29,9 @@ from omnilearn_lab.training import TrainConfig
 if TYPE_CHECKING:
     import pandas as pd
 
+    from omnilearn_lab.published import PublishedTable
+    from omnilearn_lab.tasks.common.comparison import ComparisonRecord
+
 Method = Literal["UniFold", "MultiFold", "scratch", "finetuned", "frozen"]
 _TITLES = {
     "scratch": "OmniFold, scratch",
@@ -248,11 +251,16 @@ class UnfoldingStudy:
         ]
         return "\n".join([*lines, f"IBU: nearest of all in {nearest.count('IBU')}"])
 
-    def bars(self) -> dict[str, dict[str, Any]]:
-        """Return `by_observable` between the distance before unfolding and the floor, for figures."""
+    def levels(self) -> dict[str, dict[str, float]]:
+        """Return what distances are seen against: the one before unfolding, and the floor."""
         before = {name: self.before(name) for name in self.edges}
-        ends = ({name: getattr(d, kind) for name, d in before.items()} for kind in ("value", "floor"))
-        return {"before": next(ends)} | self.by_observable() | {"floor": next(ends)}
+        kinds = {"before": "value", "floor": "floor"}
+        return {title: {n: getattr(d, kind) for n, d in before.items()} for title, kind in kinds.items()}
+
+    def record(self, published: PublishedTable | None = None) -> ComparisonRecord:
+        """Return what a results file holds: every trained method, and IBU in its best binning beside them."""
+        ibu = Unfolded({}, {name: self.spread("IBU", name).mean for name in self.edges})
+        return self.trained.beside("IBU", ibu).record(published)
 
     def by_observable(self) -> dict[str, dict[str, Spread]]:
         """Return title to observable to distance, for ``plotting.metric_bars`` and published tables."""
@@ -343,7 +351,7 @@ def compare_unfoldings(
     *,
     truth: PairedSample | None = None,
     edges: Mapping[str, np.ndarray] | None = None,
-    workers: int | None = None,
+    **options: Any,
 ) -> UnfoldingStudy:
     """Unfold the detector level of ``data`` with every method; its particle level is never shown to them.
 
@@ -358,8 +366,8 @@ def compare_unfoldings(
         few events, that favours methods that follow them.
     edges
         Bins; the published ones by default.
-    workers
-        Processes; all usable cores by default.
+    **options
+        ``workers``, ``directory``, ``progress`` of `omnilearn_lab.tasks.common.compare`.
 
     Returns
     -------
@@ -367,7 +375,10 @@ def compare_unfoldings(
     """
     checkpoint = methods.clouds.checkpoint if "frozen" in methods.arms() else None
     problem = _problem(
-        (simulation, data, truth or data), dict(edges or observable_edges()), checkpoint, workers
+        (simulation, data, truth or data),
+        dict(edges or observable_edges()),
+        checkpoint,
+        options.get("workers"),
     )
     arms = methods.arms()
     slow_first = {name: (name, arms[name]) for name in reversed(arms)}
@@ -375,8 +386,7 @@ def compare_unfoldings(
         partial(_unfold, problem),
         slow_first,
         seeds=methods.clouds.seeds,
-        workers=workers,
-        progress="unfoldings",
+        **{"progress": "unfoldings"} | options,
     ).select({name: name for name in arms})
     config = IBUConfig(methods.n_iterations, methods.n_bootstrap)
     return UnfoldingStudy(

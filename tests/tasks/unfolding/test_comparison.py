@@ -46,15 +46,17 @@ def test_every_method_has_a_distance(unfolded):
         assert all(np.isfinite(unfolded.spread(method, name).mean) for name in unfolded.edges)
     assert len(unfolded.truth["mass"]) <= 50  # the other events, not those that were unfolded
     assert unfolded.no_worse("IBU") == list(unfolded.edges)
-    assert list(unfolded.bars()) == ["before", *titles, "floor"]
+    assert list(unfolded.levels()) == ["before", "floor"]
+    assert unfolded.levels()["before"]["mass"] == unfolded.before("mass").value
     counts = [int(line.rsplit(" ", 1)[1]) for line in unfolded.judged().splitlines()]
     assert sum(counts) == 6 and len(counts) == 6
     assert unfolded.by_iteration(["mass"]).shape == (5, 1)
 
 
 def test_unfolding_record_and_explorer(unfolded):
-    record = unfolded.trained.record()
-    assert set(record.metrics["mass"]) == {"scratch", "finetuned", "frozen", "UniFold", "MultiFold"}
+    record = unfolded.record()
+    assert set(record.metrics["mass"]) == {"scratch", "finetuned", "frozen", "UniFold", "MultiFold", "IBU"}
+    assert record.metrics["mass"]["IBU"] == [pytest.approx(unfolded.spread("IBU", "mass").mean)]
     data = unfolded.explorer()
     n = len(data["prior"]["mass"])
     assert (
