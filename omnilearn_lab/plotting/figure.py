@@ -23,13 +23,6 @@ from omnilearn_lab.plotting.style import LineLook, house_style
 
 _BAND_ALPHA, _SEED_ALPHA = 0.22, 0.35
 _BEHIND = {"alpha": 0.3, "linewidth": 5, "markersize": 11, "linestyle": "-", "zorder": 0.5, "label": "_old"}
-    "alpha": 0.3,
-    "linewidth": 5,
-    "markersize": 11,
-    "linestyle": "-",
-    "zorder": 0.5,
-    "label": "_earlier",
-}
 
 
 class Band(NamedTuple):
