@@ -453,11 +453,12 @@ class Comparison(Generic[R]):
     def lower_limits(self) -> str:
         """Say in words what `limits` counts."""
         rows = [
-            f"{label(arm)}: {label(metric)} in {n} of {len(self.seeds)} trainings"
+            f"{label(arm)}: " + ", ".join(f"{label(metric)} {n}" for metric, n in counts.items())
             for arm, counts in self.limits().items()
-            for metric, n in counts.items()
+            if counts
         ]
-        return "lower limits: " + ("; ".join(rows) or "none")
+        head = f"lower limits, in how many of {len(self.seeds)} trainings:"
+        return "\n  ".join([head, *rows]) if rows else "lower limits: none"
 
     def histories(self, arms: Iterable[str] | None = None) -> dict[str, list[History]]:
         """Return the histories of all or some arms that have them, by label, for plotting and widgets."""

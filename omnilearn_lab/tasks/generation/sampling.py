@@ -198,10 +198,12 @@ class SamplerStudy:
         raise ConfigError(f"no point '{method}' with {n_evaluations} evaluations; known: {points}")
 
     def to_frame(self) -> pd.DataFrame:
-        """Return `rows` as a pandas table."""
+        """Return `rows` as a pandas table, headed by labels."""
         import pandas as pd
 
-        return pd.DataFrame(self.rows())
+        metrics = self.points[0].scores.to_dict()
+        heads = {name: label(name, has_unit=True) for name in ("ms_per_jet", *metrics)}
+        return pd.DataFrame(self.rows()).rename(columns=heads)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one mapping of plain numbers per point, for results files and tables."""

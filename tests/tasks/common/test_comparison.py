@@ -170,7 +170,7 @@ def test_record_holds_every_arm_and_its_lower_limits(comparison):
     assert record.metrics["auc"] == AUC and record.n_train == 100
     assert record.smaller_is_better == ["loss"]
     assert record.gains["auc"].difference == pytest.approx(comparison.gain("auc").difference)
-    assert comparison.lower_limits() == "lower limits: fine-tuned: AUC in 1 of 3 trainings"
+    assert comparison.lower_limits() == "lower limits, in how many of 3 trainings:\n  fine-tuned: AUC 1"
     assert record.n_lower_limits == {"scratch": {}, "finetuned": {"auc": 1}, "frozen": {}}
     assert record.published["OmniLearn"]["auc"] == 0.9872
     assert record.speedup_epochs is None and comparison.histories() == {}

@@ -178,7 +178,7 @@ def test_study_measures_cost_and_deviation(comparison, data):
     assert all(p.milliseconds > 0 for p in study.points)
     assert study.curves("w1_mass")["ralston3"][0] == [3, 12, 12, 48]
     assert set(study.by_guidance()) == {"w = 0", "w = 1"}
-    assert len(study.to_frame()) == 5
+    assert len(study.to_frame()) == 5 and {"steps", "W₁-M"} <= set(study.to_frame().columns)
     cheapest = study.cheapest(study.point("published", 8))
     assert all(p.n_evaluations <= 8 for p in cheapest.values())
     lines = study.judged(study.point("published", 8)).splitlines()
