@@ -14,7 +14,7 @@ SHOW_PIP := '/^Collecting/ {printf "\r\033[K  looking for package %d: %s", ++n, 
 	/Downloading.*[0-9][0-9][0-9]\.[0-9] MB|Downloading.* GB/ {printf "\r\033[K  %s %s %s %s\n", $$1, $$2, $$3, $$4; fflush()} \
 	/^Installing collected/ {printf "\r\033[K  unpacking %d packages: about half a minute ...\n", n; fflush()}'
 
-.PHONY: help setup run lab test test-all notebooks report fuzz faults bench gallery docs dashboard lint clean \
+.PHONY: help setup run lab test test-all notebooks report fuzz faults bench gallery docs dashboard lint types release-check clean \
 	clean-results
 
 help:  ## list the targets
@@ -82,6 +82,13 @@ dashboard: $(STAMP)  ## serve the dashboard (Voila): choose a task, see scratch 
 lint: $(STAMP)  ## check the style
 	$(BIN)/ruff check omnilearn_lab tests benchmarks binder docs
 	$(BIN)/ruff format --check omnilearn_lab tests benchmarks binder docs
+
+types: $(STAMP)  ## check the types of the public rooms, strictly
+	$(BIN)/mypy
+
+release-check: $(STAMP)  ## before a release: versions, wheel, licences, notebook 03 against its expected numbers, the site's links
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	$(BIN)/python docs/release.py
 
 clean:  ## remove the environment and what was built; results stay
 	rm -rf build $(VENV) *.egg-info

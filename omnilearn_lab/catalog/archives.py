@@ -110,4 +110,4 @@ def _extract_tar(archive: Path, folder: Path) -> Iterator[int]:
 
 def _safe(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
     """What tarfile holds for safe, with the modes that the umask asks for instead of the packer's."""
-    return tarfile.data_filter(member, folder).replace(mode=None, deep=False)
+    return tarfile.data_filter(member, folder).replace(mode=None, deep=False)  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from omnilearn_lab.catalog.entries import catalog, files
 from omnilearn_lab.catalog.published import PublishedFiles, find_published, load_published, where_to_put
-from omnilearn_lab.catalog.schema import DatasetEntry
+from omnilearn_lab.catalog.schema import DatasetEntry, SplitName
 from omnilearn_lab.catalog.simulated import SimulatedSet, load_simulated
 from omnilearn_lab.catalog.store import Store, open_store
 from omnilearn_lab.errors import CatalogError, DataFileError, nearest
@@ -69,7 +69,7 @@ class LoadOptions:
 
 def load(
     name: str,
-    split: str = "train",
+    split: SplitName = "train",
     *,
     source: Source = "auto",
     max_jets: int | None = None,
@@ -131,7 +131,7 @@ def load(
 
 def load_pairs(
     name: str = "omnifold_zjets",
-    split: str = "train",
+    split: SplitName = "train",
     *,
     source: Source = "auto",
     max_jets: int | None = None,
@@ -171,7 +171,7 @@ def load_pairs(
 
 
 def _look_up(
-    name: str, split: str, source: str, max_jets: int | None, options: LoadOptions
+    name: str, split: SplitName, source: str, max_jets: int | None, options: LoadOptions
 ) -> tuple[DatasetEntry, PublishedFiles | None, Store]:
     """Return the entry, the published files where they are to be used, and the store; refuse what is not."""
     item = catalog(options.catalog_file)[name]

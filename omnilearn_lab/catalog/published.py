@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from omnilearn_lab.catalog.archives import unpacked_name
 from omnilearn_lab.catalog.entries import files
-from omnilearn_lab.catalog.schema import DatasetEntry
+from omnilearn_lab.catalog.schema import DatasetEntry, SplitName
 from omnilearn_lab.catalog.store import Store
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import Jets
@@ -46,7 +47,7 @@ class PublishedFiles:
 
 
 def find_published(
-    name: str, item: DatasetEntry, split: str, store: Store, *, variant: str | None = None
+    name: str, item: DatasetEntry, split: SplitName, store: Store, *, variant: str | None = None
 ) -> PublishedFiles | None:
     """Return the files of a split that are on this machine, or none.
 
@@ -155,7 +156,7 @@ def _some_rows(found: PublishedFiles, path: Path, wanted: int | None, rng: np.ra
 
 def _spread(paths: Sequence[Path], limit: int, rng: np.random.Generator) -> list[Path]:
     """Choose at most ``limit`` files (at least one per process), evenly from all processes."""
-    groups: dict[str, list[Path]] = {}
+    groups: dict[str, list[Any]] = {}
     for path in paths:
         groups.setdefault(re.sub(r"\d+", "", path.name), []).append(path)
     for group in groups.values():

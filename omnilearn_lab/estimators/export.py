@@ -73,11 +73,11 @@ class PaddedClassifier(nn.Module):
         offsets = torch.arange(0, len(rows) + 1, self.length)
         batch = _PaddedBatch(rows, rows[:, :2], offsets, jet, **more).keep(self._packing(mask))
         seen: list[Tensor] = []
-        head = self.model.classifier
-        last = head.logits if hasattr(head, "logits") else head.out
+        model: Any = self.model
+        last = getattr(model.classifier, "logits", None) or model.classifier.out
         hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         try:
-            logits = self.model.classify(batch).logits
+            logits = model.classify(batch).logits
         finally:
             hook.remove()
         return logits, seen[0]
@@ -205,7 +205,7 @@ def export_onnx(
     example = _example(estimator, max_particles, n_jets)
     with sdpa_kernel(SDPBackend.MATH), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             module,
             tuple(example.values()),
             dynamo=True,
@@ -251,7 +251,7 @@ def padded_inputs(
 
 def _example(estimator: PETClassifier | PETRegressor, length: int, n_jets: int) -> dict[str, Tensor]:
     """Inputs of the right shapes, by name, in the order of the arguments."""
-    config = estimator.network_.config
+    config: Any = estimator.network_.config
     is_v2 = estimator.inputs_.kind == "pet_v2"
     n_columns = len(_V2_FEATURES) if is_v2 else config.n_features
     inputs = {

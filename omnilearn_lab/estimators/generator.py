@@ -132,12 +132,12 @@ class PETGenerator(BaseEstimator):
             random_state=config.particles.seed,
         )
         made.generation_, made.history_ = generation, generation.histories
-        made.classes_ = np.array(generation.domain.class_names or ("jets",))
+        made.classes_ = np.array((generation.domain and generation.domain.class_names) or ("jets",))
         return made
 
     def _config(self) -> JetGenerationConfig:
         seed = 0 if self.random_state is None else int(self.random_state)
-        shared = {"batch_size": self.batch_size, "ema_decay": 0.999, "seed": seed}
+        shared: dict[str, Any] = {"batch_size": self.batch_size, "ema_decay": 0.999, "seed": seed}
         return JetGenerationConfig(
             checkpoint=self.checkpoint or "tiny",
             from_scratch=self.checkpoint is None,

@@ -40,7 +40,9 @@ class _RatioEstimator(BaseEstimator):
 
     def _ratio(self) -> reweighting.RatioConfig:
         reads_tables = self.network in ("mlp", "logistic")
-        start = {} if self.checkpoint is None or reads_tables else {"init": str(self.checkpoint)}
+        start: dict[str, Any] = (
+            {} if self.checkpoint is None or reads_tables else {"init": str(self.checkpoint)}
+        )
         training = TrainConfig(
             self.epochs,
             self.batch_size,

@@ -93,20 +93,20 @@ def _append(file: h5py.File, jets: Jets, slots: int) -> None:
     for name, values in described.items():
         if list(file.attrs[name]) != values:
             raise JetsError(f"a batch has {name} {values}; the first one had {list(file.attrs[name])}")
-    for name, values in _columns(jets, slots).items():
+    for name, column in _columns(jets, slots).items():
         if name not in file:
             file.create_dataset(
                 name,
-                data=values,
-                chunks=(min(_CHUNK_ROWS, max(len(values), 1)), *values.shape[1:]),
-                maxshape=(None, *values.shape[1:]),
+                data=column,
+                chunks=(min(_CHUNK_ROWS, max(len(column), 1)), *column.shape[1:]),
+                maxshape=(None, *column.shape[1:]),
                 compression="gzip",
                 compression_opts=1,
                 shuffle=True,
             )
         else:
-            file[name].resize(len(file[name]) + len(values), axis=0)
-            file[name][len(file[name]) - len(values) :] = values
+            file[name].resize(len(file[name]) + len(column), axis=0)
+            file[name][len(file[name]) - len(column) :] = column
 
 
 def read_jets(path: str | os.PathLike[str], start: int = 0, stop: int | None = None) -> Jets:
@@ -348,8 +348,8 @@ def _fit_axis(particles: Mapping[str, np.ndarray], offsets: np.ndarray) -> dict[
     p, q = pt * stretch, pt / stretch
     terms = (pt * np.cos(dphi), pt * np.sin(dphi), p, q, energy, massless, massless * p, massless * q)
     px, py, p_sum, q_sum, e_sum, e, ep, eq = (_per_jet(term, offsets) for term in terms)
-    terms = (p * p, q * q, p * q, pt, massless * deta, pt * deta)
-    pp, qq, pq, pt_sum, e_deta, pt_deta = (_per_jet(term, offsets) for term in terms)
+    others = (p * p, q * q, p * q, pt, massless * deta, pt * deta)
+    pp, qq, pq, pt_sum, e_deta, pt_deta = (_per_jet(term, offsets) for term in others)
     side = np.where(e_deta < e / pt_sum * pt_deta, -1.0, 1.0)
     x = side * np.arccosh(np.maximum(e / pt_sum, 1))
     for _ in range(_AXIS_STEPS):

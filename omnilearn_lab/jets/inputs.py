@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, Literal
+from typing import Literal
 
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.jets.jets import Jets
@@ -52,10 +52,9 @@ class InputSpec:
         JetsError
             When an input is asked for that the jets do not have.
         """
-        has = {"species": _has_species(jets), "displacement": _has_displacement(jets)}
-        asked: dict[str, Any] = {"species": species, "displacement": displacement}
         spec = cls(
-            **{name: has[name] if value is None else value for name, value in asked.items()},
+            species=_has_species(jets) if species is None else species,
+            displacement=_has_displacement(jets) if displacement is None else displacement,
             class_names=jets.class_names,
             label_map={str(value): name for value, name in jets.provenance.get("label_map", {}).items()},
         )

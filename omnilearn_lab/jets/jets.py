@@ -188,7 +188,8 @@ class Jets:
 
     def __getitem__(self, key: Any) -> Jets:
         """Select jets by slice, integer array or boolean mask (a single integer keeps a batch of one)."""
-        rows = np.arange(len(self))[key if not isinstance(key, int | np.integer) else [key]]
+        chosen: Any = [key] if isinstance(key, int | np.integer) else key
+        rows = np.arange(len(self))[chosen]
         counts = self.counts[rows]
         offsets = np.concatenate([[0], np.cumsum(counts)])
         take = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], counts)
@@ -397,7 +398,7 @@ class Jets:
 
     def _repr_html_(self) -> str:
         names = [n for n in ("label", "pt", "eta", "phi", "mass", "multiplicity", "weight") if n in self.jet]
-        columns = [self.jet[n][:_PREVIEW_ROWS] for n in names]
+        columns: list[Any] = [self.jet[n][:_PREVIEW_ROWS] for n in names]
         if "label" in names and self.class_names:
             columns[names.index("label")] = [self.class_names[i] for i in columns[names.index("label")]]
         return f"<p>{html.escape(self.summary())}</p>{html_table([names, *zip(*columns, strict=True)])}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -285,7 +285,7 @@ class ClassificationMetrics:
         """
         if signal is None and len(self.rejections) == 1:
             signal = next(iter(self.rejections))
-        if signal not in self.rejections:
+        if signal is None or signal not in self.rejections:
             raise MetricError(f"no rejection for signal '{signal}'; {nearest(str(signal), self.rejections)}")
         for item in self.rejections[signal]:
             if np.isclose(item.signal_efficiency, signal_efficiency):
@@ -373,7 +373,7 @@ def classification_metrics(
     labels, weights = labels_of_all(table, labels, weights)
     names = names_of(class_names, table.shape[1])
     signals = [c for c in range(table.shape[1]) if c != background]
-    rejections = {}
+    rejections: dict[str, Any] = {}
     for c in signals:
         used = (labels == c) | (labels == background)
         score = pair_score(table, c, background)[used]

@@ -233,4 +233,5 @@ def coverage_mmd(
         )
         results.append(coverage_mmd_from_distances((distance or emd_matrix)(made, real)))
     coverage, mmd = np.array([r.coverage for r in results]), np.array([r.mmd for r in results])
-    return CoverageMmd(*(float(x) for x in (coverage.mean(), mmd.mean(), coverage.std(), mmd.std())), size)
+    means, stds = (float(coverage.mean()), float(mmd.mean())), (float(coverage.std()), float(mmd.std()))
+    return CoverageMmd(*means, *stds, size)
