@@ -119,7 +119,7 @@ def raw_keys(path):
     outputs = [output for c in code_cells(path) for output in c.outputs]
     shown = [output.get("text", "") + output.get("data", {}).get("text/html", "") for output in outputs]
     return re.findall(
-        r"\b(?:\w+_at_0\.\d|best_val_loss|ln_rho|tau_21|soft_drop_mass|w1_\w+)\b", "\n".join(shown)
+        r"\b(?:\w+_at_0\.\d|best_val_loss|ln_rho|tau_21|soft_drop_mass|w1_\w+|finetuned)\b", "\n".join(shown)
     )
 
 
