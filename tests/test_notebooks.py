@@ -42,6 +42,7 @@ def test_hygiene(path):
     assert [c.metadata.get("tags") for c in cells].count(["parameters"]) == 1
     assert 'profile = "quick"' in cells[0].source
     text = path.read_text()
+    assert not re.search(r"progress\W+False", text), "a progress bar is switched off"
     assert not re.search(r"/(home|root|work|Users)/", text), "a path of one machine"
 
 
