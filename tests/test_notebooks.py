@@ -11,7 +11,7 @@ import pytest
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import locked
 from omnilearn_lab.notebook.execute import NotebookError, execute_notebook, find_notebooks
-from omnilearn_lab.notebook.recorded import read_results
+from omnilearn_lab.notebook.recorded import expected_run, read_results
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = find_notebooks(FOLDER)
@@ -99,6 +99,16 @@ def test_schematics_in_notebooks_are_those_of_the_docs(number, picture):
     assert f"(attachment:{picture}.svg)" in cell.source
 
 
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if "02" <= name < "14"])
+def test_studies_show_three_columns_and_judge_only_what_means_something(name):
+    sources = [cell.source for cell in code_cells(NOTEBOOKS[name])]
+    assert sum(source == "results.beside_recorded()" for source in sources) == 1
+    assert any(source.endswith("\nresults") for source in sources), "the banner"
+    for line in "\n".join(sources).splitlines():
+        if re.search(r"verdict|\.judged\(|judged_searches\(|str\(scan\)", line):
+            assert "results.conclusion(" in line, line
+
+
 @pytest.mark.nb
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_smoke(name, tmp_path, monkeypatch):
@@ -108,6 +118,10 @@ def test_smoke(name, tmp_path, monkeypatch):
     assert results.profile == "smoke"
     assert results.total_seconds > 0
     assert results.peak_memory_gb > 0
+    expected = expected_run(
+        name, "smoke"
+    )  # made again with: omnilearn-lab run NAME --profile smoke --golden 3
+    assert expected is None or not expected.deviations(results)
     assert list(done.directory.glob("*.png"))
     n_solutions = sum("solution" in c.metadata.get("tags", []) for c in code_cells(NOTEBOOKS[name]))
     assert (done.directory / f"{name}.html").read_text().count('<details class="solution">') == n_solutions
