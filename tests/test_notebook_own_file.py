@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import awkward as ak
 import h5py
 import numpy as np
 import pytest
+import uproot
 from omnilearn_lab.notebook.execute import execute_notebook
 from omnilearn_lab.notebook.recorded import read_results
 
@@ -57,3 +59,20 @@ def test_scores_of_a_file_of_the_readers_own(tmp_path, monkeypatch):
         assert abs(seen.sum() - 100) <= 2  # half of the profile's 300 jets are seen; so here
         assert abs(seen[::2].sum() - 50) <= 1  # of either class
         assert np.isfinite(file["pet_score"]).all()
+    with uproot.open(done.directory / "my_events_scored.root") as file:
+        rows = file["Events"].arrays(["FatJet_pt", "FatJet_pet_score"])
+    assert ak.num(rows["FatJet_pet_score"]).to_list() == ak.num(rows["FatJet_pt"]).to_list()
+    missing = np.isnan(ak.flatten(rows["FatJet_pet_score"]).to_numpy())
+    assert np.flatnonzero(missing).tolist() == [0]  # the jet that lost its particles
+
+
+@pytest.mark.nb
+@pytest.mark.slow
+def test_scores_of_the_file_that_the_notebook_makes_keep_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path / "results"))
+    done = execute_notebook("14_your_own_jets", "smoke", folder=FOLDER, progress=False)
+    paths = (done.directory / name for name in ("my_jets.h5", "my_jets_scored.h5"))
+    with h5py.File(next(paths)) as before, h5py.File(next(paths)) as after:
+        assert np.array_equal(before["jets/eventNumber"], after["jets/eventNumber"])
+        missing = np.isnan(after["pet_score"])
+    assert np.flatnonzero(missing).tolist() == [7]  # the jet without particles

@@ -90,6 +90,24 @@ class ClassificationProfile:
 
 
 @settings
+class TauProfile:
+    """Sizes of the notebook on hadronic taus; jets are simulated in every profile.
+
+    Parameters
+    ----------
+    n_train, n_validation, n_test
+        Jets of each split, half of them taus.
+    compare : ClassifierComparisonSettings
+        Of all three studies.
+    """
+
+    n_train: Count
+    n_validation: Count
+    n_test: Count
+    compare: ClassifierComparisonSettings = field(default_factory=ClassifierComparisonSettings)
+
+
+@settings
 class NamedNetwork:
     """A further network to train, under a name for tables and figures."""
 

@@ -24,7 +24,6 @@ _GENERATIONS = 25
 _OTHER = 20
 NO_TAU = -1
 _COLUMNS = ("decay_mode", "visible_pt", "visible_eta", "visible_phi", "visible_mass")
-_COLUMNS = ("decay_mode", "visible_pt", "visible_eta", "visible_phi", "visible_mass")
 
 
 def select_taus(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.random.Generator) -> Selected:

@@ -149,7 +149,7 @@ class Regression:
     def prior(self, jets: Batch, n_outputs: int) -> Tensor:
         """Return the mean target, shape (n_outputs,)."""
         weight = jet_weights(jets)[:, None]
-        return ((weight * jets.jet).sum(0) / weight.sum())[:n_outputs]
+        return ((weight * getattr(jets, self.target)).sum(0) / weight.sum())[:n_outputs]
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """From files to scores by commands alone."""
 
 import json
+import subprocess
+import sys
+import time
 
 import awkward as ak
 import h5py
 import numpy as np
 import pytest
 import uproot
+from omnilearn_lab import PETClassifier
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.jets import read_jets, write_jets
 
@@ -87,8 +91,37 @@ def test_a_killed_predict_goes_on(invoke, folder, tagger, tmp_path, monkeypatch)
     assert not out.exists()
     invoke("predict", tagger, folder / "test.h5", "--out", out, "--chunk", 30)
     assert calls == [30, 30, 30, 30]  # the first of three chunks was not computed again
-    with h5py.File(out) as file:
-        assert np.isfinite(file["score_wide"][()]).all()
+    invoke("predict", tagger, folder / "test.h5", "--out", tmp_path / "whole.h5", "--chunk", 30)
+    with h5py.File(out) as file, h5py.File(tmp_path / "whole.h5") as whole:
+        assert set(file) == set(whole)
+        for name in ("score_wide", "score_narrow"):
+            assert np.array_equal(file[name][()], whole[name][()]) and np.isfinite(file[name][()]).all()
+
+
+@pytest.mark.slow
+def test_a_predict_that_is_killed_leaves_the_same_file(folder, tagger, tmp_path):
+    """A process that is killed while it scores, and started again, of a ROOT file."""
+    true = truth(2000)
+    columns = {f"cand_{n}": true.jagged(getattr(true, n)) for n in ("px", "py", "pz", "energy")}
+    source = write_root(tmp_path / "mine.root", "jets", columns)
+    names = {n: f"cand_{n}" for n in ("px", "py", "pz", "energy")}
+    (tmp_path / "map.yaml").write_text(f"particles: {names}\nunit: GeV\n".replace("'", ""))
+    model = PETClassifier("tiny", train="head", use_pid=False).fit(make_jets(100)).save(tmp_path / "model")
+    command = [sys.executable, "-m", "omnilearn_lab.cli", "predict", str(model), str(source)]
+    command += ["--columns", str(tmp_path / "map.yaml"), "--chunk", "50", "--out"]
+    parts = tmp_path / ".scored.root.scores"
+    with subprocess.Popen([*command, str(tmp_path / "scored.root")]) as process:
+        while process.poll() is None and len(list(parts.glob("*.npz"))) < 5:
+            time.sleep(0.01)
+        process.kill()
+    assert 5 <= len(list(parts.glob("*.npz"))) < 40 and not (tmp_path / "scored.root").exists()
+    for name in ("scored.root", "whole.root"):
+        subprocess.run([*command, str(tmp_path / name)], check=True)
+    assert not parts.exists()
+    with uproot.open(tmp_path / "scored.root") as file, uproot.open(tmp_path / "whole.root") as whole:
+        assert file["jets"].keys() == whole["jets"].keys()
+        for name in file["jets"]:
+            assert ak.array_equal(file["jets"][name].array(), whole["jets"][name].array())
 
 
 def test_several_files_go_to_a_folder(invoke, folder, tagger, tmp_path):
