@@ -7,20 +7,17 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from tqdm import tqdm
 
+import omnilearn_lab as lab
+from omnilearn_lab.cli.data import AsJson, own_reader
 from omnilearn_lab.cli.display import hdf5_target, make_table, say, shorten, show, show_json
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.machine import atomic_hdf5, atomic_path, check_disk, write_text
-
-if TYPE_CHECKING:
-    from omnilearn_lab.estimators.base import JetEstimator
-    from omnilearn_lab.jets import Jets
-    from omnilearn_lab.readers import Reader
 
 Files = Annotated[list[Path], typer.Argument(help="files of jets; a pattern such as 'data/*.root' works")]
 Model = Annotated[Path, typer.Argument(help="folder that finetune wrote")]
@@ -29,7 +26,6 @@ Columns = Annotated[
 ]
 Target = Annotated[Path, typer.Option("--out", help="what to write")]
 Chunk = Annotated[int, typer.Option(help="rows read at a time", min=1)]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 Settings = Annotated[Path | None, typer.Option(help="YAML file with parameters; options change them")]
 Seed = Annotated[int | None, typer.Option(help="fixes weights, split and order", min=0)]
 _CHUNK = 20_000
@@ -54,14 +50,11 @@ def finetune(
 
     Example: omnilearn-lab finetune train.h5 --out tagger --train head
     """
-    from omnilearn_lab import estimators
-    from omnilearn_lab.settings import read_settings
-
     if task not in _TASKS:
         raise ConfigError(f"there is no task '{task}'; {nearest(task, _TASKS)}")
-    cls = getattr(estimators, f"PET{task.capitalize()}")
+    cls = getattr(lab.estimators, f"PET{task.capitalize()}")
     given = {"train": train, "epochs": epochs, "learning_rate": learning_rate, "random_state": seed}
-    parameters = read_settings(settings) if settings else {}
+    parameters = lab.settings.read_settings(settings) if settings else {}
     parameters |= {name: value for name, value in given.items() if value is not None}
     if checkpoint is not None:
         parameters["checkpoint"] = None if checkpoint == "none" else checkpoint
@@ -84,9 +77,7 @@ def inspect(
 
     Example: omnilearn-lab inspect mine.root --out map.yaml
     """
-    from omnilearn_lab import readers
-
-    seen = readers.inspect(file, tree=tree)
+    seen = lab.readers.inspect(file, tree=tree)
     say(repr(seen))
     if out is not None:
         say(f"written: {shorten(write_text(out, seen.to_yaml()))}")
@@ -107,16 +98,13 @@ def predict(
 
     Example: omnilearn-lab predict tagger data.root --columns map.yaml --out scored.root
     """
-    from omnilearn_lab.estimators import load_estimator
-    from omnilearn_lab.readers import add_columns
-
-    estimator, reader = load_estimator(model), _reader(columns, "drop")
+    estimator, reader = lab.estimators.load_estimator(model), _reader(columns, "drop")
     for source, target in _targets(_expand(files), out).items():
         scores, places = _scores(estimator, reader, source, target.with_name(f".{target.name}.scores"), chunk)
         mapped = getattr(reader, "columns", None)
         columns_made = {f"{name}_{part}" if part else name: values for part, values in scores.items()}
         options = {"tree": mapped.tree, "aligned_with": mapped.of_jets()} if mapped else {}
-        add_columns(source, target, columns_made, jets=places, **options)
+        lab.readers.add_columns(source, target, columns_made, jets=places, **options)
         say(f"written: {shorten(target)}")
 
 
@@ -125,12 +113,9 @@ def evaluate(model: Model, files: Files, columns: Columns = None, as_json: AsJso
 
     Example: omnilearn-lab evaluate tagger test.h5 --json
     """
-    from omnilearn_lab.estimators import PETClassifier, load_estimator
-    from omnilearn_lab.metrics import classification_metrics
-
-    estimator, jets = load_estimator(model), _read(files, columns)
-    if isinstance(estimator, PETClassifier):
-        numbers = classification_metrics(
+    estimator, jets = lab.estimators.load_estimator(model), _read(files, columns)
+    if isinstance(estimator, lab.estimators.PETClassifier):
+        numbers = lab.metrics.classification_metrics(
             estimator.predict_proba(jets),
             estimator.numbers_of(jets),
             weights=jets.jet.get("weight"),
@@ -164,13 +149,11 @@ def embed(
 
     Example: omnilearn-lab embed tiny jets.h5 --out embedding.h5
     """
-    from omnilearn_lab.estimators import PETClassifier, load_estimator
-
     reader, sources = _reader(columns, "drop"), _expand(files)
     with atomic_hdf5(hdf5_target(out)) as file:
-        estimator = load_estimator(model) if Path(model).is_dir() else None
+        estimator = lab.estimators.load_estimator(model) if Path(model).is_dir() else None
         for jets in _chunks(reader, sources, chunk):
-            estimator = estimator or PETClassifier.untrained(model, jets)
+            estimator = estimator or lab.estimators.PETClassifier.untrained(model, jets)
             _append(file, {"embedding": estimator.transform(jets), "label": jets.jet.get("label")})
             check_disk(file)
     say(f"written: {shorten(out)}")
@@ -187,12 +170,9 @@ def generate(
 
     Example: omnilearn-lab generate generator --n-jets 1000 --out generated.h5
     """
-    from omnilearn_lab.estimators import PETGenerator
-    from omnilearn_lab.jets import write_jets
-
     hdf5_target(out)
-    jets = PETGenerator.load(model).sample(n_jets, label, seed=seed)
-    say(f"wrote {jets.summary()} to {shorten(write_jets(jets, out))}")
+    jets = lab.estimators.PETGenerator.load(model).sample(n_jets, label, seed=seed)
+    say(f"wrote {jets.summary()} to {shorten(lab.jets.write_jets(jets, out))}")
 
 
 def export(
@@ -205,9 +185,9 @@ def export(
 
     Example: omnilearn-lab export tagger --out tagger.onnx --max-particles 64
     """
-    from omnilearn_lab.estimators import export_onnx, load_estimator
-
-    path = export_onnx(load_estimator(model), out, max_particles=max_particles, n_jets=n_jets)
+    path = lab.estimators.export_onnx(
+        lab.estimators.load_estimator(model), out, max_particles=max_particles, n_jets=n_jets
+    )
     say(f"written: {shorten(path)}")
 
 
@@ -223,17 +203,17 @@ def reweight(
 
     Example: omnilearn-lab reweight simulation.h5 data.h5 --out weights.h5
     """
-    from omnilearn_lab.estimators import Reweighter
-    from omnilearn_lab.settings import read_settings
-
-    parameters = read_settings(settings) if settings else {}
-    _check_parameters(Reweighter, parameters)
+    parameters = lab.settings.read_settings(settings) if settings else {}
+    _check_parameters(lab.estimators.Reweighter, parameters)
     hdf5_target(out)
     jets = _read([source], columns)
     with _progress() as record:
-        reweighter = Reweighter(**parameters).fit(jets, _read([target], columns), on_record=record)
+        reweighter = lab.estimators.Reweighter(**parameters).fit(
+            jets, _read([target], columns), on_record=record
+        )
     weights = reweighter.predict(jets)
-    _write_arrays(out, {"weight": weights})
+    with atomic_hdf5(out) as file:
+        _append(file, {"weight": weights})
     if save:
         reweighter.save(save)
     share = weights.sum() ** 2 / (weights**2).sum() / len(weights)
@@ -252,30 +232,24 @@ def unfold(
 
     Example: omnilearn-lab unfold truth.h5 detector.h5 data.h5 --out unfolded.h5
     """
-    from omnilearn_lab.estimators import OmniFold
-    from omnilearn_lab.settings import read_settings
     from omnilearn_lab.tasks.reweighting import PairedSample
 
-    parameters = read_settings(settings) if settings else {}
-    _check_parameters(OmniFold, parameters)
+    parameters = lab.settings.read_settings(settings) if settings else {}
+    _check_parameters(lab.estimators.OmniFold, parameters)
     hdf5_target(out)
     levels, measured = [_read([path], columns) for path in (truth, detector)], _read([data], columns)
     if len(levels[0]) != len(levels[1]):
         raise ConfigError(
             f"'{truth}' has {len(levels[0])} jets, '{detector}' {len(levels[1])}; rows must pair"
         )
-    unfolded = OmniFold(**parameters).fit(PairedSample(*levels), measured)
+    unfolded = lab.estimators.OmniFold(**parameters).fit(PairedSample(*levels), measured)
     say(f"{len(unfolded.predict()):,} weights; written: {shorten(unfolded.save(out))}")
 
 
-def _reader(columns: str | None, bad_jets: Any = "error") -> Reader:
-    from omnilearn_lab.readers import OwnFormat, column_map, make_reader
-    from omnilearn_lab.settings import read_settings
-
+def _reader(columns: str | None, bad_jets: Any = "error") -> lab.readers.Reader:
     if columns is None:
-        return make_reader("ml_ready", bad_jets=bad_jets)
-    mapping = read_settings(Path(columns)) if Path(columns).suffix in (".yaml", ".yml") else columns
-    return OwnFormat(columns=column_map(mapping), bad_jets=bad_jets)
+        return lab.readers.make_reader("ml_ready", bad_jets=bad_jets)
+    return own_reader(columns, bad_jets)
 
 
 def _expand(files: list[Path]) -> list[Path]:
@@ -290,7 +264,7 @@ def _expand(files: list[Path]) -> list[Path]:
     return paths
 
 
-def _chunks(reader: Reader, files: list[Path], chunk: int) -> Iterator[Jets]:
+def _chunks(reader: lab.readers.Reader, files: list[Path], chunk: int) -> Iterator[lab.jets.Jets]:
     with tqdm(total=sum(map(reader.count, files)), unit=" rows", unit_scale=True) as bar:
         for path in files:
             for jets in reader.iterate(path, chunk=chunk):
@@ -299,16 +273,16 @@ def _chunks(reader: Reader, files: list[Path], chunk: int) -> Iterator[Jets]:
                 bar.update(last - first)
 
 
-def _read(files: list[Path], columns: str | None, max_jets: int | None = None, seed: int = 1) -> Jets:
-    from omnilearn_lab.jets import Jets
-
-    jets = Jets.concatenate(_chunks(_reader(columns), _expand(files), _CHUNK))
+def _read(
+    files: list[Path], columns: str | None, max_jets: int | None = None, seed: int = 1
+) -> lab.jets.Jets:
+    jets = lab.jets.Jets.concatenate(_chunks(_reader(columns), _expand(files), _CHUNK))
     if max_jets is None or max_jets >= len(jets):
         return jets
     return jets[np.sort(np.random.default_rng(seed).permutation(len(jets))[:max_jets])]
 
 
-def _column(jets: Jets, name: str) -> np.ndarray:
+def _column(jets: lab.jets.Jets, name: str) -> np.ndarray:
     if name not in jets.jet:
         raise ConfigError(f"these jets have no column '{name}'; {nearest(name, jets.jet)}")
     return jets.jet[name]
@@ -330,7 +304,11 @@ def _targets(sources: list[Path], out: Path) -> dict[Path, Path]:
 
 
 def _scores(
-    estimator: JetEstimator, reader: Reader, source: Path, parts: Path, chunk: int
+    estimator: lab.estimators.base.JetEstimator,
+    reader: lab.readers.Reader,
+    source: Path,
+    parts: Path,
+    chunk: int,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Scores of all jets, and the places of these in the file.
 
@@ -374,11 +352,6 @@ def _append(file: Any, columns: dict[str, np.ndarray | None]) -> None:
         data = file[name]
         data.resize(len(data) + len(values), axis=0)
         data[-len(values) :] = values
-
-
-def _write_arrays(path: Path, columns: dict[str, np.ndarray]) -> None:
-    with atomic_hdf5(path) as file:
-        _append(file, dict(columns))
 
 
 @contextmanager

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+import omnilearn_lab as lab
 from omnilearn_lab.cli.display import hdf5_target, make_table, say, shorten, show, show_json
 from omnilearn_lab.display import number
 from omnilearn_lab.errors import ConfigError
-
-if TYPE_CHECKING:
-    from omnilearn_lab.catalog import DatasetEntry, MeanCheck, StandInCheck
-    from omnilearn_lab.catalog.schema import DataFile
-    from omnilearn_lab.readers import ConvertOptions, Reader
-
 
 data_app = typer.Typer(no_args_is_help=True, help="The data catalogue: look, fetch, simulate, convert.")
 
@@ -37,9 +32,8 @@ Slots = Annotated[int, typer.Option(help="slots per jet; the softest particles b
 @data_app.command("list")
 def list_datasets(as_json: AsJson = False) -> None:
     """List all datasets: what they are, how large, and what stands for them offline."""
-    from omnilearn_lab.catalog import catalog
-
-    heads, rows = ("name", "title", "kind", "published jets", "GB", "simulated stand-in"), catalog().rows()
+    heads = ("name", "title", "kind", "published jets", "GB", "simulated stand-in")
+    rows = lab.catalog.catalog().rows()
     if as_json:
         show_json([dict(zip(heads, row, strict=True)) for row in rows])
     else:
@@ -50,19 +44,15 @@ def list_datasets(as_json: AsJson = False) -> None:
 @data_app.command()
 def info(name: Dataset, as_json: AsJson = False) -> None:
     """Tell everything that is known about a dataset."""
-    from omnilearn_lab.catalog import entry
-
-    item = entry(name)
+    item = lab.catalog.entry(name)
     if as_json:
         show_json({"name": name, **item.model_dump(mode="json")})
     else:
         show(make_table(f"{name}: {item.title}", ("", ""), _facts(item)))
 
 
-def _facts(item: DatasetEntry) -> list[tuple[str, str]]:
-    from omnilearn_lab.catalog import files
-
-    here = files(item)
+def _facts(item: lab.catalog.DatasetEntry) -> list[tuple[str, str]]:
+    here = lab.catalog.files(item)
     names = (
         f"{len(here)}: {here[0].name} ... {here[-1].name}" if len(here) > 1 else "".join(f.name for f in here)
     )
@@ -87,7 +77,7 @@ def _facts(item: DatasetEntry) -> list[tuple[str, str]]:
     return [(head, text) for head, text in facts.items() if text]
 
 
-def _unverified(published: Sequence[DataFile]) -> str:
+def _unverified(published: Sequence[lab.catalog.schema.DataFile]) -> str:
     n_unknown = sum(file.checksum is None for file in published)
     return f"{n_unknown} of {len(published)} files: their publisher gives no checksum" if n_unknown else ""
 
@@ -95,9 +85,7 @@ def _unverified(published: Sequence[DataFile]) -> str:
 @data_app.command("citation")
 def print_citation(name: Dataset) -> None:
     """Print what to cite for a dataset, with BibTeX."""
-    from omnilearn_lab.catalog import citation
-
-    say(citation(name))
+    say(lab.catalog.citation(name))
 
 
 @data_app.command()
@@ -109,11 +97,8 @@ def fetch(
     data_dir: DataDir = None,
 ) -> None:
     """Download, check and unpack published files; an interrupted download goes on."""
-    from omnilearn_lab.catalog import FetchOptions
-    from omnilearn_lab.catalog import fetch as fetch_dataset
-
-    options = FetchOptions(data_dir=data_dir, variant=variant)
-    for path in fetch_dataset(name, split=split, subset=subset, options=options):
+    options = lab.catalog.FetchOptions(data_dir=data_dir, variant=variant)
+    for path in lab.catalog.fetch(name, split=split, subset=subset, options=options):
         say(shorten(path))
 
 
@@ -131,15 +116,13 @@ def simulate(
     dask: Dask = None,
 ) -> None:
     """Simulate jets of a dataset and write them in the ML-ready layout; an interrupted run goes on."""
-    from omnilearn_lab.catalog import LoadOptions, load
-    from omnilearn_lab.jets import write_jets
-    from omnilearn_lab.machine import open_executor
-
     hdf5_target(output)
-    with open_executor(workers, dask=dask) as executor:
-        options = LoadOptions(profile=profile, variant=variant, simulation={"workers": executor})
-        jets = load(dataset, split, source="simulated", max_jets=n_jets, seed=seed, options=options)
-    say(f"wrote {jets.summary()} to {shorten(write_jets(jets, output, max_particles))}")
+    with lab.machine.open_executor(workers, dask=dask) as executor:
+        options = lab.catalog.LoadOptions(profile=profile, variant=variant, simulation={"workers": executor})
+        jets = lab.catalog.load(
+            dataset, split, source="simulated", max_jets=n_jets, seed=seed, options=options
+        )
+    say(f"wrote {jets.summary()} to {shorten(lab.jets.write_jets(jets, output, max_particles))}")
 
 
 @data_app.command()
@@ -167,22 +150,18 @@ def convert(
 
     A dataset's copy goes to its place in the data folder, where it is found from then on.
     """
-    from omnilearn_lab.catalog import DatasetConversion, convert_dataset
-    from omnilearn_lab.machine import open_executor
-    from omnilearn_lab.readers import ConvertOptions
-
-    options = ConvertOptions(max_particles=max_particles, max_jets=max_jets)
+    options = lab.readers.ConvertOptions(max_particles=max_particles, max_jets=max_jets)
     if reader is None and columns is None:
         name = _only_name(sources, out)
-        config = DatasetConversion(data_dir=data_dir, drop_bad_jets=drop_bad, options=options)
-        with open_executor(workers, dask=dask) as executor:
-            say(f"wrote {shorten(convert_dataset(name, split, config=config, workers=executor))}")
+        config = lab.catalog.DatasetConversion(data_dir=data_dir, drop_bad_jets=drop_bad, options=options)
+        with lab.machine.open_executor(workers, dask=dask) as executor:
+            say(f"wrote {shorten(lab.catalog.convert_dataset(name, split, config=config, workers=executor))}")
         return
     chosen = _reader(reader, columns, "drop" if drop_bad else "error")
     if dry_run:
         _show_dry_run(sources, chosen)
         return
-    with open_executor(workers, dask=dask) as executor:
+    with lab.machine.open_executor(workers, dask=dask) as executor:
         made = _convert_files(sources, out, chosen, options, executor=executor)
     for path in made:
         say(f"wrote {shorten(path)}")
@@ -190,9 +169,7 @@ def convert(
 
 
 def _original_command(path: Path) -> str:
-    from omnilearn_lab.jets import original_command, read_jets
-
-    return original_command(read_jets(path, 0, 1))
+    return lab.jets.original_command(lab.jets.read_jets(path, 0, 1))
 
 
 def _only_name(sources: list[str], out: Path | None) -> str:
@@ -204,39 +181,41 @@ def _only_name(sources: list[str], out: Path | None) -> str:
     return sources[0]
 
 
-def _reader(name: str | None, columns: str | None, bad_jets: Any) -> Reader:
-    from omnilearn_lab.readers import OwnFormat, column_map, make_reader
-    from omnilearn_lab.settings import read_settings
-
+def _reader(name: str | None, columns: str | None, bad_jets: Any) -> lab.readers.Reader:
     if name is not None and columns is not None:
         raise ConfigError("--reader and --columns exclude each other; give one of them")
     if name is not None:
-        return make_reader(name, bad_jets=bad_jets)
-    is_file = Path(str(columns)).suffix in (".yaml", ".yml")
-    mapping = read_settings(Path(str(columns))) if is_file else str(columns)
-    return OwnFormat(columns=column_map(mapping), bad_jets=bad_jets)
+        return lab.readers.make_reader(name, bad_jets=bad_jets)
+    return own_reader(str(columns), bad_jets)
 
 
-def _show_dry_run(sources: list[str], reader: Reader) -> None:
-    from omnilearn_lab.readers import OwnFormat, from_file
+def own_reader(columns: str, bad_jets: Any) -> lab.readers.Reader:
+    """Return a reader of one's own files by a column map: a YAML file, or the name of a preset."""
+    is_file = Path(columns).suffix in (".yaml", ".yml")
+    mapping = lab.settings.read_settings(Path(columns)) if is_file else columns
+    return lab.readers.OwnFormat(columns=lab.readers.column_map(mapping), bad_jets=bad_jets)
 
-    if not isinstance(reader, OwnFormat):
+
+def _show_dry_run(sources: list[str], reader: lab.readers.Reader) -> None:
+    if not isinstance(reader, lab.readers.OwnFormat):
         raise ConfigError("--dry-run goes with --columns")
     for source in sources:
-        say(repr(from_file(source, reader.columns, dry_run=True, bad_jets=reader.bad_jets)))
+        say(repr(lab.readers.from_file(source, reader.columns, dry_run=True, bad_jets=reader.bad_jets)))
 
 
 def _convert_files(
-    sources: list[str], out: Path | None, reader: Reader, options: ConvertOptions, *, executor: Any
+    sources: list[str],
+    out: Path | None,
+    reader: lab.readers.Reader,
+    options: lab.readers.ConvertOptions,
+    *,
+    executor: Any,
 ) -> list[Path]:
-    from omnilearn_lab import readers
-    from omnilearn_lab.catalog import convert_files, evenly
-
     if out is None:
         raise ConfigError("give the target: --out FILE.h5 for one file, or --out FOLDER for one per input")
     if out.suffix in (".h5", ".hdf5"):
-        return [readers.convert(sources, out, reader, options=evenly(options, len(sources)))]
-    return convert_files(sources, out, reader, options=options, workers=executor)
+        return [lab.readers.convert(sources, out, reader, options=lab.catalog.evenly(options, len(sources)))]
+    return lab.catalog.convert_files(sources, out, reader, options=options, workers=executor)
 
 
 @data_app.command()
@@ -268,10 +247,8 @@ def verify(
 def _verify_files(
     name: str, split: str | None, variant: str | None, *, data_dir: Path | None, as_json: bool
 ) -> bool:
-    from omnilearn_lab import catalog
-
-    options = catalog.FetchOptions(data_dir=data_dir, variant=variant)
-    found = catalog.verify(name, split=split, options=options)
+    options = lab.catalog.FetchOptions(data_dir=data_dir, variant=variant)
+    found = lab.catalog.verify(name, split=split, options=options)
     if as_json:
         show_json([asdict(status) for status in found])
     else:
@@ -281,9 +258,7 @@ def _verify_files(
 
 
 def _verify_stand_ins(n_jets: int, seed: int, profile: str, *, as_json: bool) -> bool:
-    from omnilearn_lab.catalog import check_stand_ins
-
-    found = list(check_stand_ins(None, n_jets, seed=seed, profile=profile))
+    found = list(lab.catalog.check_stand_ins(None, n_jets, seed=seed, profile=profile))
     if as_json:
         show_json([_as_mapping(check) for check in found])
     else:
@@ -293,12 +268,12 @@ def _verify_stand_ins(n_jets: int, seed: int, profile: str, *, as_json: bool) ->
     return all(check.is_good for check in found)
 
 
-def _as_mapping(check: StandInCheck) -> dict[str, Any]:
+def _as_mapping(check: lab.catalog.StandInCheck) -> dict[str, Any]:
     means = {mean.observable: mean._asdict() | {"ratio": mean.ratio} for mean in check.means}
     return asdict(check) | {"what": check.what._asdict(), "means": means}
 
 
-def _row(check: StandInCheck) -> Sequence[str]:
+def _row(check: lab.catalog.StandInCheck) -> Sequence[str]:
     name = f"{check.what.dataset} ({check.what.variant})" if check.what.variant else check.what.dataset
     if not check.is_good:
         return (name, check.what.recipe, "failed:", check.problem, "", "", "")
@@ -307,6 +282,6 @@ def _row(check: StandInCheck) -> Sequence[str]:
     return (name, check.what.recipe, *rates, *map(_mean, check.means))
 
 
-def _mean(check: MeanCheck) -> str:
+def _mean(check: lab.catalog.MeanCheck) -> str:
     text = number(check.mean, check.error)
     return text if check.published is None else f"{text} ({check.published:.4g})"

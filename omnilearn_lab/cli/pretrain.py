@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import omnilearn_lab as lab
 from omnilearn_lab.cli.display import say
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.settings import read_settings
 
 if TYPE_CHECKING:
     from omnilearn_lab.tasks.pretraining import PretrainConfig
-    from omnilearn_lab.training import LaunchedRun
 
 
 def pretrain(
@@ -66,10 +66,7 @@ def pretrain(
     itself, and under torchrun or srun the same command, given again, goes on with smaller parts. Put
     --dry-run behind the command to see, in seconds, whether all processes find their places.
     """
-    from omnilearn_lab.tasks.pretraining.pretraining import pretrain as run_pretraining
-    from omnilearn_lab.training import attach
-    from omnilearn_lab.training.distributed import find_place
-    from omnilearn_lab.training.launching import forget_last_end
+    from omnilearn_lab.tasks import pretraining
 
     asked = {"network": network, "size": size, "n_train": n_train, "initial": initial}
     settings = _settings(config, like, {k: v for k, v in asked.items() if v is not None})
@@ -81,42 +78,37 @@ def pretrain(
     if processes > 1:
         _run_elsewhere(settings, directory, processes)
         return
-    if not attach(directory).is_running and directory.is_dir():  # nobody is there whom an old word concerns
-        forget_last_end(directory)
-    path = run_pretraining(settings, directory, on_record=_print_record(settings.training.epochs))
-    place = find_place(os.environ)
+    if directory.is_dir() and not lab.training.attach(directory).is_running:  # an old word concerns nobody
+        lab.training.launching.forget_last_end(directory)
+    path = pretraining.pretrain(settings, directory, on_record=_print_record(settings.training.epochs))
+    place = lab.training.distributed.find_place(os.environ)
     if place is None or place.rank == 0:
         stopped = f"stopped before its end: {directory}; the same command goes on from there"
         say(f"wrote {path} and its card" if path.is_file() else stopped)
 
 
 def _settings(path: Path | None, like: str | None, asked: dict[str, Any]) -> PretrainConfig:
-    from omnilearn_lab.models import read_card
-    from omnilearn_lab.settings import from_mapping, to_mapping
     from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig
 
     if path and like:
         raise ConfigError(f"settings are asked of '{path}' and of the checkpoint '{like}'; give one of them")
-    given = read_settings(path) if path else read_card(like)["settings"] if like else {}
+    given = read_settings(path) if path else lab.models.read_card(like)["settings"] if like else {}
     given |= asked
     if isinstance(given.get("training"), dict):  # what it leaves out is as usual for the network
         usual = PretrainConfig(network=given.get("network", PretrainConfig.network)).training
-        given["training"] = to_mapping(usual) | given["training"]
-    return from_mapping(PretrainConfig, given)
+        given["training"] = lab.settings.to_mapping(usual) | given["training"]
+    return lab.settings.from_mapping(PretrainConfig, given)
 
 
 def _plan(settings: PretrainConfig, directory: Path) -> str:
     """What this process would do: its place, its share of the jets, and how long it goes on."""
-    from omnilearn_lab.training import Shard, default_device
-    from omnilearn_lab.training.distributed import find_place
-
-    place = find_place(os.environ)
-    shard = Shard(place.rank, place.n_ranks) if place else Shard()
+    place = lab.training.distributed.find_place(os.environ)
+    shard = lab.training.Shard(place.rank, place.n_ranks) if place else lab.training.Shard()
     batch = settings.training.batch_size
     jets = shard.part(batch)
     n_updates = max(1, round(settings.training.epochs * (settings.n_train // batch)))
     meeting = f", meeting at {place.address}:{place.port}" if place else ""
-    device = default_device().type
+    device = lab.training.default_device().type
     device += f" {place.local_rank}" if place and device == "cuda" else ""
     return (
         f"process {shard.rank} of {shard.n_ranks} on {device}{meeting}: "
@@ -141,7 +133,7 @@ def _run_elsewhere(settings: PretrainConfig, directory: Path, processes: int) ->
     say(f"{run.status}: {run.directory}")
 
 
-def _repeat_log(run: LaunchedRun) -> None:
+def _repeat_log(run: lab.training.LaunchedRun) -> None:
     log = run.directory / "launch.log"
     shown = 0
     is_running = True

@@ -9,11 +9,11 @@ import typer
 import yaml
 from rich.table import Table
 
+import omnilearn_lab as lab
 from omnilearn_lab.cli.display import make_table, say, shorten, show
 from omnilearn_lab.errors import ConfigError, OmniLearnLabError
 
 if TYPE_CHECKING:
-    from omnilearn_lab.notebook.execute import ExecutedNotebook
     from omnilearn_lab.tasks.common.comparison import ComparisonRecord
 
 
@@ -44,8 +44,6 @@ def run(
 
     'all' goes on after a failing one. Example: omnilearn-lab run 03 --profile smoke
     """
-    from omnilearn_lab.notebook.execute import find_notebooks
-
     given = dict(map(_parameter, parameters or ()))
     if golden and (given or golden < 2):
         raise ConfigError(
@@ -56,7 +54,7 @@ def run(
         _run(notebook, profile, *options)
         return
     lines, n_failed = [], 0
-    for name in find_notebooks(folder):
+    for name in lab.notebook.execute.find_notebooks(folder):
         try:
             done = _run(name, profile, *options)
             lines.append(f"{name}: {done.seconds:.0f} s, {done.peak_memory_gb:.2f} GB")
@@ -70,21 +68,19 @@ def run(
 
 def _run(
     name: str, profile: str, given: dict[str, Any], folder: Path | None, record: bool, golden: int
-) -> ExecutedNotebook:
+) -> lab.notebook.execute.ExecutedNotebook:
     """Execute a notebook, show it, and keep what is asked for; seed 1 comes last, so that its copy stays."""
-    from omnilearn_lab.notebook.execute import execute_notebook
-    from omnilearn_lab.notebook.recorded import expect, read_results, record_run
-
     repeats = {}
     for seed in range(golden, 1, -1):
-        done = execute_notebook(name, profile, parameters={"seed": seed}, folder=folder)
-        repeats[seed] = read_results(done.directory)
-    done = execute_notebook(name, profile, parameters=given, folder=folder)
+        done = lab.notebook.execute_notebook(name, profile, parameters={"seed": seed}, folder=folder)
+        repeats[seed] = lab.notebook.recorded.read_results(done.directory)
+    done = lab.notebook.execute_notebook(name, profile, parameters=given, folder=folder)
     if golden:
-        say(f"{golden} repeats: {shorten(expect({1: read_results(done.directory)} | repeats))}")
+        repeats = {1: lab.notebook.recorded.read_results(done.directory)} | repeats
+        say(f"{golden} repeats: {shorten(lab.notebook.recorded.expect(repeats))}")
     _show_results(done, is_plain=not given)
     if record:
-        say(f"recorded: {shorten(record_run(done.directory))}")
+        say(f"recorded: {shorten(lab.notebook.recorded.record_run(done.directory))}")
     return done
 
 
@@ -96,17 +92,14 @@ def copy(
 
     Example: omnilearn-lab notebooks copy my_notebooks
     """
-    from omnilearn_lab.notebook.execute import copy_notebooks
-
-    paths = copy_notebooks(folder, overwrite=overwrite)
+    paths = lab.notebook.execute.copy_notebooks(folder, overwrite=overwrite)
     say(f"{len(paths)} notebooks in {shorten(folder.absolute())}; open them with: jupyter lab {folder}")
 
 
 def list_notebooks() -> None:
     """List the notebooks: what each shows, and how long it takes here; doctor tells what full costs."""
-    from omnilearn_lab.notebook import notebook_map, this_machine
-
-    head, *rows = ((name, shows, quick) for name, shows, _, quick, *_ in notebook_map(this_machine()).table())
+    table = lab.notebook.notebook_map(lab.notebook.this_machine()).table()
+    head, *rows = ((name, shows, quick) for name, shows, _, quick, *_ in table)
     show(make_table("notebooks", head, rows))
 
 
@@ -118,19 +111,16 @@ def _parameter(text: str) -> tuple[str, Any]:
     return name, yaml.safe_load(value)
 
 
-def _show_results(done: ExecutedNotebook, *, is_plain: bool) -> None:
-    from omnilearn_lab.notebook.recorded import expected_run, read_results
-    from omnilearn_lab.notebook.results import NO_VERDICT
-
+def _show_results(done: lab.notebook.execute.ExecutedNotebook, *, is_plain: bool) -> None:
     if (done.directory / "results.json").is_file():
-        found = read_results(done.directory)
+        found = lab.notebook.recorded.read_results(done.directory)
         for title, comparison in found.comparisons.items():
             title = f"{found.notebook}: {title} ({found.source})"
             show(comparison_table(title, comparison, is_judged=found.is_judged))
         say("; ".join(f"{step} {seconds:.0f} s" for step, seconds in found.seconds.items()))
-        expected = expected_run(found.notebook, found.profile) if is_plain else None
+        expected = lab.notebook.recorded.expected_run(found.notebook, found.profile) if is_plain else None
         lines = [expected.judged(found)] if expected else []
-        say("\n".join(lines if found.is_judged else [NO_VERDICT, *lines]))
+        say("\n".join(lines if found.is_judged else [lab.notebook.results.NO_VERDICT, *lines]))
     say(
         f"{done.name} ({done.profile}) took {done.seconds:.0f} s and {done.peak_memory_gb:.2f} GB of memory; "
         f"results in {shorten(done.directory)}"
@@ -139,9 +129,7 @@ def _show_results(done: ExecutedNotebook, *, is_plain: bool) -> None:
 
 def comparison_table(title: str, comparison: ComparisonRecord, *, is_judged: bool = True) -> Table:
     """Return scratch, fine-tuned, gain and published numbers of a comparison side by side."""
-    from omnilearn_lab.notebook.report import comparison_rows
-
-    head, *rows = comparison_rows(comparison, is_judged=is_judged)
+    head, *rows = lab.notebook.report.comparison_rows(comparison, is_judged=is_judged)
     return make_table(title, head, rows, numbers=len(head) - 1)
 
 
@@ -157,14 +145,12 @@ def report(
     ] = False,
 ) -> None:
     """Collect all results.json into one page (Markdown and HTML) and print it."""
-    from omnilearn_lab.notebook.recorded import RECORDED
-    from omnilearn_lab.notebook.report import Report, collect_results, write_report
-    from omnilearn_lab.notebook.results import results_root
-
-    source, target = (RECORDED, folder or results_root() / "recorded") if recorded else (folder, folder)
-    for title, (head, *rows) in Report(collect_results(source, profile=profile)).sections():
+    source = lab.notebook.recorded.RECORDED if recorded else folder
+    target = folder or lab.notebook.results.results_root() / "recorded" if recorded else folder
+    results = lab.notebook.collect_results(source, profile=profile)
+    for title, (head, *rows) in lab.notebook.Report(results).sections():
         show(make_table(title, head, rows, numbers=len(head) - 1))
-    paths = write_report(source, profile=profile, target=target)
+    paths = lab.notebook.write_report(source, profile=profile, target=target)
     say("written: " + ", ".join(str(shorten(path)) for path in paths))
 
 
@@ -173,18 +159,12 @@ def doctor() -> None:
 
     Example: omnilearn-lab doctor
     """
-    from omnilearn_lab.notebook import notebook_map, this_machine
-    from omnilearn_lab.notebook.hardware import check_machine
-
-    checks = check_machine()
+    checks = lab.notebook.hardware.check_machine()
     rows = [("ok" if c.is_good else "LOOK", c.what, c.value, "" if c.is_good else c.remedy) for c in checks]
     show(make_table("this machine", ("", "what", "found", "what to do"), rows))
-    head, *costs = notebook_map(this_machine()).table()
+    head, *costs = lab.notebook.notebook_map(lab.notebook.this_machine()).table()
     keep = [head.index(name) for name in ("notebook", "smoke", "quick", "full, on this machine")]
-    show(
-        make_table(
-            "what notebooks cost here", [head[i] for i in keep], [[row[i] for i in keep] for row in costs]
-        )
-    )
+    rows = [[row[i] for i in keep] for row in costs]
+    show(make_table("what notebooks cost here", [head[i] for i in keep], rows))
     if not all(check.is_good for check in checks):
         raise typer.Exit(1)

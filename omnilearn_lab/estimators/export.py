@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from omnilearn_lab import models
 from omnilearn_lab.errors import ConfigError, MissingDependencyError
 from omnilearn_lab.estimators.networks import PETClassifier, PETRegressor
 from omnilearn_lab.features import JET_FEATURES, PARTICLE_FEATURES, STANDARDIZATIONS
 from omnilearn_lab.machine import atomic_path
-from omnilearn_lab.models import Batch
 from omnilearn_lab.models.packing import Group, Packing, Pairs
 
 
@@ -93,7 +93,7 @@ class PaddedClassifier(nn.Module):
         return _PaddedPacking(counts, *columns, None, None, (block,), one_block=True, in_slots=True)
 
 
-class _PaddedBatch(Batch):
+class _PaddedBatch(models.Batch):
     """A batch whose shapes are known to fit: nothing is asked of values that a tracer does not have."""
 
     def __post_init__(self) -> None:
@@ -223,7 +223,7 @@ def export_onnx(
 
 
 def padded_inputs(
-    estimator: PETClassifier | PETRegressor, batch: Batch, max_particles: int
+    estimator: PETClassifier | PETRegressor, batch: models.Batch, max_particles: int
 ) -> dict[str, np.ndarray]:
     """Return jets as the inputs of the exported file, by name; the hardest particles where a jet has more.
 

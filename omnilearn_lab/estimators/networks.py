@@ -13,15 +13,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin, TransformerMixin
 from sklearn.linear_model import Ridge
 
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
-from omnilearn_lab.estimators.base import (
-    JetEstimator,
-    JetsLike,
-    OnRecord,
-    as_jets,
-    column_names,
-    split,
-    weights,
-)
+from omnilearn_lab.estimators import base
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch
 from omnilearn_lab.tasks.common import heads
@@ -37,7 +29,7 @@ Rows = tuple[np.ndarray, np.ndarray]  # embeddings, and what belongs to them
 
 
 @dataclass(eq=False, repr=False)
-class _PETEstimator(TransformerMixin, JetEstimator):
+class _PETEstimator(TransformerMixin, base.JetEstimator):
     """Parameters that classifier and regressor share."""
 
     checkpoint: str | None = "tiny"
@@ -57,7 +49,7 @@ class _PETEstimator(TransformerMixin, JetEstimator):
     random_state: int | None = 1
     directory: str | None = None
 
-    def transform(self, jets: JetsLike) -> np.ndarray:
+    def transform(self, jets: base.JetsLike) -> np.ndarray:
         """Return the network's embedding, one row per jet, float32, shape (N, d).
 
         What enters the last layer of its classifier: for nearest neighbours, linear probes, maps.
@@ -79,7 +71,7 @@ class _PETEstimator(TransformerMixin, JetEstimator):
         self,
         parts: tuple[tuple[Jets, np.ndarray], tuple[Jets, np.ndarray]],
         n_outputs: int,
-        on_record: OnRecord | None,
+        on_record: base.OnRecord | None,
     ) -> None:
         """Train the network, or only embed the jets for a head of its own."""
         changes = {"trainable": "adapters"} if self.train == "adapters" else {}
@@ -150,12 +142,12 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
 
     def fit(
         self,
-        jets: JetsLike,
+        jets: base.JetsLike,
         labels: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         validation: float | Jets = 0.1,
         *,
-        on_record: OnRecord | None = None,
+        on_record: base.OnRecord | None = None,
     ) -> PETClassifier:
         """Train on labelled jets.
 
@@ -178,7 +170,7 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
             For labels or weights that cannot be learnt from, before anything is trained.
         """
         self._check_parameters()
-        jets = weights(as_jets(jets), sample_weight)
+        jets = base.weights(base.as_jets(jets), sample_weight)
         names = _labels(jets, labels)
         self.classes_, numbers = np.unique(names, return_inverse=True)
         if labels is None and jets.class_names:
@@ -187,15 +179,15 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
         if len(self.classes_) < 2:
             raise JetsError(f"all {len(jets)} jets are of one class ({self.classes_[0]!r}); two are needed")
         if isinstance(validation, Jets):
-            others = weights(validation, None)
+            others = base.weights(validation, None)
             parts = (jets, numbers), (others, self._numbers(_labels(others, None)))
         else:
-            train, held_out = split(jets, numbers, validation, self._seed())
+            train, held_out = base.split(jets, numbers, validation, self._seed())
             parts = (jets[train], numbers[train]), (jets[held_out], numbers[held_out])
         self._fit_network(parts, len(self.classes_), on_record)
         return self
 
-    def predict_proba(self, jets: JetsLike) -> np.ndarray:
+    def predict_proba(self, jets: base.JetsLike) -> np.ndarray:
         """Return the probability of every class, in the order of ``classes_``, shape (N, C)."""
         if self.train != "head":
             return self._blocks(jets, lambda batch: predict(self.network_, batch, precision=self.precision))
@@ -204,7 +196,7 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         return shifted / shifted.sum(axis=1, keepdims=True)
 
-    def predict(self, jets: JetsLike) -> np.ndarray:
+    def predict(self, jets: base.JetsLike) -> np.ndarray:
         """Return the most probable class of every jet, shape (N,)."""
         best = self.predict_proba(jets).argmax(axis=1)
         return self.classes_[best]
@@ -213,7 +205,7 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
         """Return the names of the columns of `scores`: the classes."""
         return tuple(map(str, self.classes_))
 
-    def scores(self, jets: JetsLike) -> np.ndarray:
+    def scores(self, jets: base.JetsLike) -> np.ndarray:
         """Return what is written beside the jets of a file: the probability of every class, shape (N, C)."""
         return self.predict_proba(jets)
 
@@ -246,10 +238,10 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
         return made
 
     def score(
-        self, jets: JetsLike, labels: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+        self, jets: base.JetsLike, labels: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> float:
         """Return the share of jets whose class is right; classes are matched by name."""
-        jets = as_jets(jets)
+        jets = base.as_jets(jets)
         is_right = self._numbers(_labels(jets, labels)) == self.predict_proba(jets).argmax(axis=1)
         given = jets.jet.get("weight") if sample_weight is None else sample_weight
         return float(np.average(is_right, weights=given))
@@ -313,12 +305,12 @@ class PETRegressor(RegressorMixin, _PETEstimator):
 
     def fit(
         self,
-        jets: JetsLike,
+        jets: base.JetsLike,
         targets: Mapping[str, ArrayLike] | ArrayLike,
         sample_weight: ArrayLike | None = None,
         validation: float = 0.1,
         *,
-        on_record: OnRecord | None = None,
+        on_record: base.OnRecord | None = None,
     ) -> PETRegressor:
         """Train on jets with known numbers.
 
@@ -335,20 +327,20 @@ class PETRegressor(RegressorMixin, _PETEstimator):
             For targets that are not finite, do not vary, or do not belong to the jets.
         """
         self._check_parameters()
-        jets = weights(as_jets(jets), sample_weight)
-        self.target_names_ = column_names(targets)
+        jets = base.weights(base.as_jets(jets), sample_weight)
+        self.target_names_ = base.column_names(targets)
         columns = list(targets.values()) if isinstance(targets, Mapping) else [targets]
         values = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
         self.is_single_ = not isinstance(targets, Mapping) and np.ndim(targets) == 1
         self._check_targets(values, len(jets))
         self.target_mean_, self.target_std_ = values.mean(axis=0), values.std(axis=0)
-        train, held_out = split(jets, None, validation, self._seed())
+        train, held_out = base.split(jets, None, validation, self._seed())
         self._fit_network(
             ((jets[train], values[train]), (jets[held_out], values[held_out])), values.shape[1], on_record
         )
         return self
 
-    def predict(self, jets: JetsLike) -> np.ndarray:
+    def predict(self, jets: base.JetsLike) -> np.ndarray:
         """Return the numbers of every jet, shape (N,) or (N, K) as the targets were."""
         if self.train == "head":
             scaled = self.transform(jets) @ self.head_coefficients_.T + self.head_intercept_
@@ -361,7 +353,7 @@ class PETRegressor(RegressorMixin, _PETEstimator):
         """Return the names of the columns of `scores`: the targets."""
         return self.target_names_
 
-    def scores(self, jets: JetsLike) -> np.ndarray:
+    def scores(self, jets: base.JetsLike) -> np.ndarray:
         """Return what is written beside the jets of a file: every target, shape (N, K)."""
         return self.predict(jets).reshape(-1, len(self.target_names_))
 

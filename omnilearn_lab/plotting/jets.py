@@ -14,15 +14,9 @@ from matplotlib.patches import Circle
 
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.jets import Jets, reduce_pid
+from omnilearn_lab.plotting import style
 from omnilearn_lab.plotting.data import Column, Table, attach_data
 from omnilearn_lab.plotting.figure import MOVING, PaperFigure, describe, named, new_axes
-from omnilearn_lab.plotting.style import (
-    PALETTE,
-    experiment_label,
-    figure_label,
-    in_house_style,
-    source_label,
-)
 
 DETA, DPHI = r"$\Delta\eta$", r"$\Delta\phi$ [rad]"
 _RADIUS = 0.8
@@ -40,16 +34,16 @@ class Look(NamedTuple):
 
 
 _LOOKS = (
-    Look("charged hadrons", (211, -211), PALETTE[0], "o"),
-    Look("photons", (22,), PALETTE[4], "s"),
-    Look("neutral hadrons", (130,), PALETTE[2], "D"),
-    Look("electrons", (11, -11), PALETTE[1], "^"),
-    Look("muons", (13, -13), PALETTE[3], "v"),
+    Look("charged hadrons", (211, -211), style.PALETTE[0], "o"),
+    Look("photons", (22,), style.PALETTE[4], "s"),
+    Look("neutral hadrons", (130,), style.PALETTE[2], "D"),
+    Look("electrons", (11, -11), style.PALETTE[1], "^"),
+    Look("muons", (13, -13), style.PALETTE[3], "v"),
     Look("unknown", (0,), "0.5", "o"),
 )
 
 
-@in_house_style
+@style.in_house_style
 def jet_display(
     jets: Jets,
     index: int = 0,
@@ -111,7 +105,7 @@ def jet_display(
     _frame(ax, radius, np.hypot(jet.particles["deta"], jet.particles["dphi"]).max())
     ax.text(1.04, 0.02, _caption(jet), transform=ax.transAxes, va="bottom")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2)
-    experiment_label(ax, source or source_label(jets.provenance))
+    style.experiment_label(ax, source or style.source_label(jets.provenance))
     attach_data(figure, _particle_table(jet, codes))
     describe(
         figure,
@@ -121,7 +115,7 @@ def jet_display(
     return figure
 
 
-@in_house_style
+@style.in_house_style
 def jet_image_average(
     jets: Mapping[str, Any], *, radius: float = _RADIUS, n_pixels: int = 33, source: str | None = None
 ) -> Figure:
@@ -172,12 +166,12 @@ def jet_image_average(
         attach_data(figure, _image_table(label, image, edges))
     axes[0].set_ylabel(DPHI)
     figure.colorbar(mesh, ax=axes, label=r"Mean fraction of jet $p_T$ per pixel", pad=0.01)
-    figure_label(figure, source or source_label(items[0][1].provenance))
+    style.figure_label(figure, source or style.source_label(items[0][1].provenance))
     describe(figure, "Average jet image: " + ", ".join(f"{k} ({len(v)} jets)" for k, v in items) + ".")
     return figure
 
 
-@in_house_style
+@style.in_house_style
 def diffusion_trajectory(
     times: Sequence[float],
     particles: Any,
@@ -232,7 +226,7 @@ def diffusion_trajectory(
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=DETA, aspect="equal")
         ax.set_title(_time_text(when[i]), loc="right", fontsize=10, gid=MOVING)
     axes[0].set_ylabel(DPHI)
-    figure_label(figure, source)
+    style.figure_label(figure, source)
     attach_data(figure, _trajectory_table(when[shown], steps[shown]))
     text = ", ".join(f"{when[i]:.2g}" for i in shown)
     n_steps, n_particles = steps.shape[:2]
@@ -344,7 +338,7 @@ def _trajectory(times: Sequence[float], particles: Any) -> tuple[np.ndarray, np.
 
 def _draw_step(ax: Axes, particles: np.ndarray, radius: float | None) -> None:
     x, y = particles[:, :2].T
-    look = {"color": PALETTE[0], "alpha": 0.55, "edgecolors": "black", "linewidths": 0.3, "gid": MOVING}
+    look = {"color": style.PALETTE[0], "alpha": 0.55, "edgecolors": "black", "linewidths": 0.3, "gid": MOVING}
     ax.scatter(x, y, s=_step_areas(particles), **look)
     if radius:
         draw_radius(ax, radius)

@@ -20,16 +20,9 @@ from omnilearn_lab.metrics import background_rejection, roc
 from omnilearn_lab.models import Batch
 from omnilearn_lab.readers import GN2_TRACK_INPUTS
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.classification import (
-    ClassifierData,
-    ClassifierResult,
-    measure,
-    train_classifier,
-)
-from omnilearn_lab.tasks.common.classifiers import FrozenSettings, train_frozen
-from omnilearn_lab.tasks.common.comparison import Comparison, compare
-from omnilearn_lab.tasks.common.heads import HeadKind, Rows, fit_head
-from omnilearn_lab.tasks.common.networks import ClassifierSettings, network_of
+from omnilearn_lab.tasks import common
+from omnilearn_lab.tasks.common.classification import measure
+from omnilearn_lab.tasks.common.heads import HeadKind
 from omnilearn_lab.training import Classification, FlavourTagging, TrainConfig
 
 CLASSES = ("light", "c", "b", "tau")
@@ -86,9 +79,9 @@ class TrackInputs:
         scaled = (values - np.float32(self.mean)) / np.float32(self.std)
         return pet_v2_batch(jets, use_pid=False).replace(extra=torch.from_numpy(scaled.astype(np.float32)))
 
-    def data(self, jets: Mapping[str, Jets]) -> ClassifierData:
+    def data(self, jets: Mapping[str, Jets]) -> common.ClassifierData:
         """Turn the splits "train", "val" and "test" into network inputs."""
-        return ClassifierData(*(self.batch(jets[name]) for name in ("train", "val", "test")), CLASSES)
+        return common.ClassifierData(*(self.batch(jets[name]) for name in ("train", "val", "test")), CLASSES)
 
 
 _PUBLISHED = ("d0", "dz", *GN2_TRACK_INPUTS[4:])
@@ -311,7 +304,7 @@ class FlavourSettings:
         if self.init != "scratch" and self.network != "pet_v2":
             raise ConfigError(f"'{self.network}' has no pretrained weights: init must be 'scratch'")
 
-    def classifier(self, n_extra: int) -> ClassifierSettings:
+    def classifier(self, n_extra: int) -> common.ClassifierSettings:
         """Return the settings of the network.
 
         A fine-tuned network has the sizes of its checkpoint. What does not fit, the embedding of the further
@@ -327,18 +320,18 @@ class FlavourSettings:
         ConfigError
             When the checkpoint holds no PET v2.
         """
-        if self.init != "scratch" and network_of(self.init) != "pet_v2":
+        if self.init != "scratch" and common.network_of(self.init) != "pet_v2":
             raise ConfigError(f"'{self.init}' holds no PET v2; flavour tagging fine-tunes one")
         origins = N_ORIGINS if self.origins else 0
         changes = {"n_extra": n_extra, "n_condition": N_CONDITION, "n_particle_classes": origins}
         if self.network == "pet_v2":
             changes |= {"n_species": 0, "feature_drop": 0.0, "mode": "ftag" if origins else "classifier"}
-        return ClassifierSettings(
+        return common.ClassifierSettings(
             len(CLASSES), self.init, self.size, self.training, self.network, changes=changes
         )
 
 
-class TaggerResult(ClassifierResult):
+class TaggerResult(common.ClassifierResult):
     """What the training of a flavour tagger gave; its values add `tagger_values`."""
 
     def values(self) -> dict[str, float]:
@@ -347,7 +340,7 @@ class TaggerResult(ClassifierResult):
 
 
 def train_tagger(
-    data: ClassifierData, settings: FlavourSettings, seed: int = 1, run_directory: Path | None = None
+    data: common.ClassifierData, settings: FlavourSettings, seed: int = 1, run_directory: Path | None = None
 ) -> TaggerResult:
     """Train one tagger and apply it to the test jets.
 
@@ -370,13 +363,13 @@ def train_tagger(
         raise ConfigError("these tracks have no 'origin': set origins=0, or load jets with track origins")
     objective = FlavourTagging(tracks=settings.origins) if settings.origins else Classification(balance=True)
     classifier = settings.classifier(data.train.extra.shape[1]).with_seed(seed)
-    result = train_classifier(data, classifier, objective=objective, run_directory=run_directory)
+    result = common.train_classifier(data, classifier, objective=objective, run_directory=run_directory)
     return TaggerResult(**vars(result))
 
 
 def compare_taggers(
-    data: ClassifierData, taggers: Mapping[str, FlavourSettings], seeds: Sequence[int], **options: Any
-) -> Comparison[TaggerResult]:
+    data: common.ClassifierData, taggers: Mapping[str, FlavourSettings], seeds: Sequence[int], **options: Any
+) -> common.Comparison[TaggerResult]:
     """Train every tagger with every seed, side by side on a CPU.
 
     Parameters
@@ -392,7 +385,7 @@ def compare_taggers(
     Comparison of TaggerResult
         One arm per tagger.
     """
-    return compare(partial(train_tagger, data), taggers, seeds=seeds, **options)
+    return common.compare(partial(train_tagger, data), taggers, seeds=seeds, **options)
 
 
 _N_TRACKS = 4
@@ -428,10 +421,10 @@ def train_displacement_trees(jets: Mapping[str, Jets]) -> TaggerResult:
     """
     start = time.perf_counter()
     jets = {name: sample[:_MOST_JETS] for name, sample in jets.items()}
-    rows = {name: Rows(displacement_table(sample), sample.label) for name, sample in jets.items()}
-    trees = fit_head(rows["train"], rows["val"], kind="trees", n_classes=len(CLASSES))
+    rows = {name: common.Rows(displacement_table(sample), sample.label) for name, sample in jets.items()}
+    trees = common.fit_head(rows["train"], rows["val"], kind="trees", n_classes=len(CLASSES))
     seconds = time.perf_counter() - start
-    data = ClassifierData.from_jets(jets, inputs="pet_v2", use_pid=False)  # for the labels
+    data = common.ClassifierData.from_jets(jets, inputs="pet_v2", use_pid=False)  # for the labels
     result = measure(
         data,
         lambda _: trees.predict(rows["test"].values),
@@ -460,8 +453,8 @@ def train_frozen_tagger(
     ConfigError
         When the checkpoint holds no PET v2.
     """
-    settings = FrozenSettings(len(CLASSES), checkpoint, head)
+    settings = common.FrozenSettings(len(CLASSES), checkpoint, head)
     if settings.inputs != "pet_v2":
         raise ConfigError(f"'{checkpoint}' holds no PET v2; only that reads impact parameters")
-    data = ClassifierData.from_jets(jets, inputs="pet_v2", use_pid=False, use_extra=True)
-    return TaggerResult(**vars(train_frozen(data, settings)))
+    data = common.ClassifierData.from_jets(jets, inputs="pet_v2", use_pid=False, use_extra=True)
+    return TaggerResult(**vars(common.train_frozen(data, settings)))

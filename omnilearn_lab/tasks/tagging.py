@@ -17,11 +17,7 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import classification_metrics
 from omnilearn_lab.observables import OBSERVABLES, SIX, Observable, observables
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.classification import ClassifierData, ClassifierResult
-from omnilearn_lab.tasks.common.classifiers import train_classifiers
-from omnilearn_lab.tasks.common.comparison import Comparison
-from omnilearn_lab.tasks.common.heads import Rows, fit_head
-from omnilearn_lab.tasks.common.networks import ClassifierSettings
+from omnilearn_lab.tasks import common
 from omnilearn_lab.training import TrainConfig
 
 if TYPE_CHECKING:
@@ -164,7 +160,7 @@ class BoostedTreesConfig:
 
 def train_boosted_trees(
     jets: Mapping[str, Jets], config: BoostedTreesConfig | None = None
-) -> ClassifierResult:
+) -> common.ClassifierResult:
     """Train gradient-boosted trees on observables of jets and measure them on other jets.
 
     Number, depth and rate of the trees are those with the smallest loss on the validation jets. An observable
@@ -213,7 +209,7 @@ def train_boosted_trees(
         if unseen := sorted(set(np.unique(sample.label)) - set(np.unique(train.label))):
             raise JetsError(f"{name} jets have labels {unseen}, which no training jet has; load more")
     n_classes = int(train.label.max()) + 1
-    trees = fit_head(train, rows["val"], kind="trees", n_classes=n_classes)
+    trees = common.fit_head(train, rows["val"], kind="trees", n_classes=n_classes)
     trained = time.perf_counter()
     names, efficiencies = jets["test"].class_names, config.signal_efficiencies
     probabilities = {name: trees.predict(rows[name].values) for name in rows if name not in ("train", "val")}
@@ -227,7 +223,7 @@ def train_boosted_trees(
         )
         for name, guess in probabilities.items()
     }
-    return ClassifierResult(
+    return common.ClassifierResult(
         probabilities["test"],
         metrics.pop("test"),
         test.label,
@@ -240,14 +236,14 @@ def train_boosted_trees(
     )
 
 
-def _rows(jets: Jets, name: str, config: BoostedTreesConfig) -> Rows:
+def _rows(jets: Jets, name: str, config: BoostedTreesConfig) -> common.Rows:
     """Observables as columns, not-a-number where a jet has none; labels and weights."""
     if "label" not in jets.jet:
         raise JetsError(f"the {name} jets have no labels: a classifier needs a jet column 'label'")
     values = observables(jets, config.observables, jet_radius=config.jet_radius)
     table = np.stack(list(values.values()), axis=1)
     weight = jets.jet.get("weight") if config.use_weights else None
-    return Rows(np.where(np.isfinite(table), table, np.nan), jets.jet["label"], weight)
+    return common.Rows(np.where(np.isfinite(table), table, np.nan), jets.jet["label"], weight)
 
 
 @settings
@@ -296,12 +292,12 @@ class AblationSettings:
         others = [name for name in (*self.variants, "PET") if name != self.complete]
         return {name: (self.complete, name) for name in others}
 
-    def classifiers(self, n_classes: int) -> dict[str, ClassifierSettings]:
+    def classifiers(self, n_classes: int) -> dict[str, common.ClassifierSettings]:
         """Return the settings of every variant, and those of the PET of the first paper as "PET"."""
         networks = {name: ("pet_v2", {**self.base, **changes}) for name, changes in self.variants.items()}
         networks["PET"] = ("pet", self.pet)
         return {
-            name: ClassifierSettings(
+            name: common.ClassifierSettings(
                 n_classes, size=self.size, training=self.training, network=network, changes=changes
             )
             for name, (network, changes) in networks.items()
@@ -309,12 +305,12 @@ class AblationSettings:
 
 
 def ablate(
-    data: ClassifierData,
+    data: common.ClassifierData,
     settings: AblationSettings,
     *,
-    pet_data: ClassifierData | None = None,
+    pet_data: common.ClassifierData | None = None,
     **options: Any,
-) -> Comparison[ClassifierResult]:
+) -> common.Comparison[common.ClassifierResult]:
     """Train every variant with every seed on the same jets.
 
     Parameters
@@ -333,10 +329,10 @@ def ablate(
         One arm per variant, and "PET".
     """
     sets, arms = {"pet_v2": data, "pet": pet_data}, settings.classifiers(data.n_classes)
-    return train_classifiers(sets, arms, seeds=settings.seeds, **options)
+    return common.train_classifiers(sets, arms, seeds=settings.seeds, **options)
 
 
-def metric_lost(results: Sequence[ClassifierResult], metric: str = "auc") -> dict[str, list[float]]:
+def metric_lost(results: Sequence[common.ClassifierResult], metric: str = "auc") -> dict[str, list[float]]:
     """Return, per seed, a metric on the test jets minus that on each further set of jets, by its name."""
     tested = [(result.metrics.to_dict()[metric], result.others) for result in results]
     names = results[0].others if results else ()

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import ipywidgets
 import numpy as np
 
+from omnilearn_lab import plotting
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError, MetricError
 from omnilearn_lab.metrics import RocCurve, SicCurve, sic_curve
-from omnilearn_lab.plotting import mass_spectrum, sic_curves
 from omnilearn_lab.plotting.figure import PaperFigure
-from omnilearn_lab.plotting.scores import move_working_point, working_point, working_point_figure
+from omnilearn_lab.plotting.scores import move_working_point, working_point
 from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, bump_hunt
 from omnilearn_lab.widgets.view import FigureView, dropdown, slider
 
@@ -69,7 +69,7 @@ class RocExplorer(FigureView):
 
     def figure(self) -> PaperFigure:
         """Return rejection curve and score distributions with the cut."""
-        return working_point_figure(
+        return plotting.working_point_figure(
             *self._chosen(),
             self.value("efficiency"),
             names=self.names,
@@ -199,7 +199,7 @@ class SicExplorer(FigureView):
         """Return the spectrum with its fit, or the SIC curves of all injections."""
         if self.value("show") == "SIC curve":
             curves = {f"{n} injected": [sample.curve] for n, sample in self.samples.items()}
-            return sic_curves(curves, source=self.source)
+            return plotting.sic_curves(curves, source=self.source)
         try:
             hunt = self.hunt()
         except MetricError as error:
@@ -208,7 +208,7 @@ class SicExplorer(FigureView):
             figure.alt_text = str(error)
             return figure
         label = f"{self.value('injected')} injected, {self.value('kept'):.0%} kept"
-        return mass_spectrum({label: hunt}, x_label=self.x_label, source=self.source)
+        return plotting.mass_spectrum({label: hunt}, x_label=self.x_label, source=self.source)
 
     def details(self) -> str:
         """Return the working point of the largest SIC."""

@@ -16,11 +16,10 @@ from typing import Any
 import ipywidgets
 import numpy as np
 
+from omnilearn_lab import plotting, training
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.plotting import loss_curves
 from omnilearn_lab.plotting.figure import PaperFigure, new_axes
-from omnilearn_lab.training import History, attach, read_progress
 from omnilearn_lab.training.runs import Progress
 from omnilearn_lab.widgets.view import FigureView, button, dropdown, slider, toggle
 
@@ -58,7 +57,7 @@ class LossComparison(FigureView):
 
     def __init__(
         self,
-        histories: Mapping[str, Sequence[History]],
+        histories: Mapping[str, Sequence[training.History]],
         *,
         baseline: str = "scratch",
         seeds: Sequence[int] | None = None,
@@ -81,20 +80,20 @@ class LossComparison(FigureView):
 
     def figure(self) -> PaperFigure:
         """Return the curves for the present choice."""
-        return loss_curves(
+        return plotting.loss_curves(
             {name: [self._curve(h) for h in runs] for name, runs in self._chosen().items()},
             x=_AXES[self.value("x")],
             baseline=self.baseline,
             log_y=self.value("log"),
         )
 
-    def _chosen(self) -> dict[str, list[History]]:
+    def _chosen(self) -> dict[str, list[training.History]]:
         seed = self.value("seed")
         if seed < 0:
             return self.histories
         return {name: runs[seed : seed + 1] for name, runs in self.histories.items() if len(runs) > seed}
 
-    def _curve(self, history: History) -> tuple[np.ndarray, np.ndarray]:
+    def _curve(self, history: training.History) -> tuple[np.ndarray, np.ndarray]:
         return getattr(history, _AXES[self.value("x")]), _smoothed(history.val_loss, self.value("smooth"))
 
 
@@ -119,10 +118,10 @@ def find_runs(folder: str | os.PathLike[str]) -> dict[str, Path]:
     """
     root = Path(folder)
     found = {str(path.parent.relative_to(root)): path.parent for path in sorted(root.rglob(_METRICS))}
-    return {name: path for name, path in found.items() if is_validated(History.load(path))}
+    return {name: path for name, path in found.items() if is_validated(training.History.load(path))}
 
 
-def is_validated(history: History) -> bool:
+def is_validated(history: training.History) -> bool:
     """Say whether a training has measured its validation loss at least once."""
     return any(record.get("kind") == "validation" for record in history.records)
 
@@ -186,9 +185,9 @@ class RunBrowser(FigureView):
     def figure(self) -> PaperFigure:
         """Return the losses of the chosen runs; of the first one when none is chosen."""
         axis = _AXES[self.value("x")]
-        histories = {name: History.load(self.runs[name]) for name in self._chosen()}
+        histories = {name: training.History.load(self.runs[name]) for name in self._chosen()}
         curves = {name: [(getattr(h, axis), h.val_loss)] for name, h in histories.items()}
-        return loss_curves(curves, x=axis, log_y=self.value("log"))
+        return plotting.loss_curves(curves, x=axis, log_y=self.value("log"))
 
     def details(self) -> str:
         """Return best loss and differing settings of the chosen runs as a table."""
@@ -207,7 +206,7 @@ def _facts(run: Path) -> dict[str, Any]:
     """Best loss, jets seen, seconds and every setting of a run, by dotted name."""
     import yaml
 
-    best = History.load(run).best()
+    best = training.History.load(run).best()
     facts = {"best loss": f"{best['loss']:.4f}", "at epoch": f"{best.get('epoch', 0):.2f}"}
     config = run / "config.yaml"
     return facts | (_flat(yaml.safe_load(config.read_text())) if config.is_file() else {})
@@ -255,7 +254,7 @@ class TrainingMonitor(FigureView):
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self.launched = attach(directory)
+        self.launched = training.attach(directory)
         self._drawn = -1
         self._n_ticks = 0
         self._closed = threading.Event()
@@ -305,7 +304,7 @@ class TrainingMonitor(FigureView):
 
     def tick(self) -> None:
         """Renew the progress bar and the line beside it; takes a millisecond."""
-        status, progress = self.status, read_progress(self.launched.directory)
+        status, progress = self.status, training.read_progress(self.launched.directory)
         self._n_ticks += 1
         sign = "" if status in _ENDED else _SIGNS[self._n_ticks % len(_SIGNS)]
         self.bar.value = progress.fraction if progress else 0.0
@@ -319,7 +318,7 @@ class TrainingMonitor(FigureView):
         curves = _curves(self._metrics, _COLUMNS.get(axis, axis))
         if not curves:
             return _waiting()
-        figure = loss_curves(curves, x=axis, log_y=self.value("log"))
+        figure = plotting.loss_curves(curves, x=axis, log_y=self.value("log"))
         title = figure.axes[0].get_xlabel()
         figure.axes[0].set_ylabel("Loss")
         ends = ", ".join(f"{name} {y[-1]:.4g}" for name, (_, y) in curves.items())
@@ -395,7 +394,7 @@ def _duration(seconds: float) -> str:
 def _curves(path: Path, x: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     if not path.is_file():
         return {}
-    records = History.load(path).records
+    records = training.History.load(path).records
     rows = {name: [r for r in records if r.get("kind") == kind] for kind, name in _KINDS.items()}
     return {
         name: (np.array([r[x] for r in some], dtype=float), np.array([r["loss"] for r in some]))

@@ -11,14 +11,8 @@ import hist
 import ipywidgets
 import numpy as np
 
+from omnilearn_lab import plotting
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.plotting import (
-    COMPARISON,
-    HistogramOptions,
-    observable_axes,
-    reweighting_comparison,
-    unfolding_comparison,
-)
 from omnilearn_lab.plotting.distributions import unfolding_steps
 from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.widgets.view import FigureView, dropdown, slider, toggle
@@ -70,7 +64,7 @@ class ReweightingExplorer(FigureView):
             )
         self.target, self.nominal, self.source = target, nominal, source
         self.weights = {method: np.atleast_2d(w) for method, w in weights.items()}
-        self.axes = observable_axes(edges)
+        self.axes = plotting.observable_axes(edges)
         n_seeds = max(len(w) for w in self.weights.values())
         seeds = [("all", -1), *((str(i + 1), i) for i in range(n_seeds))]
         super().__init__(
@@ -87,12 +81,12 @@ class ReweightingExplorer(FigureView):
         name, method, seed = (self.value(key) for key in ("observable", "method", "seed"))
         chosen = self.weights if method == _ALL else {method: self.weights[method]}
         rows = {key: w if seed < 0 else w[min(seed, len(w) - 1)] for key, w in chosen.items()}
-        return reweighting_comparison(
+        return plotting.reweighting_comparison(
             self.target[name],
             self.nominal[name],
             self.axes[name],
             weights=rows,
-            options=replace(COMPARISON, log_y=self.value("log")),
+            options=replace(plotting.COMPARISON, log_y=self.value("log")),
             source=self.source,
         )
 
@@ -145,7 +139,7 @@ class UnfoldingExplorer(FigureView):
                 f"weights and edges must not be empty, and truth and prior need {missing or edges}"
             )
         self.truth, self.prior, self.weights, self.binned = truth, prior, weights, dict(binned or {})
-        self.axes, self.source = observable_axes(edges), source
+        self.axes, self.source = plotting.observable_axes(edges), source
         last = max(len(w) for by_name in weights.values() for w in by_name.values())
         methods = [*weights, *self.binned]
         iteration = slider("iteration", last, (0, last, 1), "after how many iterations; 0: the simulation")
@@ -167,14 +161,14 @@ class UnfoldingExplorer(FigureView):
         """Return the comparison for the present choice."""
         samples, options = self._at(self.value("iteration"))
         axis = self.axes[self.value("observable")]
-        return unfolding_comparison(samples, axis, options=options, source=self.source)
+        return plotting.unfolding_comparison(samples, axis, options=options, source=self.source)
 
     def frames(self) -> PaperFigure:
         """Return the iterations side by side, from the simulation on."""
         axis, last = self.axes[self.value("observable")], self.controls["iteration"].max
         return unfolding_steps({f"iteration {i}": self._at(i) for i in range(last + 1)}, axis, self.source)
 
-    def _at(self, iteration: int) -> tuple[dict[str, Any], HistogramOptions]:
+    def _at(self, iteration: int) -> tuple[dict[str, Any], plotting.HistogramOptions]:
         """Return samples and looks after so many iterations, or a method's last where it has fewer."""
         name, method = self.value("observable"), self.value("method")
         shown = [m for m in (*self.weights, *self.binned) if method in (_ALL, m)]
@@ -185,7 +179,7 @@ class UnfoldingExplorer(FigureView):
             step = steps[min(iteration, len(steps)) - 1]
             samples[label] = self._histogram(step, name) if label in self.binned else self.prior[name]
             weights |= {} if label in self.binned else {label: step}
-        return samples, replace(COMPARISON, log_y=self.value("log"), weights=weights)
+        return samples, replace(plotting.COMPARISON, log_y=self.value("log"), weights=weights)
 
     def _histogram(self, counts: np.ndarray, name: str) -> hist.Hist:
         filled = hist.Hist(hist.axis.Variable(self.axes[name].edges), storage=hist.storage.Weight())

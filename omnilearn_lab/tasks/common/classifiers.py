@@ -21,21 +21,9 @@ from omnilearn_lab.machine import run_jobs
 from omnilearn_lab.metrics import Gain
 from omnilearn_lab.models import Batch
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.classification import (
-    ClassifierData,
-    ClassifierResult,
-    check_labels,
-    measure,
-    train_classifier,
-)
+from omnilearn_lab.tasks.common import classification, networks
 from omnilearn_lab.tasks.common.comparison import KINDS, Comparison, ComparisonSettings, compare
 from omnilearn_lab.tasks.common.heads import HeadKind, Rows, fit_head
-from omnilearn_lab.tasks.common.networks import (
-    ClassifierSettings,
-    complete_batch,
-    inputs_of,
-    load_classifier,
-)
 from omnilearn_lab.training import default_device, embed_jets
 
 _CACHE = "embeddings"  # in the data folder
@@ -66,11 +54,11 @@ class FrozenSettings:
     @property
     def inputs(self) -> str:
         """The kind of batch the network reads: "pet" or "pet_v2"."""
-        return inputs_of(self.checkpoint)
+        return networks.inputs_of(self.checkpoint)
 
     def model(self) -> nn.Module:
         """Return the pretrained network, with the classes of its pretraining."""
-        return load_classifier(self.checkpoint).to(default_device())
+        return networks.load_classifier(self.checkpoint).to(default_device())
 
 
 @settings
@@ -91,18 +79,21 @@ class ClassifierComparisonSettings(ComparisonSettings):
     signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
     head: HeadKind | None = "logistic"
 
-    def classifiers(self, n_classes: int = 2) -> dict[str, ClassifierSettings | FrozenSettings]:
+    def classifiers(self, n_classes: int = 2) -> dict[str, networks.ClassifierSettings | FrozenSettings]:
         """Return the settings of each kind of training: "scratch", "finetuned" and "frozen"."""
         measured = {"n_train": self.n_train, "signal_efficiencies": self.signal_efficiencies}
-        arms = {kind: ClassifierSettings.of(arm, n_classes, **measured) for kind, arm in self.arms().items()}
+        arms = {
+            kind: networks.ClassifierSettings.of(arm, n_classes, **measured)
+            for kind, arm in self.arms().items()
+        }
         if self.head is None:
             return arms
         return arms | {"frozen": FrozenSettings(n_classes, self.checkpoint, self.head, **measured)}
 
 
 def compare_classifiers(
-    data: ClassifierData, settings: ClassifierComparisonSettings, **options: Any
-) -> Comparison[ClassifierResult]:
+    data: classification.ClassifierData, settings: ClassifierComparisonSettings, **options: Any
+) -> Comparison[classification.ClassifierResult]:
     """Train from scratch, from a checkpoint, and on its frozen body; measure all on the same test jets.
 
     The network trained from scratch has the sizes of the checkpoint's.
@@ -123,12 +114,12 @@ def compare_classifiers(
 
 
 def train_classifiers(
-    data: ClassifierData | Mapping[str, ClassifierData],
-    arms: Mapping[str, ClassifierSettings | FrozenSettings],
+    data: classification.ClassifierData | Mapping[str, classification.ClassifierData],
+    arms: Mapping[str, networks.ClassifierSettings | FrozenSettings],
     *,
     seeds: Sequence[int] = (1, 2, 3),
     **options: Any,
-) -> Comparison[ClassifierResult]:
+) -> Comparison[classification.ClassifierResult]:
     """Train several classifiers with every seed and measure all of them on the same test jets.
 
     On a CPU, trainings run side by side in processes with one thread each, which share the jets as one
@@ -154,7 +145,7 @@ def train_classifiers(
     ConfigError
         For no or repeated seeds, or when a network's kind of inputs is missing.
     """
-    sets = {"": data} if isinstance(data, ClassifierData) else dict(data)
+    sets = {"": data} if isinstance(data, classification.ClassifierData) else dict(data)
     for chosen in arms.values():
         if "" not in sets and chosen.inputs not in sets:
             raise ConfigError(
@@ -166,7 +157,9 @@ def train_classifiers(
         return compare(partial(_train_from_files, paths), arms, seeds=seeds, **options)
 
 
-def train_frozen(data: ClassifierData, settings: FrozenSettings, *, seed: int = 1) -> ClassifierResult:
+def train_frozen(
+    data: classification.ClassifierData, settings: FrozenSettings, *, seed: int = 1
+) -> classification.ClassifierResult:
     """Train a small head on the embedding that a checkpoint makes of the jets; the network stays as it is.
 
     Embeddings are kept in the data folder, by the weights of the network and the jets.
@@ -181,12 +174,12 @@ def train_frozen(data: ClassifierData, settings: FrozenSettings, *, seed: int = 
         depend on it.
     """
     model = settings.model()
-    check_labels(data, settings.n_classes)
+    classification.check_labels(data, settings.n_classes)
     start = time.perf_counter()
     train, validation = (_rows(model, jets) for jets in (data.train, data.validation))
     train = train.first(settings.n_train)
     head = fit_head(train, validation, kind=settings.head, n_classes=settings.n_classes, seed=seed)
-    return measure(
+    return classification.measure(
         data,
         lambda jets: head.predict(_embedding(model, jets)),
         settings.signal_efficiencies,
@@ -197,9 +190,9 @@ def train_frozen(data: ClassifierData, settings: FrozenSettings, *, seed: int = 
 
 
 def _embed_all(
-    sets: Mapping[str, ClassifierData],
+    sets: Mapping[str, classification.ClassifierData],
     paths: Mapping[str, Path],
-    arms: Mapping[str, ClassifierSettings | FrozenSettings],
+    arms: Mapping[str, networks.ClassifierSettings | FrozenSettings],
     workers: int | None,
 ) -> None:
     """Fill the cache of embeddings, all parts side by side, before heads are trained on them."""
@@ -213,13 +206,13 @@ def _embed_all(
 
 
 def _embed_part(path: Path, part: str, settings: FrozenSettings) -> None:
-    _embedding(settings.model(), ClassifierData.load(path).parts[part])
+    _embedding(settings.model(), classification.ClassifierData.load(path).parts[part])
 
 
 def _embedding(model: nn.Module, jets: Batch) -> np.ndarray:
     cache = open_store().target(_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
-    return embed_jets(model, complete_batch(jets, model), cache=cache)
+    return embed_jets(model, networks.complete_batch(jets, model), cache=cache)
 
 
 def _rows(model: nn.Module, jets: Batch) -> Rows:
@@ -229,14 +222,14 @@ def _rows(model: nn.Module, jets: Batch) -> Rows:
 
 def _train_from_files(
     paths: Mapping[str, Path],
-    settings: ClassifierSettings | FrozenSettings,
+    settings: networks.ClassifierSettings | FrozenSettings,
     seed: int,
     run_directory: Path | None,
-) -> ClassifierResult:
-    data = ClassifierData.load(paths[""] if "" in paths else paths[settings.inputs])
+) -> classification.ClassifierResult:
+    data = classification.ClassifierData.load(paths[""] if "" in paths else paths[settings.inputs])
     if isinstance(settings, FrozenSettings):
         return train_frozen(data, settings, seed=seed)
-    return train_classifier(data, settings.with_seed(seed), run_directory=run_directory)
+    return classification.train_classifier(data, settings.with_seed(seed), run_directory=run_directory)
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +247,7 @@ class LearningCurve:
         For no comparisons, or different arms or seeds.
     """
 
-    comparisons: tuple[Comparison[ClassifierResult], ...]
+    comparisons: tuple[Comparison[classification.ClassifierResult], ...]
 
     def __post_init__(self) -> None:
         if len({(tuple(each.results), each.seeds) for each in self.comparisons}) != 1:
@@ -277,13 +270,13 @@ class LearningCurve:
         """Return the paired gain at each size."""
         return {comparison.n_train: comparison.gain(metric) for comparison in self.comparisons}
 
-    def joined(self, comparison: Comparison[ClassifierResult]) -> LearningCurve:
+    def joined(self, comparison: Comparison[classification.ClassifierResult]) -> LearningCurve:
         """Return the curve with one more point, measured already."""
         return LearningCurve(tuple(sorted((*self.comparisons, comparison), key=lambda each: each.n_train)))
 
 
 def train_learning_curve(
-    data: ClassifierData,
+    data: classification.ClassifierData,
     settings: ClassifierComparisonSettings,
     sizes: Mapping[int, float] | Sequence[int],
     **options: Any,

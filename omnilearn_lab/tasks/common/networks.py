@@ -14,28 +14,19 @@ from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from omnilearn_lab import models
 from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
 from omnilearn_lab.features import pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import run_jobs, usable_workers
-from omnilearn_lab.models import (
-    PET,
-    Batch,
-    PETConfig,
-    PETv2,
-    PETv2Config,
-    baselines,
-    load_checkpoint,
-    load_published,
-    read_card,
-)
+from omnilearn_lab.models import baselines
 from omnilearn_lab.settings import from_mapping, read_settings, settings
 from omnilearn_lab.tasks.common.comparison import Arm
 from omnilearn_lab.training import TrainConfig, default_device, embed_jets
 
 NETWORKS: dict[str, tuple[type[nn.Module], Any]] = {
-    "pet": (PET, PETConfig),
-    "pet_v2": (PETv2, PETv2Config),
+    "pet": (models.PET, models.PETConfig),
+    "pet_v2": (models.PETv2, models.PETv2Config),
     "pfn": (baselines.PFN, baselines.PFNConfig),
     "particle_net": (baselines.ParticleNet, baselines.ParticleNetConfig),
     "transformer": (baselines.PlainTransformer, baselines.PlainTransformerConfig),
@@ -171,9 +162,9 @@ def load_classifier(source: str, *, n_classes: int | None = None) -> nn.Module:
     CheckpointError
         When the file is missing or does not fit.
     """
-    read = load_published if _is_published(source) else load_checkpoint
+    read = models.load_published if _is_published(source) else models.load_checkpoint
     model = read(source, **({} if n_classes is None else {"n_classes": n_classes}))
-    return _classifier_only(model) if isinstance(model, PETv2) else model
+    return _classifier_only(model) if isinstance(model, models.PETv2) else model
 
 
 def network_of(source: str) -> str:
@@ -186,7 +177,7 @@ def network_of(source: str) -> str:
     """
     if _is_published(source):
         return "pet_v2" if source.endswith(".pt") else "pet"
-    name = read_card(source)["model"]
+    name = models.read_card(source)["model"]
     keys = {cls.__name__: key for key, (cls, _) in NETWORKS.items()} | {"PublishedPET": "pet"}
     if name not in keys:
         raise ConfigError(f"'{source}' holds a {name}, which cannot classify jets; {nearest(name, keys)}")
@@ -215,7 +206,7 @@ def network_batch(
     use_pid: bool = True,
     use_extra: bool = False,
     standardization: str = "jetclass",
-) -> Batch:
+) -> models.Batch:
     """Return jets as a batch for the networks that read ``inputs``.
 
     Parameters
@@ -231,9 +222,9 @@ def network_batch(
     return pet_batch(jets, use_pid=use_pid, standardization=standardization)
 
 
-def complete_batch(batch: Batch, model: nn.Module) -> Batch:
+def complete_batch(batch: models.Batch, model: nn.Module) -> models.Batch:
     """Give a PET v2 "unknown" (zero) for species or additional columns that these jets do not have."""
-    if not isinstance(model, PETv2):
+    if not isinstance(model, models.PETv2):
         return batch
     n_rows, config = len(batch.features), model.config
     if config.n_species and batch.pid is None:
@@ -253,7 +244,7 @@ def describe_checkpoint(source: str) -> str:
     """
     if _is_published(source):
         return f"published weights {source}: see the paper for how they were trained"
-    card = read_card(source)
+    card = models.read_card(source)
     data, held_out = card["data"], card["held_out"]
     return (
         f"{data['n_train']:,} {data['provenance']['source']} jets of {len(data['class_names'])} classes, "
@@ -303,10 +294,10 @@ def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
     return model.eval()
 
 
-def _classifier_only(model: PETv2) -> PETv2:
+def _classifier_only(model: models.PETv2) -> models.PETv2:
     """The same body and classifier, without time token and generator, and with no input dropped."""
     changes = {"mode": "classifier", "n_particle_classes": 0, "feature_drop": 0.0}
-    fresh = PETv2(replace(model.config, **changes))
+    fresh = models.PETv2(replace(model.config, **changes))
     copy_fitting(model.state_dict(), fresh)
     return fresh
 
@@ -348,7 +339,9 @@ def embed(
 
 def _embed(jets: Jets, checkpoint: str, use_pid: bool) -> np.ndarray:
     is_published = checkpoint.endswith((".h5", ".pt"))
-    model = (load_published if is_published else load_checkpoint)(checkpoint).to(default_device())
+    model = (models.load_published if is_published else models.load_checkpoint)(checkpoint).to(
+        default_device()
+    )
     inputs = "pet_v2" if network_of(checkpoint) == "pet_v2" else "pet"
     batch = network_batch(jets, inputs=inputs, use_pid=use_pid).replace(label=None, weight=None)
     return embed_jets(model, complete_batch(batch, model))

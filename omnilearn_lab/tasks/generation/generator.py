@@ -15,22 +15,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from omnilearn_lab import models
 from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, TrainingError, nearest, translated
 from omnilearn_lab.features import STANDARDIZATIONS, jet_features, jets_from_features, pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.models import (
-    PET,
-    Batch,
-    JetGenerator,
-    JetGeneratorConfig,
-    JetInputs,
-    PETv2,
-    SamplerConfig,
-    load_checkpoint,
-    read_card,
-    sample,
-    save_checkpoint,
-)
+from omnilearn_lab.models import sample
 from omnilearn_lab.models.diffusion import perturb_jets, sample_jets
 from omnilearn_lab.models.diffusion.samplers import denoising_path
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
@@ -39,10 +28,10 @@ from omnilearn_lab.training import Generation, History, Run, TrainConfig, Traine
 
 
 def generate_like(
-    model: PET,
+    model: models.PET,
     jets: Jets,
     *,
-    config: SamplerConfig | None = None,
+    config: models.SamplerConfig | None = None,
     standardization: str = "jetclass",
     keep_jet: bool = False,
 ) -> Jets:
@@ -84,7 +73,7 @@ def generate_like(
     >>> made.counts.tolist(), made.provenance["sampler"]
     ([2], 'ralston3, 2 steps, seed 0')
     """
-    config = config or SamplerConfig()
+    config = config or models.SamplerConfig()
     rows = generated_features(model, jets, config=config, standardization=standardization)
     generated = jets_from_features(rows, jets, standardization=standardization, keep_jet=keep_jet)
     about = {"source": "generated", "sampler": f"{config.method}, {config.n_steps} steps, seed {config.seed}"}
@@ -92,12 +81,12 @@ def generate_like(
 
 
 def generated_features(
-    model: PET, jets: Jets, *, config: SamplerConfig, standardization: str = "jetclass"
+    model: models.PET, jets: Jets, *, config: models.SamplerConfig, standardization: str = "jetclass"
 ) -> np.ndarray:
     """Return the standardised features that `generate_like` makes jets of, shape (T, n_diffused)."""
     batch = pet_batch(jets, standardization=standardization)
     model.eval()
-    told = JetInputs(torch.from_numpy(jets.counts), batch.jet, batch.label)
+    told = models.JetInputs(torch.from_numpy(jets.counts), batch.jet, batch.label)
     made = sample(model, told, config=config)
     return made.particles.cpu().numpy()
 
@@ -115,7 +104,11 @@ class Trajectory(NamedTuple):
 
 
 def generation_trajectory(
-    model: PET, jets: Jets, *, config: SamplerConfig | None = None, standardization: str = "jetclass"
+    model: models.PET,
+    jets: Jets,
+    *,
+    config: models.SamplerConfig | None = None,
+    standardization: str = "jetclass",
 ) -> Trajectory:
     """Generate jets like given ones and keep every step, for `omnilearn_lab.widgets.DiffusionPlayer`.
 
@@ -144,7 +137,7 @@ def generation_trajectory(
     >>> path.times, path.particles(0).shape
     ((1.0, 0.5, 0.0), (3, 2, 3))
     """
-    config = config or SamplerConfig()
+    config = config or models.SamplerConfig()
     batch = pet_batch(jets, standardization=standardization).to(next(model.parameters()).device)
     model.eval()
     states = denoising_path(model, batch, config=config)
@@ -155,7 +148,7 @@ def generation_trajectory(
     return Trajectory(tuple(i / config.n_steps for i in range(config.n_steps, -1, -1)), tuple(steps))
 
 
-def generate_like_v2(model: PETv2, jets: Jets, *, config: SamplerConfig | None = None) -> Jets:
+def generate_like_v2(model: models.PETv2, jets: Jets, *, config: models.SamplerConfig | None = None) -> Jets:
     """Generate one jet for each given jet with a PET v2: same number of particles, class and condition.
 
     Parameters
@@ -187,14 +180,14 @@ def generate_like_v2(model: PETv2, jets: Jets, *, config: SamplerConfig | None =
     >>> generate_like_v2(model, like, config=SamplerConfig(1)).counts.tolist()
     [2]
     """
-    config = config or SamplerConfig(127, "midpoint")
+    config = config or models.SamplerConfig(127, "midpoint")
     batch = pet_v2_batch(jets)
     model.eval()
     n_told = model.config.n_condition
     condition = batch.condition[:, -n_told:] if n_told else None
     label = batch.label if model.config.n_classes > 1 else None
     pid = batch.pid if model.config.n_species else None
-    told = JetInputs(torch.from_numpy(jets.counts), None, label, condition, pid)
+    told = models.JetInputs(torch.from_numpy(jets.counts), None, label, condition, pid)
     rows = sample(model, told, config=config).particles.cpu().double().numpy()
     eta = rows[:, 0] + np.repeat(jets.jet["eta"], jets.counts)
     phi = rows[:, 1] + np.repeat(jets.jet["phi"], jets.counts)
@@ -298,7 +291,7 @@ class KinematicsGeneration:
     OmniLearn, arXiv:2404.16091, section on jet generation.
     """
 
-    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, batch: models.Batch) -> dict[str, Tensor]:
         """Return the loss terms of a batch of jets."""
         time = torch.rand(len(batch), device=batch.jet.device)
         perturbed = perturb_jets(batch.jet, time)
@@ -306,9 +299,9 @@ class KinematicsGeneration:
         return {"generation": loss, "loss": loss}
 
 
-def jet_batch(jets: Jets, domain: JetDomain) -> Batch:
+def jet_batch(jets: Jets, domain: JetDomain) -> models.Batch:
     """Return what the first stage learns of labelled jets, which does not look at their particles."""
-    return Batch(
+    return models.Batch(
         torch.zeros(len(jets), 1),
         torch.zeros(len(jets), 2),
         torch.arange(len(jets) + 1),
@@ -368,8 +361,8 @@ class JetGenerationConfig:
         default_factory=lambda: TrainConfig(50, learning_rate=1e-3, ema_decay=0.999, validations_per_epoch=1)
     )
     kinematics_width: Annotated[int, Field(gt=0)] = 128
-    sampler: SamplerConfig = SamplerConfig(n_steps=8)
-    kinematics_sampler: SamplerConfig = SamplerConfig(n_steps=32)
+    sampler: models.SamplerConfig = models.SamplerConfig(n_steps=8)
+    kinematics_sampler: models.SamplerConfig = models.SamplerConfig(n_steps=32)
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
 
@@ -412,8 +405,8 @@ class JetGeneration:
         self.config = config or JetGenerationConfig()
         self.directory = None if directory is None else Path(directory)
         self.domain: JetDomain | None = None
-        self.kinematics: JetGenerator | None = None
-        self.particles: PET | None = None
+        self.kinematics: models.JetGenerator | None = None
+        self.particles: models.PET | None = None
         self.histories: dict[str, History] = {}
 
     def fit(
@@ -460,8 +453,10 @@ class JetGeneration:
         jets, validation = labelled(jets), labelled(validation)
         self.domain = JetDomain.of(jets)
         torch.manual_seed(self.config.kinematics.seed)
-        sizes = JetGeneratorConfig(n_classes=len(self.domain.class_names), width=self.config.kinematics_width)
-        model = JetGenerator(sizes).to(default_device())
+        sizes = models.JetGeneratorConfig(
+            n_classes=len(self.domain.class_names), width=self.config.kinematics_width
+        )
+        model = models.JetGenerator(sizes).to(default_device())
         batches = (jet_batch(part, self.domain) for part in (jets, validation))
         self._train("kinematics", (model, KinematicsGeneration()), *batches, on_record)
         self.kinematics = model.eval()
@@ -482,7 +477,7 @@ class JetGeneration:
         model = make_model(
             ClassifierSettings(len(self.domain.class_names), training=config.particles, **start)
         )
-        if not isinstance(model, PET):
+        if not isinstance(model, models.PET):
             raise ConfigError(f"'{config.checkpoint}' holds a {type(model).__name__}; generation needs a PET")
         model.to(default_device())
         batches = (pet_batch(p, standardization=config.standardization) for p in (jets, validation))
@@ -496,7 +491,7 @@ class JetGeneration:
         *,
         label: str | int | Sequence[int] | None = None,
         seed: int | None = None,
-        sampler: SamplerConfig | None = None,
+        sampler: models.SamplerConfig | None = None,
     ) -> Jets:
         """Generate jets from nothing but their class.
 
@@ -547,7 +542,7 @@ class JetGeneration:
         return bare_jets(domain.restore(made), labels, phi, domain.class_names)
 
     def sample_like(
-        self, jets: Jets, *, seed: int | None = None, sampler: SamplerConfig | None = None
+        self, jets: Jets, *, seed: int | None = None, sampler: models.SamplerConfig | None = None
     ) -> Jets:
         """Generate one jet for each given jet, with its kinematics, multiplicity and class.
 
@@ -586,7 +581,7 @@ class JetGeneration:
         """Write both networks with their cards into a folder, for `load`."""
         card = {"settings": to_mapping(self.config), "domain": to_mapping(self._domain())}
         for stage in _STAGES:
-            save_checkpoint(self._fitted(stage), Path(directory) / f"{stage}.safetensors", card)
+            models.save_checkpoint(self._fitted(stage), Path(directory) / f"{stage}.safetensors", card)
         return Path(directory)
 
     @classmethod
@@ -600,11 +595,11 @@ class JetGeneration:
         """
         paths = {stage: Path(directory) / f"{stage}.safetensors" for stage in _STAGES}
         with translated(CheckpointError, f"'{directory}' holds no generator", "save it again"):
-            card = read_card(paths["particles"])
+            card = models.read_card(paths["particles"])
             made = cls(from_mapping(JetGenerationConfig, card["settings"]))
             made.domain = from_mapping(JetDomain, card["domain"])
             made.kinematics, made.particles = (
-                load_checkpoint(paths[s]).to(default_device()) for s in _STAGES
+                models.load_checkpoint(paths[s]).to(default_device()) for s in _STAGES
             )
         return made
 
@@ -612,8 +607,8 @@ class JetGeneration:
         self,
         stage: str,
         task: tuple[nn.Module, Any],
-        train: Batch,
-        validation: Batch,
+        train: models.Batch,
+        validation: models.Batch,
         on_record: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         settings = getattr(self.config, stage)
@@ -629,7 +624,7 @@ class JetGeneration:
         mixed = jets.shuffle(self.config.particles.seed)
         return mixed[n_validation:], mixed[:n_validation]
 
-    def _sampler(self, seed: int | None, sampler: SamplerConfig | None) -> SamplerConfig:
+    def _sampler(self, seed: int | None, sampler: models.SamplerConfig | None) -> models.SamplerConfig:
         sampler = sampler or self.config.sampler
         return sampler if seed is None else replace(sampler, seed=seed)
 

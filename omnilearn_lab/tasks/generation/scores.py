@@ -15,19 +15,8 @@ import numpy as np
 from omnilearn_lab.display import label
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.metrics.distances import (
-    CoverageMmd,
-    FpdConfig,
-    GenerationScore,
-    KpdConfig,
-    Sampling,
-    coverage_mmd,
-    fpd,
-    kpd,
-    w1_efp,
-    w1_mass,
-    w1_particles,
-)
+from omnilearn_lab.metrics import distances
+from omnilearn_lab.metrics.distances import fpd, kpd, w1_efp, w1_mass, w1_particles
 from omnilearn_lab.observables import energy_flow_polynomials
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare
@@ -54,11 +43,11 @@ class ScoresConfig:
         distances).
     """
 
-    sampling: Sampling = Sampling()
+    sampling: distances.Sampling = distances.Sampling()
     use_physics_distances: bool = False
-    fpd: FpdConfig = FpdConfig()
-    kpd: KpdConfig = KpdConfig()
-    coverage: Sampling | None = None
+    fpd: distances.FpdConfig = distances.FpdConfig()
+    kpd: distances.KpdConfig = distances.KpdConfig()
+    coverage: distances.Sampling | None = None
 
 
 @dataclass(frozen=True)
@@ -75,12 +64,12 @@ class GenerationScores:
         Generated jets.
     """
 
-    w1_mass: GenerationScore
-    w1_particles: GenerationScore
-    w1_efp: GenerationScore
-    fpd: GenerationScore | None
-    kpd: GenerationScore | None
-    coverage: CoverageMmd | None
+    w1_mass: distances.GenerationScore
+    w1_particles: distances.GenerationScore
+    w1_efp: distances.GenerationScore
+    fpd: distances.GenerationScore | None
+    kpd: distances.GenerationScore | None
+    coverage: distances.CoverageMmd | None
     n_jets: int
 
     def to_dict(self) -> dict[str, float]:
@@ -156,7 +145,7 @@ def generation_scores(
         w1_efp(*_pair(energy_flow_polynomials, *both), sampling=config.sampling),
         fpd(*wide, config=config.fpd) if wide else None,
         kpd(*wide, config=config.kpd) if wide else None,
-        coverage_mmd(*clouds, sampling=config.coverage) if config.coverage else None,
+        distances.coverage_mmd(*clouds, sampling=config.coverage) if config.coverage else None,
         len(generated),
     )
 

@@ -27,9 +27,9 @@ from omnilearn_lab.metrics import classification_metrics, spread
 from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, read_card, save_checkpoint
 from omnilearn_lab.models.checkpoints import assign, load_checkpoint
 from omnilearn_lab.settings import settings, to_mapping
-from omnilearn_lab.tasks.common.classification import predict
-from omnilearn_lab.tasks.common.comparison import KINDS, ComparisonRecord
-from omnilearn_lab.tasks.common.networks import complete_batch, network_batch
+from omnilearn_lab.tasks import common
+from omnilearn_lab.tasks.common.comparison import KINDS
+from omnilearn_lab.tasks.common.networks import complete_batch
 from omnilearn_lab.training import (
     FlowPretraining,
     JointPretraining,
@@ -244,8 +244,8 @@ def held_out(model: nn.Module, test: Jets, *, inputs: str = "pet", hidden: bool 
         and by class against the rest.
     """
     use_extra = inputs == "pet_v2" and not hidden and "d0" in test.particles
-    jets = network_batch(test, inputs=inputs, use_pid=not hidden, use_extra=use_extra)
-    scores = predict(model, complete_batch(jets, model))
+    jets = common.network_batch(test, inputs=inputs, use_pid=not hidden, use_extra=use_extra)
+    scores = common.predict(model, complete_batch(jets, model))
     metrics = classification_metrics(scores, test.label, class_names=test.class_names)
     return {
         "n_jets": metrics.n_jets,
@@ -297,7 +297,7 @@ def rounding_loss(exact: Mapping[str, Any], rounded: Mapping[str, Any]) -> float
     return max(abs(exact[name] - rounded[name]) for name in ("accuracy", "auc_one_vs_one")) / error
 
 
-class DownstreamRecord(ComparisonRecord):
+class DownstreamRecord(common.ComparisonRecord):
     """Scratch against fine-tuned from one checkpoint, for one task and one number of training jets."""
 
     checkpoint: str
@@ -491,7 +491,7 @@ class PretrainConfig:
 
     def inputs(self, jets: Jets) -> Batch:
         """Return jets as the network reads them."""
-        return network_batch(jets, inputs=self.network, use_extra=self.network == "pet_v2")
+        return common.network_batch(jets, inputs=self.network, use_extra=self.network == "pet_v2")
 
 
 def pretrain(

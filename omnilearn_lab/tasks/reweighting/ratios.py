@@ -14,9 +14,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from omnilearn_lab import models
 from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.models import Batch
 from omnilearn_lab.models.baselines.dense import RowClassifier, rows_batch
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.common import networks
@@ -228,7 +228,7 @@ def fit_ratio(
     return RatioModel(NetworkRatio(network, config), config, history)
 
 
-def _pack(sample: Sample, config: RatioConfig) -> Batch:
+def _pack(sample: Sample, config: RatioConfig) -> models.Batch:
     """Return the network's inputs, without labels and weights."""
     if config.reads_tables:
         return rows_batch(torch.from_numpy(sample).float())
@@ -255,7 +255,7 @@ def _check_kind(name: str, sample: Sample, config: RatioConfig) -> None:
         )
 
 
-def _labelled(samples: Sequence[Sample], weights: Sequence[np.ndarray], config: RatioConfig) -> Batch:
+def _labelled(samples: Sequence[Sample], weights: Sequence[np.ndarray], config: RatioConfig) -> models.Batch:
     """Both samples in one batch, each class with the same total weight, one per jet on average.
 
     Where source and target are the same jets with two sets of weights a and b, every jet appears once, with
@@ -273,10 +273,10 @@ def _labelled(samples: Sequence[Sample], weights: Sequence[np.ndarray], config: 
         )
         for label, (sample, share) in enumerate(zip(samples, shares, strict=True))
     ]
-    return Batch.stack(parts)
+    return models.Batch.stack(parts)
 
 
-def _split(batch: Batch, config: RatioConfig) -> tuple[Batch, Batch]:
+def _split(batch: models.Batch, config: RatioConfig) -> tuple[models.Batch, models.Batch]:
     """Training and validation jets: a fixed choice of rows, then without those of weight zero."""
     order = np.random.default_rng(config.training.seed).permutation(len(batch))
     n_validation = max(1, round(config.validation_fraction * len(batch)))

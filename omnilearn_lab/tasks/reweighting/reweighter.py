@@ -17,32 +17,25 @@ import torch
 from numpy.typing import ArrayLike
 from safetensors.torch import load_file, save_file
 
+from omnilearn_lab import metrics, models
 from omnilearn_lab.display import label, number
 from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, JetsError, nearest, translated
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import atomic_path, write_text
-from omnilearn_lab.metrics import CalibrationCurve, calibration_curve, density_ratio, effective_sample_size
+from omnilearn_lab.metrics import effective_sample_size
 from omnilearn_lab.metrics.distances import TriangularDiscriminator, published_edges, triangular_discriminator
-from omnilearn_lab.models import load_checkpoint, save_checkpoint
 from omnilearn_lab.models.baselines.dense import RowClassifier
 from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.settings import from_mapping, to_mapping
-from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare
-from omnilearn_lab.tasks.reweighting import samples
-from omnilearn_lab.tasks.reweighting.ratios import (
-    LogisticRatio,
-    NetworkRatio,
-    RatioConfig,
-    RatioModel,
-    fit_ratio,
-)
+from omnilearn_lab.tasks import common
+from omnilearn_lab.tasks.reweighting import ratios, samples
 from omnilearn_lab.tasks.reweighting.samples import Sample
 from omnilearn_lab.training import History
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from omnilearn_lab.tasks.common.comparison import Comparison
+    from omnilearn_lab.tasks import common
 
 
 _N_BINS, _INSIDE = 20, (0.005, 0.995)
@@ -173,7 +166,7 @@ class ReweightingResult:
     distances: Mapping[str, DistanceChange]
     effective_sample_size: float
     n_clipped: int
-    calibration: CalibrationCurve
+    calibration: metrics.CalibrationCurve
     history: History
     seconds: float
     n_train: int
@@ -234,7 +227,7 @@ class ReweightingResult:
                 )
                 for name, change in about.pop("distances").items()
             }
-            calibration = CalibrationCurve(**_arrays(about.pop("calibration")))
+            calibration = metrics.CalibrationCurve(**_arrays(about.pop("calibration")))
             history = History(about.pop("history"))
             return cls(weights, distances, calibration=calibration, history=history, **about)
 
@@ -245,7 +238,7 @@ def improved(results: Sequence[ReweightingResult]) -> list[str]:
     return [name for name, change in results[0].distances.items() if after[name] < change.before.value]
 
 
-def distance_table(comparison: Comparison[ReweightingResult]) -> pd.DataFrame:
+def distance_table(comparison: common.Comparison[ReweightingResult]) -> pd.DataFrame:
     """Return 1000 times the discriminators: before, after (mean and spread over seeds), and the floor.
 
     ``bootstrap`` is the statistical uncertainty of one value after the last kind of training.
@@ -320,16 +313,16 @@ class Reweighter:
 
     def __init__(
         self,
-        config: RatioConfig | None = None,
+        config: ratios.RatioConfig | None = None,
         *,
         start: Reweighter | None = None,
         total: Literal["source", "target"] = "source",
     ) -> None:
         if total not in ("source", "target"):
             raise ConfigError(f"total is '{total}'; {nearest(total, ('source', 'target'))}")
-        self.config = config or RatioConfig()
+        self.config = config or ratios.RatioConfig()
         self.start, self.total = start, total
-        self._model: RatioModel | None = None
+        self._model: ratios.RatioModel | None = None
         self._scale = 1.0
 
     def fit(self, source: Sample, target: Sample, **options: Any) -> Reweighter:
@@ -378,7 +371,7 @@ class Reweighter:
             samples.check_weights(name, samples.weights_of(sample) if own is None else own, len(sample))
             for (name, own), sample in zip(given.items(), both, strict=True)
         )
-        self._model = fit_ratio(
+        self._model = ratios.fit_ratio(
             both,
             weights,
             self.config,
@@ -413,14 +406,14 @@ class Reweighter:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         estimator = self._fitted().estimator
-        if isinstance(estimator, LogisticRatio):
+        if isinstance(estimator, ratios.LogisticRatio):
             parts = ("center", "scale", "coefficients")
             tensors = {name: torch.from_numpy(getattr(estimator, name)) for name in parts}
         elif self.config.reads_tables:
             tensors = estimator.network.state_dict()
         else:
             tensors = {}
-            save_checkpoint(estimator.network.cpu(), folder / _WEIGHTS, card={"task": "reweighting"})
+            models.save_checkpoint(estimator.network.cpu(), folder / _WEIGHTS, card={"task": "reweighting"})
         if tensors:
             with atomic_path(folder / _WEIGHTS) as path:
                 save_file(tensors, path)
@@ -442,14 +435,14 @@ class Reweighter:
             raise CheckpointError(f"'{folder}' holds no {_CARD}; give a folder that Reweighter.save wrote")
         with translated(CheckpointError, f"'{folder}' holds no reweighter", "save it again"):
             card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-            reweighter = cls(from_mapping(RatioConfig, card["config"]), total=card["total"])
+            reweighter = cls(from_mapping(ratios.RatioConfig, card["config"]), total=card["total"])
             estimator = _read_estimator(folder / _WEIGHTS, reweighter.config)
-            reweighter._model = RatioModel(estimator, reweighter.config, History())
+            reweighter._model = ratios.RatioModel(estimator, reweighter.config, History())
             reweighter._scale = float(card["scale"])
         return reweighter
 
     def _ratio(self, logits: np.ndarray, *, must_overlap: bool = False) -> np.ndarray:
-        ratio, clip = density_ratio(logits, clip=self.config.clip), self.config.clip
+        ratio, clip = metrics.density_ratio(logits, clip=self.config.clip), self.config.clip
         if must_overlap and ratio.n_clipped == len(logits):
             raise JetsError(
                 f"source and target do not overlap: the logits of all {len(logits)} source jets lie beyond "
@@ -465,7 +458,7 @@ class Reweighter:
             )
         return ratio.weights
 
-    def _fitted(self) -> RatioModel:
+    def _fitted(self) -> ratios.RatioModel:
         if self._model is None:
             raise ConfigError("this reweighter was not fitted; call fit(source, target) first")
         return self._model
@@ -474,7 +467,7 @@ class Reweighter:
 def reweight(
     source: Sample,
     target: Sample,
-    config: RatioConfig | None = None,
+    config: ratios.RatioConfig | None = None,
     *,
     evaluate: tuple[Sample, Sample] | None = None,
     edges: Mapping[str, np.ndarray] | None = None,
@@ -517,12 +510,12 @@ def reweight(
 def compare_reweighting(
     train: tuple[Sample, Sample],
     test: tuple[Sample, Sample],
-    comparison: ComparisonSettings,
+    comparison: common.ComparisonSettings,
     *,
     edges: Mapping[str, np.ndarray] | None = None,
     workers: int | None = None,
     directory: str | os.PathLike[str] | None = None,
-) -> Comparison[ReweightingResult]:
+) -> common.Comparison[ReweightingResult]:
     """Reweight with networks from scratch and from a checkpoint, with every seed.
 
     Parameters
@@ -539,7 +532,7 @@ def compare_reweighting(
     -------
     Comparison of ReweightingResult
     """
-    return compare(
+    return common.compare(
         partial(_train_and_measure, train, test, edges),
         ratio_arms(comparison),
         seeds=comparison.seeds,
@@ -549,17 +542,19 @@ def compare_reweighting(
     )
 
 
-def ratio_arms(comparison: ComparisonSettings) -> dict[str, RatioConfig]:
+def ratio_arms(comparison: common.ComparisonSettings) -> dict[str, ratios.RatioConfig]:
     """Return how a ratio is learnt in each arm of a comparison."""
     arms = comparison.arms().items()
-    return {kind: RatioConfig(init=arm.init, like=arm.like, training=arm.training) for kind, arm in arms}
+    return {
+        kind: ratios.RatioConfig(init=arm.init, like=arm.like, training=arm.training) for kind, arm in arms
+    }
 
 
 def _train_and_measure(
     train: tuple[Sample, Sample],
     test: tuple[Sample, Sample],
     edges: Mapping[str, np.ndarray] | None,
-    config: RatioConfig,
+    config: ratios.RatioConfig,
     seed: int,
     run_directory: Path | None,
 ) -> ReweightingResult:
@@ -591,19 +586,21 @@ def _measure(
     )
 
 
-def _calibration(logits: list[np.ndarray], weights: list[np.ndarray]) -> CalibrationCurve:
+def _calibration(logits: list[np.ndarray], weights: list[np.ndarray]) -> metrics.CalibrationCurve:
     probability = 0.5 * (1 + np.tanh(0.5 * np.concatenate(logits)))
     label = np.repeat([0, 1], [len(x) for x in logits])
     balanced = np.concatenate([w / w.sum() for w in weights])
-    return calibration_curve(probability, label, weights=balanced, n_bins=20)
+    return metrics.calibration_curve(probability, label, weights=balanced, n_bins=20)
 
 
-def _read_estimator(path: Path, config: RatioConfig) -> NetworkRatio | LogisticRatio:
+def _read_estimator(path: Path, config: ratios.RatioConfig) -> ratios.NetworkRatio | ratios.LogisticRatio:
     if not config.reads_tables:
-        return NetworkRatio(load_checkpoint(str(path)), config)
+        return ratios.NetworkRatio(models.load_checkpoint(str(path)), config)
     tensors = load_file(path)
     if config.network == "logistic":
-        return LogisticRatio(**{name: value.numpy() for name, value in tensors.items()}, degree=config.degree)
+        return ratios.LogisticRatio(
+            **{name: value.numpy() for name, value in tensors.items()}, degree=config.degree
+        )
     network = RowClassifier(tensors["center"], tensors["scale"], hidden=config.hidden)
     network.load_state_dict(tensors)
-    return NetworkRatio(network, config)
+    return ratios.NetworkRatio(network, config)

@@ -22,8 +22,7 @@ from omnilearn_lab.features import STANDARDIZATIONS, jet_features
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, Batch, DijetClassifier, DijetConfig
 from omnilearn_lab.settings import settings, to_mapping
-from omnilearn_lab.tasks.common.classification import predict
-from omnilearn_lab.tasks.common.networks import ClassifierSettings, embed, make_model, network_batch
+from omnilearn_lab.tasks import common
 from omnilearn_lab.training import (
     Batches,
     History,
@@ -139,7 +138,7 @@ def event_batch(jets: Jets, *, jets_per_event: int = 2, use_pid: bool = False) -
     Particles are standardised as in pretraining. Events of several jets get the five jet quantities of
     `dijet_features`, single jets the four that PET reads.
     """
-    batch = replace(network_batch(jets, use_pid=use_pid), label=None, weight=None)
+    batch = replace(common.network_batch(jets, use_pid=use_pid), label=None, weight=None)
     if jets_per_event == 1:
         return batch
     return batch.replace(jet=torch.from_numpy(dijet_features(jets)))
@@ -207,7 +206,7 @@ class EventNetwork:
     def build(self, seed: int) -> nn.Module:
         """Return the network: new weights from the seed, pretrained ones where there are any."""
         training = TrainConfig(seed=seed)
-        pet = make_model(ClassifierSettings(1, self.init, self.size, training, like=self.like))
+        pet = common.make_model(common.ClassifierSettings(1, self.init, self.size, training, like=self.like))
         if not isinstance(pet, PET):
             raise ConfigError(f"'{self.init}' holds a {type(pet).__name__}; weak supervision needs a PET")
         if self.jets_per_event == 1:
@@ -250,7 +249,7 @@ def embed_events(
     float32 array, shape (events, jets_per_event * d)
     """
     check_events(jets, jets_per_event, "the sample")
-    rows = embed(jets, checkpoint, use_pid=use_pid, workers=workers)
+    rows = common.embed(jets, checkpoint, use_pid=use_pid, workers=workers)
     rows = rows.reshape(len(jets) // jets_per_event, jets_per_event, -1)
     order = np.argsort(-jets.jet["mass"].reshape(-1, jets_per_event), axis=1, kind="stable")
     return np.take_along_axis(rows, order[:, :, None], axis=1).reshape(len(rows), -1)
@@ -321,4 +320,4 @@ def train_event_network(path: Path, job: EventJob) -> EventTraining:
     settings = to_mapping(job.network) | {"training": to_mapping(job.training)}
     run = Run(job.run_directory, settings) if job.run_directory else None
     history = Trainer(model, EventClassification(n), batches, validation, job.training, run).fit()
-    return EventTraining(predict(model, score)[:, 1], history)
+    return EventTraining(common.predict(model, score)[:, 1], history)

@@ -19,15 +19,9 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import load_checkpoint, load_published, read_card
 from omnilearn_lab.observables import observables
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.classification import predict
-from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
-from omnilearn_lab.tasks.search.decorrelation import (
-    Control,
-    control_experiments,
-    flat_scan,
-    planing_weights,
-    scored,
-)
+from omnilearn_lab.tasks import common
+from omnilearn_lab.tasks.common.comparison import compare
+from omnilearn_lab.tasks.search import decorrelation
 from omnilearn_lab.tasks.search.events import EventNetwork, embed_events, without_labels
 from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow, ScanPoint
 from omnilearn_lab.tasks.search.weak_supervision import (
@@ -246,7 +240,7 @@ def class_probabilities(jets: Jets, checkpoint: str = "tiny", *, use_pid: bool =
         model, names = load_published(checkpoint), catalog()["jetclass"].classes
     else:
         model, names = load_checkpoint(checkpoint), tuple(read_card(checkpoint)["data"]["class_names"])
-    values = predict(model, replace(pet_batch(jets, use_pid=use_pid), label=None, weight=None))
+    values = common.predict(model, replace(pet_batch(jets, use_pid=use_pid), label=None, weight=None))
     if values.shape[1] != len(names):
         raise ConfigError(f"'{checkpoint}' has {values.shape[1]} outputs and {len(names)} class names")
     return ClassProbabilities(values, tuple(names))
@@ -315,7 +309,7 @@ class OpenDataSearchSettings:
     fit: MassFit = MassFit((100.0, 260.0), "log_polynomial2", n_bins=16)
     kept: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.3, 0.1, 0.05)
     weak: WeakSupervisionConfig = WeakSupervisionConfig(EventNetwork(jets_per_event=1, use_pid=True))
-    compare: ComparisonSettings = field(default_factory=ComparisonSettings)
+    compare: common.ComparisonSettings = field(default_factory=common.ComparisonSettings)
     frozen: bool = True
 
     def __post_init__(self) -> None:
@@ -401,7 +395,7 @@ def search_embedded(
 
 def embedded_control(
     reference: EmbeddedJets, settings: OpenDataSearchSettings, *, n_experiments: int = 20, seed: int = 1
-) -> dict[float, Control]:
+) -> dict[float, decorrelation.Control]:
     """Repeat the whole search without a signal: half of the reference plays the data, the other half itself.
 
     Parameters
@@ -416,7 +410,9 @@ def embedded_control(
     def search(data: np.ndarray, others: np.ndarray) -> tuple[ScanPoint, ...]:
         return search_embedded(reference.take(data), reference.take(others), settings, seed=seed).scan
 
-    return control_experiments(search, n_jets, n_data=n_jets // 2, n_experiments=n_experiments, seed=seed)
+    return decorrelation.control_experiments(
+        search, n_jets, n_data=n_jets // 2, n_experiments=n_experiments, seed=seed
+    )
 
 
 def compare_weak_supervision(
@@ -425,7 +421,7 @@ def compare_weak_supervision(
     *,
     directory: str | os.PathLike[str] | None = None,
     workers: int | None = None,
-) -> Comparison[OpenDataResult]:
+) -> common.Comparison[OpenDataResult]:
     """Train data against reference inside the signal region: from scratch, fine-tuned, and frozen.
 
     The reference gets weights that give it the data's masses (planing), so that no network looks for those.
@@ -442,7 +438,7 @@ def compare_weak_supervision(
     -------
     Comparison of OpenDataResult
     """
-    arms: dict[str, Arm | tuple[EmbeddedJets, EmbeddedJets]] = dict(settings.compare.arms())
+    arms: dict[str, common.Arm | tuple[EmbeddedJets, EmbeddedJets]] = dict(settings.compare.arms())
     if settings.frozen:
         both, checkpoint = (samples.data, samples.reference), settings.compare.checkpoint
         arms["frozen"] = tuple(EmbeddedJets.of(jets, checkpoint, workers=workers) for jets in both)
@@ -458,11 +454,11 @@ def compare_weak_supervision(
 def _search(
     samples: OpenDataSamples,
     settings: OpenDataSearchSettings,
-    arm: Arm | tuple[EmbeddedJets, EmbeddedJets],
+    arm: common.Arm | tuple[EmbeddedJets, EmbeddedJets],
     seed: int,
     run_directory: Path | None,
 ) -> OpenDataResult:
-    if not isinstance(arm, Arm):
+    if not isinstance(arm, common.Arm):
         return search_embedded(*arm, settings, seed=seed)
     network = replace(settings.weak.network, init=arm.init, like=arm.like)
     config = replace(settings.weak, network=network, training=replace(arm.training, seed=seed))
@@ -480,7 +476,7 @@ def _search(
 
 def _planed(masses: tuple[np.ndarray, np.ndarray], settings: OpenDataSearchSettings) -> np.ndarray:
     data, reference = (mass[settings.window.inside(mass)] for mass in masses)
-    return planing_weights(reference, data, settings.signal_region)
+    return decorrelation.planing_weights(reference, data, settings.signal_region)
 
 
 def _measured(
@@ -493,6 +489,8 @@ def _measured(
     scores = [np.zeros(len(mass)) for mass in masses]
     for values, region, within, without in zip(scores, regions, (inside, background), beside, strict=True):
         values[region], values[~region] = within, without
-    data, reference = (scored(mass, values) for mass, values in zip(masses, scores, strict=True))
-    scan = flat_scan(data, reference, settings.window, settings.kept)
+    data, reference = (
+        decorrelation.scored(mass, values) for mass, values in zip(masses, scores, strict=True)
+    )
+    scan = decorrelation.flat_scan(data, reference, settings.window, settings.kept)
     return OpenDataResult(scores[0], scan, result.auc, int(regions[0].sum() + regions[1].sum()))

@@ -17,20 +17,9 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch, DijetConfig, DijetGenerator, PETConfig, SamplerConfig
 from omnilearn_lab.models.diffusion.samplers import denoise
 from omnilearn_lab.settings import settings, to_mapping
-from omnilearn_lab.tasks.generation.generator import (
-    JetGeneration,
-    JetGenerationConfig,
-    KinematicsGeneration,
-    bare_jets,
-)
-from omnilearn_lab.tasks.search.events import (
-    check_events,
-    dijet_features,
-    event_column,
-    kinematics_from_features,
-    select_events,
-    without_labels,
-)
+from omnilearn_lab.tasks import generation
+from omnilearn_lab.tasks.generation.generator import KinematicsGeneration, bare_jets
+from omnilearn_lab.tasks.search import events
 from omnilearn_lab.tasks.search.mass_fits import MassWindow
 from omnilearn_lab.training import History, Run, TrainConfig, Trainer, default_device
 
@@ -72,8 +61,8 @@ class SidebandGeneratorConfig:
         )
     )
     kinematics_sampler: SamplerConfig = SamplerConfig(n_steps=32)
-    particles: JetGenerationConfig = field(
-        default_factory=lambda: JetGenerationConfig(standardization="lhco")
+    particles: generation.JetGenerationConfig = field(
+        default_factory=lambda: generation.JetGenerationConfig(standardization="lhco")
     )
     max_particles: Annotated[int, Field(gt=0)] = 279
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -114,7 +103,7 @@ class SidebandGenerator:
         self.config = config or SidebandGeneratorConfig()
         self.directory = None if directory is None else Path(directory)
         self.kinematics: DijetGenerator | None = None
-        self.particles = JetGeneration(
+        self.particles = generation.JetGeneration(
             self.config.particles, directory=None if self.directory is None else self.directory / "jets"
         )
         self.histories: dict[str, History] = {}
@@ -140,9 +129,9 @@ class SidebandGenerator:
         n_events = self._check(sideband)
         order = np.random.default_rng(self.config.kinematics.seed).permutation(n_events)
         n_validation = max(1, round(self.config.validation_fraction * n_events))
-        bare = without_labels(sideband).truncate(self.config.max_particles)
+        bare = events.without_labels(sideband).truncate(self.config.max_particles)
         train, validation = (
-            select_events(bare, part) for part in (order[n_validation:], order[:n_validation])
+            events.select_events(bare, part) for part in (order[n_validation:], order[:n_validation])
         )
         self._fit_kinematics(train, validation)
         self.particles.fit_particles(train, validation)
@@ -178,7 +167,7 @@ class SidebandGenerator:
         made = self.particles.sample_like(like, seed=seed)
         event = np.repeat(np.arange(len(mass)), 2)
         extra = {"event": event, "rank": np.arange(len(event)) % 2, "dijet_mass": np.repeat(mass, 2)}
-        return without_labels(made.with_jet(multiplicity=jets.jet["multiplicity"], **extra))
+        return events.without_labels(made.with_jet(multiplicity=jets.jet["multiplicity"], **extra))
 
     def sample_kinematics(self, mass: ArrayLike, *, seed: int = 0) -> Jets:
         """Generate the first stage only: two jets per mass whose particles are equal parts along the axis."""
@@ -216,7 +205,7 @@ class SidebandGenerator:
         smeared = jets.with_jet(multiplicity=jets.jet["multiplicity"] + smear)
         rows = torch.from_numpy(_aligned(smeared).reshape(-1, 2 * _N_FEATURES))
         n = len(rows)
-        condition = self._condition(event_column(jets, "dijet_mass"))
+        condition = self._condition(events.event_column(jets, "dijet_mass"))
         return Batch(torch.zeros(n, 1), torch.zeros(n, 2), torch.arange(n + 1), rows, label=condition)
 
     def _condition(self, mass: np.ndarray) -> torch.Tensor:
@@ -226,13 +215,13 @@ class SidebandGenerator:
         return torch.from_numpy(np.stack([scaled, np.ones_like(scaled)], axis=1).astype(np.float32))
 
     def _check(self, sideband: Jets) -> int:
-        n_events = check_events(sideband, 2, "sideband") if len(sideband) else 0
+        n_events = events.check_events(sideband, 2, "sideband") if len(sideband) else 0
         if n_events < _MIN_EVENTS:
             raise JetsError(
                 f"the sideband holds {n_events} events; at least {_MIN_EVENTS} are needed: loosen the cuts"
             )
         window = self.config.window
-        wrong = ~window.beside(event_column(sideband, "dijet_mass"))
+        wrong = ~window.beside(events.event_column(sideband, "dijet_mass"))
         if wrong.any():
             raise JetsError(
                 f"{int(wrong.sum())} of {n_events} sideband events lie inside the signal region "
@@ -260,7 +249,7 @@ def _aligned(jets: Jets) -> np.ndarray:
     Collisions have no preferred azimuth. Learning only how far the jets are from back to back keeps the
     dijet mass, which the two azimuths of the publication leave to the network.
     """
-    features = dijet_features(jets).reshape(-1, 2, _N_FEATURES)
+    features = events.dijet_features(jets).reshape(-1, 2, _N_FEATURES)
     phi = jets.jet["phi"].astype(np.float64).reshape(-1, 2)
     features[:, 0, _PHI] = 0.0
     features[:, 1, _PHI] = np.remainder(phi[:, 1] - phi[:, 0], 2 * np.pi) / _PHI_WIDTH - np.pi / _PHI_WIDTH
@@ -269,7 +258,7 @@ def _aligned(jets: Jets) -> np.ndarray:
 
 def _turned(features: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Kinematics of jets (2 M,) from generated features (M, 2, 5), each event at a random azimuth."""
-    columns = kinematics_from_features(features.reshape(-1, _N_FEATURES))
+    columns = events.kinematics_from_features(features.reshape(-1, _N_FEATURES))
     first = np.random.default_rng(seed).uniform(-np.pi, np.pi, len(features))
     second = first + np.pi + _PHI_WIDTH * features[:, 1, _PHI]
     phi = np.stack([first, second], axis=1).ravel()

@@ -21,15 +21,7 @@ from omnilearn_lab.metrics import roc
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.tasks.common.heads import HeadKind, Rows, fit_head
 from omnilearn_lab.tasks.reweighting.samples import check_weights
-from omnilearn_lab.tasks.search.events import (
-    EventJob,
-    EventNetwork,
-    EventTraining,
-    check_events,
-    shared_events,
-    train_event_network,
-    without_labels,
-)
+from omnilearn_lab.tasks.search import events
 from omnilearn_lab.training import History, TrainConfig
 
 _MIN_EVENTS_PER_FOLD = 10
@@ -54,7 +46,7 @@ class WeakSupervisionConfig:
 
     """
 
-    network: EventNetwork = EventNetwork()
+    network: events.EventNetwork = events.EventNetwork()
     n_folds: Annotated[int, Field(ge=2)] = 2
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     training: TrainConfig = _TRAINING
@@ -232,12 +224,16 @@ def weak_supervision(
     config = config or WeakSupervisionConfig()
     samples = {"data": data, "background": background} | ({} if test is None else {"test": test})
     n_jets = config.network.jets_per_event
-    counts = {name: check_events(jets, n_jets, name) for name, jets in samples.items()}
+    counts = {name: events.check_events(jets, n_jets, name) for name, jets in samples.items()}
     given = background.jet["weight"][::n_jets] if "weight" in background.jet else None
     plan = _plan(counts, given, config)
-    with shared_events(Jets.concatenate(map(without_labels, samples.values())), config.network) as path:
+    with events.shared_events(
+        Jets.concatenate(map(events.without_labels, samples.values())), config.network
+    ) as path:
         jobs = {k: (path, plan.job(k, directory)) for k in range(config.n_folds)}
-        folds = run_jobs(train_event_network, jobs, workers=workers, progress=workers != 1, title="folds")
+        folds = run_jobs(
+            events.train_event_network, jobs, workers=workers, progress=workers != 1, title="folds"
+        )
     return plan.collect(list(folds.values()))
 
 
@@ -283,7 +279,7 @@ def weak_supervision_of_rows(
             for part in (job.train, job.validation)
         )
         head = fit_head(train, validation, kind=config.head, seed=job.training.seed)
-        folds.append(EventTraining(head.predict(rows[job.score])[:, 1], History()))
+        folds.append(events.EventTraining(head.predict(rows[job.score])[:, 1], History()))
     return plan.collect(folds)
 
 
@@ -297,13 +293,13 @@ class _Plan:
     n_data: int
     n_background: int
 
-    def job(self, k: int, directory: str | os.PathLike[str] | None) -> EventJob:
+    def job(self, k: int, directory: str | os.PathLike[str] | None) -> events.EventJob:
         """The training whose network scores fold k and the test events."""
         config, seed = self.config, 1000 * self.config.training.seed + k
         rows = np.flatnonzero((self.fold >= 0) & (self.fold != k))
         others = np.random.default_rng(seed).permutation(rows)
         n_validation = max(1, round(config.validation_fraction * len(others)))
-        return EventJob(
+        return events.EventJob(
             train=others[n_validation:],
             validation=others[:n_validation],
             score=self._scored(k),
@@ -317,7 +313,7 @@ class _Plan:
     def _scored(self, k: int) -> np.ndarray:
         return np.flatnonzero((self.fold == k) | (self.fold < 0))
 
-    def collect(self, trainings: list[EventTraining]) -> WeakSupervisionResult:
+    def collect(self, trainings: list[events.EventTraining]) -> WeakSupervisionResult:
         """Put the scores of the folds together."""
         scores, test = np.zeros(len(self.fold)), []
         for k, training in enumerate(trainings):

@@ -22,17 +22,9 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import atomic_hdf5, check_size, run_jobs
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.simulation import PairedJets
+from omnilearn_lab.tasks import reweighting
 from omnilearn_lab.tasks.common.comparison import check_seeds
-from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.reweighter import Reweighter
-from omnilearn_lab.tasks.reweighting.samples import (
-    PairedSample,
-    Sample,
-    check_sample,
-    check_weights,
-    rows_of,
-    weights_of,
-)
+from omnilearn_lab.tasks.reweighting.samples import Sample, check_sample, check_weights, rows_of, weights_of
 from omnilearn_lab.training import TrainConfig
 
 if TYPE_CHECKING:
@@ -79,8 +71,8 @@ class OmniFoldConfig:
         Whether only the data fluctuate, or the simulation too.
     """
 
-    step1: RatioConfig = field(default_factory=RatioConfig)
-    step2: RatioConfig | None = None
+    step1: reweighting.RatioConfig = field(default_factory=reweighting.RatioConfig)
+    step2: reweighting.RatioConfig | None = None
     later: TrainConfig | None = None
     n_iterations: Annotated[int, Field(gt=0)] = 3
     acceptance: Literal["average", "previous"] = "average"
@@ -92,7 +84,7 @@ class OmniFoldConfig:
     def __post_init__(self) -> None:
         check_seeds(self.seeds)
 
-    def ratio(self, step: Literal[1, 2], iteration: int, seed: int) -> RatioConfig:
+    def ratio(self, step: Literal[1, 2], iteration: int, seed: int) -> reweighting.RatioConfig:
         """Return the settings of one training; iterations count from 0."""
         config = self.step1 if step == 1 or self.step2 is None else self.step2
         if iteration and self.later is not None:
@@ -419,11 +411,11 @@ class OmniFold:
     ) -> None:
         self.config = config or OmniFoldConfig()
         self.run_directory, self.workers, self.progress = run_directory, workers, progress
-        self.reweighters: tuple[Reweighter, ...] = ()
+        self.reweighters: tuple[reweighting.Reweighter, ...] = ()
 
     def fit(
         self,
-        simulation: PairedSample | PairedJets,
+        simulation: reweighting.PairedSample | PairedJets,
         data: Sample,
         *,
         data_weights: ArrayLike | None = None,
@@ -448,7 +440,7 @@ class OmniFold:
         JetsError
             For empty samples, levels that do not pair, not-a-number, or bad weights.
         """
-        sample, data = PairedSample.of(simulation), check_sample("data", data)
+        sample, data = reweighting.PairedSample.of(simulation), check_sample("data", data)
         own = weights_of(data) if data_weights is None else data_weights
         weights = check_weights("the data", own, len(data))
         _check_columns(sample, data)
@@ -505,7 +497,7 @@ class _Run:
     prior: np.ndarray
     push: np.ndarray
     pull: np.ndarray
-    reweighter: Reweighter
+    reweighter: reweighting.Reweighter
 
     @property
     def unfolded(self) -> np.ndarray:
@@ -513,7 +505,7 @@ class _Run:
 
 
 def _unfold_once(
-    sample: PairedSample,
+    sample: reweighting.PairedSample,
     data: Sample,
     data_weights: np.ndarray,
     config: OmniFoldConfig,
@@ -532,9 +524,9 @@ def _unfold_once(
     for iteration in range(config.n_iterations):
         where = folder and folder / f"iteration-{iteration + 1}"
         ratio1, ratio2 = (config.ratio(step, iteration, member.seed) for step in (1, 2))
-        first = Reweighter(ratio1, start=first, total="target")
+        first = reweighting.Reweighter(ratio1, start=first, total="target")
         pull = levels.pull(first, push, (data, data_weights), where and where / "step-1")
-        second = Reweighter(ratio2, start=second, total="target")
+        second = reweighting.Reweighter(ratio2, start=second, total="target")
         push = levels.push(second, push, pull, where and where / "step-2")
         pushes.append(push)
         pulls.append(pull)
@@ -544,7 +536,7 @@ def _unfold_once(
 class _Levels:
     """The two reweightings of one simulated sample."""
 
-    def __init__(self, sample: PairedSample, acceptance: str) -> None:
+    def __init__(self, sample: reweighting.PairedSample, acceptance: str) -> None:
         self.sample = sample
         self.detector = rows_of(sample.detector, sample.pass_detector)
         seen = sample.pass_truth & sample.pass_detector
@@ -553,7 +545,7 @@ class _Levels:
 
     def pull(
         self,
-        reweighter: Reweighter,
+        reweighter: reweighting.Reweighter,
         push: np.ndarray,
         data: tuple[Sample, np.ndarray],
         folder: Path | None,
@@ -567,7 +559,7 @@ class _Levels:
         return pull
 
     def push(
-        self, reweighter: Reweighter, push: np.ndarray, pull: np.ndarray, folder: Path | None
+        self, reweighter: reweighting.Reweighter, push: np.ndarray, pull: np.ndarray, folder: Path | None
     ) -> np.ndarray:
         """Step 2: the same weights as a function of the particle level; one for fakes."""
         sample, learns = self.sample, self.learns
@@ -581,7 +573,7 @@ class _Levels:
         return new
 
 
-def _check_columns(sample: PairedSample, data: Sample) -> None:
+def _check_columns(sample: reweighting.PairedSample, data: Sample) -> None:
     detector = rows_of(sample.detector, np.arange(1))
     kinds = [None if isinstance(x, Jets) else x.shape[1] for x in (detector, data)]
     if kinds[0] != kinds[1]:
