@@ -455,12 +455,15 @@ class PretrainConfig:
         """The command that trains so; ``config.yaml`` of the run directory says what no option can."""
         usual = _TRAINING[self.network]
         training = replace(usual, epochs=self.training.epochs)
-        plain = PretrainConfig(self.size, n_train=self.n_train, training=training, network=self.network)
+        plain = PretrainConfig(
+            self.size, n_train=self.n_train, training=training, network=self.network, initial=self.initial
+        )
         if plain != self:
             return "omnilearn-lab pretrain config.yaml"
         options = {"network": self.network, "size": self.size}
         options |= {"n-train": self.n_train} if self.n_train != PretrainConfig.n_train else {}
         options |= {"epochs": f"{training.epochs:g}"} if training != usual else {}
+        options |= {"initial": self.initial} if self.initial else {}
         return " ".join(["omnilearn-lab pretrain", *(f"--{k} {v}" for k, v in options.items())])
 
     def model(self, n_classes: int) -> nn.Module:
