@@ -16,7 +16,7 @@ from tqdm import tqdm
 import omnilearn_lab as lab
 from omnilearn_lab.cli.data import AsJson, own_reader
 from omnilearn_lab.cli.display import hdf5_target, make_table, say, shorten, show, show_json
-from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.errors import ConfigError, DataFileError, nearest, translated
 from omnilearn_lab.machine import atomic_hdf5, atomic_path, check_disk, write_text
 
 Files = Annotated[list[Path], typer.Argument(help="files of jets; a pattern such as 'data/*.root' works")]
@@ -319,7 +319,7 @@ def _scores(
         "chunk": chunk,
         "model": estimator.checksum(),
     }
-    if not (parts / "about.json").is_file() or json.loads((parts / "about.json").read_text()) != about:
+    if not _is_of(parts / "about.json", about):
         shutil.rmtree(parts, ignore_errors=True)
         parts.mkdir(parents=True)
         write_text(parts / "about.json", json.dumps(about))
@@ -333,12 +333,23 @@ def _scores(
         made["scores"] = estimator.scores(jets) if len(jets) else none
         with atomic_path(parts / f"{start}.npz") as path:
             np.savez(path, **made)
-    chunks = [dict(np.load(parts / f"{start}.npz", allow_pickle=False)) for start in starts]
+    with translated(
+        DataFileError, f"the chunks in '{parts}' are damaged", "delete that folder and predict again"
+    ):
+        chunks = [dict(np.load(parts / f"{start}.npz", allow_pickle=False)) for start in starts]
     if not chunks:
         raise ConfigError(f"'{source}' has no rows")
     joined = {name: np.concatenate([part[name] for part in chunks]) for name in chunks[0]}
     shutil.rmtree(parts)
     return dict(zip(estimator.score_names(), joined.pop("scores").T, strict=True)), joined
+
+
+def _is_of(note: Path, about: dict[str, Any]) -> bool:
+    """Whether a note is there, whole, and says the same."""
+    try:
+        return json.loads(note.read_text(encoding="utf-8")) == about
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _append(file: Any, columns: dict[str, np.ndarray | None]) -> None:

@@ -370,7 +370,7 @@ def _digest(content: bytes) -> str:
 
 def _build(card: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -> nn.Module:
     """The network of a card, once its sizes are known to be those of the tensors."""
-    name = card["model"]
+    name = str(card["model"])
     if name not in HOMES:
         raise CheckpointError(f"{path}: model '{name}'; {nearest(name, HOMES)}")
     module = importlib.import_module(f"omnilearn_lab.models.{HOMES[name]}")

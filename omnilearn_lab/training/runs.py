@@ -44,7 +44,7 @@ from omnilearn_lab.training.history import History, writing
 
 _PROGRESS, _MEMORY = "progress.json", 0.8  # of the speed, from one beat to the next
 _Number = Annotated[int, Field(ge=0)]
-_BAD_CONTENT = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)
+_BAD_CONTENT = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError)
 _PACKAGES = ("omnilearn_lab", "torch", "numpy", "awkward", "fastjet", "pythia8mc")
 
 

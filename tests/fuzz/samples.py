@@ -25,10 +25,19 @@ from omnilearn_lab.models.published.v2 import write_published_v2
 from omnilearn_lab.notebook.profiles import notebook_profile
 from omnilearn_lab.notebook.recorded import check_results, read_results, write_json
 from omnilearn_lab.notebook.report import Report
+from omnilearn_lab.plotting.data import Column, Table, attach_data, export_figure_data, read_figure_data
+from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.readers import from_file, make_reader
 from omnilearn_lab.readers.own.presets import column_map
+from omnilearn_lab.readers.published.atlas_omnifold import read_atlas_omnifold
 from omnilearn_lab.settings import read_settings
-from omnilearn_lab.training import History, read_progress
+from omnilearn_lab.tasks.common import ClassifierData, ClassifierSettings, load_trained, train_classifier
+from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
+from omnilearn_lab.tasks.reweighting.reweighter import Reweighter, ReweightingResult, reweight
+from omnilearn_lab.tasks.reweighting.samples import PairedSample
+from omnilearn_lab.tasks.search.weak_supervision import WeakSupervisionConfig, WeakSupervisionResult
+from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, UnfoldingResult, read_weights
+from omnilearn_lab.training import History, Run, TrainConfig, read_progress
 
 from tests.catalog.test_schema import GOOD
 from tests.conftest import random_jets
@@ -36,6 +45,7 @@ from tests.readers import samples
 from tests.readers.published import (
     test_aspen,
     test_atlas_flavour,
+    test_atlas_omnifold,
     test_atlas_top,
     test_cms_mod,
     test_h1,
@@ -43,6 +53,7 @@ from tests.readers.published import (
     test_lhco,
     test_omnifold,
 )
+from tests.training.helpers import packed
 
 
 class Sample(NamedTuple):
@@ -65,6 +76,9 @@ class Sample(NamedTuple):
 
 TRUE = samples.truth(8)
 LABELS = np.arange(8) % 2
+NUMBERS = np.random.default_rng(1).normal(0.2, 1, (2, 60))
+LOGISTIC = RatioConfig(network="logistic")
+BUDGET = TrainConfig(epochs=1, batch_size=16, learning_rate=1e-3, validations_per_epoch=1)
 COLUMNS = {
     "particles": {"pt": "trk/pt", "eta": "trk/eta", "phi": "trk/phi", "energy": "trk/e"},
     "jet": {"label": "label"},
@@ -200,6 +214,44 @@ def _unpack(path: Path) -> None:
     archives.unpack(path, path.with_name("unpacked"))
 
 
+def _write_reweighter(path: Path) -> None:
+    config = RatioConfig(network="mlp", hidden=(4,), training=BUDGET)
+    Reweighter(config).fit(*NUMBERS).save(path.parent)
+
+
+def _unfolding() -> UnfoldingResult:
+    pairs = PairedSample(NUMBERS[0], NUMBERS[0] + 0.1)
+    return OmniFold(OmniFoldConfig(LOGISTIC, n_iterations=1)).fit(pairs, NUMBERS[1])
+
+
+def _write_scores(path: Path) -> None:
+    names = ("data_scores", "background_scores", "background_weights")
+    folds = {"data_folds": np.arange(4) % 2, "background_folds": np.arange(4) % 2}
+    scores = {name: np.arange(1, 5) / 5 for name in names} | {"test_scores": np.ones((2, 3))}
+    WeakSupervisionResult(WeakSupervisionConfig(), **scores, **folds).save(path)
+
+
+def _write_batches(path: Path) -> None:
+    ClassifierData(packed(4), packed(3), packed(3), ("QCD", "top")).save(path)
+
+
+def _write_run(path: Path) -> Any:
+    data = ClassifierData(packed(16), packed(8), packed(16), ("QCD", "top"))
+    settings = ClassifierSettings(2, network="pfn", training=BUDGET)
+    train_classifier(data, settings, run_directory=path.parent)
+
+
+def _restore(path: Path) -> None:
+    Run(path.parent, read_settings(path.with_name("config.yaml"))).restore()
+
+
+def _write_figure(path: Path) -> None:
+    figure = PaperFigure()
+    columns = (Column("x", [1, 2]),), (Column("y", [1.0, 2.0], "GeV", {"total": [0.1, 0.2]}),)
+    attach_data(figure, Table("t", *columns))
+    export_figure_data(figure, path.parent)
+
+
 SAMPLES: dict[str, Sample] = {
     "ml_ready": Sample("jets.h5", lambda path: write_jets(random_jets(8), path, 30), read_jets),
     "top_tagging": Sample("top.h5", lambda path: samples.write_top(path, TRUE, LABELS), _read("top_tagging")),
@@ -236,6 +288,25 @@ SAMPLES: dict[str, Sample] = {
     "weights": Sample("a.safetensors", _write_checkpoint, _load_weights),
     "published weights": Sample("best_model.pt", _write_published, load_published),
     "estimator": Sample("estimator.json", _write_estimator, lambda path: load_estimator(path.parent)),
+    "trained weights": Sample("best.safetensors", _write_run, lambda path: load_trained(path.parent)),
+    "trained settings": Sample("config.yaml", _write_run, lambda path: load_trained(path.parent)),
+    "training state": Sample("last.safetensors", _write_run, _restore),
+    "batches": Sample("jets.safetensors", _write_batches, ClassifierData.load),
+    "reweighter": Sample("reweighter.json", _write_reweighter, lambda path: Reweighter.load(path.parent)),
+    "reweighter weights": Sample(
+        "network.safetensors", _write_reweighter, lambda path: Reweighter.load(path.parent)
+    ),
+    "reweighting": Sample(
+        "a.npz", lambda path: reweight(*NUMBERS, LOGISTIC).save(path), ReweightingResult.load
+    ),
+    "weak supervision": Sample("scores.npz", _write_scores, WeakSupervisionResult.load),
+    "unfolding": Sample("a.h5", lambda path: _unfolding().save(path), UnfoldingResult.load),
+    "unfolded weights": Sample(
+        "a.h5", lambda path: _unfolding().export_weights(path, observables={"m": NUMBERS[0]}), read_weights
+    ),
+    "event table": Sample("a.h5", test_atlas_omnifold.write, read_atlas_omnifold),
+    "figure": Sample("submission.yaml", _write_figure, lambda path: read_figure_data(path.parent)),
+    "figure table": Sample("t.yaml", _write_figure, lambda path: read_figure_data(path.parent)),
     "history": Sample("metrics.jsonl", _write_history, _history),
     "progress": Sample("progress.json", _write_progress, _progress),
     "received": Sample("received.json", _write_received, _received),

@@ -15,11 +15,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from omnilearn_lab import models
-from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
+from omnilearn_lab.errors import CheckpointError, ConfigError, nearest, translated
 from omnilearn_lab.features import pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import run_jobs, usable_workers
 from omnilearn_lab.models import baselines
+from omnilearn_lab.models.sizes import check_tensors
 from omnilearn_lab.settings import from_mapping, read_settings, settings
 from omnilearn_lab.tasks.common.comparison import Arm
 from omnilearn_lab.training import TrainConfig, default_device, embed_jets
@@ -287,10 +288,11 @@ def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
     about = read_settings(folder / "config.yaml")
     about.pop("objective", None)
     model = make_model(from_mapping(ClassifierSettings, about))
-    try:
-        model.load_state_dict(load_file(folder / "best.safetensors"))
-    except RuntimeError as error:
-        raise CheckpointError(f"the weights in '{directory}' do not fit its settings: {error}") from error
+    what = f"the weights in '{directory}' do not fit its settings, or are damaged"
+    with translated(CheckpointError, what, "train again in another directory"):
+        tensors = load_file(folder / "best.safetensors")
+        check_tensors(tensors, str(folder), expected=model.state_dict())
+        model.load_state_dict(tensors)
     return model.eval()
 
 

@@ -25,6 +25,7 @@ from omnilearn_lab.machine import atomic_path, write_text
 from omnilearn_lab.metrics import effective_sample_size
 from omnilearn_lab.metrics.distances import TriangularDiscriminator, published_edges, triangular_discriminator
 from omnilearn_lab.models.baselines.dense import RowClassifier
+from omnilearn_lab.models.sizes import check_tensors
 from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.settings import from_mapping, to_mapping
 from omnilearn_lab.tasks import common
@@ -597,6 +598,7 @@ def _read_estimator(path: Path, config: ratios.RatioConfig) -> ratios.NetworkRat
     if not config.reads_tables:
         return ratios.NetworkRatio(models.load_checkpoint(str(path)), config)
     tensors = load_file(path)
+    check_tensors(tensors, str(path))
     if config.network == "logistic":
         return ratios.LogisticRatio(
             **{name: value.numpy() for name, value in tensors.items()}, degree=config.degree

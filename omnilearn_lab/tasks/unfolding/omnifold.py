@@ -333,7 +333,7 @@ def read_weights(path: str | os.PathLike[str]) -> UnfoldedWeights:
         When the file is missing, damaged or another kind.
     """
     arrays, about = _read(Path(path), _MEANING)
-    with h5py.File(path) as file:
+    with _understood(path), h5py.File(path) as file:
         observables = {name: values[()] for name, values in file.get("observables", {}).items()}
     own = {name.removeprefix("weights_"): values for name, values in arrays.items()}
     return UnfoldedWeights(**own, observables=observables, about=about)
