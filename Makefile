@@ -60,8 +60,7 @@ test-all: $(STAMP)  ## run all tests, the slow ones too
 	$(BIN)/python -m pytest -q
 
 fuzz: $(STAMP)  ## damaged inputs against everything that opens a file, for MINUTES (5), fixed by SEED (1); goes on where it stopped
-	OMP_NUM_THREADS=1 PYTHONMALLOC=malloc GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
-		$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES) --seed $(SEED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run --minutes $(MINUTES) --seed $(SEED)
 
 faults: $(STAMP)  ## break disks, processes, connections and permissions, and print what survives; before a release, as root
 	$(BIN)/python -m tests.faults

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,12 +15,13 @@ from typing import Any
 from omnilearn_lab.catalog.entries import catalog
 from omnilearn_lab.catalog.published import CONVERTED, PublishedFiles, find_published, where_to_put
 from omnilearn_lab.catalog.store import open_store
-from omnilearn_lab.errors import CatalogError, DataFileError, nearest
-from omnilearn_lab.machine import WorkerPool, locked, make_folder, usable_cores
+from omnilearn_lab.errors import CatalogError, DataFileError, nearest, translated
+from omnilearn_lab.machine import WorkerPool, locked, make_folder, usable_cores, write_text
 from omnilearn_lab.readers import ConvertOptions, Reader, convert
-from omnilearn_lab.settings import settings
+from omnilearn_lab.settings import settings, to_mapping
 
 log = logging.getLogger(__name__)
+_NOTE = ".conversion.json"  # in a folder: how its files are made
 
 
 @settings
@@ -104,9 +106,37 @@ def _convert_published(
     if options.max_jets is None:
         convert_files(published.paths, unfinished, reader, options=options, workers=workers)
     else:
+        _note(unfinished, {"jets.h5": "all files"}, reader, options)
         options = evenly(options, len(published.paths))
         convert(published.paths, unfinished / "jets.h5", reader, options=options)
+    (unfinished / _NOTE).unlink()
     unfinished.replace(folder)
+
+
+def _note(folder: Path, files: Mapping[str, str], reader: Reader, options: ConvertOptions | None) -> None:
+    """Leave word of how a folder's files are made; files made otherwise are not mixed with them.
+
+    Raises
+    ------
+    DataFileError
+        When the folder was begun in another way, naming what differs.
+    """
+    path = make_folder(folder) / _NOTE
+    how = {"reader": repr(reader)} | to_mapping(options or ConvertOptions())
+    before: dict[str, Any] = {"how": {}, "files": {}}
+    if path.is_file():
+        with translated(DataFileError, f"'{path}' is damaged", f"delete '{folder}' to convert anew"):
+            before = {key: dict(json.loads(path.read_text(encoding="utf-8"))[key]) for key in before}
+    if not any((folder / name).exists() for name in before["files"]):
+        before = {"how": {}, "files": {}}  # nothing was finished
+    for was, now in ((before["how"], how), (before["files"], files)):
+        for key in sorted(was.keys() & now.keys()):
+            if was[key] != now[key]:
+                raise DataFileError(
+                    f"'{folder}' was begun with {key}: {was[key]}, asked now: {now[key]}; its files would be "
+                    "a mixture. Ask for the same, use another folder, or delete this one to begin anew"
+                )
+    write_text(path, json.dumps({"how": how, "files": {**before["files"], **files}}, indent=1))
 
 
 def evenly(options: ConvertOptions, n_files: int) -> ConvertOptions:
@@ -154,12 +184,15 @@ def convert_files(
     Raises
     ------
     DataFileError
-        When a file is damaged or the folder cannot be written. Files converted until then stay.
+        When a file is damaged, the folder cannot be written, or it was begun with other files or options.
+        Files converted until then stay.
     """
     if not paths:
         raise DataFileError(f"nothing to convert to '{folder}': the list of files is empty")
     sources = [Path(path).absolute() for path in paths]
     targets = [Path(folder).absolute() / name for name in _target_names(sources)]
+    files = {target.name: str(source) for source, target in zip(sources, targets, strict=True)}
+    _note(Path(folder), files, reader, options)
     jobs = [(s, t, reader, options) for s, t in zip(sources, targets, strict=True) if not t.exists()]
     log.info("converting %d of %d files", len(jobs), len(sources))
     _run_all(jobs, usable_cores() if workers is None else workers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from omnilearn_lab.machine import locked, write_text
 
 log = logging.getLogger(__name__)
 _RECORD = "received.json"
+_CHECKSUM = re.compile("(md5|sha256|adler32):[0-9a-f]+")
 _LARGEST_RECORD = 50_000_000  # bytes
 
 
@@ -106,7 +108,8 @@ def _recorded(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _is_note(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("checksum"), str) and ":" in entry["checksum"]
+    noted = entry.get("checksum") if isinstance(entry, dict) else None
+    return isinstance(noted, str) and _CHECKSUM.fullmatch(noted) is not None
 
 
 def _stamp(path: Path) -> list[int]:

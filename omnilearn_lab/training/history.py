@@ -19,7 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from omnilearn_lab.errors import MissingDependencyError, TrainingError, nearest
+from omnilearn_lab.errors import MissingDependencyError, TrainingError, nearest, translated
 from omnilearn_lab.machine import write_text
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class History:
             try:
                 record = dict(json.loads(line))
                 records.append({**record, "kind": str(record["kind"]), "step": int(record["step"])})
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
+            except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
                 if number < len(lines):
                     raise TrainingError(f"'{path}' line {number} is no record; delete the run") from error
         return cls(records, path)
@@ -125,13 +125,16 @@ class History:
         Raises
         ------
         TrainingError
-            When no record of this kind has such a column.
+            When no record of this kind has such a column, or it does not hold numbers.
         """
         rows = [r for r in self.records if r["kind"] == kind]
         if not rows or name not in rows[0]:
             known = rows[0] if rows else {r["kind"]: 0 for r in self.records}
             raise TrainingError(f"no '{name}' in the {kind} records; {nearest(name, known)}")
-        return np.array([r.get(name, np.nan) for r in rows], dtype=np.float64)
+        with translated(
+            TrainingError, f"'{name}' of '{self.path}' is no number everywhere", "delete the run"
+        ):
+            return np.array([r.get(name, np.nan) for r in rows], dtype=np.float64)
 
     def table(self, kind: str = "validation") -> pandas.DataFrame:
         """Return the records of a kind as a table, one column per number.

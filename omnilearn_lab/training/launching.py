@@ -197,7 +197,7 @@ def _read(path: Path, *names: str) -> dict[str, float] | None:
     try:
         content = json.loads(path.read_text())
         return {name: float(content[name]) for name in names}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
 
 

@@ -44,7 +44,15 @@ from omnilearn_lab.training.history import History, writing
 
 _PROGRESS, _MEMORY = "progress.json", 0.8  # of the speed, from one beat to the next
 _Number = Annotated[int, Field(ge=0)]
-_BAD_CONTENT = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, MemoryError)
+_BAD_CONTENT = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+)
 _PACKAGES = ("omnilearn_lab", "torch", "numpy", "awkward", "fastjet", "pythia8mc")
 
 
@@ -243,10 +251,10 @@ class Run:
         config = flatten(config)
         changed = sorted(k for k in found.keys() | config.keys() if found.get(k) != config.get(k))
         if changed:
-            was = {k: found.get(k) for k in changed}
-            now = {k: config.get(k) for k in changed}
+            first = ", ".join(f"{k}: {found.get(k)}, asked now: {config.get(k)}" for k in changed[:5])
+            more = f", and {len(changed) - 5} more" if len(changed) > 5 else ""
             raise ConfigError(
-                f"'{self.directory}' holds a run with other settings ({was}, asked now: {now}); "
+                f"'{self.directory}' holds a run with other settings ({first}{more}); "
                 "use another directory, or delete this one"
             )
 

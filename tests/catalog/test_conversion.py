@@ -45,6 +45,39 @@ def test_what_is_there_is_not_made_again(tmp_path):
     assert first.stat().st_mtime_ns == stamp and all(path.exists() for path in found)
 
 
+def test_other_options_and_other_files_are_not_mixed_in(tmp_path):
+    paths, out = top_files(tmp_path, "a.h5", "b.h5"), tmp_path / "out"
+    convert_files(paths[:1], out, TOP, workers=1)
+    with pytest.raises(DataFileError, match="begun with max_particles: 150, asked now: 20;.*delete this one"):
+        convert_files(paths, out, TOP, options=ConvertOptions(max_particles=20), workers=1)
+    with pytest.raises(DataFileError, match="begun with reader: .*bad_jets='error'.*bad_jets='drop'"):
+        convert_files(paths, out, make_reader("top_tagging", bad_jets="drop"), workers=1)
+    with pytest.raises(DataFileError, match=r"begun with a\.h5: .*asked now: .*other/a\.h5"):
+        convert_files(top_files(tmp_path / "other", "a.h5"), out, TOP, workers=1)
+    assert sorted(path.name for path in out.glob("*.h5")) == ["a.h5"]
+    convert_files(paths, out, TOP, workers=1)
+    assert sorted(path.name for path in out.glob("*.h5")) == ["a.h5", "b.h5"]
+    (out / ".conversion.json").write_text("[]")
+    with pytest.raises(DataFileError, match="is damaged .*to convert anew"):
+        convert_files(paths, out, TOP, workers=1)
+
+
+@pytest.mark.parametrize("changes", [{"max_particles": 20}, {"max_jets": 4}])
+def test_an_interrupted_dataset_goes_on_with_the_same_options_alone(tmp_path, changes):
+    (tmp_path / "quark_gluon").mkdir()
+    for number, last in ((1, 1), (2, 7)):  # the second file has a label that there is not
+        path = tmp_path / "quark_gluon" / f"QG_jets_{number}.npz"
+        write_energyflow(path, truth(4), np.array([0, 1, 0, last]))
+    with pytest.raises(DataFileError, match="row 3"):
+        convert_dataset("quark_gluon", config=DatasetConversion(data_dir=tmp_path), workers=1)
+    other = DatasetConversion(data_dir=tmp_path, options=ConvertOptions(**changes))
+    with pytest.raises(DataFileError, match=r"train\.unfinished' was begun with max_"):
+        convert_dataset("quark_gluon", config=other, workers=1)
+    write_energyflow(path, truth(4), np.array([0, 1, 0, 1]))
+    folder = convert_dataset("quark_gluon", config=DatasetConversion(data_dir=tmp_path), workers=1)
+    assert sorted(file.name for file in folder.iterdir()) == ["QG_jets_1.h5", "QG_jets_2.h5"]
+
+
 def test_two_processes_convert_the_same_files(tmp_path):
     paths = top_files(tmp_path, "a.h5", "b.h5")
     there = convert_files(paths, tmp_path / "two", TOP, workers=2)

@@ -107,3 +107,16 @@ def test_absent_tensorboard_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingDependencyError, match=r"omnilearn_lab\[tensorboard\]"):
         TensorBoardLog(tmp_path)
+
+
+@pytest.mark.parametrize("line", ['{"kind": "train", "step": Infinity}', '{"kind": "train", "step": []}'])
+def test_a_step_that_is_no_number_names_its_line(tmp_path, line):
+    (tmp_path / "metrics.jsonl").write_text(f'{line}\n{{"kind": "train", "step": 1}}\n')
+    with pytest.raises(TrainingError, match="line 1 is no record"):
+        History.load(tmp_path)
+
+
+def test_a_column_that_is_no_number_is_named(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "step": 1, "loss": "low"}\n')
+    with pytest.raises(TrainingError, match="'loss' of .* is no number everywhere"):
+        History.load(tmp_path).column("loss", "train")
