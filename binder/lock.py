@@ -26,6 +26,10 @@ NOT_FOR_CPUS = re.compile(r"^(nvidia|cuda|triton)", re.IGNORECASE)
 HEAD = f"# Written by binder/lock.py from pyproject.toml for Python {PYTHON}: change that and run it again.\n"
 HASHES_HEAD = HEAD + "--require-hashes\n"
 TORCH_HEAD = HEAD + f"--index-url {TORCH_CPU}\n"
+NO_CHECKSUM = (
+    "# Pinned exactly, but without a checksum: PyTorch's index for CPUs, the only place that has this file and\n"
+    "# its checksum, could not be reached when this was written. Run binder/lock.py where it can be.\n"
+)
 
 
 class Pin(NamedTuple):
@@ -80,12 +84,12 @@ def requirements(pins: dict[str, Pin]) -> str:
 
 
 def torch_line(version: str) -> str:
-    """Return the text of the file for torch; without a checksum where its index cannot be reached."""
+    """Return the text of the file for torch; where its index cannot be reached it says why no checksum."""
     wanted = f"torch=={version.split('+')[0]}+cpu"
     try:
         pin = resolve(wanted, options=("--no-deps", f"--index-url={TORCH_CPU}"))["torch"]
     except (subprocess.CalledProcessError, KeyError):
-        return TORCH_HEAD + wanted + "\n"
+        return NO_CHECKSUM + TORCH_HEAD + wanted + "\n"
     return TORCH_HEAD + _line("torch", pin)
 
 

@@ -71,8 +71,22 @@ def test_everything_is_pinned_with_its_checksum():
     assert all(PIN.fullmatch(line) and "--hash=" in line for line in LINES[2:])
 
 
+def test_torch_has_a_checksum_or_the_file_says_why_not(lock, monkeypatch):
+    says_why = "\n".join(TORCH).startswith(lock.NO_CHECKSUM)
+    assert ("--hash=" in TORCH[-1]) != says_why
+
+    def unreachable(*_, **__):
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(lock, "resolve", unreachable)
+    assert lock.torch_line("2.13.0") == f"{lock.NO_CHECKSUM}{lock.TORCH_HEAD}torch==2.13.0+cpu\n"
+    monkeypatch.setattr(lock, "resolve", lambda *_, **__: {"torch": lock.Pin("2.13.0+cpu", 64 * "a")})
+    assert lock.torch_line("2.13.0") == f"{lock.TORCH_HEAD}torch==2.13.0+cpu --hash=sha256:{64 * 'a'}\n"
+
+
 def test_torch_comes_from_the_index_for_cpus_alone_and_the_project_last():
-    assert TORCH[1].startswith("--index-url https://") and TORCH[1].endswith("/cpu") and len(TORCH) == 3
+    index, pin = (line for line in TORCH if not line.startswith("#"))
+    assert index.startswith("--index-url https://") and index.endswith("/cpu") and PIN.fullmatch(pin)
     commands = [line for line in (BINDER / "postBuild").read_text().splitlines() if line.startswith("pip ")]
     assert [command.split()[-1] for command in commands] == ["binder/torch.txt", "."]
     assert all("--no-deps" in command for command in commands)
