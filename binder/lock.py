@@ -27,7 +27,7 @@ HEAD = f"# Written by binder/lock.py from pyproject.toml for Python {PYTHON}: ch
 HASHES_HEAD = HEAD + "--require-hashes\n"
 TORCH_HEAD = HEAD + f"--index-url {TORCH_CPU}\n"
 NO_CHECKSUM = (
-    "# Pinned exactly, but without a checksum: PyTorch's index for CPUs, the only place that has this file and\n"
+    "# Pinned exactly, but without a checksum: PyTorch's index for CPUs, the only place of this file and of\n"
     "# its checksum, could not be reached when this was written. Run binder/lock.py where it can be.\n"
 )
 
