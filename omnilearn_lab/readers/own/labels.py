@@ -56,7 +56,7 @@ def understand_labels(table: Table, columns: ColumnMap, *, is_strict: bool) -> L
         return Labels(names or tuple(columns.flags))
     if "label" not in columns.jet:
         return Labels(names)
-    seen = _values(table, columns.jet["label"])
+    seen = _values(table, columns.jet["label"], may_be_one_hot=not _in_events(table, columns))
     if seen is None:  # one-hot
         return Labels(names)
     place = f"'{table.path}': column '{columns.jet['label']}'"
@@ -119,12 +119,22 @@ def _by_text(seen: np.ndarray, names: tuple[str, ...], place: str) -> Labels:
     return Labels(classes, {name: i for i, name in enumerate(classes)}, {name: name for name in classes})
 
 
-def _values(table: Table, name: str) -> np.ndarray | None:
+def _in_events(table: Table, columns: ColumnMap) -> bool:
+    """Whether rows are events: a list of labels then has one for each jet."""
+    first = (0, min(1, table.n_rows))
+    particles = next(name for name in columns.particles.values() if not name.startswith("="))
+    others = [name for ours, name in columns.jet.items() if ours != "label"]
+    nested = table.column(particles, *first).inner is not None
+    return nested or any(table.column(name, *first).counts is not None for name in others)
+
+
+def _values(table: Table, name: str, *, may_be_one_hot: bool) -> np.ndarray | None:
     """Return the different values of a column; none where a row has several (one-hot)."""
     parts = []
     for start in range(0, table.n_rows, _BLOCK):
         column = table.column(name, start, min(start + _BLOCK, table.n_rows))
         is_rectangular = column.counts is not None and len(set(column.counts.tolist())) == 1
+        is_rectangular &= may_be_one_hot
         if is_rectangular and column.counts[0] > 1 and _is_one_hot(column.values, int(column.counts[0])):
             return None
         parts.append(np.unique(column.values))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import awkward as ak
 import h5py
 import numpy as np
 import pytest
+import uproot
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import InputSpec, read_jets
 from omnilearn_lab.readers import OwnFormat, column_map, convert, from_file
 
+from tests.readers.own.test_layouts import nested
 from tests.readers.samples import truth
 
 PARTICLES = {name: name for name in ("px", "py", "pz", "energy")}
@@ -81,6 +84,20 @@ def test_text(write, kind):
 def test_one_hot(write):
     one_hot = np.eye(3)[np.arange(12) % 3]
     assert read(write(y=one_hot), class_names=["a", "b", "c"]).label.tolist() == [0, 1, 2] * 4
+
+
+def test_labels_of_two_jets_an_event_are_no_one_hot_columns(tmp_path):
+    """One signal jet in every event: the map of values counts, not the place."""
+    true, pairs = truth(), [2] * 6
+    columns = nested(true, pairs) | {"y": ak.unflatten(np.arange(12) % 2, pairs)}
+    with uproot.recreate(tmp_path / "events.root") as file:
+        file.mkrntuple("events", columns)
+    mapping = {"particles": {n: f"jet_constituents_{n}" for n in ("pt", "eta", "phi", "energy")}}
+    for jet in ({}, {n: f"jet_{n}" for n in ("pt", "eta", "phi")}):
+        jets = from_file(
+            tmp_path / "events.root", mapping | {"jet": jet | {"label": "y"}, "labels": {1: "top", 0: "QCD"}}
+        )
+        assert [jets.class_names[i] for i in jets.label] == ["QCD", "top"] * 6
 
 
 def test_exclusive_flags(write):
