@@ -9,10 +9,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BINARY := --only-binary pythia8mc,fastjet,torch,wasserstein
-# one line that changes for each package, the large downloads by name, and the last step
-SHOW_PIP := '/^Collecting/ {printf "\r\033[K  looking for package %d: %s", ++n, $$2; fflush()} \
-	/Downloading.*[0-9][0-9][0-9]\.[0-9] MB|Downloading.* GB/ {printf "\r\033[K  %s %s %s %s\n", $$1, $$2, $$3, $$4; fflush()} \
-	/^Installing collected/ {printf "\r\033[K  unpacking %d packages: about half a minute ...\n", n; fflush()}'
+# one line that changes for each package, the large downloads, and the last step: pip alone is silent or endless
+SHOW_PIP := n=0; while IFS= read -r line; do case "$$line" in \
+	Collecting*) n=$$((n + 1)); set -- $$line; printf '\r\033[K  looking for package %d: %s' $$n "$$2";; \
+	*Downloading*[0-9][0-9][0-9].[0-9]" MB"*|*Downloading*" GB"*) printf '\r\033[K  %s\n' "$${line\#\# }";; \
+	"Installing collected"*) printf '\r\033[K  unpacking %d packages: about half a minute ...\n' $$n;; \
+	esac; done
 
 .PHONY: help setup run lab test test-all notebooks report fuzz faults bench gallery docs dashboard lint types release-check clean \
 	clean-results
@@ -28,7 +30,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --upgrade pip
 	@set -o pipefail; $(BIN)/python -m pip install --progress-bar off $(BINARY) -e '.[dev]' 2>&1 \
-		| tee $(VENV)/install.log | awk $(SHOW_PIP) || { tail -20 $(VENV)/install.log; exit 1; }
+		| tee $(VENV)/install.log | { $(SHOW_PIP); } || { tail -20 $(VENV)/install.log; exit 1; }
 	@touch $(STAMP)
 
 setup: $(STAMP)  ## make .venv and install the package into it

@@ -94,8 +94,8 @@ def best_copy(bare: Path) -> str:
     plain = json.loads(bare.read_text(encoding="utf-8"))
     for folder, profile in product((ROOT / "results", RECORDED), PROFILES):
         path = folder / bare.stem / profile / bare.name
-        if path.is_file():
-            done = json.loads(path.read_text(encoding="utf-8"))
+        done = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if done is not None and not done["metadata"].get("papermill", {}).get("exception"):
             return _with_note(done, _where_it_ran(done, path.parent, profile, _code(done) == _code(plain)))
     return _with_note(plain, f"Not executed here: `omnilearn-lab run {bare.stem}` fills in the figures.")
 

@@ -113,6 +113,10 @@ def test_a_page_says_where_its_copy_ran(generate, monkeypatch, tmp_path):
     (here / bare.name).write_text(executed([text, code | {"source": ["2 + 2"]}]))
     assert "profile `smoke` on 2026-11-30 (a machine that was not noted)" in told()
     assert told().endswith("Its code was changed since.*")
+    failed = json.loads(executed([text, code]))
+    failed["metadata"]["papermill"]["exception"] = True
+    (here / bare.name).write_text(json.dumps(failed))
+    assert "profile `long`" in told()
 
 
 def test_outputs_on_pages_need_no_kernel(generate):

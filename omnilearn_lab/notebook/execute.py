@@ -346,7 +346,8 @@ def _execute(source: Path, target: Path, options: Mapping[str, Any]) -> Any:
     failure = None
     with atomic_path(target) as path:
         try:
-            papermill.execute_notebook(source, path, kernel_name="python3", **options)
+            quiet = {"extra_arguments": ["--IPKernelApp.log_level=40"]}  # of the kernel about its ports
+            papermill.execute_notebook(source, path, kernel_name="python3", **quiet, **options)
         except (papermill.PapermillExecutionError, nbclient.exceptions.DeadKernelError) as error:
             failure = error
         _forget_places(path)

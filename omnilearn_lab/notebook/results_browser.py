@@ -17,7 +17,7 @@ import ipywidgets
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.notebook.execute import find_notebooks
-from omnilearn_lab.notebook.recorded import ResultsRecord
+from omnilearn_lab.notebook.recorded import RECORDED, ResultsRecord
 from omnilearn_lab.notebook.report import collect_results, comparison_rows
 from omnilearn_lab.notebook.results import results_root
 from omnilearn_lab.widgets.view import button, dropdown, framed, picture, row
@@ -35,13 +35,13 @@ class ResultsBrowser:
     Parameters
     ----------
     folder
-        The root of results; by default the one that notebooks write to.
+        The root of results; by default the one that notebooks write to. Recorded runs stand below its own.
 
     Examples
     --------
     >>> import tempfile
-    >>> ResultsBrowser(tempfile.mkdtemp()).text.value
-    '<p>No results yet: run a notebook.</p>'
+    >>> ResultsBrowser(tempfile.mkdtemp()).to_run.value
+    '00_start_here'
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
@@ -64,13 +64,14 @@ class ResultsBrowser:
 
     def look_again(self, chosen: tuple[str, str] | None = None) -> None:
         """Read the results again, and show the chosen (notebook, profile), or the first."""
-        try:
-            found = collect_results(self.folder)
-        except DataFileError:
-            found = []
-        self.records = {(r.notebook, r.profile): r for r in found}
-        self.choice.options = [(f"{name} ({profile})", (name, profile)) for name, profile in self.records]
-        self.choice.value = chosen if chosen in self.records else next(iter(self.records), None)
+        own, recorded = _results(self.folder), _results(RECORDED)
+        self.records = recorded | own
+        self.choice.options = [
+            (f"{name} ({profile}{', recorded' * ((name, profile) not in own)})", (name, profile))
+            for name, profile in [*own, *(key for key in recorded if key not in own)]
+        ]
+        first = next(iter(self.choice.options), (None, None))[1]
+        self.choice.value = chosen if chosen in self.records else first
         self._show()
 
     def start(self) -> threading.Thread:
@@ -117,6 +118,13 @@ class ResultsBrowser:
         png = base64.b64encode(self.image.value).decode()
         picture = f'<img alt="figure" src="data:image/png;base64,{png}">' if png else ""
         return {**live, "text/html": self.text.value + picture, "text/plain": f"results in {self.folder}"}
+
+
+def _results(folder: Path) -> dict[tuple[str, str], ResultsRecord]:
+    try:
+        return {(r.notebook, r.profile): r for r in collect_results(folder)}
+    except DataFileError:
+        return {}
 
 
 def _notebooks() -> dict[str, Path]:

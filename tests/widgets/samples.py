@@ -163,7 +163,7 @@ def write_results(folder: Path) -> None:
     """Results of two notebooks, one where pretraining helps and one where it does not."""
     before, os.environ["OMNILEARN_LAB_RESULTS"] = os.environ.get("OMNILEARN_LAB_RESULTS"), str(folder)
     for name, tuned in (("03_finetune_top", [0.98, 0.99]), ("06_transfer_to_dis", [0.6, 0.61])):
-        results = Results(name, "smoke")
+        results = Results(name, "quick")
         for figure in ("roc", "loss_curves"):
             drawn = PaperFigure(figsize=(4, 2))
             drawn.text(0.5, 0.5, f"{figure} of {name}", ha="center")
