@@ -54,6 +54,10 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("Accuracy", ""),
     "auc": ("AUC", ""),
     "sic": (r"Largest $\epsilon_S/\sqrt{\epsilon_B}$", ""),
+    # haloes
+    "r2_omega_m": (r"$R^2$ of $\Omega_m$", ""),
+    "r2_sigma_8": (r"$R^2$ of $\sigma_8$", ""),
+    "r2_velocity": ("$R^2$ of velocities", ""),
     # generators
     "w1_mass": ("$W_1$-M", ""),
     "w1_particles": ("$W_1$-P", ""),

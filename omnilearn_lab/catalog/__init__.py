@@ -7,9 +7,10 @@ from omnilearn_lab.catalog.load import LoadOptions, load, load_pairs
 from omnilearn_lab.catalog.schema import DatasetEntry
 from omnilearn_lab.catalog.stand_ins import MeanCheck, StandInCheck, check_stand_ins
 from omnilearn_lab.catalog.store import open_store
+from omnilearn_lab.catalog.universes import load_universes
 
 __all__ = [
     "CatalogView", "DatasetConversion", "DatasetEntry", "FetchOptions", "LoadOptions", "MeanCheck",
     "StandInCheck", "catalog", "check_stand_ins", "citation", "convert_dataset", "convert_files", "entry",
-    "evenly", "fetch", "files", "load", "load_pairs", "open_store", "verify",
+    "evenly", "fetch", "files", "load", "load_pairs", "load_universes", "open_store", "verify",
 ]  # fmt: skip

@@ -57,6 +57,8 @@ class Batch:
         Numbers that the generation of a jet is conditioned on, shape (B, c).
     particle_label
         Class of each particle, int64, shape (T,); -1 for none.
+    particle_target
+        Numbers of each particle that a network learns, shape (T, R).
 
     Raises
     ------
@@ -81,10 +83,11 @@ class Batch:
     extra: Tensor | None = None
     condition: Tensor | None = None
     particle_label: Tensor | None = None
+    particle_target: Tensor | None = None
 
     def __post_init__(self) -> None:
         n_rows, n_jets = len(self.features), len(self.offsets) - 1
-        of_particles = ("points", "pid", "extra", "particle_label")
+        of_particles = ("points", "pid", "extra", "particle_label", "particle_target")
         of_jets = ("jet", "label", "weight", "condition")
         for name, size in [(n, n_rows) for n in of_particles] + [(n, n_jets) for n in of_jets]:
             value = getattr(self, name)

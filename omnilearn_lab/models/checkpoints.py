@@ -190,7 +190,7 @@ def transfer(source: str | Path, model: nn.Module) -> Transfer:
     Raises
     ------
     CheckpointError
-        If the file cannot be read, or no tensor fits.
+        If the file cannot be read, or less than half of the network would come from it.
 
     Examples
     --------
@@ -207,12 +207,12 @@ def transfer(source: str | Path, model: nn.Module) -> Transfer:
         for name, value in weights.items()
         if name in own and own[name].shape == value.shape and name.split(".")[1] != "out"
     }
-    if not fits:
-        raise CheckpointError(f"no tensor of '{source}' fits this network; use the same sizes for both")
+    new = {name: value.numel() for name, value in own.items() if name not in fits}
+    outcome = Transfer({name: value.numel() for name, value in fits.items()}, new)
+    if sum(outcome.taken.values()) < sum(new.values()):
+        raise CheckpointError(f"'{source}' does not fit; use the same sizes for both networks ({outcome})")
     model.load_state_dict(own | fits)
-    of_trained = {name: value.numel() for name, value in own.items()}
-    new = {name: size for name, size in of_trained.items() if name not in fits}
-    return Transfer({name: of_trained[name] for name in fits}, new)
+    return outcome
 
 
 def read_card(source: str | Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from omnilearn_lab.tasks import generation, unfolding
 from omnilearn_lab.tasks import search as searches
 from omnilearn_lab.tasks.common import ClassifierComparisonSettings, ClassifierSettings, ComparisonSettings
 from omnilearn_lab.tasks.flavour import FlavourSettings
+from omnilearn_lab.tasks.haloes import HaloSettings
 from omnilearn_lab.tasks.pretraining import ClassStudySettings, PretrainConfig
 from omnilearn_lab.tasks.tagging import AblationSettings
 from omnilearn_lab.training import TrainConfig
@@ -36,6 +37,39 @@ class StartProfile:
 
     n_jets: int
     mass_bin: int
+
+
+@settings
+class HaloProfile:
+    """Sizes and settings of the notebook on haloes.
+
+    Parameters
+    ----------
+    source
+    dataset
+        A recipe of universes, or clouds of CosmoBench; see `omnilearn_lab.catalog.load_universes`.
+    n_train, n_validation, n_test
+        Universes of each split.
+    parameters, velocities : HaloSettings
+        The two tasks.
+    changes : mapping
+        Fields of all recipes that differ.
+    cheap : mapping of recipe to int
+        Universes of other simulators to pretrain on.
+    n_blobs
+        Sets of blobs to pretrain on.
+    """
+
+    source: Source
+    dataset: str
+    n_train: Count
+    n_validation: Count
+    n_test: Count
+    parameters: HaloSettings
+    velocities: HaloSettings
+    changes: dict[str, Any] = field(default_factory=dict)
+    cheap: dict[str, int] = field(default_factory=dict)
+    n_blobs: Count = 100
 
 
 @settings

@@ -19,6 +19,7 @@ from omnilearn_lab.training.losses import (
     Generation,
     JointPretraining,
     Objective,
+    ParticleRegression,
     Regression,
 )
 from omnilearn_lab.training.parts import Whole
@@ -28,7 +29,8 @@ from omnilearn_lab.training.trainer import Trainer
 
 __all__ = [
     "Batches", "Classification", "FlavourTagging", "FlowPretraining", "Generation", "History",
-    "JointPretraining", "LaunchedRun", "Objective", "Regression", "Run", "Shard", "StreamConfig",
-    "StreamingBatches", "TrainConfig", "Trainer", "Whole", "attach", "default_device", "describe_environment",
-    "embed_jets", "launch", "process_group", "processes_here", "read_progress", "select", "this_shard",
+    "JointPretraining", "LaunchedRun", "Objective", "ParticleRegression", "Regression", "Run", "Shard",
+    "StreamConfig", "StreamingBatches", "TrainConfig", "Trainer", "Whole", "attach", "default_device",
+    "describe_environment", "embed_jets", "launch", "process_group", "processes_here", "read_progress",
+    "select", "this_shard",
 ]  # fmt: skip

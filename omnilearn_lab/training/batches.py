@@ -26,7 +26,7 @@ Fingerprint = dict[str, list[float]]
 
 _CHUNK, _GOLDEN = 1 << 20, (math.sqrt(5) - 1) / 2
 
-_PER_PARTICLE = frozenset({"features", "points", "pid", "extra", "particle_label"})
+_PER_PARTICLE = frozenset({"features", "points", "pid", "extra", "particle_label", "particle_target"})
 
 
 def select(jets: Batch, rows: Tensor) -> Batch:

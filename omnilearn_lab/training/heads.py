@@ -212,7 +212,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 def _key(model: nn.Module, jets: Batch, jets_per_event: int) -> str:
     """Digest of the weights and of everything that the network reads of the jets."""
     digest = hashlib.sha256(_FORMAT + repr((getattr(model, "config", None), jets_per_event)).encode())
-    skipped = ("label", "weight", "particle_label")
+    skipped = ("label", "weight", "particle_label", "particle_target")
     columns = {f.name: getattr(jets, f.name) for f in fields(jets) if f.name not in skipped}
     for name, value in {**model.state_dict(), **columns}.items():
         if value is not None:

@@ -153,6 +153,21 @@ class Regression:
 
 
 @dataclass(frozen=True)
+class ParticleRegression:
+    """Mean squared error of numbers of each particle, ``batch.particle_target``.
+
+    For a `PETv2` of mode "particle_regression" with as many ``n_particle_classes`` as numbers.
+    """
+
+    def __call__(self, model: PETv2, batch: Batch, whole: Whole | None = None) -> dict[str, Tensor]:
+        if batch.particle_target is None:
+            raise TrainingError("regression of particles needs 'particle_target' in the batch")
+        error = _velocity_error(model.regress_particles(batch), batch.particle_target)
+        loss = (whole or Whole.of(batch)).mean_of_particles(error, batch)
+        return {"regression": loss, "loss": loss}
+
+
+@dataclass(frozen=True)
 class Generation:
     """Velocity prediction of the diffused particle features.
 

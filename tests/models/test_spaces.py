@@ -164,5 +164,5 @@ def test_what_cannot_be_is_refused():
         PETv2Config(pairs="spce")
     with pytest.raises(ConfigError, match="regression of particles"):
         network(**HALOES).regress_particles(points())
-    with pytest.raises(CheckpointError, match="no tensor of 'v2_tiny' fits"):
+    with pytest.raises(CheckpointError, match="'v2_tiny' does not fit"):
         transfer("v2_tiny", network(**HALOES, width=32, n_heads=2))

@@ -1,3 +1,12 @@
 """Simulated universes: gravity on a particle mesh or in second order, and the haloes that form."""
 
-__all__ = []
+from omnilearn_lab.simulation.haloes.cosmobench import read_cosmobench
+from omnilearn_lab.simulation.haloes.gravity import Grid
+from omnilearn_lab.simulation.haloes.universes import (
+    UNIVERSES,
+    UniverseRecipe,
+    Universes,
+    simulate_universes,
+)
+
+__all__ = ["Grid", "UNIVERSES", "UniverseRecipe", "Universes", "read_cosmobench", "simulate_universes"]
