@@ -250,6 +250,7 @@ PARTLY_SIMULATED = {"01_jets_and_observables"}  # jets at two levels are simulat
 NOT_RUN = {
     "00_start_here": "looks at simulated jets in every profile, so smoke runs the same path",
     "17_hadronic_taus": "simulates in every profile, so smoke runs the same path",
+    "15_haloes": "simulates its universes in every profile, so smoke runs the same path",
 }
 
 
