@@ -2,11 +2,6 @@
 
 from omnilearn_lab.simulation.haloes.cosmobench import read_cosmobench
 from omnilearn_lab.simulation.haloes.gravity import Grid
-from omnilearn_lab.simulation.haloes.universes import (
-    UNIVERSES,
-    UniverseRecipe,
-    Universes,
-    simulate_universes,
-)
+from omnilearn_lab.simulation.haloes.universes import UNIVERSES, Universes, simulate_universes
 
-__all__ = ["Grid", "UNIVERSES", "UniverseRecipe", "Universes", "read_cosmobench", "simulate_universes"]
+__all__ = ["Grid", "UNIVERSES", "Universes", "read_cosmobench", "simulate_universes"]
