@@ -17,6 +17,18 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = find_notebooks(FOLDER)
 _TITLES = re.findall(r"^### (.+)$", (FOLDER / "glossary.md").read_text(), re.MULTILINE)
 GLOSSARY = {title.replace(" ", "-") for title in _TITLES}  # as JupyterLab makes anchors of headings
+CHANGES = {  # of what each notebook invites to change, values that suit the few jets of smoke
+    "00": {"shown": 3},
+    "01": {"z_cut": 0.3},
+    "02": {"learning_rate": 1e-5},
+    "05": {"n_train": 100},
+    "07": {"n_frames": 3},
+    "08": {"observable": "mass"},
+    "09": {"n_iterations": 1},
+    "10": {"n_injected": 20},
+    "11": {"n_train": 200},
+    "13": {"signal_fraction": 0.05},
+} | dict.fromkeys(("03", "04", "06", "12"), {"n_train": 100})
 LOSSES = {
     "02": ("classification", "generation", "classification_noised", "regression"),
     "07": ("generation",),
@@ -127,6 +139,15 @@ def test_smoke(name, tmp_path, monkeypatch):
     assert (done.directory / f"{name}.html").read_text().count('<details class="solution">') == n_solutions
     assert not raw_keys(done.directory / f"{name}.ipynb")
     assert not [path.name for path in done.directory.glob(f"{name}.*") if tells_a_place(path, tmp_path)]
+
+
+@pytest.mark.nb
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "changed"), CHANGES.items())
+def test_what_to_try_next_works_by_changing_one_cell(number, changed, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path))
+    done = execute_notebook(number, "smoke", parameters=changed, folder=FOLDER, progress=False)
+    assert read_results(done.directory).total_seconds > 0
 
 
 def raw_keys(path):

@@ -416,7 +416,8 @@ def fold_solutions(page: str) -> str:
     >>> fold_solutions(cell + '<div class="jp-Cell jp-MarkdownCell"></div>').startswith("<details")
     True
     """
-    return _SOLUTION.sub(r'<details class="solution"><summary>Solution</summary>\1</details>', page)
+    indented = '<summary style="margin-left: var(--jp-cell-prompt-width, 4em)">Solution</summary>'
+    return _SOLUTION.sub(rf'<details class="solution">{indented}\1</details>', page)
 
 
 def _is_bare_widget(output: Mapping[str, Any]) -> bool:
