@@ -53,6 +53,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     # classifiers
     "accuracy": ("Accuracy", ""),
     "auc": ("AUC", ""),
+    "auc_one_vs_one": ("AUC, one against one", ""),
     "sic": (r"Largest $\epsilon_S/\sqrt{\epsilon_B}$", ""),
     # haloes
     "r2_omega_m": (r"$R^2$ of $\Omega_m$", ""),

@@ -159,7 +159,7 @@ class Expected(Record):
         """Return a line for every number that is missing or lies outside its band."""
         values = {name: float(f"{value:.{_DIGITS}g}") for name, value in values_of(results).items()}
         return [
-            f"{name}: {values.get(name, 'missing')}, expected {low} to {high}"
+            f"{_labelled(name)}: {values.get(name, 'missing')}, expected {low} to {high}"
             for name, (low, high) in self.bands.items()
             if not low <= values.get(name, math.nan) <= high
         ]
@@ -247,7 +247,7 @@ def three_columns(here: ResultsRecord, recorded: RecordedRun | None) -> list[lis
     numbers = [dict(_flat(run.numbers, depth=2)) if run else {} for run in (here, then)]
     for name, value in numbers[0].items():
         old = f"{numbers[1][name]:.4g}" if name in numbers[1] else ""
-        rows.append([name, f"{value:.4g}", old, ""])
+        rows.append([_labelled(name), f"{value:.4g}", old, ""])
     return [row for row in rows if not _TIMES.search(row[0])]
 
 
@@ -322,6 +322,11 @@ def _rounded(value: float, towards: Any) -> float:
     nearest = round(value / unit)
     whole = nearest if math.isclose(value / unit, nearest, rel_tol=1e-9) else towards(value / unit)
     return float(f"{whole * unit:.{_DIGITS}g}")
+
+
+def _labelled(name: str) -> str:
+    """Return a name as `_flat` makes it, with labels in the place of keys."""
+    return ": ".join(label(key) for key in name.split(": "))
 
 
 def _flat(values: Any, name: str = "", depth: int = 9) -> Iterator[tuple[str, float]]:

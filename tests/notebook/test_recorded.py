@@ -70,11 +70,13 @@ def test_the_recorded_curve_stands_behind_the_readers_own(shown):
 def test_three_columns(shown):
     results = Results(NAME, "quick")
     comparison = record().comparisons["top"].model_dump() | {"published": {"OmniLearn": {"auc": 0.9872}}}
-    results.write(source="simulated", seeds=[1, 2, 3], comparisons={"top": comparison}, numbers={"reach": 7})
+    numbers = {"reach": 7, "floor": {"ln_rho": 0.5}}
+    results.write(source="simulated", seeds=[1, 2, 3], comparisons={"top": comparison}, numbers=numbers)
     table = results.beside_recorded()
     assert table.columns[0] == "here (quick)" and table.columns[1].startswith("recorded (long")
     row = table.loc["top: AUC, fine-tuned"]
     assert list(row) == ["0.960 ± 0.010", "0.960 ± 0.010", "0.9872 (OmniLearn)"]
+    assert table.loc["floor: ln ρ", "here (quick)"] == "0.5"
     assert list(table.loc["reach"]) == ["7", "5", ""]
 
 
