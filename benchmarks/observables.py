@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables import SIX, observables
-from omnilearn_lab.observables.constituents import Constituents, slices
-from omnilearn_lab.observables.substructure import _fastjet, fastjet_njettiness
+from omnilearn_lab.observables.clustering import Constituents, slices
+from omnilearn_lab.observables.compute import _fastjet, fastjet_njettiness
 
 RADIUS = 0.4
 MEAN_PARTICLES = 25

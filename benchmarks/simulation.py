@@ -18,12 +18,12 @@ from pathlib import Path
 from unittest import mock
 
 from omnilearn_lab.machine import usable_cores
-from omnilearn_lab.simulation import RECIPES, chunks, recipe, selection, selectors, simulate
+from omnilearn_lab.simulation import RECIPES, recipe, run, selection, selectors, simulate
 
 GOALS = {"detector_share": 0.20, "efficiency": 0.90}
 STAGES = {
-    "start": [(chunks.EventSource, "__init__")],
-    "Pythia": [(chunks.EventSource, "batch")],
+    "start": [(run.EventSource, "__init__")],
+    "Pythia": [(run.EventSource, "batch")],
     "detector": [(selection, "reconstruct"), (selectors, "reconstruct")],
     "clustering": [(selection, "cluster")],
 }

@@ -235,7 +235,13 @@ def _careful(hint: Any) -> Any:
     if hint in (int, float):
         return Annotated[hint, pydantic.BeforeValidator(_number)]
     if typing.get_origin(hint) is typing.Annotated:
-        return Annotated[(_careful(hint.__origin__), *hint.__metadata__)]
+        inner = _careful(hint.__origin__)
+        kind, checks = getattr(inner, "__origin__", inner), getattr(inner, "__metadata__", ())
+        return (
+            Annotated[(kind, *hint.__metadata__, *checks)]
+            if checks
+            else Annotated[(inner, *hint.__metadata__)]
+        )
     arguments = typing.get_args(hint)
     if not arguments or typing.get_origin(hint) in (typing.Literal, Callable, typing.ClassVar):
         return hint

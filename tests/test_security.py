@@ -1,6 +1,6 @@
 """What a stranger's file or text could do, and what a result could tell a stranger: nothing.
 
-That catalogue addresses are https is tested in `catalog/test_schema.py`, that archives stay in their folder
+That catalogue addresses are https is tested in `catalog/test_entries.py`, that archives stay in their folder
 in `catalog/test_fetch.py`, that damaged or foreign weights are refused in `models/`.
 """
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from omnilearn_lab.catalog.checks import checksum
+from omnilearn_lab.catalog.store import checksum
 from omnilearn_lab.notebook.recorded import read_results
 
 from tests.machine.faults import open_folder, run_as

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from omnilearn_lab.catalog.entries import catalog
-from omnilearn_lab.catalog.published import CONVERTED, PublishedFiles, find_published, where_to_put
+from omnilearn_lab.catalog.load import CONVERTED, PublishedFiles, find_published, where_to_put
 from omnilearn_lab.catalog.store import open_store
 from omnilearn_lab.errors import CatalogError, DataFileError, nearest, translated
 from omnilearn_lab.machine import WorkerPool, locked, make_folder, usable_cores, write_text

@@ -14,12 +14,17 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from omnilearn_lab.catalog.archives import unpack, unpacked_name
-from omnilearn_lab.catalog.download import Download, DownloadSettings, OfflineError
-from omnilearn_lab.catalog.entries import catalog, files
-from omnilearn_lab.catalog.local import FileStatus, check_file, place, record
-from omnilearn_lab.catalog.schema import DataFile
-from omnilearn_lab.catalog.store import Store, open_store
+from omnilearn_lab.catalog.download import (
+    Download,
+    DownloadSettings,
+    FileStatus,
+    OfflineError,
+    check_file,
+    place,
+    record,
+)
+from omnilearn_lab.catalog.entries import DataFile, catalog, files
+from omnilearn_lab.catalog.store import Store, open_store, unpack, unpacked_name
 from omnilearn_lab.errors import CatalogError, DownloadError
 from omnilearn_lab.machine import locked, make_folder
 from omnilearn_lab.settings import settings

@@ -5,29 +5,312 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import replace
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
 from pydantic import Field
 
-from omnilearn_lab.catalog.entries import catalog, files
-from omnilearn_lab.catalog.published import PublishedFiles, find_published, load_published, where_to_put
-from omnilearn_lab.catalog.schema import DatasetEntry, SplitName
-from omnilearn_lab.catalog.simulated import SimulatedSet, load_simulated
-from omnilearn_lab.catalog.store import Store, open_store
-from omnilearn_lab.errors import CatalogError, DataFileError, nearest
-from omnilearn_lab.jets import Jets
-from omnilearn_lab.readers import OmniFold, read_level_pairs
-from omnilearn_lab.settings import settings
+from omnilearn_lab import __version__
+from omnilearn_lab.catalog.entries import DatasetEntry, SplitName, catalog, files
+from omnilearn_lab.catalog.store import Store, checksum, open_store, unpacked_name
+from omnilearn_lab.errors import CatalogError, DataFileError, OmniLearnLabError, nearest, translated
+from omnilearn_lab.jets import Jets, read_jets, write_jets
+from omnilearn_lab.machine import locked, make_folder, write_text
+from omnilearn_lab.readers import OmniFold, Reader, make_reader, read_level_pairs
+from omnilearn_lab.settings import settings, to_mapping
 
 if TYPE_CHECKING:
     from omnilearn_lab.simulation import PairedJets
 
+
 log = logging.getLogger(__name__)
+_SPLITS = ("train", "val", "test")
+
+
+@settings
+class SimulatedSet:
+    """What identifies a simulated data set.
+
+    Attributes
+    ----------
+    recipe
+        Name of a simulation recipe.
+    profile
+        ``quick`` or ``production``.
+    split
+        ``train``, ``val`` or ``test``; splits have different seeds.
+    n_jets
+        Number of jets.
+    seed
+        The seed that the user gave.
+    level
+        ``truth`` or ``detector``, for sets that hold the same jets at both levels.
+    version
+        Version of this package.
+    """
+
+    recipe: str
+    profile: str
+    split: SplitName
+    n_jets: Annotated[int, Field(gt=0, le=10**9)]
+    seed: Annotated[int, Field(ge=0)]
+    level: str = ""
+    version: str = __version__
+
+    @property
+    def file_name(self) -> str:
+        """Path below the data folder; it changes with the settings of the recipe."""
+        from omnilearn_lab import simulation
+
+        digest = simulation.recipe(self.recipe, profile=self.profile).digest()
+        level = f"-{self.level}" if self.level else ""
+        name = f"{self.split}-n{self.n_jets}-seed{self.seed}{level}-v{self.version}.h5"
+        return f"simulated/{self.recipe}-{digest}/{name}"
+
+
+def split_seed(seed: int, split: str) -> int:
+    """Return the simulation's seed for one split: splits are independent by construction.
+
+    Examples
+    --------
+    >>> len({split_seed(1, split) for split in ("train", "val", "test")})
+    3
+    """
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(_SPLITS.index(split),))
+    return int(sequence.generate_state(1)[0] >> 1)
+
+
+def load_simulated(wanted: SimulatedSet, store: Store, arguments: Mapping[str, Any] | None = None) -> Jets:
+    """Return a simulated set from disk, or simulate and keep it.
+
+    Two processes that ask for the same set at once simulate it once: the second one waits.
+    A damaged file is noticed by its checksum and made again.
+
+    Parameters
+    ----------
+    wanted
+    store
+        Where sets are kept.
+    arguments
+        Further arguments of `omnilearn_lab.simulation.simulate`.
+
+    Returns
+    -------
+    Jets
+        As read back from disk, so that the first and every later call give the same numbers.
+    """
+    if (jets := _kept(wanted, store)) is not None:
+        return jets
+    path = store.target(wanted.file_name)
+    make_folder(path.parent)
+    with locked(path):
+        if (jets := _kept(wanted, store)) is not None:
+            return jets
+        made = _simulate(wanted, path.parent, arguments or {})
+        write_jets(made, path, max_particles=int(made.counts.max(initial=1)))
+        _note(wanted, path)
+        return read_jets(path)
+
+
+def _note(wanted: SimulatedSet, path: Path) -> None:
+    """Write beside a finished file what it is."""
+    write_text(_sidecar(path), json.dumps(to_mapping(wanted) | {"checksum": checksum(path)}, indent=1))
+
+
+def _simulate(wanted: SimulatedSet, folder: Path, arguments: Mapping[str, Any]) -> Jets:
+    from omnilearn_lab import simulation
+
+    seed = split_seed(wanted.seed, wanted.split)
+    log.info("simulating %d jets of '%s' (%s)", wanted.n_jets, wanted.recipe, wanted.split)
+    recipe = simulation.recipe(wanted.recipe, profile=wanted.profile)
+    if not wanted.level:
+        return simulation.simulate(recipe, wanted.n_jets, seed=seed, cache=folder / "parts", **arguments)
+    pairs = simulation.simulate_pairs(recipe, wanted.n_jets, seed=seed, cache=folder / "parts", **arguments)
+    return getattr(pairs, wanted.level)
+
+
+def _kept(wanted: SimulatedSet, store: Store) -> Jets | None:
+    """Return the jets of a finished file; its note is written last, so a file without one is not finished."""
+    note = store.find(f"{wanted.file_name}.json")
+    return None if note is None else _read(note.with_suffix(""), wanted)
+
+
+def _read(path: Path, wanted: SimulatedSet) -> Jets | None:
+    """Return the jets of a file that is intact, else none."""
+    if not os.access(path, os.R_OK):
+        log.warning("this user may not read '%s' (its owner can allow it); simulating it again", path)
+        return None
+    try:
+        with translated(DataFileError, "it cannot be read", "it is made again"):
+            if json.loads(_sidecar(path).read_text())["checksum"] != checksum(path):
+                raise DataFileError("its checksum is not the one noted when it was written")
+            jets = read_jets(path)
+    except OmniLearnLabError as error:
+        log.warning("the cached file '%s' is damaged (%s); simulating it again", path, error)
+        return None
+    if len(jets) != wanted.n_jets:
+        log.warning("'%s' holds %d jets, not %d; simulating it again", path, len(jets), wanted.n_jets)
+        return None
+    return jets
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+CONVERTED = "ml_ready"
+"""Folder of converted copies, below the dataset's folder."""
+
+_FILES_PER_LOAD = 40
+
+
+@dataclass(frozen=True)
+class PublishedFiles:
+    """Files of one split, with the reader that understands them.
+
+    Attributes
+    ----------
+    paths
+    reader
+    fraction
+        The part of each file's rows that belongs to the split.
+    is_unverified
+        Whether the publisher gives no checksum of some of them.
+    """
+
+    paths: tuple[Path, ...]
+    reader: Reader
+    fraction: tuple[float, float] = (0.0, 1.0)
+    is_unverified: bool = False
+
+
+def find_published(
+    name: str, item: DatasetEntry, split: SplitName, store: Store, *, variant: str | None = None
+) -> PublishedFiles | None:
+    """Return the files of a split that are on this machine, or none.
+
+    Looked for, in this order: a converted copy in ``<name>/ml_ready/<split>/``, the published
+    files in ``<name>/`` (archives in the folder they were unpacked into), and files of the user's
+    own in ``<name>/<split>/``.
+    """
+    if converted := _inside(store.find(f"{name}/{CONVERTED}/{split}"), (".h5", ".hdf5")):
+        return PublishedFiles(converted, make_reader("ml_ready"))
+    chosen = item.variant_options.get(variant or item.default_variant or "", {})
+    reader = make_reader(item.reader, **{**item.reader_options, **chosen})
+    expected = files(item, split, variant=variant)
+    groups = [_present(store.find(f"{name}/{unpacked_name(file.name)}"), reader) for file in expected]
+    if found := tuple(path for group in groups for path in group):
+        missing = groups.count(())
+        if missing:
+            here = len(groups) - missing
+            log.info("%s/%s: %d of %d published files are here", name, split, here, len(groups))
+        used = [file for group, file in zip(groups, expected, strict=True) if group]
+        is_unverified = any(file.checksum is None for file in used)
+        return PublishedFiles(found, reader, item.splits[split].fraction or (0.0, 1.0), is_unverified)
+    own = _inside(store.find(f"{name}/{split}"), reader.suffixes)
+    return PublishedFiles(own, reader) if own else None
+
+
+def _present(place: Path | None, reader: Reader) -> tuple[Path, ...]:
+    if place is not None and place.is_file():
+        return (place,)
+    return _inside(place, reader.suffixes)
+
+
+def _inside(folder: Path | None, suffixes: Sequence[str]) -> tuple[Path, ...]:
+    """Return the data files below a folder, in the order of their names."""
+    if folder is None or not folder.is_dir():
+        return ()
+    return tuple(sorted(p for p in folder.rglob("*") if p.name.endswith(tuple(suffixes)) and p.is_file()))
+
+
+def where_to_put(name: str, item: DatasetEntry, split: str, store: Store) -> str:
+    """Return a message that says which files are missing, from where, and where they belong."""
+    expected = files(item, split)
+    if not expected:
+        return (
+            f"'{name}' has no public download ({item.availability}); put its files in "
+            f"'{store.target(f'{name}/{split}')}'" + (", or use source='simulated'" if item.recipe else "")
+        )
+    first = expected[0]
+    return (
+        f"the published files of '{name}/{split}' are not here: {len(expected)} files such as '{first.name}' "
+        f"({first.url}); run omnilearn_lab.catalog.fetch('{name}', split='{split}'), or put them by hand "
+        f"into '{store.target(name)}'" + (", or use source='simulated'" if item.recipe else "")
+    )
+
+
+def load_published(found: PublishedFiles, *, max_jets: int | None = None, seed: int = 1) -> Jets:
+    """Read jets from published files, in random order.
+
+    With ``max_jets``, up to 40 files are read that cover all processes evenly (files of one
+    process have names that differ in their numbers only), and from each a block of rows at a
+    random place.
+
+    Parameters
+    ----------
+    found
+    max_jets
+        None reads everything: use streaming batches for sets that do not fit in memory.
+    seed
+        Fixes the choice and the order.
+
+    Raises
+    ------
+    DataFileError
+        When a file is damaged, or no jet is left.
+    """
+    rng = np.random.default_rng(seed)
+    paths = found.paths if max_jets is None else _spread(found.paths, _FILES_PER_LOAD, rng)
+    parts: list[Jets] = []
+    for number, path in enumerate(paths):
+        missing = None if max_jets is None else max_jets - sum(map(len, parts))
+        wanted = None if missing is None else -(-missing // (len(paths) - number))
+        parts += _some_rows(found, path, wanted, rng)
+    if not sum(map(len, parts)):
+        raise DataFileError(f"no jets in {len(paths)} files such as '{paths[0]}'; are they complete?")
+    return _shuffled(Jets.concatenate(parts), seed)[:max_jets]
+
+
+def _shuffled(jets: Jets, seed: int) -> Jets:
+    """Random order; two jets of one event (``rank`` 0 and 1) stay together, single ones are left out."""
+    if "rank" not in jets.jet:
+        return jets.shuffle(seed)
+    event, rank = jets.jet["event"], jets.jet["rank"]
+    first = np.flatnonzero((rank[:-1] == 0) & (rank[1:] == 1) & (event[:-1] == event[1:]))
+    first = np.random.default_rng(seed).permutation(first)
+    return jets[np.stack([first, first + 1], axis=1).ravel()]
+
+
+def _some_rows(found: PublishedFiles, path: Path, wanted: int | None, rng: np.random.Generator) -> list[Jets]:
+    """Read ``wanted`` jets in one block at a random place of the split's part of a file."""
+    total = found.reader.count(path)
+    first, last = (round(edge * total) for edge in found.fraction)
+    if wanted is not None and wanted < last - first:
+        first += int(rng.integers(last - first - wanted + 1))
+        last = first + wanted
+    return list(found.reader.iterate(path, start=first, stop=last))
+
+
+def _spread(paths: Sequence[Path], limit: int, rng: np.random.Generator) -> list[Path]:
+    """Choose at most ``limit`` files (at least one per process), evenly from all processes."""
+    groups: dict[str, list[Any]] = {}
+    for path in paths:
+        groups.setdefault(re.sub(r"\d+", "", path.name), []).append(path)
+    for group in groups.values():
+        rng.shuffle(group)
+    rounds = max(map(len, groups.values()))
+    in_turn = [group[i] for i in range(rounds) for group in groups.values() if i < len(group)]
+    return in_turn[: max(limit - limit % len(groups), len(groups))]
+
+
 Source = Literal["auto", "simulated", "published"]
 
 

@@ -1,13 +1,22 @@
-"""Where data files live: a data folder, which may be shared and read-only, and a cache of the user's own."""
+"""Published files on this machine: where they live, whether they are what they should be, unpacked safely."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
+import re
+import shutil
+import tarfile
 import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from omnilearn_lab.errors import DataFileError, translated
+from omnilearn_lab.errors import DataFileError, DownloadError, translated
+from omnilearn_lab.machine import atomic_folder
 
 DATA_VARIABLE = "OMNILEARN_LAB_DATA"
 """Environment variable that names the data folder."""
@@ -110,3 +119,245 @@ def _is_writable(folder: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+_BLOCK = 1 << 20
+_PAGE = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.I | re.S)
+
+
+class _Adler32:
+    """Adler-32 with the interface of `hashlib`."""
+
+    def __init__(self) -> None:
+        self._value = 1
+
+    def update(self, block: bytes) -> None:
+        self._value = zlib.adler32(block, self._value)
+
+    def hexdigest(self) -> str:
+        return f"{self._value:08x}"
+
+
+def checksum(path: Path, kind: str = "sha256") -> str:
+    """Return ``kind:digits`` of a file, read in blocks.
+
+    Parameters
+    ----------
+    path
+    kind
+        ``md5``, ``sha256`` or ``adler32``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     checksum(Path(file.name), "adler32")
+    'adler32:00000001'
+    """
+    digest = _Adler32() if kind == "adler32" else hashlib.new(kind, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return f"{kind}:{digest.hexdigest()}"
+
+
+def matches(path: Path, expected: str) -> bool:
+    """Tell whether a file has the checksum ``kind:digits``."""
+    return checksum(path, expected.partition(":")[0]) == expected
+
+
+def is_web_page(start: bytes) -> bool:
+    """Tell whether a file that begins so is a page for browsers: a login form, or an error.
+
+    Examples
+    --------
+    >>> is_web_page(b"<!DOCTYPE html><title>Sign in</title>"), is_web_page(b"PAR1")
+    (True, False)
+    """
+    return _PAGE.match(start) is not None
+
+
+def format_fault(path: Path, name: str) -> str | None:
+    """Return what is wrong with a file's first and last bytes, by the format that its name tells.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Its name, when it is complete.
+
+    Returns
+    -------
+    str or None
+        None for a file that begins and ends as its format asks for; an empty text where the format has no
+        such marks, so that nothing is known.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "jets.parquet"
+    >>> _ = path.write_bytes(b"PAR1 and then the connection ended")
+    >>> format_fault(path, path.name)
+    'it does not end as a parquet file does'
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(1024)
+        file.seek(max(0, size - 66_000))
+        tail = file.read()
+    if is_web_page(head):
+        return "it is a web page"
+    for endings, check in _FORMATS.items():
+        if name.endswith(endings):
+            return check(head, tail, size)
+    return ""
+
+
+def _hdf5_fault(head: bytes, _: bytes, size: int) -> str | None:
+    if not head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "it does not begin as an HDF5 file does"
+    version, width = head[8], head[13] if head[8] < 2 else head[9]
+    place = {0: 24, 1: 28}.get(version, 12) + 2 * width  # after base address and one more address
+    end = int.from_bytes(head[place : place + width], "little")
+    return None if size >= end else f"it has {size} of the {end} bytes that it tells"
+
+
+def _root_fault(head: bytes, _: bytes, size: int) -> str | None:
+    if not head.startswith(b"root"):
+        return "it does not begin as a ROOT file does"
+    is_large = int.from_bytes(head[4:8], "big") >= 1_000_000
+    end = int.from_bytes(head[12 : 20 if is_large else 16], "big")
+    return None if size >= end else f"it has {size} of the {end} bytes that it tells"
+
+
+def _parquet_fault(head: bytes, tail: bytes, _: int) -> str | None:
+    if not head.startswith(b"PAR1"):
+        return "it does not begin as a parquet file does"
+    return None if tail.endswith(b"PAR1") else "it does not end as a parquet file does"
+
+
+def _zip_fault(head: bytes, tail: bytes, _: int) -> str | None:
+    if not head.startswith(b"PK"):
+        return "it does not begin as a zip file does"
+    return None if b"PK\x05\x06" in tail else "it does not end as a zip file does"
+
+
+def _tar_fault(head: bytes, tail: bytes, size: int) -> str | None:
+    if head[257:262] != b"ustar":
+        return "it does not begin as a tar file does"
+    ends_well = size % 512 == 0 and not any(tail[-1024:])
+    return None if ends_well else "it does not end as a tar file does"
+
+
+def _gzip_fault(head: bytes, _: bytes, __: int) -> str | None:
+    return "" if head.startswith(b"\x1f\x8b") else "it does not begin as a gzip file does"
+
+
+_FORMATS: dict[tuple[str, ...], Callable[[bytes, bytes, int], str | None]] = {
+    (".h5", ".hdf5"): _hdf5_fault,
+    (".root",): _root_fault,
+    (".parquet",): _parquet_fault,
+    (".zip", ".npz"): _zip_fault,
+    (".tar",): _tar_fault,
+    (".gz", ".tgz"): _gzip_fault,
+}
+
+
+_ENDINGS = (".tar.gz", ".tar", ".zip")  # of files that are unpacked into a folder beside them
+_MEMBERS = 1_000_000  # in one archive
+_RATIO, _SMALL = 200, 100_000_000  # unpacked bytes: so many times the archive's, and always as many as these
+
+
+def unpacked_name(name: str) -> str:
+    """Return the folder that an archive is unpacked into; other names stay as they are.
+
+    Examples
+    --------
+    >>> unpacked_name("JetClass_Pythia_val_5M.tar"), unpacked_name("train.h5")
+    ('JetClass_Pythia_val_5M', 'train.h5')
+    """
+    ending = next((ending for ending in _ENDINGS if name.endswith(ending)), "")
+    return name.removesuffix(ending)
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Unpack a ``.tar``, ``.tar.gz`` or ``.zip`` file; the folder appears only when complete.
+
+    Parameters
+    ----------
+    archive
+    folder
+        Target; nothing is done when it is there already.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    DataFileError
+        When the archive is damaged, holds names that leave the folder, or states sizes that cannot be
+        meant: more than 200 times its own.
+    DownloadError
+        When the disk has no room for it.
+    """
+    if folder.is_dir():
+        return folder
+    extract = _extract_zip if archive.suffix == ".zip" else _extract_tar
+    with translated(DataFileError, f"'{archive}' cannot be unpacked", "delete it and fetch it again"):
+        try:
+            with atomic_folder(folder) as partial:
+                for _ in _within_limits(extract(archive, partial), archive):
+                    os.utime(partial)  # somebody is still writing here
+        except OSError as error:
+            causes = (error, error.__cause__)
+            if any(getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) for cause in causes):
+                raise _no_room(archive, folder) from error
+            raise
+    return folder
+
+
+def _within_limits(sizes: Iterator[int], archive: Path) -> Iterator[int]:
+    """Pass on the stated sizes of members, each before it is written, while they can be meant."""
+    limit = max(_SMALL, _RATIO * archive.stat().st_size)
+    free = shutil.disk_usage(archive.parent).free
+    total = 0
+    for number, size in enumerate(sizes):
+        total += size
+        if total > limit or number >= _MEMBERS:
+            raise DataFileError(
+                f"'{archive}' of {archive.stat().st_size} bytes states {number + 1} files with {total} "
+                f"bytes; at most {_MEMBERS} files and {limit} bytes are accepted: it is damaged or not what "
+                "it should be; delete it, compare its address with the record's page, and fetch it again"
+            )
+        if total > free:
+            raise _no_room(archive, archive.parent)
+        yield size
+
+
+def _no_room(archive: Path, folder: Path) -> DownloadError:
+    return DownloadError(
+        f"unpacking '{archive}' into '{folder}' failed: the disk is full; make room and try again"
+    )
+
+
+def _extract_zip(archive: Path, folder: Path) -> Iterator[int]:
+    with zipfile.ZipFile(archive) as file:
+        for member in file.infolist():
+            inside(folder, member.filename)
+            yield member.file_size
+            file.extract(member, folder)
+
+
+def _extract_tar(archive: Path, folder: Path) -> Iterator[int]:
+    with tarfile.open(archive) as file:
+        for member in file:
+            yield member.size
+            file.extract(member, folder, filter=_safe)
+
+
+def _safe(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """What tarfile holds for safe, with the modes that the umask asks for instead of the packer's."""
+    return tarfile.data_filter(member, folder).replace(mode=None, deep=False)  # type: ignore[arg-type]

@@ -1,9 +1,8 @@
 """The one data structure: a batch of jets, each a point cloud of particles."""
 
+from omnilearn_lab.jets.columns import SPECIES, charge_of, index_from_pid, reduce_pid
 from omnilearn_lab.jets.files import jet_condition, original_command, read_jets, write_jets
-from omnilearn_lab.jets.inputs import InputSpec
-from omnilearn_lab.jets.jets import Jets
-from omnilearn_lab.jets.species import SPECIES, charge_of, index_from_pid, reduce_pid
+from omnilearn_lab.jets.jets import InputSpec, Jets
 
 __all__ = [
     "SPECIES", "InputSpec", "Jets", "charge_of", "index_from_pid", "jet_condition",

@@ -27,9 +27,8 @@ import h5py
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, JetsError
-from omnilearn_lab.jets.columns import jet_kinematics
+from omnilearn_lab.jets.columns import index_from_pid, jet_kinematics, pid_from_index
 from omnilearn_lab.jets.jets import Jets
-from omnilearn_lab.jets.species import index_from_pid, pid_from_index
 from omnilearn_lab.machine import atomic_hdf5, check_disk, check_size, make_folder, reading
 
 _DISPLACEMENT = ("d0", "d0_err", "dz", "dz_err")

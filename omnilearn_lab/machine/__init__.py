@@ -1,17 +1,12 @@
 """The machine this process runs on: cores, memory, worker processes, and files written in one step."""
+# ruff: noqa: I001
 
-from omnilearn_lab.machine.cores import memory_limit, usable_cores
-from omnilearn_lab.machine.files import (
-    atomic_folder,
-    atomic_path,
-    locked,
-    make_folder,
-    write_text,
-)
-from omnilearn_lab.machine.hdf5 import atomic_hdf5, check_disk
-from omnilearn_lab.machine.memory import reuse_memory
+from omnilearn_lab.machine.resources import memory_limit, usable_cores
+from omnilearn_lab.machine.files import atomic_folder, atomic_path, locked, make_folder, write_text
+from omnilearn_lab.machine.files import atomic_hdf5, check_disk
+from omnilearn_lab.machine.resources import reuse_memory
 from omnilearn_lab.machine.pool import WorkerPool, open_executor, report, run_jobs, usable_workers
-from omnilearn_lab.machine.reading import check_size, reading
+from omnilearn_lab.machine.files import check_size, reading
 
 __all__ = [
     "WorkerPool", "atomic_folder", "atomic_hdf5", "atomic_path", "check_disk", "check_size", "locked",

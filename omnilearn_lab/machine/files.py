@@ -1,8 +1,15 @@
-"""The one way to write a file: beside the target under a name of its own, then in its place, in one step."""
+"""The one way to write a file: beside the target under a name of its own, then in its place, in one step.
+
+The HDF5 library cannot close a file that it cannot write: it keeps what is left, and ends the process with a
+segmentation fault later. So it never hears of the failure: it writes to a file object that notes the first
+error, takes everything after it without writing, and the file that is being made is thrown away.
+Reading believes nothing: every failure is one error of ours, and no size is taken on trust.
+"""
 
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import re
@@ -12,8 +19,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.errors import DataFileError, OmniLearnLabError
+
+if TYPE_CHECKING:
+    import h5py
+
 
 _log = logging.getLogger(__name__)
 _WAITING = "another process works on '%s'; waiting for it"
@@ -268,3 +280,191 @@ def _not_ours(path: Path) -> DataFileError:
         f"'{path}' is a link, a folder, or has a second name: it was not made here and is left alone; "
         "look at it and move it away"
     )
+
+
+@contextmanager
+def atomic_hdf5(
+    target: str | os.PathLike[str], *, copy_of: str | os.PathLike[str] | None = None
+) -> Iterator[h5py.File]:
+    """Yield an HDF5 file to write into; it replaces the target when the block ends well.
+
+    Call `check_disk` after each large step of a long block, to stop early when the disk is full.
+
+    Parameters
+    ----------
+    target
+        See `atomic_path`.
+    copy_of
+        Start from a copy of this file instead of an empty one.
+
+    Yields
+    ------
+    h5py.File
+
+    Raises
+    ------
+    DataFileError
+        When the folder cannot be written or the disk is full; the target is as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "a.h5"
+    >>> with atomic_hdf5(path) as file:
+    ...     file["x"] = [1, 2]
+    >>> path.read_bytes()[1:4]
+    b'HDF'
+    """
+    import h5py
+
+    with atomic_path(target) as path:
+        if copy_of is not None:
+            shutil.copyfile(copy_of, path)
+        with path.open("rb+", buffering=0) as raw:
+            disk = _Disk(raw)
+            try:
+                with h5py.File(disk, "w" if copy_of is None else "r+") as file:
+                    file._disk = disk
+                    yield file
+            except Exception:
+                disk.check()  # the cause, not what followed from it
+                raise
+            disk.check()
+
+
+def check_disk(file: h5py.File) -> None:
+    """Raise the error that writing into a file of `atomic_hdf5` met, if any.
+
+    Raises
+    ------
+    OSError
+        `atomic_hdf5` turns it into a DataFileError.
+    """
+    file.flush()
+    file._disk.check()
+
+
+class _Disk(io.RawIOBase):
+    """A file that never fails: after the first error it swallows what is written, and tells when asked."""
+
+    def __init__(self, raw: io.FileIO) -> None:
+        self._raw, self._error, self._position, self._end = raw, None, 0, 0
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        end = max(self._end, os.fstat(self._raw.fileno()).st_size)
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: end}[whence]
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        data = os.pread(self._raw.fileno(), len(buffer), self._position)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._keep(lambda: self._write_all(view))
+        self._position += len(view)
+        self._end = max(self._end, self._position)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        size = self._position if size is None else size
+        self._keep(lambda: os.ftruncate(self._raw.fileno(), size))
+        return size
+
+    def _write_all(self, view: memoryview) -> None:
+        done = 0
+        while done < len(view):
+            done += os.pwrite(self._raw.fileno(), view[done:], self._position + done)
+
+    def _keep(self, action: Any) -> None:
+        if self._error is None:
+            try:
+                action()
+            except OSError as error:
+                self._error = error
+
+
+_BELIEVED = 1 << 27  # bytes that any file may ask for
+_DENSEST = 5000  # bytes of content per byte of file: zeros, well compressed
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever a library raises on the content of a file into `DataFileError`.
+
+    Parameters
+    ----------
+    path
+        The file, for the message.
+    kind
+        What it was read as.
+
+    Examples
+    --------
+    >>> with reading(Path(__file__), "jetclass"):
+    ...     raise RecursionError("too deep")
+    Traceback (most recent call last):
+    omnilearn_lab.errors.DataFileError: '...' is not a readable 'jetclass' file (RecursionError: too ...
+    """
+    if not path.is_file():
+        raise DataFileError(f"'{path}' is not an existing file; check the path, or fetch the dataset first")
+    try:
+        yield
+    except OmniLearnLabError:
+        raise
+    except Exception as error:
+        code = getattr(error, "errno", None)
+        if isinstance(error, PermissionError):
+            text = f"'{path}' may not be read by this user; ask its owner for permission (chmod a+r)"
+        elif code in (errno.ENOSPC, errno.EDQUOT):
+            text = f"'{path}' cannot be read: the disk for temporary files is full; free space, or set TMPDIR"
+        else:
+            text = (
+                f"'{path}' is not a readable '{kind}' file ({type(error).__name__}: {_one_line(error)}); it "
+                "may be truncated or of another format: fetch it again, or choose another reader"
+            )
+        raise DataFileError(text) from error
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) < 300 else f"{text[:300]}..."
+
+
+def check_size(n_bytes: int, path: Path, what: str) -> None:
+    """Refuse content that is far larger than its file can hold, before memory is asked for it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     check_size(10**12, Path(file.name), "data")
+    Traceback (most recent call last):
+    omnilearn_lab.errors.DataFileError: '...': 'data' claims 1,000 GB in a file of 0 bytes; ...
+    """
+    size = path.stat().st_size
+    if n_bytes > _BELIEVED and n_bytes > _DENSEST * size:
+        raise DataFileError(
+            f"'{path}': '{what}' claims {n_bytes / 1e9:,.0f} GB in a file of {size:,} bytes; "
+            "it is damaged: fetch or make it again"
+        )

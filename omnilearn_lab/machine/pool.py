@@ -27,8 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 from tqdm.auto import tqdm
 
 from omnilearn_lab.errors import ConfigError, MissingDependencyError, OmniLearnLabError, WorkerError
-from omnilearn_lab.machine.cores import memory_limit, usable_cores
-from omnilearn_lab.machine.memory import forget_kernels, release_memory
+from omnilearn_lab.machine.resources import forget_kernels, memory_limit, release_memory, usable_cores
 
 _PER_WORKER = 0.6e9  # bytes: PET tiny in training, float32, parts of 50 jets of 45 particles (measured)
 _BESIDE = 0.6e9  # the notebook itself

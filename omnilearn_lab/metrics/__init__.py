@@ -6,7 +6,7 @@ is silently infinite.
 """
 # ruff: noqa: I001
 
-from omnilearn_lab.metrics.anomaly import abcd_closure, p_value_to_sigma, significance
+from omnilearn_lab.metrics.efficiency import abcd_closure, p_value_to_sigma, significance
 from omnilearn_lab.metrics.classification import ClassificationMetrics, ConfusionMatrix, accuracy, auc
 from omnilearn_lab.metrics.classification import classification_metrics, confusion_matrix, pair_score
 from omnilearn_lab.metrics.efficiency import Rejection, RocCurve, SicCurve, background_rejection

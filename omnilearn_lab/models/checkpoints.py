@@ -27,13 +27,13 @@ HOMES = {
     "PET": "pet",
     "PublishedPET": "published.padding",
     "PETv2": "pet_v2",
-    "JetGenerator": "diffusion.jet_generator",
+    "JetGenerator": "dijet",
     "DijetClassifier": "dijet",
     "DijetGenerator": "dijet",
-    "PFN": "baselines.dense",
-    "ParticleNet": "baselines.particle_net",
-    "PlainTransformer": "baselines.transformer",
-    "TrackTransformer": "baselines.transformer",
+    "PFN": "baselines",
+    "ParticleNet": "baselines",
+    "PlainTransformer": "baselines",
+    "TrackTransformer": "baselines",
 }
 """Module of each network that has checkpoints."""
 

@@ -139,7 +139,7 @@ def scaled_tanh(values: Tensor, alpha: Tensor) -> Tensor:
     """
     if is_plain(values):
         return torch.tanh(alpha * values)
-    return _ScaledTanh.apply(values, alpha, _compute_dtype(values))
+    return _ScaledTanh.apply(values, alpha, compute_dtype(values))
 
 
 def gelu_scaled_tanh(values: Tensor, alpha: Tensor) -> Tensor:
@@ -161,7 +161,8 @@ def is_plain(values: Tensor) -> bool:
     return values.dtype == torch.float64 or torch.compiler.is_compiling() or _PLAIN.get()
 
 
-def _compute_dtype(values: Tensor) -> torch.dtype:
+def compute_dtype(values: Tensor) -> torch.dtype:
+    """The number type in which dense layers compute here: autocast's, else that of the values."""
     device = values.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else values.dtype
 

@@ -25,11 +25,18 @@ from torch.nn import functional
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.attention import ATTENTIONS, Attention
 from omnilearn_lab.models.batch import Batch, ClassifierOutput, JointOutput
-from omnilearn_lab.models.edges import Space, nearest_neighbors
+from omnilearn_lab.models.edges import (
+    PAIRS,
+    NeighborhoodBlock,
+    PairBias,
+    Space,
+    key_bias,
+    nearest_neighbors,
+    with_leads,
+)
 from omnilearn_lab.models.kernels import at_least_float32
 from omnilearn_lab.models.layers import MLP, Block, DynamicTanh, TimeWaves
 from omnilearn_lab.models.packing import Packing, join
-from omnilearn_lab.models.pairs import PAIRS, NeighborhoodBlock, PairBias, key_bias, with_leads
 from omnilearn_lab.models.sizes import (
     Count,
     NamedSizes,
@@ -84,7 +91,7 @@ class PETv2Config(NamedSizes):
     period
         Length of a periodic box; neighbours and pairs are then those of the nearest images.
     pairs
-        Pair features, a key of `omnilearn_lab.models.pairs.PAIRS`.
+        Pair features, a key of `omnilearn_lab.models.edges.PAIRS`.
     use_positions
         The embedding sees the coordinates themselves; without, only differences count, and moving all
         particles together changes nothing.

@@ -16,7 +16,7 @@ import psutil
 
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.machine.cores import memory_limit, read_text, usable_cores
+from omnilearn_lab.machine.resources import memory_limit, read_text, usable_cores
 from omnilearn_lab.notebook.results import results_root
 from omnilearn_lab.training import TrainConfig
 
@@ -258,7 +258,7 @@ class MemoryWatch:
 
     On Linux a page that several processes share counts once (the proportional set size, which is also
     what a container's limit counts); elsewhere it counts for each of them (resident set size). Processes
-    that were detached to outlive this one (`omnilearn_lab.training.launching`) are not looked at.
+    that were detached to outlive this one (`omnilearn_lab.training.runs`) are not looked at.
 
     Parameters
     ----------

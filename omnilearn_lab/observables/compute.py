@@ -1,20 +1,196 @@
-"""Observables of whole batches of jets, by name, with the shared pieces computed once per slice."""
+"""Observables of many jets by name: soft drop, N-subjettiness, angularities; energy-flow polynomials."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.errors import ConfigError, MissingDependencyError, nearest
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.observables.clustering import exclusive_subjets
-from omnilearn_lab.observables.config import SIX, UNGROOMED, ObservableConfig, known_radius
-from omnilearn_lab.observables.constituents import Constituents, mass_of, slices
-from omnilearn_lab.observables.substructure import Groomed, fastjet_njettiness, soft_drop, subjettiness
+from omnilearn_lab.observables.clustering import (
+    Constituents,
+    Subjets,
+    Tree,
+    exclusive_subjets,
+    mass_of,
+    slices,
+    wrapped,
+)
+from omnilearn_lab.observables.config import (
+    FASTJET_AXES,
+    SIX,
+    UNGROOMED,
+    ObservableConfig,
+    SoftDrop,
+    known_radius,
+)
+
+
+class Groomed(NamedTuple):
+    """What soft drop leaves of N jets. A jet in which no splitting passes ends as a single particle."""
+
+    mass: np.ndarray
+    """Invariant mass [GeV], shape (N,); 0 for a single massless particle."""
+    pt: np.ndarray
+    """Transverse momentum [GeV], shape (N,)."""
+    z_g: np.ndarray
+    """Momentum sharing of the splitting that passed, shape (N,); 0 when none did."""
+    radius: np.ndarray
+    """Distance R_g of its two subjets, shape (N,); 0 when none passed."""
+
+
+def soft_drop(tree: Tree, settings: SoftDrop) -> Groomed:
+    """Groom jets by walking down their Cambridge/Aachen tree along the harder branch.
+
+    Parameters
+    ----------
+    tree : Tree
+        From `cluster` with ``power=0``, B jets.
+    settings : SoftDrop
+
+    Returns
+    -------
+    Groomed
+        Arrays of shape (B,).
+
+    References
+    ----------
+    Larkoski et al., arXiv:1402.2657, section 2.
+
+    Examples
+    --------
+    >>> from omnilearn_lab.observables.clustering import cluster, pt_y_phi
+    >>> pair = np.array([[[80.0, 0.0, 0.0, 80.0]], [[19.6, 4.0, 0.0, 20.004]]])
+    >>> soft_drop(cluster(pair, pt_y_phi(pair), power=0), SoftDrop()).z_g.round(3)
+    array([0.2])
+    """
+    n_merges, n_jets, _ = tree.children.shape
+    node = np.full(n_jets, 2 * n_merges)
+    z_g, radius = np.zeros(n_jets), np.zeros(n_jets)
+    jets = np.flatnonzero(node > n_merges)
+    while len(jets):
+        pair = tree.children[node[jets] - n_merges - 1, jets]
+        fraction, distance = _splitting(tree, pair, jets)
+        passed = fraction > settings.z_cut * (distance / settings.r0) ** settings.beta
+        z_g[jets[passed]], radius[jets[passed]] = fraction[passed], distance[passed]
+        jets, pair = jets[~passed], pair[~passed]
+        pt = tree.coordinates[pair, jets[:, None], 0]
+        node[jets] = pair[np.arange(len(jets)), pt.argmax(axis=1)]
+        jets = jets[node[jets] > n_merges]
+    every = np.arange(n_jets)
+    mass = mass_of(tree.momenta[node, every], node <= n_merges)
+    return Groomed(mass, tree.coordinates[node, every, 0], z_g, radius)
+
+
+def _splitting(tree: Tree, pair: np.ndarray, jets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Momentum fraction and distance of the two branches ``pair``, shape (B, 2)."""
+    pt, y, phi = np.moveaxis(tree.coordinates[pair, jets[:, None]], -1, 0)
+    distance = np.hypot(y[:, 0] - y[:, 1], wrapped(phi[:, 0] - phi[:, 1]))
+    return pt.min(axis=1) / pt.sum(axis=1), distance
+
+
+def subjettiness(tree: Tree, axes: Subjets, *, jet_radius: float, beta: float = 1.0) -> np.ndarray:
+    r"""N-subjettiness with the normalised measure.
+
+    .. math:: \tau_N = \frac{\sum_i p_{T,i} \min_k \Delta R_{ik}^\beta}{R^\beta \sum_i p_{T,i}}
+
+    Parameters
+    ----------
+    tree : Tree
+        Holds the P particles of B jets as its first nodes.
+    axes : Subjets
+        The N axes of each jet.
+    jet_radius : float
+        R.
+    beta : float
+
+    Returns
+    -------
+    float64 array, shape (B,)
+        0 when a jet has no more particles than axes.
+
+    References
+    ----------
+    Thaler and Van Tilburg, "Identifying Boosted Objects with N-subjettiness", Eq. 2.1, arXiv:1011.2268.
+
+    Examples
+    --------
+    >>> from omnilearn_lab.observables.clustering import cluster, exclusive_subjets, pt_y_phi
+    >>> pair = np.array([[[80.0, 0.0, 0.0, 80.0]], [[20.0, 0.0, 0.0, 20.0]]])
+    >>> tree = cluster(pair, pt_y_phi(pair), power=1)
+    >>> subjettiness(tree, exclusive_subjets(tree, 1), jet_radius=0.4)
+    array([0.])
+    """
+    n_particles = len(tree.children) + 1
+    pt, y, phi = np.moveaxis(tree.coordinates[:n_particles], -1, 0)
+    if n_particles <= len(axes.coordinates):
+        return np.zeros(pt.shape[1])
+    nearest = np.full(pt.shape, np.inf)
+    for _, axis_y, axis_phi in np.moveaxis(axes.coordinates, -1, 1):
+        np.minimum(nearest, (y - axis_y) ** 2 + wrapped(phi - axis_phi) ** 2, out=nearest)
+    return (pt * nearest ** (beta / 2)).sum(axis=0) / (jet_radius**beta * pt.sum(axis=0))
+
+
+_ANY_RADIUS = 999.0
+
+
+def fastjet_njettiness(
+    particles: Constituents, orders: Sequence[int], *, axes: str, jet_radius: float, beta: float = 1.0
+) -> np.ndarray:
+    """N-subjettiness from FastJet with the normalised measure.
+
+    Parameters
+    ----------
+    particles : Constituents
+        N jets.
+    orders : sequence of int
+        The numbers of axes, K of them.
+    axes : str
+        A key of `FASTJET_AXES`.
+    jet_radius, beta : float
+        R and the angular exponent.
+
+    Returns
+    -------
+    float64 array, shape (N, K)
+
+    Raises
+    ------
+    MissingDependencyError
+        When FastJet is not installed.
+    """
+    sequence = _cluster(particles, "kt_algorithm")
+    tau = sequence.njettiness("NormalizedMeasure", FASTJET_AXES[axes], list(orders), beta=beta, R0=jet_radius)
+    return np.asarray(tau, dtype=np.float64).reshape(len(particles.counts), len(orders))
+
+
+def _cluster(particles: Constituents, algorithm: str) -> Any:
+    """Cluster all jets in one call: a loop over jets would be many times slower."""
+    import awkward as ak
+
+    fastjet = _fastjet()
+    fields = dict(zip(("px", "py", "pz", "E"), particles.momenta, strict=True))
+    jagged = ak.unflatten(ak.zip(fields, with_name="Momentum4D"), particles.counts)
+    return fastjet.ClusterSequence(jagged, fastjet.JetDefinition(getattr(fastjet, algorithm), _ANY_RADIUS))
+
+
+@cache
+def _fastjet() -> Any:
+    """FastJet, told not to print its banner on standard output at first use."""
+    try:
+        import fastjet
+        import fastjet._swig as swig
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"axes other than 'kt' need FastJet, which does not import ({error}); install 'fastjet>=3.5'"
+        ) from error
+    swig.ClusterSequence.set_fastjet_banner_stream(None)
+    return fastjet
 
 
 class Batch:
@@ -176,3 +352,90 @@ def _settled(
     radius = config.jet_radius if jet_radius is None else jet_radius
     wanted = [name for name in names if name in _RADIUS_NAMES]
     return replace(config, jet_radius=known_radius(jets, radius, wanted[0]) if wanted else 1.0)
+
+
+EFP_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "prime_4_4": ("n==4", "d==4", "p==1"),
+        "up_to_4": ("d<=4",),
+    }
+)
+"""Named sets of multigraphs: JetNet's 5 prime polynomials with 4 vertices and 4 edges (for W1-EFP),
+and its 36 with up to 4 edges, the trivial one included (for FPD and KPD)."""
+
+
+def energy_flow_polynomials(jets: Jets, graphs: str = "prime_4_4", *, beta: float = 1.0) -> np.ndarray:
+    r"""Compute a set of energy-flow polynomials of every jet, as JetNet's metrics do.
+
+    For a multigraph G with V vertices and edges (k, l):
+
+    .. math:: \mathrm{EFP}_G = \sum_{i_1} \cdots \sum_{i_V} z_{i_1} \cdots z_{i_V}
+              \prod_{(k,l) \in G} \theta_{i_k i_l}^\beta
+
+    with z_i = pt_i / pt of the jet (not normalised to their sum) and theta_ij the distance in
+    pseudorapidity and azimuth.
+
+    Parameters
+    ----------
+    jets : Jets
+        N jets.
+    graphs : str
+        A key of `EFP_SETS`.
+    beta : float
+        Angular exponent.
+
+    Returns
+    -------
+    float64 array, shape (N, K)
+        K = 5 for ``"prime_4_4"``, 36 for ``"up_to_4"``. About 1 ms per jet for 36.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown set.
+    MissingDependencyError
+        When EnergyFlow is absent or does not work in this environment.
+
+    References
+    ----------
+    Komiske, Metodiev and Thaler, "Energy flow polynomials", Eq. 1.1, arXiv:1712.07124;
+    use as a metric: Kansal et al., arXiv:2106.11535 and arXiv:2211.10295.
+
+    Examples
+    --------
+    >>> EFP_SETS["prime_4_4"]
+    ('n==4', 'd==4', 'p==1')
+    """
+    columns = jets.particles
+    fraction = columns["pt"] / np.repeat(jets.jet["pt"], jets.counts)
+    particles = np.stack([fraction, columns["deta"], columns["dphi"]], axis=-1, dtype=np.float64)
+    return _compute(np.split(particles, jets.offsets[1:-1])[: len(jets)], graphs, beta)
+
+
+def _compute(events: Iterable[np.ndarray], graphs: str, beta: float) -> np.ndarray:
+    """Polynomials of events given as (pt, y, phi) rows."""
+    if graphs not in EFP_SETS:
+        raise ConfigError(f"no set of polynomials '{graphs}'; {nearest(graphs, EFP_SETS)}")
+    efps = _efp_set(EFP_SETS[graphs], beta)
+    rows = [efps.compute(event) for event in events]
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(efps.graphs()))
+
+
+@cache
+def _efp_set(selection: tuple[str, ...], beta: float) -> Any:
+    return _energyflow().EFPSet(*selection, measure="hadr", beta=beta, normed=False, coords="ptyphim")
+
+
+def _energyflow() -> Any:
+    """The EnergyFlow package; the only place that imports it.
+
+    EnergyFlow itself imports wasserstein, whose released wheels need numpy 1 and Python below 3.13.
+    """
+    try:
+        import energyflow
+    except (ImportError, AttributeError, RuntimeError, ValueError) as error:
+        raise MissingDependencyError(
+            f"energy-flow polynomials need EnergyFlow, which does not import here ({error}); use Python 3.11 "
+            "or 3.12 and install 'energyflow==1.4.0' with 'wasserstein==1.1.0' (which brings numpy 1.26)"
+        ) from error
+    return energyflow

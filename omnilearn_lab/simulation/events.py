@@ -1,4 +1,4 @@
-"""Events from Pythia 8.3 as flat arrays, the particles they leave, and silence for its banners."""
+"""Events from Pythia 8.3 as flat arrays, the jets that FastJet finds in them, and what belongs to a jet."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnilearn_lab.errors import MissingDependencyError, SimulationError
+from omnilearn_lab.errors import MissingDependencyError, SimulationError, nearest
 
 
 @dataclass(frozen=True)
@@ -250,3 +250,240 @@ def _import_pythia() -> Any:
     except ImportError as error:
         raise MissingDependencyError("simulation needs Pythia: pip install pythia8mc") from error
     return pythia8mc
+
+
+_ALGORITHMS = {"antikt": "antikt_algorithm", "kt": "kt_algorithm", "cambridge": "cambridge_algorithm"}
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """N jets found in many events, ordered by event, then by falling pt.
+
+    Parameters
+    ----------
+    event : int array, shape (N,)
+    rank : int array, shape (N,)
+        0 for the hardest jet of its event.
+    pt, eta, rapidity, phi, mass : float array, shape (N,)
+        Of the sum of the constituents [GeV].
+    offsets : int array, shape (N + 1,)
+    constituents : int array, shape (offsets[-1],)
+        Rows of the clustered particles.
+    """
+
+    event: np.ndarray
+    rank: np.ndarray
+    pt: np.ndarray
+    eta: np.ndarray
+    rapidity: np.ndarray
+    phi: np.ndarray
+    mass: np.ndarray
+    offsets: np.ndarray
+    constituents: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.event)
+
+    def members(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (particle rows, offsets) of chosen jets, in the order asked for."""
+        counts = np.diff(self.offsets)[rows]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        take = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], counts)
+        return self.constituents[take], offsets
+
+
+def cluster(
+    particles: Particles, radius: float, *, algorithm: str = "antikt", min_pt: float = 0.0
+) -> Clusters:
+    """Find jets in every event, with the E scheme.
+
+    Parameters
+    ----------
+    particles : Particles
+    radius : float
+    algorithm : "antikt", "kt" or "cambridge"
+    min_pt : float
+        Smallest jet pt [GeV].
+
+    Returns
+    -------
+    Clusters
+
+    Raises
+    ------
+    SimulationError
+        For an unknown algorithm.
+
+    References
+    ----------
+    M. Cacciari, G. Salam, G. Soyez, FastJet user manual, arXiv 1111.6097.
+    """
+    if algorithm not in _ALGORITHMS:
+        raise SimulationError(f"no jet algorithm '{algorithm}'; {nearest(algorithm, _ALGORITHMS)}")
+    jets_per_event, sizes, local = _find(particles, radius, _ALGORITHMS[algorithm], min_pt)
+    event = np.repeat(np.arange(particles.n_events), jets_per_event)
+    constituents = local + np.repeat(particles.offsets[:-1][event], sizes)
+    return _ordered(particles, event, np.concatenate([[0], np.cumsum(sizes)]), constituents)
+
+
+def _find(
+    particles: Particles, radius: float, algorithm: str, min_pt: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return jets per event, particles per jet, and positions of the particles inside their event."""
+    import awkward as ak
+
+    fastjet = _import_fastjet()
+    record = ak.zip(
+        {"px": particles["px"], "py": particles["py"], "pz": particles["pz"], "E": particles["energy"]},
+        with_name="Momentum4D",
+    )
+    events = ak.unflatten(record, np.diff(particles.offsets))
+    with quiet_stdout():
+        sequence = fastjet.ClusterSequence(events, fastjet.JetDefinition(getattr(fastjet, algorithm), radius))
+        index = sequence.constituent_index(min_pt=min_pt)
+    sizes = ak.to_numpy(ak.flatten(ak.num(index, axis=2)))
+    return ak.to_numpy(ak.num(index, axis=1)), sizes, ak.to_numpy(ak.flatten(index, axis=None))
+
+
+def _ordered(
+    particles: Particles, event: np.ndarray, offsets: np.ndarray, constituents: np.ndarray
+) -> Clusters:
+    momenta = np.stack([particles[name][constituents] for name in ("px", "py", "pz", "energy")])
+    total = np.add.reduceat(momenta, offsets[:-1], axis=1) if len(event) else np.zeros((4, 0))
+    px, py, pz, energy = total
+    pt = np.hypot(px, py)
+    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
+    order = np.lexsort((-pt, event))
+    first = np.searchsorted(event, event)  # events are in order, so this is the first jet of the event
+    rank = np.arange(len(event)) - first
+    unsorted = Clusters(
+        event,
+        rank,
+        pt,
+        np.arcsinh(pz / pt),
+        np.arctanh(pz / energy),
+        np.arctan2(py, px),
+        mass,
+        offsets,
+        constituents,
+    )
+    members, new_offsets = unsorted.members(order)
+    columns = {name: getattr(unsorted, name)[order] for name in ("pt", "eta", "rapidity", "phi", "mass")}
+    return Clusters(event=event, rank=rank, offsets=new_offsets, constituents=members, **columns)
+
+
+def _import_fastjet() -> Any:
+    try:
+        with quiet_stdout():
+            import fastjet
+    except ImportError as error:
+        raise MissingDependencyError("clustering needs FastJet: pip install fastjet") from error
+    return fastjet
+
+
+_VISIBLE = (1, 2, 3, 4, 5, 21, 11, 13, 15)
+HARD = 23  # status of the outgoing particles of a hard process or of a resonance decay
+_GENERATIONS = 60
+
+
+class Decays(NamedTuple):
+    """Visible decay products of resonances, ordered by event and root; arrays of shape (P,).
+
+    ``root`` is the position, in the flat record, of the resonance the product stems from.
+    """
+
+    event: np.ndarray
+    root: np.ndarray
+    eta: np.ndarray
+    phi: np.ndarray
+
+
+def find_decays(batch: EventBatch, resonances: Sequence[int]) -> Decays:
+    """Find quarks, gluons and charged leptons from resonance decays, before they radiate.
+
+    Products are the entries of status 23 whose mother is a resonance; climbing the first mothers
+    while they are resonances leads to the root, so a b quark and the quarks of the W belong to one top.
+    The root's own direction lies between those of its products, so a jet that holds them holds it.
+
+    Parameters
+    ----------
+    batch : EventBatch
+    resonances : sequence of int
+        Absolute PDG codes. A heavy Z' that makes both tops must not be among them.
+
+    Returns
+    -------
+    Decays
+    """
+    code, mother = np.abs(batch["id"]), batch.mother
+    is_resonance = np.isin(code, resonances)
+    product = np.flatnonzero(
+        (np.abs(batch["status"]) == HARD) & np.isin(code, _VISIBLE) & is_resonance[mother]
+    )
+    root = mother[product]
+    for _ in range(_GENERATIONS):
+        above = mother[root]
+        climbs = is_resonance[above] & (above != root)
+        if not climbs.any():
+            break
+        root = np.where(climbs, above, root)
+    order = np.argsort(root, kind="stable")  # roots rise with the event
+    product, root = product[order], root[order]
+    return Decays(batch.event[product], root, *direction(batch, product))
+
+
+def direction(batch: EventBatch, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (eta, phi) of entries of the record."""
+    px, py, pz = (batch[name][rows] for name in ("px", "py", "pz"))
+    return np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-12)), np.arctan2(py, px)
+
+
+def hard_outgoing(batch: EventBatch, codes: Sequence[int]) -> np.ndarray:
+    """Return the entries of the hard process (or of resonance decays) with these absolute PDG codes."""
+    return np.flatnonzero((np.abs(batch["status"]) == HARD) & np.isin(np.abs(batch["id"]), codes))
+
+
+def delta_r(eta1: np.ndarray, phi1: np.ndarray, eta2: np.ndarray, phi2: np.ndarray) -> np.ndarray:
+    """Return sqrt(delta eta^2 + delta phi^2), with delta phi in [-pi, pi].
+
+    Examples
+    --------
+    >>> round(float(delta_r(0.0, 3.1, 0.0, -3.1)), 3)
+    0.083
+    """
+    dphi = np.mod(np.subtract(phi1, phi2) + np.pi, 2 * np.pi) - np.pi
+    return np.hypot(np.subtract(eta1, eta2), dphi)
+
+
+def pairs_in_event(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return all index pairs of equal event number; ``second`` must not fall.
+
+    Examples
+    --------
+    >>> [a.tolist() for a in pairs_in_event(np.array([0, 2]), np.array([0, 0, 1, 2]))]
+    [[0, 0, 1], [0, 1, 3]]
+    """
+    start, stop = np.searchsorted(second, first), np.searchsorted(second, first, side="right")
+    counts = stop - start
+    left = np.repeat(np.arange(len(first)), counts)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return left, np.repeat(start, counts) + within
+
+
+def contained(clusters: Clusters, decays: Decays, radius: float) -> np.ndarray:
+    """Say which jets hold all visible products of some resonance within ``radius`` of their axis.
+
+    Returns
+    -------
+    bool array, shape (jets,)
+    """
+    jet, product = pairs_in_event(clusters.event, decays.event)
+    distance = delta_r(clusters.eta[jet], clusters.phi[jet], decays.eta[product], decays.phi[product])
+    found = np.zeros(len(clusters), dtype=bool)
+    if not len(jet):
+        return found
+    root = decays.root[product]
+    first = np.flatnonzero(np.r_[True, (np.diff(jet) != 0) | (np.diff(root) != 0)])
+    farthest = np.maximum.reduceat(distance, first)
+    found[jet[first[farthest < radius]]] = True
+    return found

@@ -9,10 +9,17 @@ from types import MappingProxyType
 import numpy as np
 
 from omnilearn_lab.simulation.cards import card
-from omnilearn_lab.simulation.clustering import Clusters
 from omnilearn_lab.simulation.detector import reconstruct
-from omnilearn_lab.simulation.events import EventBatch, Particles, final_particles
-from omnilearn_lab.simulation.heavy_flavour import select_flavour_jets
+from omnilearn_lab.simulation.events import (
+    Clusters,
+    EventBatch,
+    Particles,
+    delta_r,
+    direction,
+    final_particles,
+    hard_outgoing,
+    pairs_in_event,
+)
 from omnilearn_lab.simulation.recipes import Recipe, Sample
 from omnilearn_lab.simulation.selection import (
     Selected,
@@ -22,10 +29,10 @@ from omnilearn_lab.simulation.selection import (
     jet_columns,
     make_jets,
     observe,
+    select_flavour_jets,
     select_jets,
+    select_taus,
 )
-from omnilearn_lab.simulation.taus import select_taus
-from omnilearn_lab.simulation.truth import delta_r, direction, hard_outgoing, pairs_in_event
 
 _PARTONS = (1, 2, 3, 4, 5, 21)
 _LIGHT, _GLUON = (1, 2, 3), 21

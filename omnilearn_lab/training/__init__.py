@@ -1,30 +1,15 @@
 """Train any model of this package: batches, losses, optimizers, one loop, run directories."""
+# ruff: noqa: I001
 
-from omnilearn_lab.training.batches import Batches, select
-from omnilearn_lab.training.config import TrainConfig
-from omnilearn_lab.training.distributed import (
-    Shard,
-    default_device,
-    process_group,
-    processes_here,
-    this_shard,
-)
+from omnilearn_lab.training.batches import Batches, StreamConfig, StreamingBatches, select
+from omnilearn_lab.training.distributed import Shard, default_device, process_group, processes_here
+from omnilearn_lab.training.distributed import this_shard
 from omnilearn_lab.training.heads import embed_jets
 from omnilearn_lab.training.history import History
-from omnilearn_lab.training.launching import LaunchedRun, attach, launch
-from omnilearn_lab.training.losses import (
-    Classification,
-    FlavourTagging,
-    FlowPretraining,
-    Generation,
-    JointPretraining,
-    Objective,
-    ParticleRegression,
-    Regression,
-)
-from omnilearn_lab.training.parts import Whole
-from omnilearn_lab.training.runs import Run, describe_environment, read_progress
-from omnilearn_lab.training.streaming import StreamConfig, StreamingBatches
+from omnilearn_lab.training.losses import Classification, FlavourTagging, FlowPretraining, Generation
+from omnilearn_lab.training.losses import JointPretraining, Objective, ParticleRegression, Regression, Whole
+from omnilearn_lab.training.optimizers import TrainConfig
+from omnilearn_lab.training.runs import LaunchedRun, Run, attach, describe_environment, launch, read_progress
 from omnilearn_lab.training.trainer import Trainer
 
 __all__ = [

@@ -32,9 +32,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models import Batch
-from omnilearn_lab.training.losses import Objective, part_terms
+from omnilearn_lab.training.losses import Objective, Whole, part_terms
 from omnilearn_lab.training.optimizers import optimizer_tensors, restore_optimizer
-from omnilearn_lab.training.parts import Whole
 
 _LOOPBACK = "127.0.0.1"
 _PORTS = (20_000, 20_000)  # first port and how many, for jobs whose scheduler gives none

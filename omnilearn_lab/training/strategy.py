@@ -21,11 +21,9 @@ from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.models import Batch
 from omnilearn_lab.training import distributed
 from omnilearn_lab.training.batches import Batches, Feed, Portion
-from omnilearn_lab.training.config import TrainConfig
 from omnilearn_lab.training.distributed import LossModule
-from omnilearn_lab.training.losses import Objective
-from omnilearn_lab.training.optimizers import make_optimizer
-from omnilearn_lab.training.parts import Extent, PartDraws, Whole, seeded
+from omnilearn_lab.training.losses import Extent, Objective, PartDraws, Whole, seeded
+from omnilearn_lab.training.optimizers import TrainConfig, make_optimizer
 from omnilearn_lab.training.runs import Run
 
 log = logging.getLogger(__name__)

@@ -16,16 +16,14 @@ from omnilearn_lab.machine import report, reuse_memory
 from omnilearn_lab.models import Batch
 from omnilearn_lab.models.adapters import merged
 from omnilearn_lab.training import optimizers
-from omnilearn_lab.training.batches import Batches, Feed, select
-from omnilearn_lab.training.config import TrainConfig
+from omnilearn_lab.training.batches import Batches, Feed, StreamingBatches, select
 from omnilearn_lab.training.distributed import agree, whole_tensors
 from omnilearn_lab.training.heads import start_at_prior
 from omnilearn_lab.training.history import History, LossMeter, TensorBoardLog
 from omnilearn_lab.training.losses import Objective
-from omnilearn_lab.training.optimizers import LearningRate, MovingAverage, make_optimizer
+from omnilearn_lab.training.optimizers import LearningRate, MovingAverage, TrainConfig, make_optimizer
 from omnilearn_lab.training.runs import Heartbeat, Run, TrainingState, intact
 from omnilearn_lab.training.strategy import Strategy, compile_layers
-from omnilearn_lab.training.streaming import StreamingBatches
 
 OnRecord = Callable[[dict[str, Any]], None]
 

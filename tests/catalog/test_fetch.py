@@ -23,10 +23,9 @@ import pytest
 import requests
 import urllib3
 from omnilearn_lab.catalog import FetchOptions, download, fetch, verify
-from omnilearn_lab.catalog.download import Download, DownloadSettings
+from omnilearn_lab.catalog.download import Download, DownloadSettings, check_file
+from omnilearn_lab.catalog.entries import DataFile
 from omnilearn_lab.catalog.fetch import fetch_files
-from omnilearn_lab.catalog.local import check_file
-from omnilearn_lab.catalog.schema import DataFile
 from omnilearn_lab.catalog.store import Store
 from omnilearn_lab.errors import CatalogError, DataFileError, DownloadError
 
@@ -437,13 +436,12 @@ import sys, time
 from pathlib import Path
 from omnilearn_lab.catalog import download
 from omnilearn_lab.catalog.fetch import FetchOptions, fetch_files
-from omnilearn_lab.catalog.schema import DataFile
+from omnilearn_lab.catalog.entries import DataFile
 from omnilearn_lab.catalog.store import Store
 def slow(*_):
     Path(sys.argv[2], "now").touch()
     time.sleep(60)
-from omnilearn_lab.catalog import local
-download.matches = local.checksum = slow
+download.matches = download.checksum = slow
 known = {"checksum": sys.argv[3]} if sys.argv[3] else {}
 file = DataFile.model_construct(name="a.bin", url=sys.argv[1] + "/a.bin", **known)
 fetch_files("set", [file], Store(Path(sys.argv[2])), FetchOptions(progress=False))
@@ -462,7 +460,7 @@ def test_a_kill_while_the_checksum_is_computed_loses_nothing(web, tmp_path, chec
 @pytest.mark.parametrize("moment", range(5))
 def test_a_killed_download_goes_on_where_it_stopped(web, tmp_path, moment):
     web[1].files["/a.bin"], web[1].pause = BODY * 20, 0.002
-    code = KILLED.replace("download.matches = local.checksum = slow", "")
+    code = KILLED.replace("download.matches = download.checksum = slow", "")
     process = begin(code, web[0], tmp_path, md5(BODY * 20))
     part = tmp_path / "set" / "a.bin.part"
     kill_when(process, lambda: part.exists() and part.stat().st_size > moment * len(BODY) * 3)

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
-from omnilearn_lab.catalog import archives, catalog, files
-from omnilearn_lab.catalog.local import check_file
-from omnilearn_lab.catalog.schema import DataFile
+from omnilearn_lab.catalog import catalog, files, store
+from omnilearn_lab.catalog.download import check_file
+from omnilearn_lab.catalog.entries import DataFile
 from omnilearn_lab.catalog.store import Store
 from omnilearn_lab.estimators import PETClassifier, load_estimator
 from omnilearn_lab.jets import Jets, read_jets, write_jets
@@ -29,7 +29,7 @@ from omnilearn_lab.plotting.data import Column, Table, attach_data, export_figur
 from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.readers import from_file, make_reader
 from omnilearn_lab.readers.own.presets import column_map
-from omnilearn_lab.readers.published.atlas_omnifold import read_atlas_omnifold
+from omnilearn_lab.readers.published.atlas import read_atlas_omnifold
 from omnilearn_lab.settings import read_settings
 from omnilearn_lab.tasks.common import ClassifierData, ClassifierSettings, load_trained, train_classifier
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
@@ -39,7 +39,7 @@ from omnilearn_lab.tasks.search.weak_supervision import WeakSupervisionConfig, W
 from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, UnfoldingResult, read_weights
 from omnilearn_lab.training import History, Run, TrainConfig, read_progress
 
-from tests.catalog.test_schema import GOOD
+from tests.catalog.test_entries import GOOD
 from tests.conftest import random_jets
 from tests.readers import samples
 from tests.readers.published import (
@@ -211,7 +211,7 @@ def _write_zip(path: Path) -> None:
 
 
 def _unpack(path: Path) -> None:
-    archives.unpack(path, path.with_name("unpacked"))
+    store.unpack(path, path.with_name("unpacked"))
 
 
 def _write_reweighter(path: Path) -> None:

@@ -31,7 +31,8 @@ from omnilearn_lab.models import (
 )
 from omnilearn_lab.models.adapters import add_adapters
 from omnilearn_lab.models.baselines import RowClassifier, TrackTransformer, TrackTransformerConfig, rows_batch
-from omnilearn_lab.models.diffusion import denoising_path, distillation_pair, perturb_jets, sample_jets
+from omnilearn_lab.models.diffusion import denoising_path, distillation_pair
+from omnilearn_lab.models.dijet import perturb_jets, sample_jets
 from torch.nn import functional
 
 COUNTS = torch.tensor([3, 1, 20, 7, 12, 40])

@@ -1,16 +1,22 @@
-"""The observables on jets done by hand; symmetries and safety, slicing, and order of names."""
+"""Observables by name."""
 
 from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omnilearn_lab import observables as obs
-from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.errors import ConfigError, MissingDependencyError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.observables import constituents
-from omnilearn_lab.observables.config import FASTJET_AXES
+from omnilearn_lab.observables import clustering, compute
+from omnilearn_lab.observables.clustering import Constituents, cluster, exclusive_subjets, pt_y_phi
+from omnilearn_lab.observables.compute import soft_drop, subjettiness
+from omnilearn_lab.observables.config import FASTJET_AXES, SoftDrop
 
 from tests.observables.helpers import value
 
@@ -103,8 +109,8 @@ def test_jets_across_the_seam_of_azimuth(build):
 
 def test_slices_join_seamlessly(toy_jets, monkeypatch):
     whole = obs.observables(toy_jets, EVERY, jet_radius=R)
-    monkeypatch.setattr(constituents.slices, "__defaults__", (300,))
-    assert len(list(constituents.slices(toy_jets))) > 5
+    monkeypatch.setattr(clustering.slices, "__defaults__", (300,))
+    assert len(list(clustering.slices(toy_jets))) > 5
     for name, values in obs.observables(toy_jets, EVERY, jet_radius=R).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-9, atol=1e-9, err_msg=name)
 
@@ -112,7 +118,7 @@ def test_slices_join_seamlessly(toy_jets, monkeypatch):
 def test_every_jet_is_handled_once():
     counts = np.array([3, 1, 2, 3, 1, 7])
     jets = Jets.from_four_momenta(np.tile([1.0, 0, 0, 1], (17, 1)), np.cumsum([0, *counts]))
-    edges = list(constituents.slices(jets, 4))
+    edges = list(clustering.slices(jets, 4))
     assert edges[0].start == 0
     assert edges[-1].stop == 6
     assert all(a.stop == b.start for a, b in zip(edges[:-1], edges[1:], strict=True))
@@ -272,3 +278,227 @@ def test_unknown_choices_name_the_nearest(jets):
         value(jets, "ln_rho", ungroomed="publishd")
     with pytest.raises(ConfigError, match="greater than 0"):
         value(jets, "width", jet_radius=-1.0)
+
+
+ROW = np.array([(60, 0, 0), (30, 0.2, 0.1), (10, -0.3, 0.1), (1, 0.9, 0)], dtype=float)
+
+
+@pytest.fixture(scope="module")
+def particles():
+    """One jet of four massless particles; the last is soft and far away."""
+    pt, y, phi = ROW.T
+    return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(y), pt * np.cosh(y)], axis=-1)[:, None]
+
+
+def test_soft_drop_follows_the_harder_branch(particles):
+    """First the soft particle fails, then 10 GeV against the rest passes with 0.1001."""
+    tree = cluster(particles, pt_y_phi(particles), power=0)
+    groomed = soft_drop(tree, SoftDrop())
+    core = particles[:2, 0].sum(axis=0)
+    core_pt, core_y, core_phi = pt_y_phi(core)
+    kept = particles[:3, 0].sum(axis=0)
+    np.testing.assert_allclose(groomed.z_g, 10 / (10 + core_pt))
+    np.testing.assert_allclose(groomed.radius, np.hypot(core_y + 0.3, core_phi - 0.1))
+    np.testing.assert_allclose(groomed.pt, np.hypot(*kept[:2]))
+    np.testing.assert_allclose(groomed.mass, np.sqrt(kept[3] ** 2 - (kept[:3] ** 2).sum()))
+
+
+def test_a_harder_cut_goes_deeper_and_an_impossible_one_to_the_end(particles):
+    tree = cluster(particles, pt_y_phi(particles), power=0)
+    np.testing.assert_allclose(soft_drop(tree, SoftDrop(z_cut=0.2)).z_g, 1 / 3)
+    last = soft_drop(tree, SoftDrop(z_cut=0.4))
+    assert [float(values[0]) for values in last] == [0.0, 60.0, 0.0, 0.0]
+
+
+def test_no_cut_keeps_the_jet(particles):
+    tree = cluster(particles, pt_y_phi(particles), power=0)
+    groomed = soft_drop(tree, SoftDrop(z_cut=0.0))
+    np.testing.assert_allclose(groomed.pt, tree.coordinates[-1, :, 0])
+
+
+def test_subjettiness_by_hand(particles):
+    """Three axes: the pair of hardest close particles is one of them."""
+    tree = cluster(particles, pt_y_phi(particles), power=1)
+    axes = exclusive_subjets(tree, 3)
+    distance = np.hypot(
+        ROW[:, 1, None] - axes.coordinates[:, 0, 1], ROW[:, 2, None] - axes.coordinates[:, 0, 2]
+    )
+    expected = (ROW[:, 0] * distance.min(axis=1) ** 2).sum() / (0.5**2 * ROW[:, 0].sum())
+    np.testing.assert_allclose(subjettiness(tree, axes, jet_radius=0.5, beta=2.0), expected)
+    assert expected > 0
+
+
+def test_as_many_axes_as_particles_leave_nothing(particles):
+    tree = cluster(particles, pt_y_phi(particles), power=1)
+    assert subjettiness(tree, exclusive_subjets(tree, 4), jet_radius=0.5).tolist() == [0.0]
+
+
+RELATIVE = 1e-6
+RADIUS = 0.8
+
+
+def one_by_one(jets, names):
+    """The observables from FastJet's own objects, jet after jet."""
+    import fastjet
+
+    ca = fastjet.JetDefinition(fastjet.cambridge_algorithm, 999.0)
+    kt = fastjet.JetDefinition(fastjet.kt_algorithm, 999.0)
+    p = np.stack(jets.cartesian(), axis=-1)
+    rows = []
+    for start, stop in zip(jets.offsets[:-1], jets.offsets[1:], strict=True):
+        particles = [fastjet.PseudoJet(*map(float, row)) for row in p[start:stop]]
+        sequence = fastjet._swig.ClusterSequence(particles, ca)
+        jet = sequence.inclusive_jets()[0]
+        groomed, z_g = drop(jet, fastjet)
+        scalar = sum(q.pt() for q in particles)
+        width = sum(q.pt() * q.delta_R(jet) for q in particles) / (RADIUS * scalar)
+        kt_sequence = fastjet._swig.ClusterSequence(particles, kt)
+        tau_2 = 0.0
+        if len(particles) > 2:
+            axes = kt_sequence.exclusive_jets(2)
+            tau_2 = sum(q.pt() * min(q.delta_R(a) for a in axes) for q in particles) / (RADIUS * scalar)
+        rows.append((jet.m(), len(particles), width, groomed.m(), groomed.pt(), jet.pt(), tau_2, z_g))
+    return dict(zip(names, np.array(rows).T, strict=True))
+
+
+def drop(jet, fastjet):
+    """Soft drop with z_cut = 0.1 and beta = 0, by asking every branch for its parents."""
+    first, second = fastjet.PseudoJet(), fastjet.PseudoJet()
+    while jet.has_parents(first, second):
+        z = min(first.pt(), second.pt()) / (first.pt() + second.pt())
+        if z > 0.1:
+            return jet, z
+        jet = fastjet.PseudoJet(first if first.pt() > second.pt() else second)
+    return jet, 0.0
+
+
+def fastjet_soft_drop(particles, settings):
+    """All jets in one call; z_g and R_g of jets that fail are 0 here, -1 in FastJet."""
+    groomed = compute._cluster(particles, "cambridge_algorithm").exclusive_jets_softdrop_grooming(
+        njets=1, beta=settings.beta, symmetry_cut=settings.z_cut, R0=settings.r0
+    )
+    names = ("msoftdrop", "ptsoftdrop", "symmetrysoftdrop", "deltaRsoftdrop")
+    return compute.Groomed(*(np.maximum(np.asarray(groomed[name], dtype=np.float64), 0) for name in names))
+
+
+def assert_agreement(jets):
+    names = ("mass", "multiplicity", "width", "soft_drop_mass", "groomed_pt", "pt", "tau_2", "z_g")
+    found = obs.observables(jets, [*names, "tau_21", "ln_rho"], jet_radius=RADIUS)
+    loop = one_by_one(jets, names)
+    several = jets.counts > 1
+    for name in ("multiplicity", "width", "groomed_pt", "pt", "tau_2", "z_g"):
+        np.testing.assert_allclose(found[name], loop[name], rtol=RELATIVE, atol=1e-12, err_msg=name)
+    np.testing.assert_allclose(found["mass"][several], loop["mass"][several], rtol=RELATIVE)
+    passed = loop["z_g"] > 0
+    np.testing.assert_allclose(found["soft_drop_mass"][passed], loop["soft_drop_mass"][passed], rtol=RELATIVE)
+    ln_rho = 2 * np.log(loop["soft_drop_mass"][passed] / loop["pt"][passed])
+    np.testing.assert_allclose(found["ln_rho"][passed], ln_rho, rtol=RELATIVE)
+    tau_21 = np.divide(loop["tau_2"], loop["width"], out=np.zeros(len(jets)), where=several)
+    np.testing.assert_allclose(found["tau_21"], tau_21, rtol=RELATIVE, atol=1e-12)
+    assert 0.5 < passed.mean() < 1
+
+
+def test_toy_jets_agree_with_a_loop_over_fastjet(toy_jets):
+    assert_agreement(toy_jets)
+
+
+def test_simulated_jets_agree_with_a_loop_over_fastjet(pythia_jets):
+    assert len(pythia_jets) == 2000
+    assert_agreement(pythia_jets)
+
+
+def test_batched_calls_agree_with_our_trees(toy_jets):
+    particles = Constituents(toy_jets, slice(0, len(toy_jets)))
+    tau = compute.fastjet_njettiness(particles, [1, 2, 3, 4], axes="kt", jet_radius=RADIUS)
+    ours = [value(toy_jets, f"tau_{n}", jet_radius=RADIUS) for n in (1, 2, 3, 4)]
+    np.testing.assert_allclose(ours, tau.T, rtol=RELATIVE, atol=1e-10)
+    settings = obs.SoftDrop(z_cut=0.15, beta=1.0, r0=RADIUS)
+    groomed = fastjet_soft_drop(particles, settings)
+    config = obs.ObservableConfig(soft_drop=settings)
+    found = obs.observables(toy_jets, ["groomed_pt", "z_g", "groomed_radius"], config=config)
+    for name, values in zip(found, (groomed.pt, groomed.z_g, groomed.radius), strict=True):
+        np.testing.assert_allclose(found[name], values, rtol=RELATIVE, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["tau_1", "tau_2"])
+def test_minimised_axes_never_lose_to_plain_ones(toy_jets, name):
+    plain, one_pass = (value(toy_jets, name, jet_radius=RADIUS, axes=axes) for axes in ("kt", "one_pass_kt"))
+    assert (one_pass <= plain + 1e-9).all()
+    assert name != "tau_1" or (one_pass < 0.99 * plain).any()
+
+
+def test_the_banner_stays_silent():
+    script = (
+        "from omnilearn_lab.jets import Jets; from omnilearn_lab.observables import *;"
+        "jets = Jets.from_four_momenta([[3, 0, 0, 3], [3, 1, 0, 3.2], [1, 0, 0, 1]], [0, 3]);"
+        "observables(jets, ['tau_21'], config=ObservableConfig(axes='wta_kt'))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+
+
+def test_plain_axes_need_no_fastjet(toy_jets, monkeypatch):
+    compute._fastjet.cache_clear()
+    monkeypatch.setitem(sys.modules, "fastjet", None)
+    assert np.isfinite(value(toy_jets, "tau_21")).all()
+    with pytest.raises(MissingDependencyError, match="install 'fastjet"):
+        value(toy_jets, "tau_21", axes="wta_kt")
+
+
+GRAPHS = (  # the five prime multigraphs with four vertices and four edges
+    ((0, 1), (0, 2), (0, 2), (0, 3)),
+    ((0, 1), (0, 2), (0, 2), (1, 3)),
+    ((0, 1), (0, 1), (0, 2), (1, 3)),
+    ((0, 1), (0, 2), (1, 2), (0, 3)),
+    ((0, 1), (0, 2), (1, 3), (2, 3)),
+)
+EFP_ROW = [(60, 0, 0), (30, 0.2, 0.1), (10, -0.3, 0.1)]
+
+
+def by_brute_force(z, eta, phi, graph):
+    theta = np.hypot(eta[:, None] - eta, phi[:, None] - phi)
+    total = 0.0
+    for vertices in itertools.product(range(len(z)), repeat=4):
+        total += np.prod(z[list(vertices)]) * np.prod([theta[vertices[a], vertices[b]] for a, b in graph])
+    return total
+
+
+@pytest.mark.energyflow
+def test_the_prime_set_by_brute_force(build):
+    pytest.importorskip("energyflow")
+    jets = build([EFP_ROW])
+    z = jets.particles["pt"].astype(float) / jets.jet["pt"][0]
+    eta, phi = (jets.particles[name].astype(float) for name in ("deta", "dphi"))
+    expected = [by_brute_force(z, eta, phi, graph) for graph in GRAPHS]
+    found = obs.energy_flow_polynomials(jets)
+    np.testing.assert_allclose(found, [expected], rtol=1e-6)
+
+
+@pytest.mark.energyflow
+def test_the_full_set(toy_jets):
+    pytest.importorskip("energyflow")
+    few = toy_jets[:10]
+    values = obs.energy_flow_polynomials(few, "up_to_4")
+    assert values.shape == (10, 36)
+    fractions = few.particles["pt"] / np.repeat(few.jet["pt"], few.counts)
+    np.testing.assert_allclose(values[:, 0], np.add.reduceat(fractions, few.offsets[:-1]), rtol=1e-5)
+    assert not values[few.counts == 1, 1:].any()
+
+
+@pytest.mark.energyflow
+def test_no_jets_have_no_polynomials(toy_jets):
+    pytest.importorskip("energyflow")
+    assert obs.energy_flow_polynomials(toy_jets[:0]).shape == (0, 5)
+
+
+def test_without_energyflow_only_this_fails(toy_jets, monkeypatch):
+    compute._efp_set.cache_clear()
+    monkeypatch.setitem(sys.modules, "energyflow", None)
+    with pytest.raises(MissingDependencyError, match=r"wasserstein==1\.1\.0"):
+        obs.energy_flow_polynomials(toy_jets)
+    assert np.isfinite(value(toy_jets, "mass")).all()
+
+
+def test_bad_requests(toy_jets):
+    with pytest.raises(ConfigError, match="did you mean 'prime_4_4'"):
+        obs.energy_flow_polynomials(toy_jets, "prime44")

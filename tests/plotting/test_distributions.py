@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import StepPatch
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.metrics.distances import triangular_discriminator
+from omnilearn_lab.metrics.reweighting import triangular_discriminator
 from omnilearn_lab.plotting import (
     COMPARISON,
     HistogramAxis,

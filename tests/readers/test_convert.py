@@ -11,9 +11,8 @@ import pytest
 from omnilearn_lab.errors import CatalogError, DataFileError
 from omnilearn_lab.jets import read_jets
 from omnilearn_lab.readers import ConvertOptions, convert, make_reader
-from omnilearn_lab.readers.published.energyflow import EnergyFlow
 from omnilearn_lab.readers.published.jetclass import JetClass
-from omnilearn_lab.readers.published.top_tagging import TopTagging
+from omnilearn_lab.readers.published.references import EnergyFlow, TopTagging
 
 from tests.readers.samples import check_particles, truth, write_jetclass, write_top
 

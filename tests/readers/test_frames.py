@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from omnilearn_lab.errors import DataFileError, MissingDependencyError
 from omnilearn_lab.readers import make_reader, read_atlas_omnifold
-from omnilearn_lab.readers.frames import open_frame
+from omnilearn_lab.readers.storage import open_frame
 
 from tests.readers.published.test_atlas_omnifold import write as write_omnifold
 from tests.readers.published.test_lhco import events
@@ -70,7 +70,7 @@ def test_other_compressions_are_read_or_named(tmp_path, frame, monkeypatch):
 import sys
 sys.modules["hdf5plugin"] = None
 from omnilearn_lab.errors import MissingDependencyError
-from omnilearn_lab.readers.frames import open_frame
+from omnilearn_lab.readers.storage import open_frame
 from pathlib import Path
 try:
     with open_frame(Path({str(tmp_path / "a.h5")!r})):

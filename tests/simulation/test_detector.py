@@ -1,16 +1,167 @@
-"""Single particles through the whole detector, and the response to jets."""
+"""The fast simulation."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from omnilearn_lab.simulation import reconstruct
 from omnilearn_lab.simulation.cards import ATLAS_LIKE, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE
-from omnilearn_lab.simulation.clustering import cluster
-from omnilearn_lab.simulation.events import EventSource, Particles, final_particles
-from omnilearn_lab.simulation.truth import delta_r
+from omnilearn_lab.simulation.detector import Deposits, log_normal, propagate, read_out, resolution
+from omnilearn_lab.simulation.events import EventSource, Particles, cluster, delta_r, final_particles
 
 from tests.simulation.helpers import gun
+
+PROMPT_ANGLE = {CMS_LIKE: 0.735, ATLAS_LIKE: 0.345}  # arcsin(x / pt [GeV])
+
+
+@pytest.mark.parametrize("card", [CMS_LIKE, ATLAS_LIKE], ids=lambda c: c.name)
+@pytest.mark.parametrize("charge", [-1, 1])
+@pytest.mark.parametrize("pt", [1.0, 2.0, 10.0])
+def test_a_prompt_track_turns_by_the_known_angle(card, charge, pt):
+    impact = propagate(gun(211, pt, charge=charge, phi=0.3), card)
+    expected = np.arcsin(PROMPT_ANGLE[card] / pt)
+    assert impact.phi[0] - 0.3 == pytest.approx(-charge * expected, rel=2e-3)
+    assert impact.track_phi[0] == pytest.approx(0.3)
+    assert impact.d0[0] == pytest.approx(0, abs=1e-9) and impact.dz[0] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_curling_track_ends_in_an_end_cap():
+    impact = propagate(gun(211, 0.3, eta=0.1, charge=1), CMS_LIKE)
+    assert impact.alive[0] and abs(impact.eta[0]) > 2  # inside half the radius, 3 m away
+
+
+@given(eta=st.floats(-4, 4), phi=st.floats(-3.1, 3.1), pt=st.floats(0.1, 1000))
+def test_neutral_particles_from_the_origin_keep_their_direction(eta, phi, pt):
+    impact = propagate(gun(22, pt, eta=eta, phi=phi), CMS_LIKE)
+    assert impact.eta[0] == pytest.approx(eta, abs=1e-9) and impact.phi[0] == pytest.approx(phi, abs=1e-9)
+
+
+def test_displaced_neutral_particle_meets_the_barrel_where_geometry_says():
+    impact = propagate(gun(22, 5.0, phi=np.pi / 2, vertex=(500.0, 0.0, 100.0)), CMS_LIKE)
+    y = np.sqrt(1.29**2 - 0.5**2)
+    assert impact.phi[0] == pytest.approx(np.arctan2(y, 0.5))
+    assert impact.eta[0] == pytest.approx(np.arcsinh(0.1 / 1.29))
+
+
+@pytest.mark.parametrize("phi", [-2.0, 0.0, 1.0])
+@pytest.mark.parametrize("charge", [-1, 1])
+def test_impact_parameters_of_stiff_tracks(charge, phi):
+    x, y, z, pt, eta = 3.0, -2.0, 5.0, 1000.0, 0.7
+    impact = propagate(gun(211, pt, eta=eta, charge=charge, phi=phi, vertex=(x, y, z)), CMS_LIKE)
+    assert impact.d0[0] == pytest.approx(x * np.sin(phi) - y * np.cos(phi), abs=1e-3)
+    along = x * np.cos(phi) + y * np.sin(phi)
+    assert impact.dz[0] == pytest.approx(z - along * np.sinh(eta), abs=1e-3)
+
+
+@given(charge=st.sampled_from([-1, 1]), pt=st.floats(1, 50), phi=st.floats(-3, 3), eta=st.floats(-2, 2))
+def test_impact_parameter_does_not_depend_on_where_on_its_way_a_track_is_born(charge, pt, phi, eta):
+    """Start 20 mm further along the same helix: the closest approach is the same point."""
+    first = gun(211, pt, eta=eta, charge=charge, phi=phi, vertex=(2.0, 1.0, 3.0))
+    radius = 1e3 * pt / (0.299792458 * charge * 3.8)  # [mm]
+    turn = 20.0 / radius
+    x = 2.0 + radius * (np.sin(phi) - np.sin(phi - turn))
+    y = 1.0 - radius * (np.cos(phi) - np.cos(phi - turn))
+    z = 3.0 + radius * np.sinh(eta) * turn
+    second = gun(211, pt, eta=eta, charge=charge, phi=phi - turn, vertex=(x, y, z))
+    a, b = propagate(first, CMS_LIKE), propagate(second, CMS_LIKE)
+    assert a.d0[0] == pytest.approx(b.d0[0], abs=1e-6) and a.dz[0] == pytest.approx(b.dz[0], abs=1e-5)
+    assert a.eta[0] == pytest.approx(b.eta[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("vertex", [(1300.0, 0.0, 0.0), (0.0, 0.0, 3001.0)])
+def test_particles_born_outside_are_lost(vertex):
+    assert not propagate(gun(22, 5.0, vertex=vertex), CMS_LIKE).alive[0]
+
+
+NOTHING = Deposits(*(np.zeros(0, dtype=int), *(np.zeros(0) for _ in range(3))))
+
+
+def deposits(energies, *, eta=0.01, phi=0.01):
+    n = len(energies)
+    return Deposits(np.arange(n), np.full(n, eta), np.full(n, phi), np.asarray(energies, dtype=float))
+
+
+def test_log_normal_has_the_mean_and_spread_asked_for():
+    n = 200_000
+    drawn = log_normal(np.full(n, 10.0), np.full(n, 3.0), np.random.default_rng(1))
+    assert drawn.min() > 0
+    assert drawn.mean() == pytest.approx(10, abs=5 * 3 / np.sqrt(n))
+    assert drawn.std() == pytest.approx(3, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("card", "eta", "energy", "sigma"),
+    [
+        (CMS_LIKE.ecal, 0.0, 50.0, np.sqrt(0.4**2 + 0.11**2 * 50 + 0.4**2)),
+        (CMS_LIKE.ecal, 1.0, 50.0, 1.64 * np.sqrt(0.4**2 + 0.11**2 * 50 + 0.4**2)),
+        (CMS_LIKE.ecal, -2.0, 50.0, 2.16 * np.sqrt(0.4**2 + 0.11**2 * 50 + 0.4**2)),
+        (CMS_LIKE.hcal, 0.0, 100.0, np.sqrt(25 + 225)),
+        (CMS_LIKE.hcal, 4.0, 100.0, np.sqrt(169 + 729)),
+        (ATLAS_LIKE.hcal, 1.0, 100.0, np.sqrt(3.02**2 + 0.5205**2 * 100 + 1.59**2)),
+        (ATLAS_LIKE.ecal, 4.0, 100.0, np.sqrt(3.5**2 + 0.285**2 * 100)),
+    ],
+)
+def test_resolution_by_hand(card, eta, energy, sigma):
+    assert resolution(card, np.array([eta]), np.array([energy]))[0] == pytest.approx(sigma)
+
+
+def test_lone_deposit_becomes_a_neutral_object_inside_its_tower():
+    found = read_out(
+        CMS_LIKE.ecal, deposits([100.0] * 500), NOTHING, np.zeros(0), rng=np.random.default_rng(1)
+    ).neutral
+    assert np.array_equal(found.event, np.arange(500))
+    assert found.eta.min() >= 0 and found.eta.max() <= 0.0174
+    assert found.phi.min() >= 0 and found.phi.max() <= np.pi / 180
+
+
+def test_deposits_in_one_tower_are_one_object_and_in_two_events_two():
+    rng = np.random.default_rng(1)
+    together = Deposits(
+        np.array([0, 0, 1]), np.full(3, 0.01), np.full(3, 0.01), np.array([50.0, 50.0, 100.0])
+    )
+    found = read_out(CMS_LIKE.ecal, together, NOTHING, np.zeros(0), rng=rng).neutral
+    assert found.event.tolist() == [0, 1]
+    assert found.energy == pytest.approx([100, 100], rel=0.1)
+
+
+def test_energy_below_threshold_and_outside_is_not_seen():
+    rng = np.random.default_rng(1)
+    faint = read_out(CMS_LIKE.hcal, deposits([0.2] * 100), NOTHING, np.zeros(0), rng=rng).neutral
+    outside = read_out(CMS_LIKE.hcal, deposits([500.0], eta=5.2), NOTHING, np.zeros(0), rng=rng).neutral
+    assert len(outside.event) == 0
+    assert np.all(faint.energy >= CMS_LIKE.hcal.min_energy)
+
+
+def test_tower_that_agrees_with_its_track_gives_no_object():
+    rng = np.random.default_rng(2)
+    n = 4000
+    seen = deposits([50.0] * n)
+    result = read_out(CMS_LIKE.hcal, seen, seen, np.full(n, 3.0), rng=rng)
+    sigma = float(resolution(CMS_LIKE.hcal, np.array([0.0435]), np.array([50.0]))[0])
+    assert 0.05 < len(result.neutral.event) / n < 0.2  # more than one sigma above the track
+    scaled = np.delete(result.factor, result.neutral.event)
+    assert np.array_equal(result.factor[result.neutral.event], np.ones(len(result.neutral.event)))
+    assert 0 < scaled.std() * 50 < 9 / sigma  # pulled towards the tower by its small weight 9 / sigma^2
+
+
+def test_missing_energy_leaves_the_track_alone():
+    tracks = deposits([50.0])
+    result = read_out(CMS_LIKE.hcal, deposits([0.0]), tracks, np.array([3.0]), rng=np.random.default_rng(1))
+    assert len(result.neutral.event) == 0 and result.factor[0] == pytest.approx(1)
+
+
+def test_energy_is_conserved_on_average():
+    n = 20_000
+    found = read_out(
+        CMS_LIKE.hcal, deposits([50.0] * n), NOTHING, np.zeros(0), rng=np.random.default_rng(4)
+    ).neutral
+    sigma = np.sqrt(2.5**2 + 1.5**2 * 50)
+    assert len(found.event) == n
+    assert found.energy.mean() == pytest.approx(50, abs=5 * sigma / np.sqrt(n))
+    assert found.energy.std() == pytest.approx(sigma, rel=0.03)
+
 
 N = 4000
 

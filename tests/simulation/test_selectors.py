@@ -9,7 +9,7 @@ import pytest
 from omnilearn_lab.jets import SPECIES
 from omnilearn_lab.observables import observables
 from omnilearn_lab.simulation import RECIPES, recipe, simulate, simulate_pairs
-from omnilearn_lab.simulation.clustering import Clusters
+from omnilearn_lab.simulation.events import Clusters
 from omnilearn_lab.simulation.selectors import _nearest_parton
 
 from tests.simulation.helpers import mass_peak, record

@@ -11,7 +11,7 @@ import torch
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.training import TrainConfig, this_shard
 from omnilearn_lab.training.distributed import Place, Shard, find_place, process_group
-from omnilearn_lab.training.launching import clean_environment
+from omnilearn_lab.training.runs import clean_environment
 
 from tests.training.two_processes import SCENARIOS, records, trainer
 

@@ -3,7 +3,7 @@ import torch
 from omnilearn_lab.errors import TrainingError
 from omnilearn_lab.training import Batches, Classification, JointPretraining, TrainConfig, Trainer
 from omnilearn_lab.training.distributed import LossModule
-from omnilearn_lab.training.parts import seeded
+from omnilearn_lab.training.losses import seeded
 from omnilearn_lab.training.strategy import compile_layers, evaluate
 
 from tests.training.helpers import packed, small_model, small_v2

@@ -9,7 +9,7 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets import charge_of, reduce_pid
-from omnilearn_lab.jets.species import pdg_charge
+from omnilearn_lab.jets.columns import pdg_charge
 from omnilearn_lab.readers.kinematics import momenta_from_eta, pid_from_cms
 from omnilearn_lab.readers.own.association import Flat
 from omnilearn_lab.readers.own.columns import ColumnMap

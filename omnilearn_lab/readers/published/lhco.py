@@ -2,18 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.errors import DataFileError, MissingDependencyError
 from omnilearn_lab.readers.base import RawJets, Reader, Source
-from omnilearn_lab.readers.clustering import cluster_leading
-from omnilearn_lab.readers.frames import open_frame
 from omnilearn_lab.readers.kinematics import eta_from_rapidity, jet_axis, momenta_from_eta, padded_rows
+from omnilearn_lab.readers.storage import open_frame
 from omnilearn_lab.settings import settings
+
+_NAMES = {"px": "px", "py": "py", "pz": "pz", "E": "energy"}
+
+
+class Clustered(NamedTuple):
+    """Jets of a block of events.
+
+    ``event`` : int array, shape (N,); ``counts`` : particles per jet, shape (N,);
+    ``particle`` : rows of the input particles, jet after jet, shape (T,).
+    """
+
+    event: np.ndarray
+    counts: np.ndarray
+    particle: np.ndarray
+
+
+def cluster_leading(
+    momenta: Mapping[str, np.ndarray], counts: np.ndarray, *, radius: float = 1.0, n_jets: int = 2
+) -> Clustered:
+    """Find the hardest anti-kT jets of every event, by falling pt.
+
+    Parameters
+    ----------
+    momenta
+        ``px``, ``py``, ``pz``, ``energy`` of all particles, event after event, each shape (T,) [GeV].
+    counts : int array, shape (events,)
+    radius
+        Jet radius R.
+    n_jets
+        Jets per event; events may have fewer.
+
+    Raises
+    ------
+    MissingDependencyError
+        When FastJet is not installed.
+
+    References
+    ----------
+    Cacciari, Salam and Soyez, arXiv 0802.1189 and 1111.6097.
+
+    Examples
+    --------
+    >>> px = np.array([9.0, -5.0, 1.0])
+    >>> event = {"px": px, "py": 0 * px, "pz": 0 * px, "energy": np.abs(px)}
+    >>> cluster_leading(event, np.array([3])).counts.tolist()
+    [2, 1]
+    """
+    try:
+        import awkward as ak
+        import fastjet
+        import vector
+    except ImportError as error:
+        raise MissingDependencyError(f"clustering needs fastjet ({error}); install it with pip") from error
+    filled = np.flatnonzero(counts)
+    starts = (np.cumsum(counts) - counts)[filled]
+    flat = {ours: np.asarray(momenta[name], dtype=np.float64) for ours, name in _NAMES.items()}
+    vector.register_awkward()
+    events = ak.unflatten(ak.zip(flat, with_name="Momentum4D"), counts[filled])
+    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
+    sequence = fastjet.ClusterSequence(events, fastjet.JetDefinition(fastjet.antikt_algorithm, radius))
+    jets, members = sequence.inclusive_jets(), sequence.constituent_index()
+    order = ak.argsort(jets.px**2 + jets.py**2, axis=1, ascending=False)[:, :n_jets]
+    chosen = members[order] + starts
+    per_event = np.asarray(ak.num(chosen))
+    return Clustered(
+        np.repeat(filled, per_event),
+        np.asarray(ak.flatten(ak.num(chosen, axis=2))),
+        np.asarray(ak.flatten(chosen, axis=None)),
+    )
+
 
 _SLOTS = 700
 _CLASSES = ("background", "signal")

@@ -20,8 +20,8 @@ from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, Traini
 from omnilearn_lab.features import STANDARDIZATIONS, jet_features, jets_from_features, pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import sample
-from omnilearn_lab.models.diffusion import perturb_jets, sample_jets
-from omnilearn_lab.models.diffusion.samplers import denoising_path
+from omnilearn_lab.models.diffusion import denoising_path
+from omnilearn_lab.models.dijet import perturb_jets, sample_jets
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, make_model
 from omnilearn_lab.training import Generation, History, Run, TrainConfig, Trainer, default_device

@@ -18,7 +18,7 @@ from omnilearn_lab.features import jets_from_features, pet_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import run_jobs
 from omnilearn_lab.models import PET, Batch, SamplerConfig
-from omnilearn_lab.models.diffusion.distillation import distillation_pair
+from omnilearn_lab.models.diffusion import distillation_pair
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.generation.generator import JetGeneration, generated_features, labelled
 from omnilearn_lab.tasks.generation.scores import (

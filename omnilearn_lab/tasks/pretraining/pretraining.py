@@ -17,8 +17,7 @@ from pydantic import Field
 from torch import nn
 
 from omnilearn_lab.catalog import catalog, load, open_store
-from omnilearn_lab.catalog.published import CONVERTED
-from omnilearn_lab.catalog.simulated import SimulatedSet
+from omnilearn_lab.catalog.load import CONVERTED, SimulatedSet
 from omnilearn_lab.display import label, signed
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.jets import Jets, read_jets

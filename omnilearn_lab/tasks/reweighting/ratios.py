@@ -17,7 +17,7 @@ from torch import nn
 from omnilearn_lab import models
 from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.models.baselines.dense import RowClassifier, rows_batch
+from omnilearn_lab.models.baselines import RowClassifier, rows_batch
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.common import networks
 from omnilearn_lab.tasks.reweighting.samples import Sample, check_sample

@@ -23,8 +23,8 @@ from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, Je
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import atomic_path, write_text
 from omnilearn_lab.metrics import effective_sample_size
-from omnilearn_lab.metrics.distances import TriangularDiscriminator, published_edges, triangular_discriminator
-from omnilearn_lab.models.baselines.dense import RowClassifier
+from omnilearn_lab.metrics import reweighting as binned
+from omnilearn_lab.models.baselines import RowClassifier
 from omnilearn_lab.models.sizes import check_tensors
 from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.settings import from_mapping, to_mapping
@@ -47,8 +47,8 @@ _NUMBERS = ("effective_sample_size", "n_clipped", "seconds", "n_train")
 class DistanceChange:
     """Triangular discriminator to the target before and after reweighting (both times 1000)."""
 
-    before: TriangularDiscriminator
-    after: TriangularDiscriminator
+    before: binned.TriangularDiscriminator
+    after: binned.TriangularDiscriminator
 
     @property
     def improves(self) -> bool:
@@ -73,7 +73,7 @@ def observable_edges(n_bins: int | None = None) -> dict[str, np.ndarray]:
     >>> {name: len(edges) - 1 for name, edges in observable_edges(20).items()}["mass"]
     20
     """
-    edges = {name: published_edges(name) for name in SIX}
+    edges = {name: binned.published_edges(name) for name in SIX}
     if n_bins is None:
         return edges
     return {name: np.linspace(e[0], e[-1], n_bins + 1) for name, e in edges.items()}
@@ -98,7 +98,7 @@ def discriminator(
     edges: np.ndarray,
     *,
     weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
-) -> TriangularDiscriminator:
+) -> binned.TriangularDiscriminator:
     """Return the triangular discriminator; undefined values (ungroomed jets) count as outside the range.
 
     Examples
@@ -108,7 +108,7 @@ def discriminator(
     """
     below = edges[0] - 1.0
     values = (np.where(np.isfinite(x), x, below) for x in (reference, sample))
-    return triangular_discriminator(*values, edges, weights=weights)
+    return binned.triangular_discriminator(*values, edges, weights=weights)
 
 
 def distance_changes(
@@ -224,7 +224,7 @@ class ReweightingResult:
                 weights, about = file["weights"], json.loads(str(file["about"]))
             distances = {
                 name: DistanceChange(
-                    **{when: TriangularDiscriminator(**_arrays(d)) for when, d in change.items()}
+                    **{when: binned.TriangularDiscriminator(**_arrays(d)) for when, d in change.items()}
                 )
                 for name, change in about.pop("distances").items()
             }

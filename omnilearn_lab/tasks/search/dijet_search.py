@@ -16,7 +16,7 @@ from omnilearn_lab.catalog import LoadOptions, load
 from omnilearn_lab.errors import JetsError, MetricError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import RocCurve, roc
-from omnilearn_lab.metrics.distances import Chi2, weighted_chi2
+from omnilearn_lab.metrics.reweighting import Chi2, weighted_chi2
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.search.events import check_events, event_column, select_events
 from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, MassWindow, bump_hunt

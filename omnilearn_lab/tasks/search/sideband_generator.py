@@ -15,7 +15,7 @@ from pydantic import Field
 from omnilearn_lab.errors import JetsError, TrainingError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import Batch, DijetConfig, DijetGenerator, PETConfig, SamplerConfig
-from omnilearn_lab.models.diffusion.samplers import denoise
+from omnilearn_lab.models.diffusion import denoise
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks import generation
 from omnilearn_lab.tasks.generation.generator import KinematicsGeneration, bare_jets

@@ -11,10 +11,9 @@ import numpy as np
 from omnilearn_lab.display import number
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.jets import Jets, reduce_pid
-from omnilearn_lab.metrics.distances import TriangularDiscriminator
+from omnilearn_lab.metrics.reweighting import TriangularDiscriminator
 from omnilearn_lab.simulation import PairedJets, recipe
-from omnilearn_lab.simulation.clustering import cluster
-from omnilearn_lab.simulation.events import EventBatch, EventSource, Particles, final_particles
+from omnilearn_lab.simulation.events import EventBatch, EventSource, Particles, cluster, final_particles
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighting.reweighter import DistanceChange, discriminator
 from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, UnfoldingResult

@@ -14,7 +14,7 @@ from pydantic import Field
 from omnilearn_lab.display import label
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import Spread, spread
-from omnilearn_lab.metrics.distances import TriangularDiscriminator
+from omnilearn_lab.metrics.reweighting import TriangularDiscriminator
 from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare

@@ -5,9 +5,7 @@ import copy
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models.diffusion.distillation import average_velocity, distillation_pair
-from omnilearn_lab.models.diffusion.paths import cosine_level
-from omnilearn_lab.models.diffusion.samplers import follow_cosine
+from omnilearn_lab.models.diffusion import average_velocity, cosine_level, distillation_pair, follow_cosine
 from tests.training.helpers import packed, small_model
 from torch import nn
 

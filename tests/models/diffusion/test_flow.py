@@ -7,8 +7,14 @@ import pytest
 import torch
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.models import Batch
-from omnilearn_lab.models.diffusion import JetInputs, SamplerConfig, denoise, perturb_flow, sample
-from omnilearn_lab.models.diffusion.paths import NoiseConfig
+from omnilearn_lab.models.diffusion import (
+    JetInputs,
+    NoiseConfig,
+    SamplerConfig,
+    denoise,
+    perturb_flow,
+    sample,
+)
 from omnilearn_lab.models.pet_v2 import PETv2, PETv2Config
 from tests.models.test_pet_v2 import TOLERANCE, error, load_case, make_batch, needs_fixtures
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from omnilearn_lab.models.packing import Packing
-from tests.models.diffusion.published_losses import (
+from tests.models.published_losses import (
     balance_weights,
     contrastive_loss,
     grouped_class_loss,

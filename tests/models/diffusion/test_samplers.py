@@ -7,9 +7,14 @@ import pytest
 import torch
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.models import PET, Batch, JetInputs, PETConfig, PublishedPET, SamplerConfig, sample
-from omnilearn_lab.models.diffusion import cosine_level
-from omnilearn_lab.models.diffusion.samplers import denoise, denoising_path, follow_cosine, midpoint_ddim
-from omnilearn_lab.models.diffusion.solvers import SOLVERS
+from omnilearn_lab.models.diffusion import (
+    SOLVERS,
+    cosine_level,
+    denoise,
+    denoising_path,
+    follow_cosine,
+    midpoint_ddim,
+)
 from omnilearn_lab.models.published.v1 import load_keras
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[4] / "shared" / "fixtures"

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models.diffusion.solvers import SOLVERS, integrate
+from omnilearn_lab.models.diffusion import SOLVERS, integrate
 
 
 def error(method, n_steps):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.published.aspen import Aspen
+from omnilearn_lab.readers.published.cms import Aspen
 
 from tests.readers.samples import check_particles, truth, write_h5
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.readers import GN2_TRACK_INPUTS
-from omnilearn_lab.readers.published.atlas_flavour import AtlasFlavour
+from omnilearn_lab.readers.published.atlas import AtlasFlavour
 
 from tests.readers.samples import truth
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.readers import read_atlas_omnifold
-from omnilearn_lab.readers.published.atlas_omnifold import ATLAS_OBSERVABLES, iterate_atlas_omnifold
+from omnilearn_lab.readers.published.atlas import ATLAS_OBSERVABLES, iterate_atlas_omnifold
 
 
 def write(path, drop=(), fmt="fixed"):

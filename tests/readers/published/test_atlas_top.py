@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.published.atlas_top import AtlasTop
+from omnilearn_lab.readers.published.atlas import AtlasTop
 
 from tests.readers.samples import check_particles, gzipped, truth, write_h5
 

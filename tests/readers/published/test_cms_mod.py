@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.published.cms_mod import CmsMod
+from omnilearn_lab.readers.published.cms import CmsMod
 
 from tests.readers.samples import truth
 

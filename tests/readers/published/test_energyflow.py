@@ -7,8 +7,8 @@ import logging
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError
-from omnilearn_lab.readers.npz import open_npz
-from omnilearn_lab.readers.published.energyflow import EnergyFlow
+from omnilearn_lab.readers.published.references import EnergyFlow
+from omnilearn_lab.readers.storage import open_npz
 
 from tests.readers.samples import check_jet, check_particles, truth, write_energyflow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.published.jetnet import JetNet
+from omnilearn_lab.readers.published.references import JetNet
 
 from tests.readers.samples import truth, write_h5, write_jetnet
 

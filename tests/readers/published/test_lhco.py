@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.readers.clustering import cluster_leading
-from omnilearn_lab.readers.published.lhco import Lhco, LhcoClustered
+from omnilearn_lab.readers.published.lhco import Lhco, LhcoClustered, cluster_leading
 
 from tests.readers.samples import truth, write_h5
 

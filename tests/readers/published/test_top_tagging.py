@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError
-from omnilearn_lab.readers.published.top_tagging import TopTagging
+from omnilearn_lab.readers.published.references import TopTagging
 
 from tests.readers.samples import check_jet, check_particles, truth, write_top
 
