@@ -88,8 +88,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     --------
     >>> nearest("jetclas", ["jetclass", "top_tagging"])
     "known: jetclass, top_tagging; did you mean 'jetclass'?"
+    >>> nearest("jetclas", [])
+    'there are none'
     """
     names = sorted(known)
+    if not names:
+        return "there are none"
     shown = names
     if len(names) > _MOST_NAMES:
         near = set(difflib.get_close_matches(str(name), names, n=_MOST_NAMES, cutoff=0))

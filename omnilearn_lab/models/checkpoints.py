@@ -378,7 +378,7 @@ def _build(card: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -
     try:
         config = from_mapping(getattr(module, config_name), card["config"])
     except (ConfigError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{_card_path(path)}: {error}") from error
+        raise CheckpointError(f"{_card_path(path)}: {error}; get weights and card again") from error
     with torch.device("meta"):  # takes no memory, whatever the card says
         shapes = network(config).state_dict()
     check_tensors(tensors, str(path), expected=shapes)

@@ -601,7 +601,12 @@ def notebook_profile(notebook: str, profile: str) -> Any:
     cls = globals()[table.pop("settings")]
     if profile not in table:
         raise ConfigError(f"'{notebook}' has no profile '{profile}'; {nearest(profile, table)}")
-    return from_mapping(cls, _merged(table[profile], _own_changes(notebook, profile)))
+    own = _own_changes(notebook, profile)
+    try:
+        return from_mapping(cls, _merged(table[profile], own))
+    except ConfigError as error:
+        where = f"'{os.environ[_OWN_FOLDER]}/{notebook}.yaml', profile '{profile}': " if own else ""
+        raise ConfigError(f"{where}{error}") from error
 
 
 def _own_changes(notebook: str, profile: str) -> Mapping[str, Any]:

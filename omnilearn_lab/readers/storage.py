@@ -286,7 +286,10 @@ def open_frame(path: Path, key: str | None = None) -> Iterator[Frame]:
         _refuse_objects(file[wanted], path)
         make = {"frame": _FixedFrame, "frame_table": _TableFrame}.get(kinds[wanted])
         if make is None:
-            raise DataFileError(f"'{path}': '/{wanted}' is a pandas {kinds[wanted]}; a frame is needed")
+            raise DataFileError(
+                f"'{path}': '/{wanted}' is a pandas {kinds[wanted]!r:.40}; a 'frame' or 'frame_table' is "
+                "needed: write it again with DataFrame.to_hdf, or fetch it again"
+            )
         yield make(file[wanted], path)
 
 

@@ -62,7 +62,9 @@ def test_own_file_changes_single_settings(tmp_path, monkeypatch):
     packaged = notebook_profile("03_finetune_top", "quick")
     (tmp_path / "03_finetune_top.yaml").write_text("quick: {n_train: 7, compare: {scratch: {epochs: 9}}}")
     monkeypatch.setenv("OMNILEARN_LAB_PROFILES", str(tmp_path))
-    with pytest.raises(ConfigError, match="epochs is 9"):  # equal budgets also for own settings
+    with pytest.raises(
+        ConfigError, match=r"03_finetune_top.yaml', profile 'quick': .*epochs is 9"
+    ):  # equal budgets also for own settings
         notebook_profile("03_finetune_top", "quick")
     changes = "quick: {n_train: 7, compare: {scratch: {epochs: 9}, finetuned: {epochs: 9}}, curve: {5: 1}}"
     (tmp_path / "03_finetune_top.yaml").write_text(changes)

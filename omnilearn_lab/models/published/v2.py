@@ -81,10 +81,10 @@ def read_published_v2(path: str | Path) -> dict[str, Any]:
         content = torch.load(Path(path), map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint at {path}: check the path") from error
-    except Exception as error:  # whatever a damaged or foreign file makes the reader raise
+    except Exception as error:  # what PyTorch says here would advise to run the code in the file
         raise CheckpointError(
-            f"{path} is no readable checkpoint: damaged, truncated, or it holds code (never executed). "
-            f"Download it again ({next(iter(str(error).splitlines()), type(error).__name__)})"
+            f"{path} is no readable checkpoint ({type(error).__name__}): damaged, truncated, a web page, or "
+            "it holds code (never executed). Download it again"
         ) from error
     if not isinstance(content, Mapping) or not isinstance(content.get("body"), Mapping):
         raise CheckpointError(f"{path} has no part 'body': it is not a checkpoint of OmniLearned")

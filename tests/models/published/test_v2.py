@@ -122,9 +122,11 @@ def test_a_pickle_is_never_executed(tmp_path):
     with (tmp_path / "bad.pt").open("wb") as file:
         pickle.dump({"body": Harmful()}, file, protocol=2)
     torch.save({"body": Harmful()}, tmp_path / "worse.pt")
-    for name in ("bad.pt", "worse.pt"):
-        with pytest.raises(CheckpointError, match="never executed"):
+    (tmp_path / "login.pt").write_bytes(b"<!DOCTYPE html><html>")
+    for name in ("bad.pt", "worse.pt", "login.pt"):
+        with pytest.raises(CheckpointError, match="never executed.*Download it again") as caught:
             load_published_v2(tmp_path / name)
+        assert "weights_only" not in str(caught.value)  # nor is it advised
     assert not (tmp_path / "executed").exists()
 
 
