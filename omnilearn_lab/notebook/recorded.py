@@ -36,7 +36,9 @@ _STANDS_FOR = {
     "scratch": ("PET classifier", "PET", "PET v2-s", "OmniFold (PET)"),
     "finetuned": ("OmniLearn", "OmniLearned-s", "OmniFold (OmniLearn)"),
 }
-_SHARE_OUTSIDE = 0.01  # of values that would lie outside their band by chance
+_WIDTH = (
+    2.0  # standard deviations between seeds, from the value of the notebook's own seed to its band's ends
+)
 
 
 NOTEBOOK_NAME = r"^\w[\w. -]{0,99}$"
@@ -142,10 +144,11 @@ class RecordedRun(NamedTuple):
 
 
 class Expected(Record):
-    """The band in which every number of a run is expected, measured by repeats.
+    """The band in which every number of a run is expected, measured by repeats with different seeds.
 
-    A band is the prediction interval of one more repeat, mean :math:`\\pm t\\,s\\sqrt{1 + 1/n}`, that holds
-    99 % of values: few repeats make it wide. ``seeds`` are those of the repeats.
+    A later run has the notebook's own seed, so a band is centred on what that gave; two standard deviations
+    between the seeds make it wide, as another machine's rounding moves a number less than another seed does.
+    ``seeds`` are those of the repeats, the notebook's own first.
     """
 
     notebook: str
@@ -271,7 +274,7 @@ def expected_run(notebook: str, profile: str, folder: Path = RECORDED) -> Expect
 
 
 def expect(repeats: Mapping[int, ResultsRecord], folder: Path = RECORDED) -> Path:
-    """Measure the bands of a notebook's numbers from repeats by seed, and keep them.
+    """Measure the bands of a notebook's numbers from repeats by seed, its own first, and keep them.
 
     Numbers that a repeat lacks are left out.
 
@@ -293,26 +296,23 @@ def expect(repeats: Mapping[int, ResultsRecord], folder: Path = RECORDED) -> Pat
         date=datetime.now(UTC).date().isoformat(),
         versions=first.versions,
         seeds=list(repeats),
-        bands={name: _band([row[name] for row in values]) for name in shared},
+        bands={name: _band(values[0][name], [row[name] for row in values]) for name in shared},
     )
     place = folder / first.notebook / first.profile
     place.mkdir(parents=True, exist_ok=True)
     return write_text(place / "expected.json", expected.model_dump_json(indent=1) + "\n")
 
 
-def _band(values: Sequence[float]) -> tuple[float, float]:
-    """Return the prediction interval of one more value, rounded outwards.
+def _band(own: float, values: Sequence[float]) -> tuple[float, float]:
+    """Return what the notebook's own seed gave, and two standard deviations to either side, rounded outwards.
 
-    >>> _band([0.9, 0.9, 0.9])
+    >>> _band(0.9, [0.9, 0.9, 0.9])
     (0.9, 0.9)
-    >>> _band([0.90, 0.91, 0.92])
-    (0.7953, 1.025)
+    >>> _band(0.90, [0.90, 0.91, 0.92])
+    (0.88, 0.92)
     """
-    from scipy.stats import t
-
-    n, mean, std = len(values), float(np.mean(values)), float(np.std(values, ddof=1))
-    half = float(t.ppf(1 - _SHARE_OUTSIDE / 2, n - 1)) * std * math.sqrt(1 + 1 / n)
-    return _rounded(mean - half, math.floor), _rounded(mean + half, math.ceil)
+    half = _WIDTH * float(np.std(values, ddof=1))
+    return _rounded(own - half, math.floor), _rounded(own + half, math.ceil)
 
 
 def _rounded(value: float, towards: Any) -> float:
