@@ -198,7 +198,7 @@ def transfer(source: str | Path, model: nn.Module) -> Transfer:
     >>> haloes = {"n_features": 3, "n_coordinates": 3, "pairs": "space", "use_pair_bias": False}
     >>> model = PETv2(PETv2Config.named("tiny", mode="regression", use_local_pairs=True, **haloes))
     >>> print(transfer("v2_tiny", model))  # doctest: +ELLIPSIS
-    546,395 of 547,804 numbers taken; new: body.embedding.norm_in.weight (3), ...
+    546,395 of 547,808 numbers taken; new: body.embedding.norm_in.weight (3), ...
     """
     own = model.state_dict()
     weights = load_checkpoint(source).state_dict()
