@@ -6,9 +6,10 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import Field
 
@@ -19,10 +20,6 @@ from omnilearn_lab.observables import OBSERVABLES, SIX, Observable, observables
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks import common
 from omnilearn_lab.training import TrainConfig
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 _MEDIANS = ("soft_drop_mass", "multiplicity", "tau_21", "tau_32")
 _LEPTONS = (11, 13)
@@ -104,8 +101,6 @@ def class_table(jets: Jets, *, jet_radius: float = 0.8) -> pd.DataFrame:
         Medians (``soft_drop_mass`` in GeV), the mean number of displaced particles, and the percentage of
         jets in which electrons and muons carry more than a tenth of the momentum.
     """
-    import pandas as pd
-
     return pd.DataFrame({name: _row(part, jet_radius) for name, part in by_class(jets).items()}).T
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from omnilearn_lab.display import label
@@ -24,8 +25,6 @@ from omnilearn_lab.settings import settings
 from omnilearn_lab.training import History, TrainConfig
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from omnilearn_lab.published import PublishedTable
 
 
@@ -398,8 +397,6 @@ class Comparison(Generic[R]):
         against
             The arm that the others are compared with; without such an arm there are no gains.
         """
-        import pandas as pd
-
         names = self.metrics if metrics is None else metrics
         rows = {
             label(arm): {m: str(self.spread(arm, m)) for m in names if self._has(arm, m)}
@@ -431,8 +428,6 @@ class Comparison(Generic[R]):
             The difference, its standard deviation over seeds, and whether the difference, of either sign,
             exceeds two standard errors.
         """
-        import pandas as pd
-
         first, *others = self.results
         if pairs is None:
             pairs = {f"{label(arm)} over {label(first)}": (arm, first) for arm in others}

@@ -6,9 +6,10 @@ import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -28,9 +29,6 @@ from omnilearn_lab.tasks.generation.scores import (
     metric_label,
 )
 from omnilearn_lab.training import TrainConfig, Trainer, Whole
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @settings
@@ -199,8 +197,6 @@ class SamplerStudy:
 
     def to_frame(self) -> pd.DataFrame:
         """Return `rows` as a pandas table, headed by labels."""
-        import pandas as pd
-
         metrics = self.points[0].scores.to_dict()
         heads = {name: label(name, has_unit=True) for name in ("ms_per_jet", *metrics)}
         return pd.DataFrame(self.rows()).rename(columns=heads)

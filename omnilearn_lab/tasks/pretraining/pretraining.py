@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
+import pandas as pd
 import psutil
 import torch
 from pydantic import Field
@@ -48,10 +49,6 @@ from omnilearn_lab.training import (
     this_shard,
 )
 from omnilearn_lab.training.distributed import agree
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 Streaming = Literal["auto", "always", "never"]
 """When training jets are streamed from files: when they do not fit into memory, or always, or never."""
@@ -337,8 +334,6 @@ def downstream_table(records: Iterable[DownstreamRecord]) -> pd.DataFrame:
         ten background jets passed, in any seed, is a lower limit and marked so. Networks may have had
         different budgets: compare within a row.
     """
-    import pandas as pd
-
     rows = {}
     for record in sorted(records, key=lambda r: (r.checkpoint, r.task, r.n_train)):
         for metric in record.metrics:

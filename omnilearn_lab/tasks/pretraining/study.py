@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -27,9 +28,6 @@ from omnilearn_lab.tasks.common.comparison import Comparison, compare
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, copy_fitting, make_model
 from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig, fits_in_memory, pretrain
 from omnilearn_lab.training import FlowPretraining, TrainConfig, Trainer, default_device, select
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def pretrain_sizes(
@@ -151,8 +149,6 @@ def network_costs(jets: Batch, sizes: Sequence[str] = ("tiny", "small")) -> pd.D
     DataFrame
         Millions of parameters, and milliseconds per jet for one update and for inference.
     """
-    import pandas as pd
-
     return pd.DataFrame({size: _cost(jets, size) for size in sizes}).T
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from safetensors.torch import load_file, save_file
@@ -34,8 +35,6 @@ from omnilearn_lab.tasks.reweighting.samples import Sample
 from omnilearn_lab.training import History
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from omnilearn_lab.tasks import common
 
 
@@ -244,8 +243,6 @@ def distance_table(comparison: common.Comparison[ReweightingResult]) -> pd.DataF
 
     ``bootstrap`` is the statistical uncertainty of one value after the last kind of training.
     """
-    import pandas as pd
-
     *_, last = comparison.results.values()
     rows = {}
     for name, change in last[0].distances.items():

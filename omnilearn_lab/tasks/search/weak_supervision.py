@@ -96,9 +96,7 @@ class WeakSupervisionResult:
         events are judged by the network of their fold; test events take turns, so that both samples are
         judged alike.
         """
-        turn = np.arange(self.test_scores.shape[1]) % self.config.n_folds
-        test = self.test_scores[turn, np.arange(len(turn))]
-        pairs = ((self.data_scores, self.data_folds), (test, turn))
+        pairs = ((self.data_scores, self.data_folds), self._test())
         data, others = (np.zeros(len(scores)) for scores, _ in pairs)
         for fold in range(self.config.n_folds):
             mine = self.background_folds == fold
@@ -115,27 +113,29 @@ class WeakSupervisionResult:
         Cutting here keeps a known share of all events, whether or not the background describes the data.
         Events are judged as in `quantiles`.
         """
-        turn = np.arange(self.test_scores.shape[1]) % self.config.n_folds
-        scores = np.concatenate([self.data_scores, self.test_scores[turn, np.arange(len(turn))]])
-        folds = np.concatenate([self.data_folds, turn])
-        ranks = np.zeros(len(scores))
-        for fold in range(self.config.n_folds):
-            ranks[folds == fold] = rankdata(scores[folds == fold]) / np.sum(folds == fold)
-        return ranks[: len(self.data_scores)], ranks[len(self.data_scores) :]
+        data, test = self._ranked((self.data_scores, self.data_folds), self._test())
+        return data, test
 
     def joint_ranks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return, for data, background and test events, the share of all that its network scores no higher.
 
         Data and background of the same kind are treated alike here: what differs is the signal, or chance.
         """
+        background = self.background_scores, self.background_folds
+        return self._ranked((self.data_scores, self.data_folds), background, self._test())
+
+    def _test(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of the test events, each by one fold in turn, and that fold."""
         turn = np.arange(self.test_scores.shape[1]) % self.config.n_folds
-        test = self.test_scores[turn, np.arange(len(turn))]
-        scores = np.concatenate([self.data_scores, self.background_scores, test])
-        folds = np.concatenate([self.data_folds, self.background_folds, turn])
+        return self.test_scores[turn, np.arange(len(turn))], turn
+
+    def _ranked(self, *samples: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Ranks in (0, 1] of (scores, folds), fold by fold among all samples together."""
+        scores, folds = (np.concatenate(parts) for parts in zip(*samples, strict=True))
         ranks = np.zeros(len(scores))
         for fold in range(self.config.n_folds):
             ranks[folds == fold] = rankdata(scores[folds == fold]) / np.sum(folds == fold)
-        return tuple(np.split(ranks, np.cumsum([len(self.data_scores), len(self.background_scores)])))
+        return tuple(np.split(ranks, np.cumsum([len(values) for values, _ in samples[:-1]])))
 
     def select(self, background_efficiency: float) -> tuple[np.ndarray, np.ndarray]:
         """Return which data and which test events pass at a background efficiency, two bool arrays.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from omnilearn_lab.display import number
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
@@ -18,9 +18,6 @@ from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighting.reweighter import DistanceChange, discriminator
 from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, UnfoldingResult
 from omnilearn_lab.training import TrainConfig
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BREIT_EDGES: Mapping[str, np.ndarray] = {
     "Breit jets": np.arange(-0.5, 5.0),
@@ -254,8 +251,6 @@ class DISUnfolding:
 
     def table(self) -> pd.DataFrame:
         """Return the distances as a table."""
-        import pandas as pd
-
         rows = {
             name: {
                 "before": number(change.before.value, change.before.uncertainty),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from omnilearn_lab.display import label
@@ -27,8 +28,6 @@ from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, Unf
 from omnilearn_lab.training import TrainConfig
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from omnilearn_lab.published import PublishedTable
     from omnilearn_lab.tasks.common.comparison import ComparisonRecord
 
@@ -269,8 +268,6 @@ class UnfoldingStudy:
 
     def table(self) -> pd.DataFrame:
         """Return 1000 times the distance to the truth of every method, by observable."""
-        import pandas as pd
-
         columns = {
             title: {name: str(s) for name, s in row.items()} for title, row in self.by_observable().items()
         }
@@ -281,8 +278,6 @@ class UnfoldingStudy:
 
     def by_iteration(self, names: Sequence[str]) -> pd.DataFrame:
         """Return the mean distance over seeds after every iteration, a row per observable and method."""
-        import pandas as pd
-
         rows = {
             (label(name), title): {
                 f"iteration {i + 1}": np.mean(
