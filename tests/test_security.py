@@ -19,10 +19,12 @@ from omnilearn_lab.notebook import Results
 from omnilearn_lab.training import Run, describe_environment
 
 PACKAGE = Path(omnilearn_lab.__file__).parent
-PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "tables"}
 RUNS_TEXT = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "pty.spawn"}
 RUNS_TEXT |= {"subprocess.getoutput", "subprocess.getstatusoutput", "asyncio.create_subprocess_shell"}
 LOADS_OBJECTS = {"yaml.unsafe_load", "yaml.full_load", "pandas.read_pickle", "pd.read_pickle"}
+LOADS_OBJECTS |= {"pandas.read_hdf", "pd.read_hdf"}  # by way of PyTables, which unpickles attributes
+BETWEEN_RANKS = ("_object", "_object_list")  # torch.distributed pickles what these send
 PLAIN_YAML = {"yaml.BaseLoader", "yaml.SafeLoader", "_loader()"}
 
 
@@ -43,6 +45,7 @@ def is_dangerous(call: ast.Call) -> bool:
     options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
     return (
         name in RUNS_TEXT | LOADS_OBJECTS
+        or (name.startswith(("dist.", "distributed.", "torch.distributed.")) and name.endswith(BETWEEN_RANKS))
         or options.get("shell", "False") != "False"
         or options.get("allow_pickle", "False") != "False"
         or (name == "torch.load" and options.get("weights_only") != "True")
@@ -55,6 +58,10 @@ def is_dangerous(call: ast.Call) -> bool:
     [
         "import pickle",
         "from joblib import load",
+        "import tables",
+        "pd.read_hdf(path)",
+        "dist.broadcast_object_list([text])",
+        "torch.distributed.all_gather_object([], text)",
         "eval(text)",
         "os.system(text)",
         "subprocess.run(text, shell=True)",
