@@ -124,6 +124,7 @@ def _with_note(notebook: dict[str, Any], note: str) -> str:
     for one in others:
         if "outputs" in one:
             one["outputs"] = [kept for output in one["outputs"] if (kept := _static(output))]
+    notebook["metadata"].pop("widgets", None)  # their state, for a script from elsewhere
     return json.dumps(notebook | {"cells": [first, cell, *others]})
 
 
@@ -144,7 +145,9 @@ def for_the_site(notebook: str) -> str:
     for cell in content["cells"]:
         if cell["cell_type"] == "markdown":
             text = re.sub(r"\((\w+)\.ipynb\)", r"(\1.html)", "".join(cell["source"]))
-            text = re.sub(rf"\({GLOSSARY}#([\w-]+)\)", lambda m: f"(../glossary.html#{m[1].lower()})", text)
+            text = re.sub(
+                rf"\({GLOSSARY}(#[\w-]+)?\)", lambda m: f"(../glossary.html{(m[1] or '').lower()})", text
+            )
             cell["source"] = _formulas(text)
     return json.dumps(content)
 

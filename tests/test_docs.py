@@ -119,6 +119,21 @@ def test_a_page_says_where_its_copy_ran(generate, monkeypatch, tmp_path):
     assert "profile `long`" in told()
 
 
+def test_notebooks_lead_to_the_glossary_with_and_without_a_term(generate):
+    pytest.importorskip("latex2mathml", reason="pip install -e '.[docs]'")
+    cell = {
+        "cell_type": "markdown",
+        "source": "[all](glossary.md), [one](glossary.md#AUC), [next](01_one.ipynb)",
+    }
+    made = json.loads(generate.for_the_site(json.dumps({"cells": [cell]})))["cells"][0]["source"]
+    assert made == "[all](../glossary.html), [one](../glossary.html#auc), [next](01_one.html)"
+
+
+def test_a_page_loads_no_script_for_widgets(generate):
+    notebook = {"metadata": {"widgets": {"state": {}}}, "cells": [{"cell_type": "markdown", "source": "# A"}]}
+    assert json.loads(generate._with_note(notebook, "note"))["metadata"] == {}
+
+
 def test_outputs_on_pages_need_no_kernel(generate):
     widget = {"output_type": "display_data", "data": {generate.WIDGET: {}, "text/plain": "W"}}
     figure = {"output_type": "display_data", "data": {generate.WIDGET: {}, "image/png": "iVBOR"}}
