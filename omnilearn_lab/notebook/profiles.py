@@ -45,7 +45,6 @@ class HaloProfile:
 
     Parameters
     ----------
-    source
     dataset
         A recipe of universes, or clouds of CosmoBench; see `omnilearn_lab.catalog.load_universes`.
     n_train, n_validation, n_test
@@ -60,7 +59,6 @@ class HaloProfile:
         Sets of blobs to pretrain on.
     """
 
-    source: Source
     dataset: str
     n_train: Count
     n_validation: Count
