@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -73,6 +74,7 @@ class Aspen(Reader):
 
 _QUARKS = (1, 2, 3)
 _SLOTS_V1 = 100
+log = logging.getLogger(__name__)
 _KEPT = ("weight", "jec", "npv", "quality", "hard_pid")
 
 
@@ -158,7 +160,10 @@ class CmsMod(Reader):
         quark, gluon = np.isin(size, _QUARKS), size == 21
         if self.convention == "omnilearn":
             gluon = gluon | (size == 0)
-        return replace(raw, jet={**raw.jet, "label": quark.astype(np.int64)}).select(quark | gluon)
+        kept = quark | gluon
+        if not kept.all():
+            log.info("left out %d of %d jets: neither a light quark nor a gluon", (~kept).sum(), len(kept))
+        return replace(raw, jet={**raw.jet, "label": quark.astype(np.int64)}).select(kept)
 
 
 def _named(source: Source, name: str, rows: slice) -> dict[str, np.ndarray]:

@@ -112,3 +112,11 @@ def test_row_numbers_count_left_out_jets(tmp_path):
         file["pfcs"][int(true.counts[:8].sum()), 1] = np.nan
     with pytest.raises(DataFileError, match="row 8:.*not finite"):
         CmsMod().read(path)
+
+
+def test_jets_of_other_partons_are_left_out_with_a_word(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        jets = CmsMod().read(write(tmp_path / "a.h5"))
+    n_other = int((~KEPT).sum())
+    assert n_other and f"left out {n_other} of 12 jets: neither a light quark nor a gluon" in caplog.text
+    assert len(jets) <= 12 - n_other
