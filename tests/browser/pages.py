@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from .servers import TOKEN
 
+_IDLE = "[data-status='idle'].jp-Notebook-ExecutionIndicator"
+_ALL_RAN = """() => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
+    .map((prompt) => prompt.textContent.trim())
+    .filter((text) => text)
+    .every((text) => /\\[\\d+\\]/.test(text))"""
+
 
 def open_and_run(page, address, name, *, seconds=180):
-    """Open a notebook in Lab, run all its cells from the menu, and wait for the last one."""
+    """Open a notebook in Lab, run all its cells from the menu, and wait for the last one.
+
+    Folded cells (solutions) show no number: they are done when all others have one and the kernel is idle.
+    """
     page.goto(f"{address}/lab/tree/{name}?token={TOKEN}", timeout=180_000)
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
-    page.wait_for_selector("[data-status='idle'].jp-Notebook-ExecutionIndicator", timeout=120_000)
+    page.wait_for_selector(_IDLE, timeout=120_000)
     start_running(page)
-    wait_for_prompt(page, page.locator(".jp-CodeCell").last, r"\[\d+\]", seconds)
+    page.wait_for_function(_ALL_RAN, timeout=seconds * 1000)
+    page.wait_for_selector(_IDLE, timeout=seconds * 1000)
     assert page.locator("[data-mime-type='application/vnd.jupyter.stderr'] :text('Traceback')").count() == 0
 
 
