@@ -77,7 +77,7 @@ def _facts(item: lab.catalog.DatasetEntry) -> list[tuple[str, str]]:
     return [(head, text) for head, text in facts.items() if text]
 
 
-def _unverified(published: Sequence[lab.catalog.schema.DataFile]) -> str:
+def _unverified(published: Sequence[lab.catalog.entries.DataFile]) -> str:
     n_unknown = sum(file.checksum is None for file in published)
     return f"{n_unknown} of {len(published)} files: their publisher gives no checksum" if n_unknown else ""
 

@@ -79,7 +79,7 @@ def pretrain(
         _run_elsewhere(settings, directory, processes)
         return
     if directory.is_dir() and not lab.training.attach(directory).is_running:  # an old word concerns nobody
-        lab.training.launching.forget_last_end(directory)
+        lab.training.runs.forget_last_end(directory)
     path = pretraining.pretrain(settings, directory, on_record=_print_record(settings.training.epochs))
     place = lab.training.distributed.find_place(os.environ)
     if place is None or place.rank == 0:

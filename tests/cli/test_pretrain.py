@@ -23,7 +23,7 @@ def started(monkeypatch):
         (directory / "checkpoint").touch()
         return directory / "checkpoint"
 
-    monkeypatch.setattr("omnilearn_lab.tasks.pretraining.pretraining.pretrain", pretrain)
+    monkeypatch.setattr("omnilearn_lab.tasks.pretraining.pretrain", pretrain)
     return calls
 
 
