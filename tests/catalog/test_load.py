@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def test_all_processes_are_mixed(jetclass, options):
 
 
 def test_few_files_still_cover_all_processes(jetclass, monkeypatch):
-    monkeypatch.setattr("omnilearn_lab.catalog.load._FILES_PER_LOAD", 3)
+    monkeypatch.setattr(sys.modules[find_published.__module__], "_FILES_PER_LOAD", 3)
     found = find_published("jetclass", entry("jetclass"), "train", Store(jetclass))
     assert len(found.paths) == 6
     assert np.bincount(load_published(found, max_jets=6).label).tolist() == [2, 2, 2]

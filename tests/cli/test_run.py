@@ -83,7 +83,7 @@ def executed(tmp_path, monkeypatch):
         write_json(results, tmp_path / name / profile / "results.json")
         return ExecutedNotebook(name, profile, tmp_path / name / profile, 1.0, 1.0)
 
-    monkeypatch.setattr("omnilearn_lab.notebook.execute.execute_notebook", execute)
+    monkeypatch.setattr("omnilearn_lab.notebook.execute_notebook", execute)
     for function in ("expect", "expected_run", "record_run"):
         bound = partial(getattr(recorded, function), folder=kept)
         monkeypatch.setattr(f"omnilearn_lab.notebook.recorded.{function}", bound)
