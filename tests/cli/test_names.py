@@ -1,4 +1,4 @@
-"""Names that a command looks up as it runs: a typing error in one shows only to the user who gives that command."""
+"""Names that commands look up as they run: one that is not there shows to the user alone."""
 
 from __future__ import annotations
 
