@@ -65,11 +65,12 @@ def generate_like(
 
     Examples
     --------
-    >>> from omnilearn_lab.models import PETConfig
+    >>> from omnilearn_lab.models import PET, PETConfig
     >>> jet = {"pt": [600.0], "eta": [0.0], "phi": [0.0], "mass": [80.0], "label": [0]}
     >>> cloud = {"deta": [0.1, -0.2], "dphi": [0.0, 0.1], "pt": [400.0, 200.0], "energy": [400.0, 200.0]}
     >>> like = Jets.build(cloud, [0, 2], jet)
-    >>> made = generate_like(PET(PETConfig(width=8, n_layers=1, n_heads=2)), like, config=SamplerConfig(2))
+    >>> model = PET(PETConfig(width=8, n_layers=1, n_heads=2))
+    >>> made = generate_like(model, like, config=models.SamplerConfig(2))
     >>> made.counts.tolist(), made.provenance["sampler"]
     ([2], 'ralston3, 2 steps, seed 0')
     """
@@ -129,11 +130,11 @@ def generation_trajectory(
 
     Examples
     --------
-    >>> from omnilearn_lab.models import PETConfig
+    >>> from omnilearn_lab.models import PET, PETConfig
     >>> jet = {"pt": [600.0], "eta": [0.0], "phi": [0.0], "mass": [80.0]}
     >>> cloud = {"deta": [0.1, -0.2], "dphi": [0.0, 0.1], "pt": [400.0, 200.0], "energy": [400.0, 200.0]}
     >>> model = PET(PETConfig(width=8, n_layers=1, n_heads=2))
-    >>> path = generation_trajectory(model, Jets.build(cloud, [0, 2], jet), config=SamplerConfig(2))
+    >>> path = generation_trajectory(model, Jets.build(cloud, [0, 2], jet), config=models.SamplerConfig(2))
     >>> path.times, path.particles(0).shape
     ((1.0, 0.5, 0.0), (3, 2, 3))
     """
@@ -172,12 +173,12 @@ def generate_like_v2(model: models.PETv2, jets: Jets, *, config: models.SamplerC
 
     Examples
     --------
-    >>> from omnilearn_lab.models import PETv2Config
+    >>> from omnilearn_lab.models import PETv2, PETv2Config
     >>> jet = {"pt": [600.0], "eta": [0.0], "phi": [0.0], "mass": [80.0]}
     >>> cloud = {"deta": [0.1, -0.2], "dphi": [0.0, 0.1], "pt": [400.0, 200.0], "energy": [400.0, 200.0]}
     >>> model = PETv2(PETv2Config.named("tiny", mode="generator", n_classes=1))
     >>> like = Jets.build(cloud, [0, 2], jet)
-    >>> generate_like_v2(model, like, config=SamplerConfig(1)).counts.tolist()
+    >>> generate_like_v2(model, like, config=models.SamplerConfig(1)).counts.tolist()
     [2]
     """
     config = config or models.SamplerConfig(127, "midpoint")
@@ -394,7 +395,7 @@ class JetGeneration:
     >>> cloud = {"deta": [0.1, -0.2] * 8, "dphi": [0.0, 0.1] * 8, "pt": [300.0, 200.0] * 8}
     >>> jets = Jets.build(cloud | {"energy": cloud["pt"]}, range(0, 17, 2), jet, class_names=("QCD",))
     >>> short = TrainConfig(epochs=1, batch_size=4)
-    >>> config = JetGenerationConfig(particles=short, kinematics=short, sampler=SamplerConfig(1))
+    >>> config = JetGenerationConfig(particles=short, kinematics=short, sampler=models.SamplerConfig(1))
     >>> JetGeneration(config).fit(jets).sample(3, label="QCD").counts.tolist()
     [2, 2, 2]
     """

@@ -77,7 +77,7 @@ class GenerationScores:
 
         Examples
         --------
-        >>> one = GenerationScore(0.1, 0.01, (0.1,), (0.01,), 9, 9, False)
+        >>> one = distances.GenerationScore(0.1, 0.01, (0.1,), (0.01,), 9, 9, False)
         >>> GenerationScores(one, one, one, None, None, None, 9).to_dict()
         {'w1_mass': 0.1, 'w1_particles': 0.1, 'w1_efp': 0.1}
         """

@@ -304,7 +304,7 @@ class Reweighter:
     --------
     >>> rng = np.random.default_rng(1)
     >>> source, target = rng.normal(0.0, 1, 4000), rng.normal(0.2, 1, 4000)
-    >>> weights = Reweighter(RatioConfig(network="logistic")).fit(source, target).predict(source)
+    >>> weights = Reweighter(ratios.RatioConfig(network="logistic")).fit(source, target).predict(source)
     >>> round(weights.mean(), 3), round(np.average(source, weights=weights), 1)
     (1.0, 0.2)
     """
@@ -493,7 +493,8 @@ def reweight(
     Examples
     --------
     >>> rng = np.random.default_rng(1)
-    >>> result = reweight(rng.normal(0, 1, 4000), rng.normal(0.3, 1, 4000), RatioConfig(network="logistic"))
+    >>> config = ratios.RatioConfig(network="logistic")
+    >>> result = reweight(rng.normal(0, 1, 4000), rng.normal(0.3, 1, 4000), config)
     >>> result.distances["column 0"].after.value < result.distances["column 0"].before.value
     True
     """
