@@ -22,6 +22,7 @@ import argparse
 import contextlib
 import faulthandler
 import json
+import logging
 import os
 import resource
 import select
@@ -32,7 +33,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,9 +111,10 @@ def _await(child: int, reading: int) -> Outcome:
 
 
 def open_input(open_file: Callable[[Path], Any], path: Path, n_rows: int | None) -> Outcome:
-    """Open one input and judge what comes out."""
+    """Open one input and judge what comes out; jets whose leaving out is logged are not lost in silence."""
     try:
-        result = open_file(path)
+        with _words() as said:
+            result = open_file(path)
     except OmniLearnLabError as error:
         text = str(error)
         is_told = bool(text.strip()) and len(text) < _LONGEST
@@ -121,8 +123,25 @@ def open_input(open_file: Callable[[Path], Any], path: Path, n_rows: int | None)
         return Outcome("memory", _where(error))
     except Exception as error:
         return Outcome("foreign", f"{type(error).__name__}: {str(error)[:200]} at {_where(error)}")
+    n_rows = None if any("left out" in words for words in said) else n_rows
     fault = unsound(result, n_rows) if isinstance(result, Jets) else ""
     return Outcome("silent", fault) if fault else Outcome("read")
+
+
+@contextlib.contextmanager
+def _words() -> Iterator[list[str]]:
+    """Keep what the package logs meanwhile."""
+    said: list[str] = []
+    keeper, log = logging.Handler(), logging.getLogger("omnilearn_lab")
+    keeper.emit = lambda record: said.append(record.getMessage())
+    before = log.level
+    log.addHandler(keeper)
+    log.setLevel(logging.INFO)
+    try:
+        yield said
+    finally:
+        log.removeHandler(keeper)
+        log.setLevel(before)
 
 
 def _where(error: BaseException) -> str:

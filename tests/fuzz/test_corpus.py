@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -30,6 +31,15 @@ def test_a_case_that_failed_once(path, tmp_path):
     outcome = run_apart(lambda: open_input(SAMPLES[path.parts[-3]].open, place, None))
     assert outcome.kind == "refused" if path in REFUSED else outcome.kind in ("read", "refused"), outcome
     assert outcome.kind == "read" or len(outcome.detail) > 30
+
+
+@pytest.mark.parametrize(("words", "kind"), [("left out 2 of 6 jets: why", "read"), ("read", "silent")])
+def test_jets_may_be_left_out_with_a_word(words, kind):
+    def fewer(_):
+        logging.getLogger("omnilearn_lab.readers").info(words)
+        return random_jets(4, mean=5)
+
+    assert open_input(fewer, Path("a.h5"), 6).kind == kind
 
 
 def test_there_is_a_corpus():
