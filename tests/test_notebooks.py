@@ -111,6 +111,12 @@ def test_schematics_in_notebooks_are_those_of_the_docs(number, picture):
     assert f"(attachment:{picture}.svg)" in cell.source
 
 
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_errors_do_not_take_the_place_of_values(name):
+    sources = "\n".join(cell.source for cell in code_cells(NOTEBOOKS[name]))
+    assert not re.search(r"values\(\) \| \S+errors\(\)", sources), "both have the same keys"
+
+
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if "02" <= name < "14"])
 def test_studies_show_three_columns_and_judge_only_what_means_something(name):
     sources = [cell.source for cell in code_cells(NOTEBOOKS[name])]
