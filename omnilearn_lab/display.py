@@ -59,6 +59,9 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "r2_omega_m": (r"$R^2$ of $\Omega_m$", ""),
     "r2_sigma_8": (r"$R^2$ of $\sigma_8$", ""),
     "r2_velocity": ("$R^2$ of velocities", ""),
+    "collider": ("jets", ""),
+    "coarse": ("coarse mesh", ""),
+    "lpt": ("2LPT", ""),
     # generators
     "w1_mass": ("$W_1$-M", ""),
     "w1_particles": ("$W_1$-P", ""),

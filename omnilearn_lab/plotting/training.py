@@ -33,6 +33,8 @@ _X_LABELS = {
     "jets": "Jets seen",
 }
 _LOSS = "val_loss"
+_MOST_LINES_INSIDE = 4  # with more, the legend stands beside the axes, off the bands
+_MOST_NAMED_SIZES = 5  # ticks of a logarithmic axis that are written out
 _LEGEND_ROOM = 0.2
 _FAR = 3  # ranges of all later losses
 _HISTORY_COLUMNS = {"epochs": "epoch", "steps": "step"}
@@ -176,8 +178,14 @@ def scaling_curve(
             color="0.3",
         )
     ax.set(xlabel=x_label, ylabel=y_label, xscale="log")
+    sizes = np.unique(np.concatenate([band.x for band in bands.values()]))
+    if len(sizes) <= _MOST_NAMED_SIZES:
+        ax.set_xticks(sizes, [f"{size:,g}" for size in sizes])
+        ax.set_xticks([], minor=True)
     ax.margins(y=_LEGEND_ROOM)
-    ax.legend()
+    ax.legend(
+        **({} if len(bands) <= _MOST_LINES_INSIDE else {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)})
+    )
     experiment_label(ax, source)
     text = ", ".join(
         f"{k} from {b.mean[0]:.4g} at {b.x[0]:g} to {b.mean[-1]:.4g} at {b.x[-1]:g}" for k, b in bands.items()

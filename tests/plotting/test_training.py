@@ -128,6 +128,15 @@ def test_scaling_curve_sorts_sizes_and_averages_seeds():
     np.testing.assert_allclose(table.independent[0].values, [100, 1000])
     np.testing.assert_allclose(table.dependent[0].values, [0.81, 0.91])
     assert figure.axes[0].get_xscale() == "log"
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["100", "1,000"]
+
+
+@pytest.mark.parametrize(("n_lines", "is_outside"), [(2, False), (5, True)])
+def test_many_lines_have_their_legend_beside_the_axes(n_lines, is_outside):
+    figure = scaling_curve({f"arm {i}": ([16, 64], [i, i + 1.0]) for i in range(n_lines)}, y_label="AUC")
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    assert (axes.get_legend().get_window_extent().x0 >= axes.get_window_extent().x1) == is_outside
 
 
 def test_scaling_curve_rejects_bad_shapes_and_sizes():
