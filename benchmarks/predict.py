@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/predict.json"))
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp())
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / f"jets.{options.format}"
     if not (folder / "tagger").exists():
