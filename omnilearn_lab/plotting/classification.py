@@ -12,18 +12,18 @@ from matplotlib.figure import Figure
 from omnilearn_lab.display import number
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.metrics import RocCurve, SicCurve, roc, sic_curve
-from omnilearn_lab.plotting.data import Column, Table, attach_data
+from omnilearn_lab.plotting.data import Table, attach_data
 from omnilearn_lab.plotting.figure import (
     Band,
     band_of,
-    describe,
     different,
     draw_band,
+    finish,
     named,
     new_axes,
     repetitions,
 )
-from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
+from omnilearn_lab.plotting.style import in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
 
 _GRID = np.unique(np.concatenate([np.linspace(0.0, 1.0, 201), 1 - np.geomspace(1e-4, 5e-3, 20)]))
@@ -68,28 +68,15 @@ def roc_curves(scores: Mapping[str, Any], *, source: str | None = None, ax: Axes
     curves = _all_curves(scores)
     figure, ax = new_axes(ax, height=5.2)
     for i, (label, seeds) in enumerate(curves.items()):
-        band, look = (
-            band_of([(c.signal_efficiency, c.background_efficiency) for c in seeds], x=_GRID),
-            line_look(i),
-        )
-        ax.plot(
-            band.mean,
-            band.x,
-            color=look.color,
-            linestyle=look.linestyle,
-            label=f"{label}, AUC {_mean_spread([c.auc for c in seeds], 4)}",
-        )
-        if len(seeds) > 1:
-            low, high = band.mean - band.spread, band.mean + band.spread
-            ax.fill_betweenx(band.x, low, high, color=look.color, alpha=0.22, linewidth=0)
+        band = band_of([(c.signal_efficiency, c.background_efficiency) for c in seeds], x=_GRID)
+        text = f"{label}, AUC {_mean_spread([c.auc for c in seeds], 4)}"
+        draw_band(ax, band, line_look(i), text, is_upright=True)
         attach_data(figure, _efficiency_table(label, band, "Background efficiency"))
     ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=1, label="random")
     ax.set(xlabel=_BACKGROUND, ylabel=_SIGNAL, xlim=(0, 1), ylim=(0, 1.0))
     ax.legend(loc="lower right")
-    experiment_label(ax, source)
     areas = ", ".join(f"{k} {_mean_spread([c.auc for c in v], 4)}" for k, v in curves.items())
-    describe(figure, f"ROC curves. AUC: {areas}.")
-    return figure
+    return finish(ax, f"ROC curves. AUC: {areas}.", source)
 
 
 @in_house_style
@@ -149,9 +136,7 @@ def rejection_vs_efficiency(
     ax.set(xlabel=_SIGNAL, ylabel=_REJECTION, yscale="log", xlim=(0, 1))
     ax.set_ylim(bottom=1)
     ax.legend()
-    experiment_label(ax, source)
-    describe(figure, f"Background rejection against signal efficiency for {', '.join(curves)}.")
-    return figure
+    return finish(ax, f"Background rejection against signal efficiency for {', '.join(curves)}.", source)
 
 
 @in_house_style
@@ -198,10 +183,8 @@ def sic_curves(
     ax.set(xlabel=_SIGNAL, ylabel=_SIC, xlim=(0, 1))
     ax.set_ylim(bottom=0)
     ax.legend()
-    experiment_label(ax, source)
     texts = ", ".join(f"{label} {value}" for label, value in best.items())
-    describe(figure, f"Significance improvement against signal efficiency. Largest: {texts}.")
-    return figure
+    return finish(ax, f"Significance improvement against signal efficiency. Largest: {texts}.", source)
 
 
 def _all_curves(scores: Mapping[str, Any]) -> dict[str, list[RocCurve]]:
@@ -274,12 +257,8 @@ def _draw_published(ax: Axes, label: str, points: Sequence[tuple[float, ...]], i
         zorder=5,
         label=f"{label} (published)",
     )
-    table = Table(
-        f"{label} (published)",
-        (Column("Signal efficiency", rows[:, 0]),),
-        (Column("Background rejection", rows[:, 1], errors={"total": rows[:, 2]}),),
-    )
-    attach_data(ax.get_figure(root=True), table)
+    columns = ("Signal efficiency", rows[:, 0]), ("Background rejection", rows[:, 1], {"total": rows[:, 2]})
+    attach_data(ax.get_figure(root=True), Table.of(f"{label} (published)", *columns))
 
 
 def _sic_band(kept: Sequence[SicCurve]) -> Band:
@@ -298,8 +277,7 @@ def _increasing(x: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _efficiency_table(label: str, band: Band, name: str) -> Table:
-    value = Column(name, band.mean, errors=band.errors)
-    return Table(label, (Column("Signal efficiency", band.x),), (value,))
+    return Table.of(label, ("Signal efficiency", band.x), (name, band.mean, band.errors))
 
 
 def _seed_label(label: str, n: int) -> str:

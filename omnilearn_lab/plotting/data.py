@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 from matplotlib.figure import Figure
 
@@ -61,6 +60,12 @@ class Table:
     independent: tuple[Column, ...]
     dependent: tuple[Column, ...]
     description: str = ""
+
+    @classmethod
+    def of(cls, name: str, *columns: tuple[Any, ...], note: str = "") -> Table:
+        """Make a table of columns (title, values) or (title, values, errors), the independent one first."""
+        first, *others = (titled_column(*column) for column in columns)
+        return cls(name, (first,), tuple(others), note)
 
     def __post_init__(self) -> None:
         lengths = {column.name: len(column) for column in (*self.independent, *self.dependent)}
@@ -308,11 +313,7 @@ def _to_csv(table: Table) -> str:
     columns: dict[str, Any] = {}
     for column in (*table.independent, *table.dependent):
         columns |= _csv_columns(column)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return buffer.getvalue()
+    return pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
 
 
 def _csv_columns(column: Column) -> dict[str, list[Any]]:

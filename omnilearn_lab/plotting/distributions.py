@@ -13,9 +13,17 @@ from matplotlib.figure import Figure
 from omnilearn_lab.display import plain
 from omnilearn_lab.errors import FigureError, nearest
 from omnilearn_lab.plotting.data import Column, Table, attach_data
-from omnilearn_lab.plotting.figure import PaperFigure, describe, named, new_axes, new_ratio_axes, ratio_panels
+from omnilearn_lab.plotting.figure import (
+    PaperFigure,
+    describe,
+    finish,
+    named,
+    new_axes,
+    new_ratio_axes,
+    ratio_panels,
+)
 from omnilearn_lab.plotting.histograms import FilledHistogram, HistogramAxis, as_axis, fill_histogram
-from omnilearn_lab.plotting.style import experiment_label, figure_label, in_house_style, line_look
+from omnilearn_lab.plotting.style import in_house_style, line_look
 
 _OUTSIDE_SHOWN = 0.0005
 _HEADROOM = 1.08  # of the highest point; more where the legend needs it
@@ -115,8 +123,7 @@ def observable_distributions(
         panels = (main, ratio)
     draw_distributions(panels, samples, axis, ratio_to, options)
     _legend(main, samples)
-    experiment_label(main, source)
-    return figure
+    return finish(main, source=source)
 
 
 @in_house_style
@@ -168,8 +175,7 @@ def observable_grid(
         panels = ratio_panels(parts[i]) if ratio_to else (parts[i].add_subplot(), None)
         draw_distributions(panels, values, axis, ratio_to, options, prefix=f"{name}, ")
         _legend(panels[0], samples, fontsize=8.5)
-    figure_label(figure, source)
-    return figure
+    return finish(figure, source=source)
 
 
 @in_house_style
@@ -254,8 +260,7 @@ def unfolding_steps(
         draw_distributions(panels, samples, axis, "truth", options, prefix=f"{title}, ")
         panels[0].set_title(title, loc="right", fontsize=10)
         _legend(panels[0], samples, fontsize=8.5)
-    figure_label(figure, source)
-    return figure
+    return finish(figure, source=source)
 
 
 @in_house_style
@@ -340,32 +345,15 @@ def _draw_steps(ax: Axes, filled: FilledHistogram, index: int, label: str) -> No
     look = line_look(index)
     height, statistical, spread = filled.density()
     total = np.hypot(statistical, spread)
-    ax.stairs(
-        height,
-        filled.edges,
-        color=look.color,
-        linestyle=look.linestyle,
-        linewidth=1.6,
-        label=label,
-        baseline=None,
-    )
+    ax.stairs(height, filled.edges, linewidth=1.6, label=label, baseline=None, **look._asdict())
     ax.stairs(height + total, filled.edges, baseline=height - total, fill=True, color=look.color, alpha=0.22)
 
 
 def _draw_points(ax: Axes, filled: FilledHistogram, index: int, label: str) -> None:
     height, statistical, spread = filled.density()
     middle = (filled.edges[1:] + filled.edges[:-1]) / 2
-    ax.errorbar(
-        middle,
-        height,
-        yerr=np.hypot(statistical, spread),
-        fmt="o",
-        color="black",
-        markersize=4,
-        linewidth=1.1,
-        zorder=4,
-        label=label,
-    )
+    look = {"fmt": "o", "color": "black", "markersize": 4, "linewidth": 1.1, "zorder": 4}
+    ax.errorbar(middle, height, yerr=np.hypot(statistical, spread), label=label, **look)
 
 
 def _draw_ratio(
@@ -383,7 +371,7 @@ def _draw_ratio(
         ax.stairs(1 + band, filled.edges, baseline=1 - band, fill=True, color="0.55", alpha=0.35)
         return
     middle = (filled.edges[1:] + filled.edges[:-1]) / 2
-    ax.stairs(value, filled.edges, color=look.color, linestyle=look.linestyle, linewidth=1.3, baseline=None)
+    ax.stairs(value, filled.edges, linewidth=1.3, baseline=None, **look._asdict())
     ax.errorbar(middle, value, yerr=error, fmt="none", color=look.color, linewidth=0.9)
 
 

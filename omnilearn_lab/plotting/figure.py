@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from omnilearn_lab.display import plain
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.plotting.data import FigureData, figure_data, new_file
-from omnilearn_lab.plotting.style import LineLook, house_style
+from omnilearn_lab.plotting.style import LineLook, experiment_label, house_style
 
 _BAND_ALPHA, _SEED_ALPHA = 0.22, 0.35
 _BEHIND = {"alpha": 0.3, "linewidth": 5, "markersize": 11, "linestyle": "-", "zorder": 0.5, "label": "_old"}
@@ -123,13 +123,15 @@ def different(curves: Sequence[tuple[np.ndarray, ...]]) -> list[tuple[np.ndarray
     return list(curves[:1] if same else curves)
 
 
-def draw_band(ax: Axes, band: Band, look: LineLook, label: str) -> None:
+def draw_band(ax: Axes, band: Band, look: LineLook, label: str, *, is_upright: bool = False) -> None:
     """Draw the mean as a line, the spread as a band; a single point gets a marker."""
     marker = "o" if len(band.x) == 1 else None
-    ax.plot(band.x, band.mean, color=look.color, linestyle=look.linestyle, label=label, marker=marker)
+    points = (band.mean, band.x) if is_upright else (band.x, band.mean)
+    ax.plot(*points, label=label, marker=marker, **look._asdict())
     if band.errors:
         low, high = band.mean - band.spread, band.mean + band.spread
-        ax.fill_between(band.x, low, high, color=look.color, alpha=_BAND_ALPHA, linewidth=0)
+        fill = ax.fill_betweenx if is_upright else ax.fill_between
+        fill(band.x, low, high, color=look.color, alpha=_BAND_ALPHA, linewidth=0)
 
 
 def draw_repetitions(ax: Axes, curves: Sequence[tuple[Any, Any]], look: LineLook) -> None:
@@ -400,6 +402,15 @@ def describe(figure: Figure, text: str) -> None:
     """
     earlier = getattr(figure, "alt_text", "figure")
     figure.alt_text = plain(text) if earlier == "figure" else f"{earlier} {plain(text)}"  # type: ignore[attr-defined]
+
+
+def finish(place: Axes | Figure, text: str = "", source: str | None = None) -> Figure:
+    """Write above axes or figure what the data are, `describe` the figure, and return it."""
+    experiment_label(place, source)
+    figure = root_figure(place) if isinstance(place, Axes) else place
+    if text:
+        describe(figure, text)
+    return figure
 
 
 def _pair(axes: Any) -> tuple[Axes, Axes]:

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.plotting.figure import describe, new_axes, new_ratio_axes
-from omnilearn_lab.plotting.style import PALETTE, experiment_label, in_house_style
+from omnilearn_lab.plotting.figure import finish, new_axes, new_ratio_axes
+from omnilearn_lab.plotting.style import PALETTE, in_house_style
 
 _MOST_POINTS = 3000  # in a scatter plot
 
@@ -60,10 +60,8 @@ def halo_slice(
         ax.quiver(x, y, u, v, color=colour, label=name, **arrows)
     ax.set(xlabel="x [Mpc/h]", ylabel="y [Mpc/h]", xlim=(0, box), ylim=(0, 1.18 * box), aspect="equal")
     ax.legend(ncols=2, title="1 Mpc/h of arrow: 50 km/s", loc="upper center")
-    experiment_label(ax, source)
     text = f"{inside.sum()} haloes in a slice of {depth:g} Mpc/h, with velocities: {', '.join(velocities)}."
-    describe(figure, text)
-    return figure
+    return finish(ax, text, source)
 
 
 @in_house_style
@@ -110,6 +108,4 @@ def predicted_against_true(
     main.set_ylabel(f"Predicted {name}{behind}")
     below.set(xlabel=f"True {name}{behind}", ylabel="Pred. − true")
     main.legend()
-    experiment_label(main, source)
-    describe(figure, f"Predicted against true {name}: {', '.join(spreads)}.")
-    return figure
+    return finish(main, f"Predicted against true {name}: {', '.join(spreads)}.", source)

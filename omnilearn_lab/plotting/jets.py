@@ -16,7 +16,7 @@ from omnilearn_lab.errors import FigureError
 from omnilearn_lab.jets import Jets, reduce_pid
 from omnilearn_lab.plotting import style
 from omnilearn_lab.plotting.data import Column, Table, attach_data
-from omnilearn_lab.plotting.figure import MOVING, PaperFigure, describe, named, new_axes
+from omnilearn_lab.plotting.figure import MOVING, PaperFigure, finish, named, new_axes
 
 DETA, DPHI = r"$\Delta\eta$", r"$\Delta\phi$ [rad]"
 _RADIUS = 0.8
@@ -105,14 +105,10 @@ def jet_display(
     _frame(ax, radius, np.hypot(jet.particles["deta"], jet.particles["dphi"]).max())
     ax.text(1.04, 0.02, _caption(jet), transform=ax.transAxes, va="bottom")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2)
-    style.experiment_label(ax, source or style.source_label(jets.provenance))
     attach_data(figure, _particle_table(jet, codes))
-    describe(
-        figure,
-        f"Jet of {jet.n_particles} particles in the plane of pseudorapidity and azimuth, "
-        f"pT {jet.jet['pt'][0]:.4g} GeV, mass {jet.jet['mass'][0]:.4g} GeV.",
-    )
-    return figure
+    plane = f"Jet of {jet.n_particles} particles in the plane of pseudorapidity and azimuth"
+    text = f"{plane}, pT {jet.jet['pt'][0]:.4g} GeV, mass {jet.jet['mass'][0]:.4g} GeV."
+    return finish(ax, text, source or style.source_label(jets.provenance))
 
 
 @style.in_house_style
@@ -166,9 +162,8 @@ def jet_image_average(
         attach_data(figure, _image_table(label, image, edges))
     axes[0].set_ylabel(DPHI)
     figure.colorbar(mesh, ax=axes, label=r"Mean fraction of jet $p_T$ per pixel", pad=0.01)
-    style.figure_label(figure, source or style.source_label(items[0][1].provenance))
-    describe(figure, "Average jet image: " + ", ".join(f"{k} ({len(v)} jets)" for k, v in items) + ".")
-    return figure
+    text = "Average jet image: " + ", ".join(f"{k} ({len(v)} jets)" for k, v in items) + "."
+    return finish(figure, text, source or style.source_label(items[0][1].provenance))
 
 
 @style.in_house_style
@@ -226,12 +221,9 @@ def diffusion_trajectory(
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=DETA, aspect="equal")
         ax.set_title(_time_text(when[i]), loc="right", fontsize=10, gid=MOVING)
     axes[0].set_ylabel(DPHI)
-    style.figure_label(figure, source)
     attach_data(figure, _trajectory_table(when[shown], steps[shown]))
-    text = ", ".join(f"{when[i]:.2g}" for i in shown)
-    n_steps, n_particles = steps.shape[:2]
-    describe(figure, f"A jet of {n_particles} particles generated in {n_steps} steps, shown at times {text}.")
-    return figure
+    about = f"A jet of {steps.shape[1]} particles generated in {len(steps)} steps"
+    return finish(figure, f"{about}, shown at times {', '.join(f'{when[i]:.2g}' for i in shown)}.", source)
 
 
 def draw_radius(ax: Axes, radius: float) -> None:
@@ -248,42 +240,16 @@ def scatter_particles(
     for look in _LOOKS:
         rows = np.isin(codes, look.codes)
         if rows.any():
-            ax.scatter(
-                particles["deta"][rows],
-                particles["dphi"][rows],
-                s=area[rows],
-                color=look.color,
-                marker=look.marker,
-                alpha=0.6,
-                edgecolors="black",
-                linewidths=0.4,
-            )
-            ax.scatter(
-                [],
-                [],
-                s=45,
-                color=look.color,
-                marker=look.marker,
-                alpha=0.8,
-                edgecolors="black",
-                linewidths=0.4,
-                label=f"{look.label} ({rows.sum()})",
-            )
+            drawn = {"color": look.color, "marker": look.marker, "edgecolors": "black", "linewidths": 0.4}
+            ax.scatter(particles["deta"][rows], particles["dphi"][rows], s=area[rows], alpha=0.6, **drawn)
+            ax.scatter([], [], s=45, alpha=0.8, label=f"{look.label} ({rows.sum()})", **drawn)
 
 
 def _frame(ax: Axes, radius: float, farthest: float) -> None:
     reach = max(1.15 * radius, 1.08 * float(farthest))
     draw_radius(ax, radius)
-    ax.annotate(
-        f"R = {radius:g}",
-        (0, -radius),
-        (0, -3),
-        textcoords="offset points",
-        ha="center",
-        va="top",
-        fontsize=9,
-        color="0.3",
-    )
+    look = {"ha": "center", "va": "top", "fontsize": 9, "color": "0.3"}
+    ax.annotate(f"R = {radius:g}", (0, -radius), (0, -3), textcoords="offset points", **look)
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=DETA, ylabel=DPHI)
     ax.set(aspect="equal", anchor="W")  # beside the legend, not in the middle
 

@@ -14,9 +14,9 @@ from omnilearn_lab.metrics import CalibrationCurve, ConfusionMatrix, Rejection, 
 from omnilearn_lab.plotting.classification import rejection_vs_efficiency
 from omnilearn_lab.plotting.data import Column, Table, attach_data
 from omnilearn_lab.plotting.distributions import HistogramOptions, observable_distributions
-from omnilearn_lab.plotting.figure import MOVING, PaperFigure, describe, named, new_axes
+from omnilearn_lab.plotting.figure import MOVING, PaperFigure, describe, finish, named, new_axes
 from omnilearn_lab.plotting.histograms import HistogramAxis
-from omnilearn_lab.plotting.style import PALETTE, experiment_label, in_house_style, line_look
+from omnilearn_lab.plotting.style import PALETTE, in_house_style, line_look
 
 _SCORE_BINS = np.linspace(0, 1, 41)
 _MARKERS = "osD^vP"
@@ -108,23 +108,16 @@ def confusion_matrix(
     for (row, column), fraction in np.ndenumerate(fractions):
         color = "white" if fraction > _WHITE_ABOVE else "black"
         ax.text(column, row, f"{fraction:.2f}", ha="center", va="center", color=color, fontsize=9)
-    ax.set_xticks(
-        range(len(names)),
-        names,
-        rotation=45 if len(names) > 3 else 0,
-        rotation_mode="anchor",
-        ha="right" if len(names) > 3 else "center",
-    )
+    rotation, side = (45, "right") if len(names) > 3 else (0, "center")
+    ax.set_xticks(range(len(names)), names, rotation=rotation, rotation_mode="anchor", ha=side)
     ax.set_yticks(range(len(names)), names)
     ax.minorticks_off()
     ax.tick_params(length=0)
     ax.set(xlabel="Predicted class", ylabel="True class")
     ax.get_figure(root=False).colorbar(image, ax=ax, label="Fraction of the true class", pad=0.02)
-    experiment_label(ax, source)
     attach_data(figure, _matrix_table(matrix))
     right = ", ".join(f"{n} {100 * f:.0f}%" for n, f in zip(names, np.diag(fractions), strict=True))
-    describe(figure, f"Confusion matrix. Right: {right}.")
-    return figure
+    return finish(ax, f"Confusion matrix. Right: {right}.", source)
 
 
 @in_house_style
@@ -172,9 +165,7 @@ def calibration(
         errors.append(f"{label} {error:.3f}")
     ax.set(xlabel="Predicted probability", ylabel="Observed fraction", xlim=(0, 1), ylim=(0, 1))
     ax.legend(loc="upper left")
-    experiment_label(ax, source)
-    describe(figure, f"Calibration. Expected calibration error: {', '.join(errors)}.")
-    return figure
+    return finish(ax, f"Calibration. Expected calibration error: {', '.join(errors)}.", source)
 
 
 class WorkingPoint(NamedTuple):
@@ -372,12 +363,10 @@ def embedding_map(
     ax.scatter([], [], s=150, facecolors="none", edgecolors="black", linewidths=1.8, gid=MOVING)
     ax.set(xlabel="First principal axis", ylabel="Second principal axis")
     ax.legend(loc="best", markerscale=1.4, fontsize=9)
-    experiment_label(ax, source)
     columns = (Column("x", place[:, 0]), Column("y", place[:, 1]))
     attach_data(figure, Table("map", columns, (Column("class", numbers), Column("crossed", marked))))
     about = ", ".join(f"{name} {n:,}" for name, n in counts.items())
-    describe(figure, f"Map of {len(place):,} jets: {about}.")
-    return figure
+    return finish(ax, f"Map of {len(place):,} jets: {about}.", source)
 
 
 def move_mark(figure: PaperFigure, point: Any) -> None:
@@ -413,23 +402,16 @@ def _calibration(value: Any, n_bins: int) -> CalibrationCurve:
 
 def _draw_calibration(ax: Axes, curve: CalibrationCurve, index: int, label: str) -> None:
     look, filled = line_look(index), np.isfinite(curve.predicted)
-    ax.errorbar(
-        curve.predicted[filled],
-        curve.observed[filled],
-        yerr=curve.uncertainty[filled],
-        color=look.color,
-        linestyle=look.linestyle,
-        marker=_MARKERS[index % len(_MARKERS)],
-        label=label,
-    )
+    x, y, error = (values[filled] for values in (curve.predicted, curve.observed, curve.uncertainty))
+    ax.errorbar(x, y, yerr=error, marker=_MARKERS[index % len(_MARKERS)], label=label, **look._asdict())
 
 
 def _calibration_table(label: str, curve: CalibrationCurve) -> Table:
     filled = np.isfinite(curve.predicted)
-    observed = Column("Observed fraction", curve.observed[filled], errors={"stat": curve.uncertainty[filled]})
-    share = Column("Fraction of jets", curve.fraction[filled])
+    observed = "Observed fraction", curve.observed[filled], {"stat": curve.uncertainty[filled]}
+    others = ("Predicted probability", curve.predicted[filled]), ("Fraction of jets", curve.fraction[filled])
     note = f"expected calibration error {curve.expected_calibration_error:.6g}"
-    return Table(label, (Column("Predicted probability", curve.predicted[filled]),), (observed, share), note)
+    return Table.of(label, others[0], observed, others[1], note=note)
 
 
 def _edges(scores: np.ndarray) -> np.ndarray:

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.plotting.data import Column, Table, attach_data
-from omnilearn_lab.plotting.figure import describe, named, new_axes, new_ratio_axes
-from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
+from omnilearn_lab.plotting.data import Table, attach_data
+from omnilearn_lab.plotting.figure import finish, named, new_axes, new_ratio_axes
+from omnilearn_lab.plotting.style import in_house_style, line_look
 
 _QUANTILES = (0.16, 0.5, 0.84)
 _LEGEND_ROOM, _FARTHEST_PULL = 6.0, 5.0  # farther pulls are arrows at the edge
@@ -89,9 +89,8 @@ def mass_spectrum(
     main.set_ylabel(f"Events / {width:.3g} {_unit(x_label)}".rstrip())
     pulls.set(xlabel=x_label, ylabel="Pull", ylim=(-1.1 * _FARTHEST_PULL, 1.1 * _FARTHEST_PULL))
     main.legend(loc="upper right")
-    experiment_label(main, source)
-    describe(figure, f"Mass spectrum with sideband fit; {'; '.join(_sentence(*item) for item in items)}.")
-    return figure
+    texts = "; ".join(_sentence(*item) for item in items)
+    return finish(main, f"Mass spectrum with sideband fit; {texts}.", source)
 
 
 def _draw_hunt(
@@ -187,11 +186,16 @@ def sic_against_injection(
     for i, (label, value) in enumerate(named(points, "points")):
         x, values = _injections(label, value)
         look, (low, middle, high) = line_look(i), np.quantile(values, _QUANTILES, axis=0)
-        axes.plot(x, middle, color=look.color, linestyle=look.linestyle, marker="o", label=label)
+        axes.plot(x, middle, marker="o", label=label, **look._asdict())
         axes.fill_between(x, low, high, color=look.color, alpha=0.22, linewidth=0)
         for row in values:
             axes.plot(x, row, ".", color=look.color, alpha=0.5, markersize=5, label="_training")
-        attach_data(figure, _injection_table(label, x, (low, middle, high)))
+        best = (
+            "Largest significance improvement",
+            middle,
+            {"seeds": np.stack([middle - low, high - middle], 1)},
+        )
+        attach_data(figure, Table.of(label, ("Injected signal events", x), best))
         texts.append(f"{label} " + ", ".join(f"{m:.3g} at {n:g}" for n, m in zip(x, middle, strict=True)))
     if random is not None:
         mean, spread = random
@@ -203,9 +207,8 @@ def sic_against_injection(
         root = np.sqrt(n_background)
         second = axes.secondary_xaxis(-0.2, functions=(lambda s: s / root, lambda z: z * root))
         second.set_xlabel(r"$S/\sqrt{B}$ before any cut")
-    experiment_label(axes, source)
-    describe(figure, f"Largest significance improvement against injected events: {'; '.join(texts)}.")
-    return figure
+    title = "Largest significance improvement against injected events"
+    return finish(axes, f"{title}: {'; '.join(texts)}.", source)
 
 
 def _check(label: str, edges: Any, *columns: np.ndarray) -> None:
@@ -232,22 +235,5 @@ def _injections(label: str, value: tuple[Any, Any]) -> tuple[np.ndarray, np.ndar
 
 def _spectrum_table(label: str, hunt: Hunt, x_label: str, pull: np.ndarray) -> Table:
     bins = np.stack([hunt.edges[:-1], hunt.edges[1:]], axis=1)
-    return Table(
-        label,
-        (Column(x_label, bins),),
-        (
-            Column("Events", np.asarray(hunt.counts)),
-            Column("Fit", np.asarray(hunt.curve), errors={"fit": np.asarray(hunt.curve_uncertainty)}),
-            Column("Pull", pull),
-        ),
-    )
-
-
-def _injection_table(label: str, x: np.ndarray, bands: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Table:
-    low, middle, high = bands
-    error = np.stack([middle - low, high - middle], axis=1)
-    return Table(
-        label,
-        (Column("Injected signal events", x),),
-        (Column("Largest significance improvement", middle, errors={"seeds": error}),),
-    )
+    fit = ("Fit", hunt.curve, {"fit": hunt.curve_uncertainty})
+    return Table.of(label, (x_label, bins), ("Events", hunt.counts), fit, ("Pull", pull))

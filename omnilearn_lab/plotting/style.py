@@ -82,13 +82,13 @@ def in_house_style(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return styled
 
 
-def experiment_label(ax: Axes, source: str | None = None) -> None:
-    """Write above the axes what the data are.
+def experiment_label(place: Axes | Figure, source: str | None = None) -> None:
+    """Write above the axes, or above a figure of several panels, what the data are.
 
     Parameters
     ----------
-    ax
-        Axes without a left title of their own.
+    place
+        Axes without a left title of their own, or a figure.
     source
         What the data are, such as `SIMULATED` or `PUBLISHED`; nothing is written
         without it, because a figure cannot know. Simulated jets never carry an experiment's name.
@@ -101,14 +101,11 @@ def experiment_label(ax: Axes, source: str | None = None) -> None:
     >>> ax.get_title(loc="left")
     '$\\\\mathbf{omnilearn\\\\_lab}$  simulation: Pythia 8.3 + fast simulation'
     """
-    if source:
-        ax.set_title(_label_text(source), loc="left")
-
-
-def figure_label(figure: Figure, source: str | None = None) -> None:
-    """Write what the data are above a figure of several panels; see `experiment_label`."""
-    if source:
-        figure.suptitle(_label_text(source), fontsize=11, x=0.01, ha="left")
+    text = rf"$\mathbf{{omnilearn\_lab}}$  {source}"
+    if source and isinstance(place, Axes):
+        place.set_title(text, loc="left")
+    elif source:
+        place.suptitle(text, fontsize=11, x=0.01, ha="left")
 
 
 def source_label(provenance: Any) -> str | None:
@@ -130,10 +127,6 @@ def source_label(provenance: Any) -> str | None:
     if source == "simulated" and has_no_detector:
         return PARTICLE_LEVEL
     return {"simulated": SIMULATED, "published": PUBLISHED}.get(source, source)
-
-
-def _label_text(source: str) -> str:
-    return rf"$\mathbf{{omnilearn\_lab}}$  {source}"
 
 
 @functools.cache

@@ -14,9 +14,9 @@ from matplotlib.transforms import offset_copy
 
 from omnilearn_lab.display import label, plain
 from omnilearn_lab.errors import FigureError, nearest
-from omnilearn_lab.plotting.data import Column, Table, attach_data, titled_column
-from omnilearn_lab.plotting.figure import PaperFigure, describe, named, new_axes, plain_log_ticks
-from omnilearn_lab.plotting.style import PALETTE, experiment_label, figure_label, in_house_style, line_look
+from omnilearn_lab.plotting.data import Table, attach_data
+from omnilearn_lab.plotting.figure import PaperFigure, finish, named, new_axes, plain_log_ticks
+from omnilearn_lab.plotting.style import PALETTE, in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
 
 _OWN = "this work"
@@ -138,12 +138,10 @@ def published_vs_ours(
         attach_data(figure, _panel_table(plain(labels[name]), panels[name]))
     _name_rows(axes[0], order, {row.name for rows in panels.values() for row in rows if row.is_own})
     has_published = any(not row.is_own and _is_known(row) for name in chosen for row in panels[name])
-    figure_label(
-        figure, source and (f"filled: this work ({source}); open: published" if has_published else source)
-    )
+    if source and has_published:
+        source = f"filled: this work ({source}); open: published"
     sentences = (_sentence(label(name), panels[name]) for name in chosen)
-    describe(figure, f"Published and own results: {'; '.join(sentences)}.")
-    return figure
+    return finish(figure, f"Published and own results: {'; '.join(sentences)}.", source)
 
 
 @in_house_style
@@ -212,10 +210,8 @@ def metric_bars(
     share = 0.06 * (len(items) + len(lines))  # room for the legend
     ax.set_ylim(top=high * (high / low) ** share if log_y else high + share * (high - low))
     ax.legend()
-    experiment_label(ax, source)
     texts = [f"{k}, " + ", ".join(f"{label(g)} {m.value:.4g}" for g, m in row.items()) for k, row in items]
-    describe(figure, f"Bars of {y_label}: {'; '.join(texts)}.")
-    return figure
+    return finish(ax, f"Bars of {y_label}: {'; '.join(texts)}.", source)
 
 
 def _draw_bars(ax: Axes, index: int, name: str, points: tuple[Any, Any, Any], width: float | bool) -> None:
@@ -341,14 +337,14 @@ def _name_rows(ax: Axes, order: list[str], own: set[str]) -> None:
 
 
 def _panel_table(label: str, rows: list[Row]) -> Table:
-    values = Column(label, [r.number.value for r in rows], errors={"total": [r.number.error for r in rows]})
+    values = label, [r.number.value for r in rows], {"total": [r.number.error for r in rows]}
     origin = [("this work" if r.is_own else "published") + ", lower limit" * r.is_limit for r in rows]
-    return Table(label, (Column("Algorithm", [r.name for r in rows]),), (values, Column("Origin", origin)))
+    return Table.of(label, ("Algorithm", [r.name for r in rows]), values, ("Origin", origin))
 
 
 def _bar_table(label: str, row: Mapping[str, Measured], y_label: str) -> Table:
     values, errors = ([m[i] for m in row.values()] for i in (0, 1))
-    return Table(label, (Column("Group", list(row)),), (titled_column(y_label, values, {"total": errors}),))
+    return Table.of(label, ("Group", list(row)), (y_label, values, {"total": errors}))
 
 
 def _sentence(metric: str, rows: list[Row]) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from omnilearn_lab.errors import FigureError, nearest
 from omnilearn_lab.metrics import time_to_target
-from omnilearn_lab.plotting.data import Column, Table, attach_data, titled_column
+from omnilearn_lab.plotting.data import Table, attach_data
 from omnilearn_lab.plotting.figure import (
     Band,
     band_of,
@@ -20,11 +20,12 @@ from omnilearn_lab.plotting.figure import (
     describe,
     draw_band,
     draw_repetitions,
+    finish,
     named,
     new_axes,
     repetitions,
 )
-from omnilearn_lab.plotting.style import experiment_label, in_house_style, line_look
+from omnilearn_lab.plotting.style import in_house_style, line_look
 
 _X_LABELS = {
     "epochs": "Epoch",
@@ -107,7 +108,8 @@ def loss_curves(
         if bands[label].n_repetitions > 1:
             draw_repetitions(ax, curves, line_look(i))
         draw_band(ax, bands[label], line_look(i), counted(label, bands[label].n_repetitions))
-    _describe_losses(figure, bands, title)
+    ends = ", ".join(f"{label} ends at {band.mean[-1]:.4g}" for label, band in bands.items())
+    describe(figure, f"Validation loss against {_lower(title)}: {ends}.")
     attach_data(
         figure, *(_band_table(label, band, title, "Validation loss") for label, band in bands.items())
     )
@@ -117,8 +119,7 @@ def loss_curves(
     if not log_y:
         _cut_start(ax, list(bands.values()))
     ax.legend()
-    experiment_label(ax, source)
-    return figure
+    return finish(ax, source=source)
 
 
 @in_house_style
@@ -168,30 +169,20 @@ def scaling_curve(
         attach_data(figure, _band_table(label, band, x_label, y_label))
     for label, value in (published or {}).items():
         ax.axhline(value, color="0.45", linestyle=":", linewidth=1.2)
-        ax.annotate(
-            f"{label} (published)",
-            (0.01, value),
-            (0, 3),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            fontsize=9,
-            color="0.3",
-        )
+        look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        ax.annotate(f"{label} (published)", (0.01, value), (0, 3), fontsize=9, color="0.3", **look)
     ax.set(xlabel=x_label, ylabel=y_label, xscale="log")
     sizes = np.unique(np.concatenate([band.x for band in bands.values()]))
     if len(sizes) <= _MOST_NAMED_SIZES:
         ax.set_xticks(sizes, [f"{size:,g}" for size in sizes])
         ax.set_xticks([], minor=True)
     ax.margins(y=_LEGEND_ROOM)
-    ax.legend(
-        **({} if len(bands) <= _MOST_LINES_INSIDE else {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)})
-    )
-    experiment_label(ax, source)
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(bands) > _MOST_LINES_INSIDE else {}
+    ax.legend(**beside)
     text = ", ".join(
         f"{k} from {b.mean[0]:.4g} at {b.x[0]:g} to {b.mean[-1]:.4g} at {b.x[-1]:g}" for k, b in bands.items()
     )
-    describe(figure, f"{y_label} against {_lower(x_label)}: {text}.")
-    return figure
+    return finish(ax, f"{y_label} against {_lower(x_label)}: {text}.", source)
 
 
 def _pairs(value: Any, x: str) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -229,36 +220,22 @@ def _cut_start(ax: Axes, bands: Sequence[Band]) -> None:
 def _mark_speedup(ax: Axes, bands: Mapping[str, Band], baseline: str, title: str) -> None:
     """Draw the baseline's best loss and where the other curves first reach it."""
     reference = bands[baseline]
-    best = int(np.argmin(reference.mean))
-    target, where = float(reference.mean[best]), float(reference.x[best])
+    lowest = int(np.argmin(reference.mean))
+    target, where = float(reference.mean[lowest]), float(reference.x[lowest])
     others = [(i, label) for i, label in enumerate(bands) if label != baseline]
     crossings = [
         Crossing(label, time_to_target(bands[label].mean, target, time=bands[label].x)) for _, label in others
     ]
     ax.axhline(target, color="0.35", linestyle=":", linewidth=1.1, zorder=1)
     color = line_look(list(bands).index(baseline)).color
-    ax.plot(
-        where,
-        target,
-        marker="*",
-        markersize=13,
-        color=color,
-        linestyle="none",
-        markeredgecolor="white",
-        label=f"best of {baseline}: {target:.4g} at {where:.3g}",
-    )
+    look = {"linestyle": "none", "markeredgecolor": "white"}
+    best = f"best of {baseline}: {target:.4g} at {where:.3g}"
+    ax.plot(where, target, marker="*", markersize=13, color=color, label=best, **look)
     for (i, label), crossing in zip(others, crossings, strict=True):
         if np.isfinite(crossing.x):
-            ax.plot(
-                crossing.x,
-                np.interp(crossing.x, bands[label].x, bands[label].mean),
-                marker="o",
-                markersize=8,
-                color=line_look(i).color,
-                linestyle="none",
-                markeredgecolor="white",
-                label=f"reached by {label} at {crossing.x:.3g}",
-            )
+            y = np.interp(crossing.x, bands[label].x, bands[label].mean)
+            text = f"reached by {label} at {crossing.x:.3g}"
+            ax.plot(crossing.x, y, "o", markersize=8, color=line_look(i).color, label=text, **look)
     _record_speedup(ax, crossings, Crossing(baseline, where), target, title)
 
 
@@ -268,15 +245,8 @@ def _record_speedup(
     figure = ax.get_figure(root=True)
     names = [best.label, *(c.label for c in crossings)]
     reached = np.array([best.x, *(c.x for c in crossings)])
-    attach_data(
-        figure,
-        Table(
-            "speed-up",
-            (Column("Training", names),),
-            (Column(title, reached),),
-            f"where the best mean loss of {best.label}, {target:.6g}, is reached",
-        ),
-    )
+    note = f"where the best mean loss of {best.label}, {target:.6g}, is reached"
+    attach_data(figure, Table.of("speed-up", ("Training", names), (title, reached), note=note))
     texts = [
         f"{c.label} reaches it at {c.x:.3g}" if np.isfinite(c.x) else f"{c.label} never reaches it"
         for c in crossings
@@ -284,17 +254,10 @@ def _record_speedup(
     describe(figure, f"The best loss of {best.label} is {target:.4g}; {', '.join(texts)}.")
 
 
-def _describe_losses(figure: Figure, bands: Mapping[str, Band], title: str) -> None:
-    ends = ", ".join(f"{label} ends at {band.mean[-1]:.4g}" for label, band in bands.items())
-    describe(figure, f"Validation loss against {_lower(title)}: {ends}.")
-
-
 def _band_table(label: str, band: Band, x_name: str, y_name: str) -> Table:
     n = band.n_repetitions
     note = f"mean and standard deviation over {n} seeds" if n > 1 else "one seed, or all seeds alike"
-    return Table(
-        label, (titled_column(x_name, band.x),), (titled_column(y_name, band.mean, band.errors),), note
-    )
+    return Table.of(label, (x_name, band.x), (y_name, band.mean, band.errors), note=note)
 
 
 def _scaling_band(label: str, value: tuple[Any, Any]) -> Band:
