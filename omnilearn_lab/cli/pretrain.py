@@ -26,7 +26,7 @@ def pretrain(
     like: Annotated[
         str | None, typer.Option(help="settings of a shipped checkpoint, or of a file; options change them")
     ] = None,
-    network: Annotated[str | None, typer.Option(help="pet or pet_v2")] = None,
+    network: Annotated[str | None, typer.Option(help="pet, pet_v2 or tokens")] = None,
     size: Annotated[str | None, typer.Option(help="named size of the network")] = None,
     initial: Annotated[
         str | None, typer.Option(help="checkpoint to go on from: a shipped one, or a file")
@@ -45,6 +45,12 @@ def pretrain(
 
     A file named "stop" in the run directory, or Ctrl-C with --processes, ends the training after the
     present update. The same command goes on from the last checkpoint, whatever ended the training.
+
+    The terms of the loss are weighted in the settings file; masked particle modelling is a third one:
+
+        \b
+        network: pet_v2
+        objectives: {classification: 1, generation: 1, masked: 1}
 
     Several machines, with torchrun (on each of them):
 

@@ -21,7 +21,7 @@ from omnilearn_lab.models.batch import Batch, ClassifierOutput
 from omnilearn_lab.models.edges import Neighbors, nearest_neighbors
 from omnilearn_lab.models.kernels import at_least_float32
 from omnilearn_lab.models.layers import FeedForward
-from omnilearn_lab.models.packing import Packing
+from omnilearn_lab.models.packing import Packing, Sequences
 from omnilearn_lab.models.sizes import Count, NamedSizes, Number, Probability, Width, check_heads
 from omnilearn_lab.settings import settings
 
@@ -373,9 +373,12 @@ class TransformerBlock(nn.Module):
         self.attention = Attention(width, config.n_heads)
         self.forward_layer = FeedForward(width, config.ratio * width, width, dropout=config.dropout)
 
-    def forward(self, rows: Tensor, packing: Packing) -> Tensor:
-        """Map (T, d) to (T, d)."""
-        rows = rows + self.attention(self.norm_attention(rows), packing, packing.key_biases)
+    def forward(
+        self, rows: Tensor, packing: Packing | Sequences, biases: Sequence[Tensor | None] | None = None
+    ) -> Tensor:
+        """Map (T, d) to (T, d); ``biases`` replace those of the packing (see `Attention`)."""
+        biases = packing.key_biases if biases is None else biases
+        rows = rows + self.attention(self.norm_attention(rows), packing, biases)
         return rows + self.forward_layer(self.norm_forward(rows))
 
 

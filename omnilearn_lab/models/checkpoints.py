@@ -34,6 +34,7 @@ HOMES = {
     "ParticleNet": "baselines",
     "PlainTransformer": "baselines",
     "TrackTransformer": "baselines",
+    "TokenTransformer": "tokens",
 }
 """Module of each network that has checkpoints."""
 

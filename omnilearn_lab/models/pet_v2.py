@@ -46,11 +46,13 @@ from omnilearn_lab.models.sizes import (
     check_choice,
     check_heads,
 )
+from omnilearn_lab.models.tokens import Codebook
 from omnilearn_lab.settings import settings
 
 logger = logging.getLogger(__name__)
 
 TOKEN_SPREAD = 0.02
+N_PLACES = 128  # of hidden particles in their jet; all further ones share the last
 _PER_PARTICLE = ("ftag", "segmentation", "particle_regression")
 
 
@@ -64,8 +66,8 @@ class PETv2Config(NamedSizes):
     ----------
     mode
         ``"classifier"``, ``"regression"``, ``"generator"``, ``"pretrain"`` (class and generation together),
-        ``"ftag"`` (class of the jet and of each particle), ``"segmentation"`` (class of each particle) or
-        ``"particle_regression"`` (numbers of each particle).
+        ``"ftag"`` (class of the jet and of each particle), ``"segmentation"`` (class of each particle),
+        ``"particle_regression"`` (numbers of each particle) or ``"masked"`` (hidden particles only).
     n_classes
         Classes C, or regressed numbers.
     width, n_layers, n_heads
@@ -92,6 +94,8 @@ class PETv2Config(NamedSizes):
         Length of a periodic box; neighbours and pairs are then those of the nearest images.
     pairs
         Pair features, a key of `omnilearn_lab.models.edges.PAIRS`.
+    n_codes
+        Codes of which the hidden particles are guessed, in pretraining; 0 for no such head.
     use_positions
         The embedding sees the coordinates themselves; without, only differences count, and moving all
         particles together changes nothing.
@@ -114,8 +118,9 @@ class PETv2Config(NamedSizes):
     }
 
     mode: Literal[
-        "classifier", "regression", "generator", "pretrain", "ftag", "segmentation", "particle_regression"
-    ] = "classifier"
+        "classifier", "regression", "generator", "pretrain", "ftag", "segmentation", "particle_regression",
+        "masked",
+    ] = "classifier"  # fmt: skip
     n_classes: Width = 2
     width: Width = 128
     n_layers: Count = 8
@@ -137,8 +142,11 @@ class PETv2Config(NamedSizes):
     period: Annotated[float, Field(gt=0)] | None = None
     pairs: str = "collider"
     use_positions: bool = True
+    n_codes: Number = 0
 
     def __post_init__(self) -> None:
+        if self.mode == "masked" and self.n_codes == 0:
+            raise ConfigError("mode 'masked' guesses the codes of hidden particles: n_codes must be positive")
         check_choice("attention", self.attention, ATTENTIONS)
         check_choice("pairs", self.pairs, PAIRS)
         if self.pairs == "collider" and (self.n_coordinates, self.period) != (2, None):
@@ -398,6 +406,38 @@ class GeneratorHeadV2(nn.Module):
         return Encoded(slots, packing.with_leads(1), is_valid, n_leads + 1, jets)
 
 
+class MaskedHead(nn.Module):
+    """Logits of the codes of hidden particles, from the visible rest of their jet and their place in it.
+
+    Each hidden particle asks with its place alone (the hardest is the first) and sees what the body made of
+    the others: its own numbers and those of other hidden particles are nowhere in the network.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+    """
+
+    def __init__(self, config: PETv2Config) -> None:
+        super().__init__()
+        width = config.width
+        self.codebook = Codebook(config.n_codes)
+        self.place = nn.Embedding(N_PLACES, width)
+        self.blocks = nn.ModuleList(
+            TokenBlock(width, config.n_heads, config.ratio) for _ in range(config.n_head_layers)
+        )
+        self.mlp = MLP(width, config.ratio * width, width)
+        self.out = nn.Linear(width, config.n_codes)
+
+    def forward(self, encoded: Encoded, places: Tensor) -> Tensor:
+        """Map the body's output and the places of hidden particles (B, M) to logits (B, M, codes)."""
+        jets = encoded.jets
+        rows = self.place(jets.in_block_order(places).clamp_max(N_PLACES - 1))
+        for block in self.blocks:
+            rows = block(rows, encoded.slots, encoded.packing, encoded.key_biases())
+        return at_least_float32(self.out(self.mlp(jets.in_jet_order(rows))))
+
+
 class PETv2(nn.Module):
     """PET v2: a body, and the heads that its mode asks for.
 
@@ -427,6 +467,7 @@ class PETv2(nn.Module):
         self.body = BodyV2(config)
         self.classifier = ClassifierHeadV2(config) if config.has_classifier else None
         self.generator = GeneratorHeadV2(config) if config.has_generator else None
+        self.masked = MaskedHead(config) if config.n_codes else None
         self.apply(_reset)
 
     def embed(self, batch: Batch, time: Tensor | None = None) -> Tensor:
@@ -451,6 +492,12 @@ class PETv2(nn.Module):
         encoded = self.body(perturbed, time)
         velocity = self._generate(encoded, label)
         return JointOutput(self.classify(clean), self._classify(encoded), velocity)
+
+    def guess_hidden(self, visible: Batch, places: Tensor) -> Tensor:
+        """Logits (B, M, codes) of particles left out of a batch; ``places`` (B, M) in the whole jets."""
+        if self.masked is None:
+            raise ConfigError("this PETv2 was built with n_codes=0: it guesses no hidden particles")
+        return self.masked(self.body(visible), places)
 
     def classify_particles(self, batch: Batch, label: Tensor | None = None) -> Tensor:
         """Class logits of each particle (T, particle classes).

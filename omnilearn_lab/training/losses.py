@@ -30,6 +30,7 @@ from torch.overrides import TorchFunctionMode
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.models import Batch, ClassifierOutput, PETv2, perturb, perturb_flow
 from omnilearn_lab.models.diffusion import NO_LABEL, class_entropy, contrastive_entropy, velocity_error
+from omnilearn_lab.models.tokens import TokenTransformer, hide_particles
 
 _SUMS = ("weight", "particle_weight", "labelled_weight")
 _LIKE = {torch.rand_like: torch.rand, torch.randn_like: torch.randn}
@@ -410,6 +411,8 @@ class JointPretraining:
     ----------
     jet_regression
         Factor of both jet-regression terms.
+    classification, generation
+        Factors of the terms of the clean jets, and of the velocity; those of the noised jets have both.
     alpha : {"jet", "batch"}
         "batch" replaces alpha^2 by its mean over the batch, as OmniLearn's code does by broadcasting.
 
@@ -420,6 +423,8 @@ class JointPretraining:
 
     jet_regression: float = 1.0
     alpha: str = "jet"
+    classification: float = 1.0
+    generation: float = 1.0
 
     def __call__(self, model: nn.Module, batch: Batch, whole: Whole | None = None) -> dict[str, Tensor]:
         whole, label = whole or Whole.of(batch), check_label(batch)
@@ -436,9 +441,11 @@ class JointPretraining:
             "classification_noised": whole.mean(share * noised[0], batch),
             "regression_noised": whole.mean(share * noised[1], batch),
         }
-        regression = self.jet_regression * (terms["regression"] + terms["regression_noised"])
-        classification = terms["classification"] + terms["classification_noised"]
-        terms["loss"] = classification + terms["generation"] + regression
+        on_clean, on_noised = self.classification, self.classification * self.generation
+        regression = on_clean * terms["regression"] + on_noised * terms["regression_noised"]
+        classification = on_clean * terms["classification"] + on_noised * terms["classification_noised"]
+        generation = self.generation * terms["generation"]
+        terms["loss"] = classification + generation + self.jet_regression * regression
         return terms | {"accuracy": whole.mean(is_correct(output.clean.logits.detach(), label), batch)}
 
     def _terms(self, output: ClassifierOutput, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -477,9 +484,13 @@ class FlowGeneration:
 
 @dataclass(frozen=True)
 class FlowPretraining:
-    """OmniLearned's joint loss, for a `PETv2` of mode "pretrain".
+    """OmniLearned's joint loss, for a `PETv2` of mode "pretrain", and masked particle modelling beside it.
 
-    L = CE(y, clean) + |v - v_hat|^2 + (1 - t)^2 CE(y, noised) + c (1 - t)^2 contrast(clean, noised)
+    L = a CE(y, clean) + b |v - v_hat|^2 + a b (1 - t)^2 CE(y, noised)
+    + c a b (1 - t)^2 contrast(clean, noised) + m CE(codes of hidden particles, visible)
+
+    A term whose factor is zero is not computed, and its head need not be there: the modes "classifier",
+    "generator" and "masked" do for parts of the loss.
 
     Parameters
     ----------
@@ -490,10 +501,18 @@ class FlowPretraining:
         Factor c of the contrastive loss, which brings the class tokens of a jet and of its noised self
         together and those of different jets apart; 0, as in all published commands, leaves it out. It
         compares the jets of one micro-batch.
+    classification, generation
+        Factors a and b; 1 in OmniLearned.
+    masked
+        Factor m of the mean cross-entropy of the codes of hidden particles, for a network with ``n_codes``;
+        0, as in OmniLearned, leaves it out.
+    masked_share
+        Share of a jet's particles that is hidden, see
+        `omnilearn_lab.models.tokens.hide_particles`.
 
     References
     ----------
-    OmniLearned, arXiv:2510.24066.
+    OmniLearned, arXiv:2510.24066; masked modelling beside it: arXiv:2606.14870.
 
     Examples
     --------
@@ -507,28 +526,78 @@ class FlowPretraining:
 
     classes: Classification = field(default_factory=lambda: Classification(balance=True))
     contrastive: float = 0.0
+    classification: float = 1.0
+    generation: float = 1.0
+    masked: float = 0.0
+    masked_share: float = 0.3
 
     def __call__(self, model: PETv2, batch: Batch, whole: Whole | None = None) -> dict[str, Tensor]:
-        whole, label = whole or Whole.of(batch), check_label(batch)
+        whole = whole or Whole.of(batch)
         time = torch.rand(len(batch), device=batch.features.device)
         moved = perturb_flow(batch, time)
-        clean, noised = model.body(batch), model.body(moved.batch, time)
-        logits, noised_logits = model.classifier(clean), model.classifier(noised)
-        error = velocity_error(model.generator(noised, label), moved.target, batch.packing)
-        share, factors = moved.alpha.square(), self.classes.factors(label, whole)
-        terms = {
-            "classification": whole.mean(factors * self.classes.cross_entropy(logits, label), batch),
-            "generation": whole.mean(error, batch),
-            "classification_noised": whole.mean(
-                share * factors * self.classes.cross_entropy(noised_logits, label), batch
-            ),
+        clean = model.body(batch) if self.classification else None
+        noised = model.body(moved.batch, time) if self.generation else None
+        is_joint = clean is not None and noised is not None
+        logits = None if clean is None else model.classifier(clean)
+        noised_logits = model.classifier(noised) if is_joint else None
+        terms, quality, share = {}, {}, moved.alpha.square()
+        if noised is not None:
+            velocity = model.generator(noised, batch.label)
+            error = velocity_error(velocity, moved.target, batch.packing)
+        if clean is not None:
+            terms["classification"] = whole.mean(self._entropy(logits, batch, whole), batch)
+            quality["accuracy"] = whole.mean(is_correct(logits.detach(), check_label(batch)), batch)
+        if noised is not None:
+            terms["generation"] = whole.mean(error, batch)
+        if is_joint:
+            entropy = self._entropy(noised_logits, batch, whole, share)
+            terms["classification_noised"] = whole.mean(entropy, batch)
+        if is_joint and self.contrastive:
+            contrast = contrastive_entropy(_tokens(model, clean), _tokens(model, noised))
+            terms["contrastive"] = whole.mean(share * contrast, batch)
+        if self.masked:
+            terms["masked"] = whole.mean(self._masked_entropy(model, batch), batch)
+        factors = self._factors()
+        return terms | {"loss": sum(factors[name] * value for name, value in terms.items())} | quality
+
+    def _factors(self) -> dict[str, float]:
+        both = self.classification * self.generation
+        return {
+            "classification": self.classification,
+            "generation": self.generation,
+            "classification_noised": both,
+            "contrastive": self.contrastive * both,
+            "masked": self.masked,
         }
-        terms["loss"] = sum(terms.values())
-        if self.contrastive:
-            entropy = contrastive_entropy(_tokens(model, clean), _tokens(model, noised))
-            terms["contrastive"] = whole.mean(share * entropy, batch)
-            terms["loss"] = terms["loss"] + self.contrastive * terms["contrastive"]
-        return terms | {"accuracy": whole.mean(is_correct(logits.detach(), label), batch)}
+
+    def _entropy(self, logits: Tensor, batch: Batch, whole: Whole, share: Tensor | float = 1.0) -> Tensor:
+        label = check_label(batch)
+        return share * self.classes.factors(label, whole) * self.classes.cross_entropy(logits, label)
+
+    def _masked_entropy(self, model: PETv2, batch: Batch) -> Tensor:
+        """Mean over the hidden particles of each jet, (B,)."""
+        hidden = hide_particles(batch, self.masked_share)
+        logits = model.guess_hidden(hidden.visible, hidden.places).flatten(0, 1)[hidden.slots]
+        codes = model.masked.codebook.encode(hidden.features)
+        return hidden.mean(functional.cross_entropy(logits, codes, reduction="none"))
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """Mean cross-entropy of the codes of a jet and its end, for a `TokenTransformer`; padding has no part.
+
+    References
+    ----------
+    OmniJet-alpha, arXiv:2403.05618.
+    """
+
+    def __call__(
+        self, model: TokenTransformer, batch: Batch, whole: Whole | None = None
+    ) -> dict[str, Tensor]:
+        whole = whole or Whole.of(batch)
+        n_guesses = whole.weight + whole.particle_weight
+        loss = whole.mean(model.surprise(batch), batch) * (whole.weight / n_guesses)
+        return {"next_token": loss, "loss": loss}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.features import pet_v2_batch
 from omnilearn_lab.models import perturb, perturb_flow
 from omnilearn_lab.models.diffusion import Perturbed
+from omnilearn_lab.models.tokens import hide_particles
 from omnilearn_lab.training import (
     Classification,
     FlavourTagging,
@@ -470,3 +471,126 @@ def test_balance_gives_classes_equal_weight(parted):
 def test_no_labelled_particle_gives_zero(parted):
     parted = parted.replace(particle_label=torch.full((len(parted.features),), -1))
     assert Whole.of(parted).mean_of_labelled(torch.ones(len(parted.features)), parted).item() == 0
+
+
+def masked_v2(mode="pretrain", **changes):
+    """A small PET v2 with a codebook of sixteen random points."""
+    model = small_v2(mode, n_codes=16, **changes).eval()
+    model.masked.codebook.centers.normal_()
+    return model
+
+
+MASKED = FlowPretraining(classification=0, generation=0, masked=1.0, masked_share=0.4)
+
+
+def test_hidden_and_visible_particles_are_those_of_the_jet(jets):
+    hidden = hide_particles(jets, 0.4)
+    assert hidden.visible.counts.tolist() == [
+        n - min(max(round(0.4 * n), 1), n - 1) for n in jets.counts.tolist()
+    ]
+    width = hidden.places.shape[1]
+    for i, slot in enumerate(hidden.slots.tolist()):
+        row = jets.offsets[slot // width] + hidden.places.view(-1)[slot]
+        assert torch.equal(hidden.features[i], jets.features[row])
+    for j in range(len(jets)):
+        own = jets.features[jets.offsets[j] : jets.offsets[j + 1]].tolist()
+        left = hidden.visible.features[hidden.visible.offsets[j] : hidden.visible.offsets[j + 1]].tolist()
+        gone = hidden.features[hidden.slots // width == j].tolist()
+        assert sorted(left + gone) == sorted(own)
+        assert [own.index(row) for row in left] == sorted(own.index(row) for row in left)
+
+
+def test_masking_never_sees_what_it_hides(jets):
+    """Other numbers for the hidden particles: the same answer to the last bit."""
+    model = masked_v2()
+    torch.manual_seed(3)
+    hidden = hide_particles(jets, 0.4)
+    width = hidden.places.shape[1]
+    rows = jets.offsets[hidden.slots // width] + hidden.places.view(-1)[hidden.slots]
+    changed = jets.features.clone()
+    changed[rows] = 7.0
+    torch.manual_seed(3)
+    again = hide_particles(jets.replace(features=changed, points=changed[:, :2]), 0.4)
+    assert torch.equal(again.features, torch.full_like(again.features, 7.0))
+    with torch.no_grad():
+        guesses = [model.guess_hidden(each.visible, each.places) for each in (hidden, again)]
+    assert torch.equal(guesses[0].flatten(0, 1)[hidden.slots], guesses[1].flatten(0, 1)[again.slots])
+
+
+def test_masked_loss_by_hand(jets):
+    model = masked_v2("masked")
+    with torch.no_grad():
+        torch.manual_seed(5)
+        terms = MASKED(model, jets)
+        torch.manual_seed(5)
+        torch.rand(len(jets)), torch.randn_like(jets.features)  # time and noise of the flow
+        hidden = hide_particles(jets, 0.4)
+        shares = model.guess_hidden(hidden.visible, hidden.places).softmax(-1)
+    width, losses_of = hidden.places.shape[1], [[] for _ in range(len(jets))]
+    for slot, row in zip(hidden.slots.tolist(), hidden.features, strict=True):
+        point = torch.stack([3 * row[0], 3 * row[1], row[2]])
+        code = (model.masked.codebook.centers - point).square().sum(1).argmin()
+        losses_of[slot // width].append(-shares[slot // width, slot % width, code].log().item())
+    by_hand = sum(sum(each) / len(each) for each in losses_of) / len(jets)
+    assert terms["masked"].item() == pytest.approx(by_hand, rel=1e-5)
+    assert list(terms) == ["masked", "loss"] and terms["loss"] == terms["masked"]
+
+
+def test_a_guess_does_not_depend_on_other_jets_or_the_padded_length(jets):
+    model, hidden = masked_v2(), hide_particles(jets, 0.4)
+    with torch.no_grad():
+        whole = model.guess_hidden(hidden.visible, hidden.places)
+        for part in torch.arange(24).split([7, 17]):
+            longer = functional.pad(hidden.places[part], (0, 3))
+            alone = model.guess_hidden(select(hidden.visible, part), longer)
+            torch.testing.assert_close(alone[:, : whole.shape[1]], whole[part], rtol=1e-4, atol=1e-5)
+
+
+def test_factors_weigh_the_terms_and_zero_leaves_them_out(jets):
+    model = masked_v2()
+    factors = {"classification": 0.5, "generation": 2.0, "masked": 3.0}
+    with torch.no_grad():
+        torch.manual_seed(5)
+        plain = FlowPretraining()(model, jets)
+        torch.manual_seed(5)
+        terms = FlowPretraining(**factors)(model, jets)
+    assert all(torch.equal(terms[name], plain[name]) for name in plain if name != "loss")
+    rest = plain["classification_noised"]  # 0.5 times 2
+    expected = 0.5 * plain["classification"] + 2 * plain["generation"] + rest + 3 * terms["masked"]
+    assert terms["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+    assert set(FlowPretraining(classification=0)(small_v2("generator"), jets)) == {"generation", "loss"}
+    no_generator = FlowPretraining(generation=0)(small_v2("classifier"), jets)
+    assert set(no_generator) == {"classification", "loss", "accuracy"}
+
+
+def test_masked_terms_of_parts_add_up(jets):
+    """Every part draws its share of what the whole draws."""
+    model, whole, total = masked_v2(), Whole.of(jets), 0.0
+    sizes = [
+        (len(part), len(part.features)) for part in (select(jets, r) for r in torch.arange(24).split([5, 19]))
+    ]
+    with torch.no_grad():
+        for number, rows in enumerate(torch.arange(24).split([5, 19])):
+            torch.manual_seed(8)
+            with PartDraws(Extent.of(sizes, number)):
+                total += MASKED(model, select(jets, rows), whole)["masked"].item()
+        torch.manual_seed(8)
+        expected = MASKED(model, jets)["masked"].item()
+    assert total == pytest.approx(expected, rel=1e-5)
+
+
+def test_masked_gradients_reach_every_parameter(jets):
+    model = masked_v2("masked")
+    MASKED(model, jets)["loss"].backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_the_factors_of_pet_are_those_of_the_sum():
+    model, batch = model_of(), packed(8, n_classes=4)
+    with torch.no_grad():
+        torch.manual_seed(1)
+        terms = JointPretraining(classification=0.5, generation=2.0)(model, batch)
+    on_clean = terms["classification"] + terms["regression"]
+    on_noised = terms["classification_noised"] + terms["regression_noised"]
+    expected = 0.5 * on_clean + on_noised + 2 * terms["generation"]
+    assert terms["loss"].item() == pytest.approx(expected.item(), rel=1e-6)

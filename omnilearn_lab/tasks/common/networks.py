@@ -19,7 +19,7 @@ from omnilearn_lab.errors import CheckpointError, ConfigError, nearest, translat
 from omnilearn_lab.features import pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import run_jobs, usable_workers
-from omnilearn_lab.models import baselines
+from omnilearn_lab.models import baselines, tokens
 from omnilearn_lab.models.sizes import check_tensors
 from omnilearn_lab.settings import from_mapping, read_settings, settings
 from omnilearn_lab.tasks.common.comparison import Arm
@@ -33,10 +33,13 @@ NETWORKS: dict[str, tuple[type[nn.Module], Any]] = {
     "transformer": (baselines.PlainTransformer, baselines.PlainTransformerConfig),
     "track_transformer": (baselines.TrackTransformer, baselines.TrackTransformerConfig),
 }
-"""Name of each network, its class, and the class of its configuration."""
+"""Name of each network, its class, and the class of its configuration.
+
+A `omnilearn_lab.models.tokens.TokenTransformer` comes from a checkpoint alone, as it needs a codebook.
+"""
 
 _N_SPECIES = 9
-_READ_PET_V2 = ("pet_v2", "track_transformer")
+_READ_PET_V2 = ("pet_v2", "track_transformer", "tokens")
 
 
 @settings
@@ -115,7 +118,45 @@ def make_model(settings: ClassifierSettings) -> nn.Module:
     model = type(trained)(replace(trained.config, **settings.changes))
     if settings.init != "scratch":
         copy_fitting(trained.state_dict(), model)
+    elif isinstance(model, tokens.TokenTransformer):
+        model.codebook.load_state_dict(trained.codebook.state_dict())  # not learned: the same words for all
     return model
+
+
+_MOST_POINTS = 200_000  # particles that a codebook is made of
+
+
+def fit_codebook(jets: models.Batch, n_codes: int, *, seed: int = 1) -> Tensor:
+    """Return the centres of k-means among the particles of jets, for `omnilearn_lab.models.tokens.Codebook`.
+
+    Parameters
+    ----------
+    jets : Batch
+        Inputs of PET v2.
+    n_codes
+        Number of centres K.
+    seed
+        Of the particles that are taken and of the first centres.
+
+    Returns
+    -------
+    Tensor, shape (K, 3)
+
+    Raises
+    ------
+    ConfigError
+        For fewer particles than codes.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+
+    points = tokens.Codebook.scaled(jets.features).numpy()
+    if len(points) < n_codes:
+        raise ConfigError(
+            f"{n_codes} codes are asked of {len(points)} particles; give more jets or fewer codes"
+        )
+    chosen = np.random.default_rng(seed).permutation(len(points))[:_MOST_POINTS]
+    means = MiniBatchKMeans(n_codes, batch_size=8192, n_init=1, max_iter=60, random_state=seed)
+    return torch.from_numpy(means.fit(points[chosen]).cluster_centers_).float()
 
 
 def copy_fitting(weights: Mapping[str, Tensor], model: nn.Module) -> list[str]:
@@ -169,7 +210,7 @@ def load_classifier(source: str, *, n_classes: int | None = None) -> nn.Module:
 
 
 def network_of(source: str) -> str:
-    """Return the network of a checkpoint, a key of `NETWORKS`.
+    """Return the network of a checkpoint: a key of `NETWORKS`, or "tokens".
 
     Examples
     --------
@@ -179,7 +220,8 @@ def network_of(source: str) -> str:
     if _is_published(source):
         return "pet_v2" if source.endswith(".pt") else "pet"
     name = models.read_card(source)["model"]
-    keys = {cls.__name__: key for key, (cls, _) in NETWORKS.items()} | {"PublishedPET": "pet"}
+    keys = {cls.__name__: key for key, (cls, _) in NETWORKS.items()}
+    keys |= {"PublishedPET": "pet", "TokenTransformer": "tokens"}
     if name not in keys:
         raise ConfigError(f"'{source}' holds a {name}, which cannot classify jets; {nearest(name, keys)}")
     return keys[name]
@@ -246,12 +288,15 @@ def describe_checkpoint(source: str) -> str:
     if _is_published(source):
         return f"published weights {source}: see the paper for how they were trained"
     card = models.read_card(source)
-    data, held_out = card["data"], card["held_out"]
-    return (
+    data, held_out = card["data"], card.get("held_out")
+    text = (
         f"{data['n_train']:,} {data['provenance']['source']} jets of {len(data['class_names'])} classes, "
-        f"{data['jets_seen']:,} seen; held-out accuracy {held_out['accuracy']:.3f}, "
-        f"AUC (one vs one) {held_out['auc_one_vs_one']:.3f}"
+        f"{data['jets_seen']:,} seen"
     )
+    if held_out is None:
+        return f"{text}; it has not learned their classes"
+    accuracy, auc = held_out["accuracy"], held_out["auc_one_vs_one"]
+    return f"{text}; held-out accuracy {accuracy:.3f}, AUC (one vs one) {auc:.3f}"
 
 
 def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
@@ -298,7 +343,7 @@ def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
 
 def _classifier_only(model: models.PETv2) -> models.PETv2:
     """The same body and classifier, without time token and generator, and with no input dropped."""
-    changes = {"mode": "classifier", "n_particle_classes": 0, "feature_drop": 0.0}
+    changes = {"mode": "classifier", "n_particle_classes": 0, "feature_drop": 0.0, "n_codes": 0}
     fresh = models.PETv2(replace(model.config, **changes))
     copy_fitting(model.state_dict(), fresh)
     return fresh

@@ -26,14 +26,16 @@ from omnilearn_lab.machine import locked, make_folder, write_text
 from omnilearn_lab.metrics import classification_metrics, spread
 from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, read_card, save_checkpoint
 from omnilearn_lab.models.checkpoints import assign, load_checkpoint
+from omnilearn_lab.models.tokens import Codebook, TokenTransformer, TokenTransformerConfig
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks import common
 from omnilearn_lab.tasks.common.comparison import KINDS
-from omnilearn_lab.tasks.common.networks import complete_batch
+from omnilearn_lab.tasks.common.networks import complete_batch, fit_codebook
 from omnilearn_lab.training import (
     FlowPretraining,
     JointPretraining,
     LaunchedRun,
+    NextToken,
     Objective,
     Run,
     Shard,
@@ -379,9 +381,60 @@ _TRAINING = {
         validations_per_epoch=5,
     ),
 }
-_SIZES = {"pet": PETConfig, "pet_v2": PETv2Config}
-_PAPERS = {"pet": "arXiv:2404.16091", "pet_v2": "arXiv:2510.24066"}
+_TRAINING["tokens"] = replace(_TRAINING["pet"], learning_rate=1e-3)
+_MODELS = {"pet": PET, "pet_v2": PETv2, "tokens": TokenTransformer}
+_SIZES = {"pet": PETConfig, "pet_v2": PETv2Config, "tokens": TokenTransformerConfig}
+_PAPERS = {"pet": "arXiv:2404.16091", "pet_v2": "arXiv:2510.24066", "tokens": "arXiv:2403.05618"}
 _V2_INPUTS = {"n_species": 9, "n_extra": 4, "feature_drop": 0.2}
+
+
+_TERMS = ("classification", "generation", "classification_noised", "masked", "next_token")
+_Factor = Annotated[float, Field(ge=0)]
+
+
+@settings
+class Objectives:
+    """What a pretraining asks for, and how much each term counts; 0 leaves a term and its head out.
+
+    The class of the noised jet, where classification and generation meet, counts with the product of both.
+
+    Parameters
+    ----------
+    classification, generation
+        Factors of the class and of the velocity; 1 each is the joint loss of the papers.
+    masked
+        Factor of masked particle modelling, for PET v2: the codes of hidden particles.
+    masked_share
+        Share of a jet's particles that is hidden.
+    n_codes
+        Codes of a particle, from k-means on the validation jets.
+
+    Raises
+    ------
+    ConfigError
+        When all factors are zero.
+
+    References
+    ----------
+    arXiv:2606.14870 compares the three.
+    """
+
+    classification: _Factor = 1.0
+    generation: _Factor = 1.0
+    masked: _Factor = 0.0
+    masked_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    n_codes: Annotated[int, Field(gt=0)] = 512
+
+    def __post_init__(self) -> None:
+        if not (self.classification or self.generation or self.masked):
+            raise ConfigError("all factors are 0: classification, generation or masked must be positive")
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Fields of a `PETv2Config`: the heads that are asked for."""
+        modes = ["masked", "classifier", "generator", "pretrain"]
+        mode = modes[(self.classification > 0) + 2 * (self.generation > 0)]
+        return {"mode": mode, "n_codes": self.n_codes if self.masked else 0}
 
 
 @settings
@@ -401,7 +454,8 @@ class PretrainConfig:
     training : TrainConfig, optional
         Left out, settings that suit the network: Lion with the papers' moments, and a learning rate ten
         times OmniLearned's, for trainings of ten thousand updates rather than half a million.
-    network : {"pet", "pet_v2"}
+    network : {"pet", "pet_v2", "tokens"}
+        "tokens" guesses the next particle, as OmniJet-alpha, with codes from k-means on the validation jets.
         PET v2 reads species and impact parameters and drops each for one jet in five (twice the published
         rate), as it has fewer jets to learn to do without.
     streaming : {"auto", "always", "never"}
@@ -410,11 +464,18 @@ class PretrainConfig:
     initial
         A checkpoint to go on from, of the same network, size and classes; its jets are counted in the card.
         New weights, when left out.
+    objectives : Objectives, optional
+        Terms of the loss of PET and PET v2; left out, the joint loss of the papers.
+    changes : mapping, optional
+        Fields of the network's configuration that differ from its named size.
+    max_particles
+        Keep the hardest particles of each jet only; None keeps all.
 
     Raises
     ------
     ConfigError
-        For an unknown network, size or way of streaming, and numbers outside their domain.
+        For objectives that the network does not have, an unknown network, size or way of streaming, and
+        numbers outside their domain.
 
     Examples
     --------
@@ -430,14 +491,26 @@ class PretrainConfig:
     n_test: Annotated[int, Field(gt=0)] = 20_000
     seed: Annotated[int, Field(ge=0)] = 1
     training: TrainConfig | None = None
-    network: Literal["pet", "pet_v2"] = "pet"
+    network: Literal["pet", "pet_v2", "tokens"] = "pet"
     streaming: Streaming = "auto"
     initial: str | None = None
+    objectives: Objectives | None = None
+    changes: dict[str, Any] | None = None
+    max_particles: Annotated[int, Field(gt=0)] | None = None
 
     def __post_init__(self) -> None:
         if self.training is None:
             object.__setattr__(self, "training", _TRAINING[self.network])
-        _SIZES[self.network].named(self.size)
+        _SIZES[self.network].named(self.size, **(self.changes or {}))
+        asked = self.objectives or Objectives()
+        if self.network != "pet_v2" and (asked.masked or self.network == "tokens" and self.objectives):
+            only = "masked" if self.network == "pet" else "objectives"
+            raise ConfigError(f"{only}: a pretraining of '{self.network}' has none; 'pet_v2' has all of them")
+
+    @property
+    def learns_classes(self) -> bool:
+        """The network tells the classes of jets apart after the pretraining."""
+        return self.network != "tokens" and (self.objectives or Objectives()).classification > 0
 
     @property
     def file_name(self) -> str:
@@ -469,17 +542,23 @@ class PretrainConfig:
             When ``initial`` is another network, or of another size.
         """
         torch.manual_seed(self.training.seed)
-        if self.network == "pet":
-            model = PET(PETConfig.named(self.size, n_classes=n_classes))
-        else:
-            model = PETv2(PETv2Config.named(self.size, mode="pretrain", n_classes=n_classes, **_V2_INPUTS))
+        changes, asked = self.changes or {}, self.objectives or Objectives()
+        if self.network == "pet_v2":
+            changes = _V2_INPUTS | asked.network | changes
+        model = _MODELS[self.network](_SIZES[self.network].named(self.size, n_classes=n_classes, **changes))
         if self.initial:
             assign(model, load_checkpoint(self.initial).state_dict(), self.initial)
         return model
 
     def objective(self) -> Objective:
-        """Return the joint loss of the network's paper."""
-        return JointPretraining() if self.network == "pet" else FlowPretraining()
+        """Return the loss of the network's paper, with the factors that were asked for."""
+        asked = self.objectives or Objectives()
+        factors = {"classification": asked.classification, "generation": asked.generation}
+        if self.network == "pet":
+            return JointPretraining(**factors)
+        if self.network == "tokens":
+            return NextToken()
+        return FlowPretraining(**factors, masked=asked.masked, masked_share=asked.masked_share)
 
     def jets(self) -> JetSource:
         """Return which jets to train and measure on."""
@@ -488,7 +567,9 @@ class PretrainConfig:
 
     def inputs(self, jets: Jets) -> Batch:
         """Return jets as the network reads them."""
-        return common.network_batch(jets, inputs=self.network, use_extra=self.network == "pet_v2")
+        inputs = "pet" if self.network == "pet" else "pet_v2"
+        jets = jets if self.max_particles is None else jets.truncate(self.max_particles)
+        return common.network_batch(jets, inputs=inputs, use_extra=self.network == "pet_v2")
 
 
 def pretrain(
@@ -581,12 +662,16 @@ def _train(
 def _trainer(config: PretrainConfig, data: PretrainingData, directory: str | os.PathLike[str]) -> Trainer:
     shard = this_shard()
     model = config.model(len(data.class_names)).to(default_device())
+    validation = config.inputs(data.validation)
+    for part in model.modules():
+        if isinstance(part, Codebook) and not config.initial:
+            part.centers.copy_(fit_codebook(validation, len(part.centers), seed=config.seed))
     size, seed = config.training.batch_size, config.training.seed
     train = data.inputs(config.inputs, size, seed=seed, shard=shard)
     run = Run(directory, to_mapping(config)) if shard.is_main else None
     agree(True)  # the others look into the directory after the first one has made it
     run = run or Run(directory, to_mapping(config), is_writer=False)
-    return Trainer(model, config.objective(), train, config.inputs(data.validation), config.training, run)
+    return Trainer(model, config.objective(), train, validation, config.training, run)
 
 
 def _write(config: PretrainConfig, data: PretrainingData, trainer: Trainer, path: Path) -> None:
@@ -595,8 +680,11 @@ def _write(config: PretrainConfig, data: PretrainingData, trainer: Trainer, path
     if trainer.strategy.is_sharded:
         model = config.model(len(data.class_names)).to(default_device())
         model.load_state_dict(trainer.best_weights)
-    card = _card(config, data, trainer) | _measured(model, data.test, config.network)
-    is_lossless = card["half_precision"]["is_lossless"]
+    card, is_lossless = _card(config, data, trainer), False
+    if config.learns_classes:
+        test = data.test if config.max_particles is None else data.test.truncate(config.max_particles)
+        card |= _measured(model, test, config.network)
+        is_lossless = card["half_precision"]["is_lossless"]
     save_checkpoint(model, path, card=json.loads(json.dumps(card)), half=is_lossless)
 
 
@@ -613,7 +701,7 @@ def _measured(model: nn.Module, test: Jets, network: str) -> dict[str, Any]:
 def _card(config: PretrainConfig, data: PretrainingData, trainer: Trainer) -> dict[str, Any]:
     before = read_card(config.initial) if config.initial else None
     return {
-        "task": "joint pretraining: classification, generation, classification of noised jets",
+        "task": f"pretraining: {', '.join(name for name in trainer.history.records[-1] if name in _TERMS)}",
         "paper": _PAPERS[config.network],
         "made_with": config.command,
         "date": date.today().isoformat(),

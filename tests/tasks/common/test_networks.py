@@ -1,7 +1,15 @@
 import pytest
 import torch
 from omnilearn_lab.errors import CheckpointError, ConfigError
-from omnilearn_lab.models import PETv2, PETv2Config, PublishedPET, has_checkpoint, save_checkpoint
+from omnilearn_lab.models import (
+    Batch,
+    PETv2,
+    PETv2Config,
+    PublishedPET,
+    has_checkpoint,
+    save_checkpoint,
+)
+from omnilearn_lab.models.tokens import Codebook
 from omnilearn_lab.tasks.common import (
     ClassifierData,
     ClassifierSettings,
@@ -12,7 +20,13 @@ from omnilearn_lab.tasks.common import (
     predict,
     train_classifier,
 )
-from omnilearn_lab.tasks.common.networks import NETWORKS, complete_batch, copy_fitting, load_classifier
+from omnilearn_lab.tasks.common.networks import (
+    NETWORKS,
+    complete_batch,
+    copy_fitting,
+    fit_codebook,
+    load_classifier,
+)
 from omnilearn_lab.training import TrainConfig
 from tests.conftest import random_jets
 
@@ -153,3 +167,16 @@ def test_changes_of_a_checkpoints_network_keep_what_fits(pretrained_v2):
     assert anew and all(name.startswith("extra.") for name in anew)
     kept = {n: v for n, v in model.body.state_dict().items() if n not in anew}
     assert all(torch.equal(value, source[name]) for name, value in kept.items())
+
+
+def test_a_codebook_is_the_centres_of_the_particles_and_the_seed_alone():
+    spots = torch.tensor([[0.1, 0.0, 1.0, 0.0], [-0.3, 0.2, 3.0, 0.0], [0.0, -0.4, 0.0, 0.0]])
+    rows = spots.repeat(40, 1) + 0.001 * torch.randn(120, 4, generator=torch.Generator().manual_seed(1))
+    batch = Batch(rows, rows[:, :2], torch.arange(0, 121, 3), torch.zeros(40, 0))
+    centers, again = fit_codebook(batch, 3), fit_codebook(batch, 3)
+    assert torch.equal(centers, again)
+    codebook = Codebook(3)
+    codebook.centers.copy_(centers)
+    torch.testing.assert_close(codebook.decode(codebook.encode(spots)), spots[:, :3], rtol=0, atol=2e-3)
+    with pytest.raises(ConfigError, match="200 codes are asked of 120 particles"):
+        fit_codebook(batch, 200)

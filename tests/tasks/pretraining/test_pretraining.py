@@ -26,7 +26,14 @@ from omnilearn_lab.models import (
     update_card,
 )
 from omnilearn_lab.settings import from_mapping, to_mapping
-from omnilearn_lab.tasks.common.networks import load_classifier
+from omnilearn_lab.tasks.common.networks import (
+    ClassifierSettings,
+    describe_checkpoint,
+    inputs_of,
+    load_classifier,
+    make_model,
+    network_of,
+)
 from omnilearn_lab.tasks.pretraining import (
     DownstreamRecord,
     PretrainConfig,
@@ -36,8 +43,8 @@ from omnilearn_lab.tasks.pretraining import (
     pretrain,
 )
 from omnilearn_lab.tasks.pretraining import pretraining as module
-from omnilearn_lab.tasks.pretraining.pretraining import rounding_loss
-from omnilearn_lab.training import History, Shard, TrainConfig
+from omnilearn_lab.tasks.pretraining.pretraining import Objectives, rounding_loss
+from omnilearn_lab.training import FlowPretraining, History, JointPretraining, Shard, TrainConfig
 from safetensors.torch import load_file
 from tests.conftest import random_jets
 
@@ -92,6 +99,66 @@ def test_pet_v2_goes_the_same_way(without_simulation, tmp_path):
     assert card["held_out_hidden"]["accuracy"] != card["held_out"]["accuracy"]
     assert {"generation", "classification_noised"} <= set(card["history"][0])
     assert load_classifier(str(path), n_classes=2).config.mode == "classifier"
+
+
+@pytest.mark.parametrize(
+    ("asked", "mode"),
+    [
+        ({"masked": 1}, "pretrain"),
+        ({"generation": 0}, "classifier"),
+        ({"classification": 0, "masked": 0.5}, "generator"),
+        ({"classification": 0, "generation": 0, "masked": 1}, "masked"),
+    ],
+)
+def test_objectives_choose_the_heads_and_weigh_the_loss(without_simulation, tmp_path, asked, mode):
+    small = {"width": 16, "n_layers": 1, "n_heads": 2, "n_head_layers": 1, "n_neighbors": 3}
+    read = {"network": "pet_v2", "objectives": {**asked, "n_codes": 20}, "changes": small, "max_particles": 6}
+    config = from_mapping(PretrainConfig, to_mapping(CONFIG) | read)
+    assert from_mapping(PretrainConfig, to_mapping(config)) == config
+    objective = config.objective()
+    factors = {"classification": 1.0, "generation": 1.0, "masked": 0.0} | asked
+    assert {name: getattr(objective, name) for name in factors} == factors
+    path = pretrain(config, tmp_path)
+    model, card = load_checkpoint(path), read_card(path)
+    assert model.config.mode == mode and (model.masked is not None) == ("masked" in asked)
+    assert ("held_out" in card) == ("classification" not in asked)
+    assert ("masked" in card["history"][0]) == ("masked" in asked)
+    if model.masked is not None:
+        assert len(model.masked.codebook.centers.unique(dim=0)) == 20
+    tuned = load_classifier(str(path), n_classes=2)
+    assert tuned.config.mode == "classifier" and tuned.masked is None
+    assert torch.equal(tuned.body.token, model.body.token)
+    assert describe_checkpoint(str(path)).startswith("64 ")
+
+
+def test_objectives_that_a_network_lacks_are_refused():
+    with pytest.raises(ConfigError, match="masked: a pretraining of 'pet' has none"):
+        PretrainConfig(objectives=Objectives(masked=1))
+    with pytest.raises(ConfigError, match="objectives: a pretraining of 'tokens' has none"):
+        PretrainConfig(network="tokens", objectives=Objectives())
+    with pytest.raises(ConfigError, match="all factors are 0"):
+        Objectives(0, 0, 0)
+
+
+def test_without_objectives_the_loss_is_that_of_the_papers():
+    for network, plain in (("pet", JointPretraining()), ("pet_v2", FlowPretraining())):
+        assert PretrainConfig(network=network).objective() == plain
+        assert PretrainConfig(network=network, objectives=Objectives()).objective() == plain
+
+
+def test_tokens_are_pretrained_and_classify_with_the_same_words(without_simulation, tmp_path):
+    changes = {"n_codes": 20, "width": 16, "n_layers": 1, "n_heads": 2}
+    config = replace(CONFIG, network="tokens", changes=changes)
+    path = str(pretrain(config, tmp_path))
+    card, model = read_card(path), load_checkpoint(path)
+    assert card["history"][-1]["next_token"] < card["history"][0]["next_token"] and "held_out" not in card
+    assert inputs_of(path) == "pet_v2" and network_of(path) == "tokens"
+    tuned = make_model(ClassifierSettings(2, init=path))
+    scratch = make_model(ClassifierSettings(2, like=path))
+    for other in (tuned, scratch):
+        assert torch.equal(other.codebook.centers, model.codebook.centers)
+    assert torch.equal(tuned.body.embedding.weight, model.body.embedding.weight)
+    assert not torch.equal(scratch.body.embedding.weight, model.body.embedding.weight)
 
 
 def test_unknown_network_is_named():
