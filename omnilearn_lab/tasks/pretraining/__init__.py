@@ -1,13 +1,7 @@
 """Pretraining: teach one network jets of all kinds, and see what its size and its classes bring."""
 
-from omnilearn_lab.tasks.pretraining.pretraining import (
-    DownstreamRecord,
-    PretrainConfig,
-    downstream_records,
-    downstream_table,
-    launch_pretraining,
-    pretrain,
-)
+from omnilearn_lab.tasks.pretraining.evidence import DownstreamRecord, downstream_records, downstream_table
+from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig, launch_pretraining, pretrain
 from omnilearn_lab.tasks.pretraining.study import (
     ClassStudySettings,
     choose_classes,

@@ -17,13 +17,9 @@ from filelock import FileLock
 from omnilearn_lab.errors import CheckpointError, ConfigError, TrainingError
 from omnilearn_lab.jets import Jets, write_jets
 from omnilearn_lab.models import (
-    PET,
-    PETConfig,
     load_checkpoint,
     read_card,
-    save_checkpoint,
     shipped_checkpoints,
-    update_card,
 )
 from omnilearn_lab.settings import from_mapping, to_mapping
 from omnilearn_lab.tasks.common.networks import (
@@ -35,15 +31,12 @@ from omnilearn_lab.tasks.common.networks import (
     network_of,
 )
 from omnilearn_lab.tasks.pretraining import (
-    DownstreamRecord,
     PretrainConfig,
-    downstream_records,
-    downstream_table,
     launch_pretraining,
     pretrain,
 )
 from omnilearn_lab.tasks.pretraining import pretraining as module
-from omnilearn_lab.tasks.pretraining.pretraining import Objectives, rounding_loss
+from omnilearn_lab.tasks.pretraining.pretraining import Objectives
 from omnilearn_lab.training import FlowPretraining, History, JointPretraining, Shard, TrainConfig
 from safetensors.torch import load_file
 from tests.conftest import random_jets
@@ -188,12 +181,6 @@ def test_command_holds_what_is_not_usual_or_points_to_the_file():
     assert other.command == "omnilearn-lab pretrain config.yaml"
 
 
-def test_half_precision_only_where_it_loses_nothing():
-    exact = {"n_jets": 10_000, "accuracy": 0.7, "auc_one_vs_one": 0.9}
-    assert rounding_loss(exact, exact) == 0
-    assert rounding_loss(exact, exact | {"auc_one_vs_one": 0.89}) > 1
-
-
 def test_finished_pretraining_is_not_repeated(without_simulation, tmp_path):
     first = load_file(pretrain(CONFIG, tmp_path))
     records = []
@@ -320,49 +307,3 @@ def test_a_launched_run_that_was_killed_goes_on_through_the_command_line(publish
 
 def _has_records(directory):
     return (directory / "metrics.jsonl").is_file()
-
-
-def record(**changes):
-    values = {
-        "checkpoint": "tiny",
-        "task": "top_tagging",
-        "n_train": 1000,
-        "epochs": 10,
-        "batch_size": 100,
-        "learning_rate": 1e-3,
-        "seeds": [1, 2],
-        "metrics": {
-            "auc": {"scratch": [0.90, 0.92], "finetuned": [0.95, 0.96]},
-            "rejection_at_0.5": {"scratch": [20.0, 30.0], "finetuned": [200.0, 20.0]},
-        },
-        "n_lower_limits": {"finetuned": {"rejection_at_0.5": 1}},
-    }
-    return DownstreamRecord(**(values | changes))
-
-
-def test_table_has_a_row_per_size_and_metric_and_marks_limits():
-    table = downstream_table([record(n_train=5000), record()])
-    assert [key[2:] for key in table.index] == [
-        (1000, "AUC"),
-        (1000, "1/ε_B at ε_S = 50 %"),
-        (5000, "AUC"),
-        (5000, "1/ε_B at ε_S = 50 %"),
-    ]
-    auc, rejection = table.iloc[0], table.iloc[1]
-    assert (auc["scratch"], auc["verdict"]) == ("0.910 ± 0.014", "better")
-    assert rejection["fine-tuned"].startswith("≥ ") and not rejection["scratch"].startswith("≥ ")
-    assert rejection["verdict"] == "lower limit"
-
-
-def test_no_records_give_an_empty_table():
-    assert downstream_table([]).empty
-
-
-def test_card_keeps_records_and_the_weights_stay_readable(tmp_path):
-    path = tmp_path / "mine.safetensors"
-    save_checkpoint(PET(PETConfig(width=8, n_layers=1, n_heads=2, n_classes=2)), path, card={"seed": 3})
-    assert downstream_records(path) == []
-    update_card(path, downstream=[record().model_dump()])
-    assert downstream_records(path) == [record()]
-    assert read_card(path)["seed"] == 3
-    assert load_checkpoint(path).config.width == 8
