@@ -6,6 +6,7 @@ the jet.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
@@ -20,7 +21,7 @@ from omnilearn_lab.models.attention import Attention
 from omnilearn_lab.models.batch import Batch, ClassifierOutput
 from omnilearn_lab.models.edges import Neighbors, nearest_neighbors
 from omnilearn_lab.models.kernels import at_least_float32
-from omnilearn_lab.models.layers import FeedForward
+from omnilearn_lab.models.layers import Codebook, FeedForward
 from omnilearn_lab.models.packing import Packing, Sequences
 from omnilearn_lab.models.sizes import Count, NamedSizes, Number, Probability, Width, check_heads
 from omnilearn_lab.settings import settings
@@ -536,3 +537,153 @@ def _needed(value: Tensor | None, name: str) -> Tensor:
     if value is None:
         raise ConfigError(f"this TrackTransformer needs the field '{name}' of the batch, which has none")
     return value
+
+
+@settings
+class TokenTransformerConfig(NamedSizes):
+    """Sizes of a `TokenTransformer`; the defaults are OmniJet-alpha's.
+
+    Parameters
+    ----------
+    n_codes, n_classes
+        Codes of a particle K, classes C.
+    width, n_layers, n_heads, dropout
+        As in `omnilearn_lab.models.PlainTransformerConfig`.
+
+    Raises
+    ------
+    ConfigError
+        When the heads do not divide the width.
+
+    Examples
+    --------
+    >>> TokenTransformerConfig.named("tiny").n_codes
+    512
+    """
+
+    SIZES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "tiny": {"n_codes": 512, "width": 64, "n_layers": 2, "n_heads": 4},
+        "paper": {},
+    }
+
+    n_codes: Width = 8192
+    n_classes: Width = 2
+    width: Width = 256
+    n_layers: Count = 3
+    n_heads: Count = 8
+    dropout: Probability = 0.0
+
+    def __post_init__(self) -> None:
+        check_heads(self.width, self.n_heads)
+
+
+class TokenBody(nn.Module):
+    """Embed codes, and let each see those before it and itself; no positional encoding.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+    """
+
+    def __init__(self, config: TokenTransformerConfig) -> None:
+        super().__init__()
+        block = PlainTransformerConfig(width=config.width, n_heads=config.n_heads, dropout=config.dropout)
+        self.embedding = nn.Embedding(config.n_codes + 1, config.width)
+        self.blocks = nn.ModuleList(TransformerBlock(block) for _ in range(config.n_layers))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, codes: Tensor, packing: Packing | Sequences) -> Tensor:
+        """Map the codes of all slots (S,), or of sequences (G, m), to (S, d) or (G, m, d)."""
+        rows = self.embedding(codes)
+        lengths = [part.shape[1] for part in packing.split(codes)]
+        biases = [rows.new_full((1, 1, n, n), -torch.inf).triu(1) for n in lengths]  # hides empty slots, too
+        for block in self.blocks:
+            rows = block(rows, packing, biases)
+        return self.norm(rows).float()
+
+
+class TokenTransformer(Baseline):
+    """Guess the next particle of a jet from those before it; classify jets with the same body.
+
+    A jet is a start, the codes of its particles in their order (falling pt), and an end. The classifier
+    averages a ReLU layer over start and particles; the causal mask stays. Reads the batches of a PET v2
+    and sees deta, dphi and ln pt of them. Set ``codebook.centers`` first
+    (`omnilearn_lab.tasks.generation.fit_codebook`).
+
+    Parameters
+    ----------
+    config
+        Sizes; None for OmniJet-alpha's, whose 8,192 codes come from a VQ-VAE and not from k-means.
+
+    References
+    ----------
+    OmniJet-alpha, arXiv:2403.05618, section 3; here the loss leaves padding out.
+
+    Examples
+    --------
+    >>> batch = Batch(torch.zeros(3, 4), torch.zeros(3, 2), torch.tensor([0, 1, 3]), torch.zeros(2, 0))
+    >>> model = TokenTransformer(TokenTransformerConfig.named("tiny", n_classes=5))
+    >>> model.classify(batch).logits.shape, model.surprise(batch).shape, model.sample(2, 7).shape
+    (torch.Size([2, 5]), torch.Size([2]), torch.Size([2, 7]))
+    """
+
+    def __init__(self, config: TokenTransformerConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or TokenTransformerConfig()
+        self.codebook = Codebook(config.n_codes)
+        self.body = TokenBody(config)
+        self.next = nn.Linear(config.width, config.n_codes + 1)
+        self.pool = nn.Linear(config.width, config.width)
+        self.out = nn.Linear(config.width, config.n_classes)
+
+    @property
+    def end(self) -> int:
+        """The code in front of the first particle and behind the last."""
+        return self.config.n_codes
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Class logits (B, C)."""
+        rows, _, packing = self._read(batch)
+        return self.out(packing.sum_rows(functional.relu(self.pool(rows))) / packing.counts[:, None])
+
+    def surprise(self, batch: Batch) -> Tensor:
+        """Minus the logarithm of the probability of all codes of a jet and of its end, (B,)."""
+        rows, codes, packing = self._read(batch)
+        jets = batch.packing
+        blocks = zip(jets.split(codes), jets.masks, strict=True)
+        target = [functional.pad(part.where(mask, self.end), (0, 1), value=self.end) for part, mask in blocks]
+        entropy = functional.cross_entropy(self.next(rows).float(), packing.join(target), reduction="none")
+        return packing.sum_rows(entropy)
+
+    @torch.no_grad()
+    def sample(self, n: int, length: int, *, seed: int = 1) -> Tensor:
+        """Write n jets of at most ``length`` particles: codes, `end` where there is none, (n, length)."""
+        generator = torch.Generator().manual_seed(seed)
+        codes = torch.full((n, 1), self.end, device=self.next.weight.device)
+        for step in range(length):
+            shares = self.next(self.body(codes, Sequences())[:, -1]).float().softmax(-1)
+            if step == 0:
+                shares[:, self.end] = 0  # a jet has a particle
+            new = torch.multinomial(shares.cpu(), 1, generator=generator).to(codes.device)
+            has_ended = (codes[:, -1:] == self.end) & (step > 0)
+            codes = torch.cat([codes, new.masked_fill(has_ended, self.end)], 1)
+        return codes[:, 1:]
+
+    def replace_heads(self, *, n_classes: int | None = None, n_jet_features: int | None = None) -> list[str]:
+        """Give the classifier another number of classes; returns the names of what starts anew."""
+        if n_jet_features is not None:
+            raise ConfigError("a TokenTransformer has no jet features: leave n_jet_features out")
+        if n_classes in (None, self.config.n_classes):
+            return []
+        self.config = dataclasses.replace(self.config, n_classes=n_classes)
+        self.out = nn.Linear(self.config.width, n_classes).to(self.out.weight.device)
+        return ["out.weight", "out.bias"]
+
+    def _read(self, batch: Batch) -> tuple[Tensor, Tensor, Packing]:
+        """Rows of start and particles in slots (S, d), codes in the slots of the particles, the layout."""
+        jets = batch.packing
+        codes = jets.to_slots(self.codebook.encode(batch.features))
+        start = codes.new_full((len(batch), 1), self.end)
+        packing = jets.with_leads(1)
+        return self.body(jets.join_leads(start, codes), packing), codes, packing

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.models.packing import Packing
@@ -193,3 +194,62 @@ class Batch:
         """Take this plan of the jets' blocks, and return the batch."""
         self.__dict__["packing"] = packing
         return self
+
+
+class Hidden(NamedTuple):
+    """Jets without some of their particles, and what these were.
+
+    Parameters
+    ----------
+    visible : Batch
+        The same jets, with the particles that are left, in their order.
+    places : int64 Tensor, shape (B, M)
+        Place of each hidden particle in its whole jet; zero behind the last of a jet.
+    slots : int64 Tensor, shape (H,)
+        Where the H hidden particles are in the flattened ``places``.
+    features : float32 Tensor, shape (H, F)
+        What they were.
+    """
+
+    visible: Batch
+    places: Tensor
+    slots: Tensor
+    features: Tensor
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over the hidden particles of each jet, (H,) to (B,); zero where none is hidden."""
+        sums = values.new_zeros(len(self.places), 2)
+        pairs = torch.stack([values, torch.ones_like(values)], 1)
+        sums = sums.index_add_(0, self.slots // self.places.shape[1], pairs)
+        return sums[:, 0] / sums[:, 1].clamp_min(1)
+
+
+def hide_particles(batch: Batch, share: float) -> Hidden:
+    """Take a share of each jet's particles away at random: at least one, but never the last.
+
+    Examples
+    --------
+    >>> x = torch.arange(20.0).view(5, 4)
+    >>> hidden = hide_particles(Batch(x, x[:, :2], torch.tensor([0, 1, 5]), torch.zeros(2, 0)), 0.5)
+    >>> hidden.visible.counts.tolist(), hidden.slots.tolist(), tuple(hidden.features.shape)
+    ([1, 2], [2, 3], (2, 4))
+    """
+    device, counts = batch.features.device, batch.packing.multiplicities
+    n_hidden = np.minimum(np.maximum(np.rint(share * counts), 1), counts - 1).astype(np.int64)
+    place = np.arange(len(batch.features)) - np.repeat(np.cumsum(counts) - counts, counts)
+    is_first = place < np.repeat(n_hidden, counts)
+    is_used = np.arange(n_hidden.max(initial=1)) < n_hidden[:, None]
+    first, last, slots = (
+        torch.from_numpy(np.flatnonzero(x)).to(device) for x in (is_first, ~is_first, is_used)
+    )
+    score = batch.jet_index + torch.rand(len(place), device=device).double()
+    mixed = score.argsort()  # within each jet
+    rows, left = mixed[first], mixed[last].sort().values
+    places = torch.zeros(is_used.shape, dtype=torch.int64, device=device)
+    places.view(-1)[slots] = torch.from_numpy(place).to(device)[rows]
+    names = ("features", "points", "pid", "extra", "particle_label", "particle_target")
+    kept = {name: None if getattr(batch, name) is None else getattr(batch, name)[left] for name in names}
+    packing = Packing.plan(counts - n_hidden, one_block=batch.packing.one_block).to(device)
+    offsets = functional.pad(packing.counts.long().cumsum(0), (1, 0))
+    visible = dataclasses.replace(batch, offsets=offsets, **kept).keep(packing)
+    return Hidden(visible, places, slots, batch.features[rows])

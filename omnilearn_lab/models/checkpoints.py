@@ -34,7 +34,7 @@ HOMES = {
     "ParticleNet": "baselines",
     "PlainTransformer": "baselines",
     "TrackTransformer": "baselines",
-    "TokenTransformer": "tokens",
+    "TokenTransformer": "baselines",
 }
 """Module of each network that has checkpoints."""
 

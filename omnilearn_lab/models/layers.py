@@ -17,6 +17,7 @@ from omnilearn_lab.models.kernels import gelu_scaled_tanh, is_plain, linear, sca
 from omnilearn_lab.models.packing import Packing, Sequences
 
 CHUNK_ROWS = 2560  # rows of an MLP at a time on CPU: intermediates stay in the processor's cache
+ANGLE_SCALE = 3.0  # of deta and dphi beside ln pt, as in OmniJet-alpha
 
 
 class JetNorm(nn.Module):
@@ -398,3 +399,39 @@ def in_chunks(
         return function(*inputs)
     pieces = zip(*(x.split(size) for x in inputs), strict=True)
     return torch.cat([function(*piece) for piece in pieces])
+
+
+class Codebook(nn.Module):
+    """K points in the space of (3 deta, 3 dphi, ln pt): the code of a particle is that of the nearest point.
+
+    Parameters
+    ----------
+    n_codes
+        Number of points K. They are a buffer, zero until somebody sets ``centers``: not learned by gradient.
+
+    Examples
+    --------
+    >>> codebook = Codebook(2)
+    >>> codebook.centers[1, 2] = 1.0
+    >>> codebook.encode(torch.tensor([[0.0, 0.0, 0.1, 9.0], [0.0, 0.0, 0.9, 9.0]])).tolist()
+    [0, 1]
+    """
+
+    def __init__(self, n_codes: int) -> None:
+        super().__init__()
+        self.register_buffer("centers", torch.zeros(n_codes, 3))
+
+    @staticmethod
+    def scaled(features: Tensor) -> Tensor:
+        """Bring deta, dphi, ln pt (the leading columns, (T, F)) to the space of the points, (T, 3)."""
+        return torch.cat([ANGLE_SCALE * features[:, :2], features[:, 2:3]], 1)
+
+    def encode(self, features: Tensor) -> Tensor:
+        """Code of each particle, int64, shape (T,), from features (T, F)."""
+        exact = "donot_use_mm_for_euclid_dist"
+        return torch.cdist(self.scaled(features).float(), self.centers, compute_mode=exact).argmin(1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return deta, dphi and ln pt of codes (...), shape (..., 3)."""
+        points = self.centers[codes]
+        return torch.cat([points[..., :2] / ANGLE_SCALE, points[..., 2:]], -1)

@@ -35,7 +35,7 @@ from omnilearn_lab.models.edges import (
     with_leads,
 )
 from omnilearn_lab.models.kernels import at_least_float32
-from omnilearn_lab.models.layers import MLP, Block, DynamicTanh, TimeWaves
+from omnilearn_lab.models.layers import MLP, Block, Codebook, DynamicTanh, TimeWaves
 from omnilearn_lab.models.packing import Packing, join
 from omnilearn_lab.models.sizes import (
     Count,
@@ -46,7 +46,6 @@ from omnilearn_lab.models.sizes import (
     check_choice,
     check_heads,
 )
-from omnilearn_lab.models.tokens import Codebook
 from omnilearn_lab.settings import settings
 
 logger = logging.getLogger(__name__)

@@ -29,8 +29,9 @@ from torch.overrides import TorchFunctionMode
 
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.models import Batch, ClassifierOutput, PETv2, perturb, perturb_flow
+from omnilearn_lab.models.baselines import TokenTransformer
+from omnilearn_lab.models.batch import hide_particles
 from omnilearn_lab.models.diffusion import NO_LABEL, class_entropy, contrastive_entropy, velocity_error
-from omnilearn_lab.models.tokens import TokenTransformer, hide_particles
 
 _SUMS = ("weight", "particle_weight", "labelled_weight")
 _LIKE = {torch.rand_like: torch.rand, torch.randn_like: torch.randn}
@@ -508,7 +509,7 @@ class FlowPretraining:
         0, as in OmniLearned, leaves it out.
     masked_share
         Share of a jet's particles that is hidden, see
-        `omnilearn_lab.models.tokens.hide_particles`.
+        `omnilearn_lab.models.batch.hide_particles`.
 
     References
     ----------

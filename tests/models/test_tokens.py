@@ -4,8 +4,9 @@ import pytest
 import torch
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models import Batch, load_checkpoint, save_checkpoint
+from omnilearn_lab.models.baselines import TokenTransformer, TokenTransformerConfig
+from omnilearn_lab.models.layers import Codebook
 from omnilearn_lab.models.packing import Sequences
-from omnilearn_lab.models.tokens import Codebook, TokenTransformer, TokenTransformerConfig
 from omnilearn_lab.training import NextToken, Whole
 from torch.nn import functional
 

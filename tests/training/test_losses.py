@@ -6,8 +6,8 @@ import torch
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.features import pet_v2_batch
 from omnilearn_lab.models import perturb, perturb_flow
+from omnilearn_lab.models.batch import hide_particles
 from omnilearn_lab.models.diffusion import Perturbed
-from omnilearn_lab.models.tokens import hide_particles
 from omnilearn_lab.training import (
     Classification,
     FlavourTagging,

@@ -19,7 +19,8 @@ from omnilearn_lab.errors import CheckpointError, ConfigError, nearest, translat
 from omnilearn_lab.features import pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import run_jobs, usable_workers
-from omnilearn_lab.models import baselines, tokens
+from omnilearn_lab.models import baselines
+from omnilearn_lab.models.layers import Codebook
 from omnilearn_lab.models.sizes import check_tensors
 from omnilearn_lab.settings import from_mapping, read_settings, settings
 from omnilearn_lab.tasks.common.comparison import Arm
@@ -35,7 +36,7 @@ NETWORKS: dict[str, tuple[type[nn.Module], Any]] = {
 }
 """Name of each network, its class, and the class of its configuration.
 
-A `omnilearn_lab.models.tokens.TokenTransformer` comes from a checkpoint alone, as it needs a codebook.
+A `omnilearn_lab.models.baselines.TokenTransformer` comes from a checkpoint alone, as it needs a codebook.
 """
 
 _N_SPECIES = 9
@@ -118,7 +119,7 @@ def make_model(settings: ClassifierSettings) -> nn.Module:
     model = type(trained)(replace(trained.config, **settings.changes))
     if settings.init != "scratch":
         copy_fitting(trained.state_dict(), model)
-    elif isinstance(model, tokens.TokenTransformer):
+    elif isinstance(model, baselines.TokenTransformer):
         model.codebook.load_state_dict(trained.codebook.state_dict())  # not learned: the same words for all
     return model
 
@@ -127,7 +128,7 @@ _MOST_POINTS = 200_000  # particles that a codebook is made of
 
 
 def fit_codebook(jets: models.Batch, n_codes: int, *, seed: int = 1) -> Tensor:
-    """Return the centres of k-means among the particles of jets, for `omnilearn_lab.models.tokens.Codebook`.
+    """Return the centres of k-means among the particles of jets, for `omnilearn_lab.models.layers.Codebook`.
 
     Parameters
     ----------
@@ -149,7 +150,7 @@ def fit_codebook(jets: models.Batch, n_codes: int, *, seed: int = 1) -> Tensor:
     """
     from sklearn.cluster import MiniBatchKMeans
 
-    points = tokens.Codebook.scaled(jets.features).numpy()
+    points = Codebook.scaled(jets.features).numpy()
     if len(points) < n_codes:
         raise ConfigError(
             f"{n_codes} codes are asked of {len(points)} particles; give more jets or fewer codes"

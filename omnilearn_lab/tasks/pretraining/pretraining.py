@@ -21,8 +21,9 @@ from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.jets import Jets, read_jets
 from omnilearn_lab.machine import locked, make_folder, write_text
 from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, read_card, save_checkpoint
+from omnilearn_lab.models.baselines import TokenTransformer, TokenTransformerConfig
 from omnilearn_lab.models.checkpoints import assign, load_checkpoint
-from omnilearn_lab.models.tokens import Codebook, TokenTransformer, TokenTransformerConfig
+from omnilearn_lab.models.layers import Codebook
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks import common
 from omnilearn_lab.tasks.common.networks import fit_codebook

@@ -9,7 +9,7 @@ from omnilearn_lab.models import (
     has_checkpoint,
     save_checkpoint,
 )
-from omnilearn_lab.models.tokens import Codebook
+from omnilearn_lab.models.layers import Codebook
 from omnilearn_lab.tasks.common import (
     ClassifierData,
     ClassifierSettings,
