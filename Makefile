@@ -13,8 +13,9 @@ BINARY := --only-binary pythia8mc,fastjet,torch,wasserstein
 SHOW_PIP := n=0; while IFS= read -r line; do case "$$line" in \
 	Collecting*) n=$$((n + 1)); set -- $$line; printf '\r\033[K  looking for package %d: %s' $$n "$$2";; \
 	*Downloading*[0-9][0-9][0-9].[0-9]" MB"*|*Downloading*" GB"*) printf '\r\033[K  %s\n' "$${line\#\# }";; \
-	"Installing collected"*) printf '\r\033[K  unpacking %d packages: about half a minute ...\n' $$n;; \
-	esac; done
+	"Installing collected"*) while printf '\r\033[K  unpacked %d of %d packages' $$(ls -d $(VENV)/lib/*/site-packages/*.dist-info | wc -l) $$n; do \
+		sleep 1; done & watch=$$!;; \
+	esac; done; kill $$watch 2>/dev/null; echo
 
 .PHONY: help setup run lab test test-all notebooks report fuzz faults bench gallery docs dashboard lint types release-check clean \
 	clean-results
@@ -73,8 +74,10 @@ bench: $(STAMP)  ## measure networks, observables, simulation and readers; on id
 gallery: $(STAMP)  ## build a page with every figure function, results/gallery/index.html
 	$(BIN)/python docs/gallery.py
 
-docs: $(STAMP) gallery  ## build the documentation site, build/site/index.html (its search box needs a server: python -m http.server -d build/site)
-	$(BIN)/python -m pip install --quiet -e ".[docs]"
+docs: $(STAMP) gallery  ## build the documentation site, build/site/index.html; notebooks as in results/, else as recorded
+	@echo "Notebooks that take a minute are executed where results/ has no copy; for all: make notebooks, in about an hour"
+	@$(BIN)/python -m pip install --quiet -e ".[docs]"
+	$(BIN)/python docs/executed.py
 	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build
 
 dashboard: $(STAMP)  ## serve the dashboard (Voila): choose a task, see scratch against pretrained

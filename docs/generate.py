@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import base64
+import hashlib
 import html
 import importlib
+import io
 import json
+import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping
 from itertools import product
@@ -18,9 +23,12 @@ from omnilearn_lab.notebook.execute import fold_solutions
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))  # the schematics beside this file
 PACKAGE, GALLERY = ROOT / "omnilearn_lab", ROOT / "results" / "gallery"
+RESULTS = Path(os.environ.get("OMNILEARN_LAB_RESULTS", ROOT / "results"))
 SOURCES = ("pet", "pet_v2")
 PROFILES = ("quick", "long", "full", "smoke")  # of executed copies, the best first
 RECORDED = ROOT / "notebooks" / "recorded"
+FACTS = "omnilearn_lab"  # in the metadata of copies that are kept: where and when they ran
+SHARED = "shared"  # beside the notebooks' pages: figures and styles, each once
 WIDGET = "application/vnd.jupyter.widget-view+json"
 GLOSSARY = "glossary.md"  # beside the notebooks, which link to its terms
 ORDER = (
@@ -90,14 +98,28 @@ def notebook_pages() -> dict[str, str]:
 
 
 def best_copy(bare: Path) -> str:
-    """Return a notebook executed here, else the recorded copy, else the plain one, and say which it is."""
+    """Return a notebook as it was executed in the best profile, else the plain one, and say which it is."""
     plain = json.loads(bare.read_text(encoding="utf-8"))
-    for folder, profile in product((ROOT / "results", RECORDED), PROFILES):
-        path = folder / bare.stem / profile / bare.name
-        done = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        if done is not None and not done["metadata"].get("papermill", {}).get("exception"):
-            return _with_note(done, _where_it_ran(done, path.parent, profile, _code(done) == _code(plain)))
-    return _with_note(plain, f"Not executed here: `omnilearn-lab run {bare.stem}` fills in the figures.")
+    copies = [
+        (done, path.parent, profile, _code(done) == _code(plain))
+        for profile, folder in product(PROFILES, (RESULTS, RECORDED))
+        if (path := folder / bare.stem / profile / bare.name).is_file()
+        and not (done := json.loads(path.read_text("utf-8")))["metadata"]
+        .get("papermill", {})
+        .get("exception")
+    ]
+    copies.sort(key=lambda one: (PROFILES.index(one[2]), not one[3]))  # the same code comes first
+    download = f"[Download it](./{bare.name}) without outputs."
+    if copies:
+        return _with_note(copies[0][0], f"{_where_it_ran(*copies[0])} {download}")
+    how = f"`omnilearn-lab run {bare.stem}` fills in the figures"
+    how = how if bare.stem[:2].isdigit() else f"`make {bare.stem}` opens it as a page that one can use"
+    return _with_note(plain, f"Not executed here: {how}. {download}")
+
+
+def _papermill(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """What papermill noted of an execution."""
+    return notebook["metadata"].get("papermill", {})
 
 
 def _code(notebook: Mapping[str, Any]) -> list[str]:
@@ -106,26 +128,41 @@ def _code(notebook: Mapping[str, Any]) -> list[str]:
     return ["".join(c["source"]) for c in cells if "injected-parameters" not in c["metadata"].get("tags", ())]
 
 
-def _where_it_ran(notebook: Mapping[str, Any], folder: Path, profile: str, is_current: bool) -> str:
+def facts_of(notebook: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return where and when an executed copy ran: as it was kept with it, else as its results say."""
     results = folder / "results.json"
     about = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
     began = notebook["metadata"].get("papermill", {}).get("start_time", "")[:10]
+    noted = {
+        name: about[name] for name in ("date", "total_seconds", "machine", "versions") if about.get(name)
+    }
+    return {"date": began, **noted, **notebook["metadata"].get(FACTS, {})}
+
+
+def _where_it_ran(notebook: Mapping[str, Any], folder: Path, profile: str, is_current: bool) -> str:
+    about = facts_of(notebook, folder)
     versions = [f"{name} {version}" for name, version in about.get("versions", {}).items()]
     took = [f"{about['total_seconds']:.0f} s"] if about.get("total_seconds") else []
-    facts = [*took, about.get("machine") or "a machine that was not noted", *versions]
+    facts = [*took, about.get("machine", "a machine that was not noted"), *versions]
+    warning = " It only tests that everything runs: its numbers mean nothing." if profile == "smoke" else ""
     stale = "" if is_current else " Its code was changed since."
-    return f"Executed in profile `{profile}` on {about.get('date', began)} ({', '.join(facts)}).{stale}"
+    return f"Executed in profile `{profile}` on {about['date']} ({', '.join(facts)}).{warning}{stale}"
 
 
 def _with_note(notebook: dict[str, Any], note: str) -> str:
     """A notebook with a sentence after its first cell, and with outputs that need no kernel."""
-    first, *others = notebook["cells"]
+    first, *others = without_widgets(notebook)["cells"]
     cell = {"cell_type": "markdown", "id": "where-it-ran", "metadata": {}, "source": f"*{note}*"}
-    for one in others:
+    return json.dumps(notebook | {"cells": [first, cell, *others]})
+
+
+def without_widgets(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Return a notebook, changed in its place, whose outputs need no kernel and no script from elsewhere."""
+    for one in notebook["cells"]:
         if "outputs" in one:
             one["outputs"] = [kept for output in one["outputs"] if (kept := _static(output))]
-    notebook["metadata"].pop("widgets", None)  # their state, for a script from elsewhere
-    return json.dumps(notebook | {"cells": [first, cell, *others]})
+    notebook["metadata"].pop("widgets", None)
+    return notebook
 
 
 def _static(output: dict[str, Any]) -> dict[str, Any] | None:
@@ -203,13 +240,59 @@ def _formulas(text: str) -> str:
     return re.sub(r"\$(.+?)\$", lambda m: f"<span>{formula(m[1])}</span>", text, flags=re.DOTALL)
 
 
-def on_page_content(text: str, /, **_: object) -> str:
-    """Draw docstrings' formulas and fold notebooks' solutions; MkDocs calls this for every page."""
+def on_page_content(text: str, /, *, page: Any, config: Any, **_: object) -> str:
+    """Draw docstrings' formulas, fold notebooks' solutions, keep figures and styles once; for every page."""
     text = re.sub(
         r"<p>\.\. math:: (.+?)</p>", lambda m: formula(html.unescape(m[1]), True), text, flags=re.DOTALL
     )
     text = re.sub(r":math:<code>(.+?)</code>", lambda m: formula(html.unescape(m[1])), text, flags=re.DOTALL)
+    folder = Path(config.site_dir) / "notebooks" / SHARED
+    if page.file.src_uri.endswith(".ipynb"):  # half a megabyte of styles, the same on every page
+        text = re.sub(r"<style[^>]*>(.*?)</style>", lambda m: _style(m[1], folder), text, flags=re.DOTALL)
+    picture = r'src="data:image/png;base64,([^"]+)"'
+    text = re.sub(picture, lambda m: f'src="{_picture(base64.b64decode(m[1]), folder)}"', text)
     return fold_solutions(text)
+
+
+def _style(text: str, folder: Path) -> str:
+    return f'<link rel="stylesheet" href="{_once(text.encode(), folder, "css")}">'
+
+
+def _picture(png: bytes, folder: Path) -> str:
+    return _once(small_picture(png), folder, "png")
+
+
+def _once(content: bytes, folder: Path, kind: str) -> str:
+    """Write what several pages show to one file, named by its content; return its address beside a page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{hashlib.sha256(content).hexdigest()[:16]}.{kind}"
+    (folder / name).write_bytes(content)
+    return f"{SHARED}/{name}"
+
+
+def small_picture(png: bytes) -> bytes:
+    """Return a picture with at most 256 colours, which is what a figure has, where that is smaller."""
+    from PIL import Image
+
+    drawn, made = Image.open(io.BytesIO(png)).convert("RGBA"), io.BytesIO()
+    on_white = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")
+    on_white.quantize(256, dither=Image.Dither.NONE).save(made, "PNG", optimize=True)
+    return min(png, made.getvalue(), key=len)
+
+
+def on_files(files: Any, /, **_: object) -> Any:
+    """Leave the page of contents out, which is no page; MkDocs calls this once."""
+    files.remove(files.get_file_from_path("SUMMARY.md"))
+    return files
+
+
+on_files.mkdocs_priority = -100  # type: ignore[attr-defined]  # after the plugin that reads it
+
+
+def on_post_build(*, config: Any, **_: object) -> None:
+    """Put the notebooks without outputs beside their pages; MkDocs calls this at the end."""
+    for bare in (ROOT / "notebooks").glob("*.ipynb"):
+        shutil.copy(bare, Path(config.site_dir) / "notebooks")
 
 
 def title(notebook: str) -> str:
@@ -262,11 +345,12 @@ def recorded_page() -> str | None:
     from omnilearn_lab.errors import DataFileError
     from omnilearn_lab.notebook.report import Report, collect_results
 
-    for folder in (RECORDED, ROOT / "results"):
+    for folder, profile in product((RECORDED, RESULTS), ("long", "quick")):
         try:
-            return Report(collect_results(folder)).to_markdown()
+            page = Report(collect_results(folder, profile=profile)).to_markdown()
         except DataFileError:
             continue
+        return page.replace("# Results", f"# The notebooks' report, profile {profile}", 1)
     return None
 
 
@@ -276,7 +360,10 @@ def published_page() -> str:
 
     parts = ["# Published tables\n\nWhat ours are compared with, every number with its source."]
     for key, about in published_tables().items():
-        parts.append(f"## {about}\n\n`published_results({key!r})`\n\n{published_results(key)._repr_html_()}")
+        table = (
+            published_results(key)._repr_html_().replace("&#x27;", "'")
+        )  # Markdown would move it elsewhere
+        parts.append(f"## {about}\n\n`published_results({key!r})`\n\n{table}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import importlib.util
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,32 +94,107 @@ def executed(cells, start="2026-11-30T05:54:47"):
     return json.dumps({"metadata": {"papermill": {"start_time": start}}, "cells": cells})
 
 
-def test_a_page_says_where_its_copy_ran(generate, monkeypatch, tmp_path):
-    monkeypatch.setattr(generate, "ROOT", tmp_path)
-    monkeypatch.setattr(generate, "RECORDED", tmp_path / "notebooks" / "recorded")
+@pytest.fixture
+def one_notebook(generate, monkeypatch, tmp_path):
+    """A project of one notebook, and how to put an executed copy of it into a folder."""
+    places = {
+        "ROOT": tmp_path,
+        "RESULTS": tmp_path / "results",
+        "RECORDED": tmp_path / "notebooks" / "recorded",
+    }
+    for name, place in places.items():
+        monkeypatch.setattr(generate, name, place)
+    bare = tmp_path / "notebooks" / "01_one.ipynb"
+    bare.parent.mkdir()
     text = {"cell_type": "markdown", "metadata": {}, "source": ["# One"]}
     code = {"cell_type": "code", "metadata": {}, "source": ["1 + 1"], "outputs": []}
     given = code | {"metadata": {"tags": ["injected-parameters"]}, "source": ["profile = 'long'"]}
-    bare = tmp_path / "notebooks" / "01_one.ipynb"
-    bare.parent.mkdir()
     bare.write_text(executed([text, code]))
-    told = lambda: json.loads(generate.best_copy(bare))["cells"][1]["source"]  # noqa: E731
+
+    def put(folder, profile, source="1 + 1", outputs=(), **facts):
+        place = generate.__dict__[folder] / "01_one" / profile
+        place.mkdir(parents=True, exist_ok=True)
+        cell = code | {"source": [source], "outputs": list(outputs)}
+        (place / bare.name).write_text(executed([text, given, cell]))
+        if facts:
+            (place / "results.json").write_text(json.dumps(facts))
+        return place / bare.name
+
+    return SimpleNamespace(
+        put=put, told=lambda: json.loads(generate.best_copy(bare))["cells"][1]["source"], bare=bare
+    )
+
+
+def test_a_page_says_where_its_copy_ran(one_notebook):
+    put, told = one_notebook.put, one_notebook.told
     assert "Not executed here: `omnilearn-lab run 01_one`" in told()
-    kept = tmp_path / "notebooks" / "recorded" / "01_one" / "long"
-    kept.mkdir(parents=True)
-    (kept / bare.name).write_text(executed([text, given, code]))
+    assert told().endswith("[Download it](./01_one.ipynb) without outputs.*")
     facts = {"date": "2026-12-01", "total_seconds": 60.4, "machine": "2 cores", "versions": {"torch": "2.9"}}
-    (kept / "results.json").write_text(json.dumps(facts))
-    assert told() == "*Executed in profile `long` on 2026-12-01 (60 s, 2 cores, torch 2.9).*"
-    here = tmp_path / "results" / "01_one" / "smoke"
-    here.mkdir(parents=True)
-    (here / bare.name).write_text(executed([text, code | {"source": ["2 + 2"]}]))
-    assert "profile `smoke` on 2026-11-30 (a machine that was not noted)" in told()
-    assert told().endswith("Its code was changed since.*")
-    failed = json.loads(executed([text, code]))
+    put("RECORDED", "long", **facts)
+    assert told().startswith("*Executed in profile `long` on 2026-12-01 (60 s, 2 cores, torch 2.9). [Down")
+    put("RESULTS", "smoke")
+    assert "profile `long`" in told(), "what only tests that everything runs comes last"
+    put("RESULTS", "quick", "2 + 2")
+    assert "`quick` on 2026-11-30 (a machine that was not noted). Its code was changed since." in told()
+    put("RECORDED", "quick")
+    assert "`quick`" in told() and "changed since" not in told(), "the code of today comes first"
+
+
+def test_a_copy_that_failed_is_not_shown(one_notebook):
+    copy = one_notebook.put("RESULTS", "quick")
+    failed = json.loads(copy.read_text())
     failed["metadata"]["papermill"]["exception"] = True
-    (here / bare.name).write_text(json.dumps(failed))
-    assert "profile `long`" in told()
+    copy.write_text(json.dumps(failed))
+    assert "Not executed here" in one_notebook.told()
+
+
+def picture():
+    """A figure of few colours, as base64: what a notebook holds."""
+    from matplotlib.figure import Figure
+
+    figure, made = Figure(), io.BytesIO()
+    figure.subplots().plot([1, 2, 4])
+    figure.savefig(made, format="png")
+    return base64.b64encode(made.getvalue()).decode()
+
+
+def test_kept_copies_are_small_and_say_where_they_ran(one_notebook, generate, monkeypatch):
+    monkeypatch.setitem(sys.modules, "generate", generate)
+    png = picture()
+    outputs = [{"output_type": "display_data", "data": {"image/png": png, "text/plain": "<Figure>"}}]
+    copy = one_notebook.put("RESULTS", "quick", outputs=outputs, date="2026-12-01", machine="2 cores")
+    path = _load("executed").keep(copy)
+    assert path == generate.RECORDED / "01_one" / "quick" / "01_one.ipynb"
+    assert path.stat().st_size < 0.6 * copy.stat().st_size
+    shutil.rmtree(generate.RESULTS)
+    assert "profile `quick` on 2026-12-01 (2 cores)" in one_notebook.told()
+
+
+def test_what_takes_a_minute_and_has_no_copy_is_executed(one_notebook, generate, monkeypatch):
+    monkeypatch.setitem(sys.modules, "generate", generate)
+    script, done = _load("executed"), []
+    entries = {
+        "01_one": SimpleNamespace(minutes=lambda *_: 0.5),
+        "02_two": SimpleNamespace(minutes=lambda *_: 5),
+    }
+    monkeypatch.setattr(script, "notebook_map", lambda _: SimpleNamespace(entries=entries))
+    monkeypatch.setattr(script, "execute_notebook", lambda name, profile, **_: done.append((name, profile)))
+    script.main([])
+    one_notebook.put("RESULTS", "quick")
+    script.main([])
+    assert done == [("01_one", "quick")]
+
+
+def test_pages_share_figures_and_styles(generate, tmp_path):
+    page, config = (
+        SimpleNamespace(file=SimpleNamespace(src_uri="notebooks/a.ipynb")),
+        SimpleNamespace(site_dir=tmp_path),
+    )
+    text = f'<style type="text/css">b {{}}</style><img src="data:image/png;base64,{picture()}" alt="A">'
+    made = [generate.on_page_content(text, page=page, config=config) for _ in range(2)]
+    shared = sorted(path.name for path in (tmp_path / "notebooks" / "shared").iterdir())
+    assert len(shared) == 2 and made[0] == made[1] and "base64" not in made[0] and "<style" not in made[0]
+    assert all(f'"shared/{name}"' in made[0] for name in shared)
 
 
 def test_notebooks_lead_to_the_glossary_with_and_without_a_term(generate):
@@ -159,7 +237,9 @@ def test_site_builds(tmp_path):
 
 def test_formulas_need_no_script(generate):
     pytest.importorskip("latex2mathml", reason="pip install -e '.[docs]'")
-    found = generate.on_page_content("<p>.. math:: a &lt; b</p><p>with :math:<code>x^2</code></p>", page=None)
+    page, config = SimpleNamespace(file=SimpleNamespace(src_uri="a.md")), SimpleNamespace(site_dir=".")
+    text = "<p>.. math:: a &lt; b</p><p>with :math:<code>x^2</code></p>"
+    found = generate.on_page_content(text, page=page, config=config)
     assert found.count("<math ") == 2
     assert ":math:" not in found
     cell = {"cell_type": "markdown", "source": ["jets of $R=0.8$ or ", "$$S/\\sqrt{B}$$"]}
