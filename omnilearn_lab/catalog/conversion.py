@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from omnilearn_lab.catalog.entries import catalog
 from omnilearn_lab.catalog.load import CONVERTED, PublishedFiles, find_published, where_to_put
 from omnilearn_lab.catalog.store import open_store
 from omnilearn_lab.errors import CatalogError, DataFileError, nearest, translated
-from omnilearn_lab.machine import WorkerPool, locked, make_folder, usable_cores, write_text
+from omnilearn_lab.machine import StrPath, WorkerPool, locked, make_folder, usable_cores, write_text
 from omnilearn_lab.readers import ConvertOptions, Reader, convert
 from omnilearn_lab.settings import settings, to_mapping
 
@@ -45,8 +44,8 @@ class DatasetConversion:
     150
     """
 
-    data_dir: str | os.PathLike[str] | None = None
-    catalog_file: str | os.PathLike[str] | None = None
+    data_dir: StrPath | None = None
+    catalog_file: StrPath | None = None
     drop_bad_jets: bool = False
     options: ConvertOptions = ConvertOptions()
 
@@ -153,8 +152,8 @@ def evenly(options: ConvertOptions, n_files: int) -> ConvertOptions:
 
 
 def convert_files(
-    paths: Sequence[str | os.PathLike[str]],
-    folder: str | os.PathLike[str],
+    paths: Sequence[StrPath],
+    folder: StrPath,
     reader: Reader,
     *,
     options: ConvertOptions | None = None,

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import CatalogError, ConfigError, nearest, translated
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.settings import load_yaml
 
 SplitName = Literal["train", "val", "test"]
@@ -361,7 +362,7 @@ def _row(name: str, item: DatasetEntry) -> tuple[str, ...]:
     )
 
 
-def catalog(file: str | os.PathLike[str] | None = None) -> CatalogView:
+def catalog(file: StrPath | None = None) -> CatalogView:
     """Return the catalogue: the package's entries, with the user's own added or replacing them.
 
     Parameters
@@ -390,9 +391,7 @@ def catalog(file: str | os.PathLike[str] | None = None) -> CatalogView:
     for path in paths:
         part = read_catalogue(path)
         merged = Catalogue.model_construct(
-            version=1,
-            datasets=merged.datasets | part.datasets,
-            citations=merged.citations | part.citations,
+            version=1, datasets=merged.datasets | part.datasets, citations=merged.citations | part.citations
         )
         _check_references(path, merged)
     return CatalogView(merged.datasets, merged.citations)
@@ -408,7 +407,7 @@ def _check_references(path: Path, merged: Catalogue) -> None:
                 )
 
 
-def entry(name: str, *, file: str | os.PathLike[str] | None = None) -> DatasetEntry:
+def entry(name: str, *, file: StrPath | None = None) -> DatasetEntry:
     """Return the catalogue entry of one dataset.
 
     Raises
@@ -464,7 +463,7 @@ def _checksums() -> dict[str, str]:
     return load_yaml(_FOLDER / "data_checksums.yaml")
 
 
-def citation(name: str, *, file: str | os.PathLike[str] | None = None) -> str:
+def citation(name: str, *, file: StrPath | None = None) -> str:
     """Return what to cite for a dataset: text, links, and BibTeX.
 
     Examples

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import threading
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from omnilearn_lab.catalog.download import (
 from omnilearn_lab.catalog.entries import DataFile, catalog, files
 from omnilearn_lab.catalog.store import Store, open_store, unpack, unpacked_name
 from omnilearn_lab.errors import CatalogError, DownloadError
-from omnilearn_lab.machine import locked, make_folder
+from omnilearn_lab.machine import StrPath, locked, make_folder
 from omnilearn_lab.settings import settings
 
 log = logging.getLogger(__name__)
@@ -61,8 +60,8 @@ class FetchOptions:
     False
     """
 
-    data_dir: str | os.PathLike[str] | None = None
-    catalog_file: str | os.PathLike[str] | None = None
+    data_dir: StrPath | None = None
+    catalog_file: StrPath | None = None
     variant: str | None = None
     parallel: Annotated[int, Field(ge=1, le=64)] = 3
     keep_archives: bool = False

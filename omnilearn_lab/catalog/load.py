@@ -22,7 +22,7 @@ from omnilearn_lab.catalog.entries import DatasetEntry, SplitName, catalog, file
 from omnilearn_lab.catalog.store import Store, checksum, open_store, unpacked_name
 from omnilearn_lab.errors import CatalogError, DataFileError, OmniLearnLabError, nearest, translated
 from omnilearn_lab.jets import Jets, read_jets, write_jets
-from omnilearn_lab.machine import locked, make_folder, write_text
+from omnilearn_lab.machine import StrPath, locked, make_folder, write_text
 from omnilearn_lab.readers import OmniFold, Reader, make_reader, read_level_pairs
 from omnilearn_lab.settings import settings, to_mapping
 
@@ -341,8 +341,8 @@ class LoadOptions:
     10000
     """
 
-    data_dir: str | os.PathLike[str] | None = None
-    catalog_file: str | os.PathLike[str] | None = None
+    data_dir: StrPath | None = None
+    catalog_file: StrPath | None = None
     variant: str | None = None
     max_particles: Annotated[int, Field(gt=0)] | None = None
     n_simulated: Annotated[int, Field(gt=0)] = 10_000

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omnilearn_lab.errors import DataFileError, DownloadError, translated
-from omnilearn_lab.machine import atomic_folder
+from omnilearn_lab.machine import StrPath, atomic_folder
 
 DATA_VARIABLE = "OMNILEARN_LAB_DATA"
 """Environment variable that names the data folder."""
@@ -65,7 +65,7 @@ def inside(root: Path, name: str) -> Path:
     raise DataFileError(f"{name!r} leaves the data folder '{root}'; use a name inside it")
 
 
-def open_store(data_dir: str | os.PathLike[str] | None = None) -> Store:
+def open_store(data_dir: StrPath | None = None) -> Store:
     """Find the data folder: the argument, else ``OMNILEARN_LAB_DATA``, else the user's cache folder.
 
     A data folder that exists and cannot be written is used as a shared one, with the user's

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import nn
 
 from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, translated
 from omnilearn_lab.jets import InputSpec, Jets
-from omnilearn_lab.machine import atomic_path, write_text
+from omnilearn_lab.machine import StrPath, atomic_path, write_text
 from omnilearn_lab.models import Batch, load_checkpoint, save_checkpoint
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model, network_batch
@@ -73,7 +72,25 @@ class Inputs:
         )
 
 
-class JetEstimator(BaseEstimator):
+class Estimator(BaseEstimator):
+    """Base of all estimators: a seed, and what tells a fitted one."""
+
+    _fitted: ClassVar[str] = "network_"  # set by fit
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, self._fitted)
+
+    def _check_fitted(self) -> Any:
+        """Return what `fit` made."""
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(f"this {type(self).__name__} was not fitted; call fit first")
+        return getattr(self, self._fitted)
+
+    def _seed(self) -> int:
+        return 0 if self.random_state is None else int(self.random_state)
+
+
+class JetEstimator(Estimator):
     """Base of the estimators with one network: parameters, splits, training, saving.
 
     Attributes
@@ -88,10 +105,7 @@ class JetEstimator(BaseEstimator):
     _arrays: ClassVar[tuple[str, ...]] = ()  # fitted arrays to keep beside the network
     _facts: ClassVar[tuple[str, ...]] = ()  # fitted plain values to keep in the card
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "network_")
-
-    def save(self, folder: str | os.PathLike[str]) -> Path:
+    def save(self, folder: StrPath) -> Path:
         """Keep the fitted estimator in a folder: weights as safetensors, the rest as JSON, nothing pickled.
 
         Raises
@@ -103,11 +117,8 @@ class JetEstimator(BaseEstimator):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         save_checkpoint(self.network_.cpu(), folder / _NETWORK, {"task": type(self).__name__})
-        arrays = {
-            n: torch.from_numpy(np.ascontiguousarray(getattr(self, n)))
-            for n in self._arrays
-            if hasattr(self, n)
-        }
+        made = {name: getattr(self, name) for name in self._arrays if hasattr(self, name)}
+        arrays = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in made.items()}
         with atomic_path(folder / _ARRAYS) as path:
             save_file(arrays or {"none": torch.zeros(0)}, path)
         card = {
@@ -120,7 +131,7 @@ class JetEstimator(BaseEstimator):
         return folder
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
+    def load(cls, folder: StrPath) -> Self:
         """Read what `save` wrote.
 
         Raises
@@ -149,9 +160,6 @@ class JetEstimator(BaseEstimator):
         values: dict[str, Any] = {name: getattr(self, name) for name in names}
         factor = 1.0 if self.checkpoint is None else self.body_lr_factor
         return TrainConfig(**values | {"seed": self._seed(), "body_lr_factor": factor} | changes)
-
-    def _seed(self) -> int:
-        return 0 if self.random_state is None else int(self.random_state)
 
     def _network_settings(self, n_outputs: int, training: TrainConfig) -> ClassifierSettings:
         if self.checkpoint is None:
@@ -185,12 +193,8 @@ class JetEstimator(BaseEstimator):
         starts = range(0, max(len(jets), 1), _AT_ONCE)
         return np.concatenate([function(self.inputs_.batch(jets[i : i + _AT_ONCE])) for i in starts])
 
-    def _check_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            raise NotFittedError(f"this {type(self).__name__} was not fitted; call fit first")
 
-
-def load_estimator(folder: str | os.PathLike[str]) -> JetEstimator:
+def load_estimator(folder: StrPath) -> JetEstimator:
     """Read any estimator that was saved; the folder says which one it is.
 
     Raises

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from omnilearn_lab import models
 from omnilearn_lab.errors import ConfigError, MissingDependencyError
 from omnilearn_lab.estimators.networks import PETClassifier, PETRegressor
 from omnilearn_lab.features import JET_FEATURES, PARTICLE_FEATURES, STANDARDIZATIONS
-from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.machine import StrPath, atomic_path
 from omnilearn_lab.models.packing import Group, Packing, Pairs
 
 
@@ -162,11 +161,7 @@ class _Exported(nn.Module):
 
 
 def export_onnx(
-    estimator: PETClassifier | PETRegressor,
-    path: str | os.PathLike[str],
-    *,
-    max_particles: int = 128,
-    n_jets: int = 1,
+    estimator: PETClassifier | PETRegressor, path: StrPath, *, max_particles: int = 128, n_jets: int = 1
 ) -> Path:
     """Write a fitted estimator as an ONNX file (opset 20).
 

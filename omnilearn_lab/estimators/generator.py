@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.estimators.base import JetsLike, OnRecord, as_jets
+from omnilearn_lab.estimators.base import Estimator, JetsLike, OnRecord, as_jets
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.models import SamplerConfig
 from omnilearn_lab.tasks.generation import JetGeneration, JetGenerationConfig
 from omnilearn_lab.training import TrainConfig
 
 
 @dataclass(eq=False, repr=False)
-class PETGenerator(BaseEstimator):
+class PETGenerator(Estimator):
     """Generate jets: their kinematics and multiplicity first, then their particles, by class.
 
     Parameters
@@ -52,6 +50,8 @@ class PETGenerator(BaseEstimator):
     ----------
     OmniLearn, arXiv:2404.16091, section V.
     """
+
+    _fitted: ClassVar = "generation_"
 
     checkpoint: str | None = "tiny"
     _: KW_ONLY
@@ -104,20 +104,17 @@ class PETGenerator(BaseEstimator):
         seed
             ``random_state`` by default.
         """
-        if not hasattr(self, "generation_"):
-            raise NotFittedError("this PETGenerator was not fitted; call fit first")
+        generation = self._check_fitted()
         if n_jets < 1:
             raise ConfigError(f"n_jets is {n_jets}; at least one jet is to be generated")
-        return self.generation_.sample(n_jets, label=label, seed=self.random_state if seed is None else seed)
+        return generation.sample(n_jets, label=label, seed=self.random_state if seed is None else seed)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
+    def save(self, folder: StrPath) -> Path:
         """Keep both networks in a folder."""
-        if not hasattr(self, "generation_"):
-            raise NotFittedError("this PETGenerator was not fitted; call fit first")
-        return self.generation_.save(folder)
+        return self._check_fitted().save(folder)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
+    def load(cls, folder: StrPath) -> Self:
         """Read what `save` wrote."""
         generation = JetGeneration.load(folder)
         config = generation.config
@@ -136,8 +133,7 @@ class PETGenerator(BaseEstimator):
         return made
 
     def _config(self) -> JetGenerationConfig:
-        seed = 0 if self.random_state is None else int(self.random_state)
-        shared: dict[str, Any] = {"batch_size": self.batch_size, "ema_decay": 0.999, "seed": seed}
+        shared: dict[str, Any] = {"batch_size": self.batch_size, "ema_decay": 0.999, "seed": self._seed()}
         return JetGenerationConfig(
             checkpoint=self.checkpoint or "tiny",
             from_scratch=self.checkpoint is None,

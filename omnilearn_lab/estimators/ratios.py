@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import StratifiedKFold
 
 from omnilearn_lab.errors import ConfigError, JetsError
-from omnilearn_lab.estimators.base import JetsLike, as_jets
+from omnilearn_lab.estimators.base import Estimator, JetsLike, as_jets
 from omnilearn_lab.estimators.networks import PETClassifier
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.metrics import roc
 from omnilearn_lab.tasks import reweighting, unfolding
 from omnilearn_lab.training import TrainConfig
 
 
 @dataclass(eq=False, repr=False)
-class _RatioEstimator(BaseEstimator):
+class _RatioEstimator(Estimator):
     """Parameters that reweighting and unfolding share."""
 
     checkpoint: str | None = "tiny"
@@ -40,19 +38,12 @@ class _RatioEstimator(BaseEstimator):
 
     def _ratio(self) -> reweighting.RatioConfig:
         reads_tables = self.network in ("mlp", "logistic")
-        start: dict[str, Any] = (
-            {} if self.checkpoint is None or reads_tables else {"init": str(self.checkpoint)}
-        )
-        training = TrainConfig(
-            self.epochs,
-            self.batch_size,
-            self.learning_rate,
-            body_lr_factor=self.body_lr_factor if start else 1.0,
-            seed=0 if self.random_state is None else int(self.random_state),
-        )
-        return reweighting.RatioConfig(
-            self.network, **start, use_pid=self.use_pid, clip=self.clip, training=training
-        )
+        init = "scratch" if self.checkpoint is None or reads_tables else str(self.checkpoint)
+        factor = 1.0 if init == "scratch" else self.body_lr_factor
+        budget = self.epochs, self.batch_size, self.learning_rate
+        training = TrainConfig(*budget, body_lr_factor=factor, seed=self._seed())
+        inputs: dict[str, Any] = {"use_pid": self.use_pid, "clip": self.clip}
+        return reweighting.RatioConfig(self.network, init, **inputs, training=training)
 
 
 @dataclass(eq=False, repr=False)
@@ -97,6 +88,8 @@ class Reweighter(_RatioEstimator):
     0.2
     """
 
+    _fitted: ClassVar = "reweighter_"
+
     def fit(
         self,
         source: JetsLike | np.ndarray,
@@ -128,19 +121,19 @@ class Reweighter(_RatioEstimator):
 
     def predict(self, jets: JetsLike | np.ndarray) -> np.ndarray:
         """Return the weight of every jet, normalised on the fitted source, shape (N,)."""
-        return self._fitted().predict(_sample(jets))
+        return self._check_fitted().predict(_sample(jets))
 
     def predict_proba(self, jets: JetsLike | np.ndarray) -> np.ndarray:
         """Return the probabilities of source and target, for equal totals, shape (N, 2)."""
-        target = self._fitted().predict_probability(_sample(jets))
+        target = self._check_fitted().predict_probability(_sample(jets))
         return np.stack([1 - target, target], axis=1)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
+    def save(self, folder: StrPath) -> Path:
         """Keep network, settings and normalisation in a folder."""
-        return self._fitted().save(folder)
+        return self._check_fitted().save(folder)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Self:
+    def load(cls, folder: StrPath) -> Self:
         """Read what `save` wrote."""
         reweighter = reweighting.Reweighter.load(folder)
         config, training = reweighter.config, reweighter.config.training
@@ -157,11 +150,6 @@ class Reweighter(_RatioEstimator):
         )
         made.reweighter_, made.history_ = reweighter, reweighter.history
         return made
-
-    def _fitted(self) -> reweighting.Reweighter:
-        if not hasattr(self, "reweighter_"):
-            raise NotFittedError("this Reweighter was not fitted; call fit(source, target) first")
-        return self.reweighter_
 
 
 @dataclass(eq=False, repr=False)
@@ -199,6 +187,8 @@ class OmniFold(_RatioEstimator):
     True
     """
 
+    _fitted: ClassVar = "result_"
+
     n_iterations: int = 3
     n_ensemble: int = 1
     n_bootstrap: int = 0
@@ -216,7 +206,7 @@ class OmniFold(_RatioEstimator):
             Detector level only.
         data_weight : array, shape (M,), optional
         """
-        first = 0 if self.random_state is None else int(self.random_state)
+        first = self._seed()
         config = unfolding.OmniFoldConfig(
             self._ratio(),
             n_iterations=self.n_iterations,
@@ -229,21 +219,18 @@ class OmniFold(_RatioEstimator):
 
     def predict(self, truth: JetsLike | np.ndarray | None = None) -> np.ndarray:
         """Return particle-level weights, shape (N,): of the fitted simulation, or factors for other jets."""
-        if not hasattr(self, "result_"):
-            raise NotFittedError("this OmniFold was not fitted; call fit(simulation, data) first")
+        result = self._check_fitted()
         if truth is None:
-            return self.result_.particle_weights()
+            return result.particle_weights()
         return np.mean(self.omnifold_.predict(_sample(truth)), axis=0)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: StrPath) -> Path:
         """Keep the weights with their uncertainties in an HDF5 file, see `UnfoldingResult.save`."""
-        if not hasattr(self, "result_"):
-            raise NotFittedError("this OmniFold was not fitted; call fit(simulation, data) first")
-        return self.result_.save(path)
+        return self._check_fitted().save(path)
 
 
 @dataclass(eq=False, repr=False)
-class WeakSupervision(BaseEstimator):
+class WeakSupervision(Estimator):
     """Find what data hold and a background sample does not, without labels (classification without labels).
 
     Every jet is scored by a network that was trained on the other folds. For events of several jets see
@@ -268,6 +255,8 @@ class WeakSupervision(BaseEstimator):
     ----------
     Metodiev, Nachman, Thaler, arXiv:1708.02949; Collins, Howe, Nachman, arXiv:1805.02664.
     """
+
+    _fitted: ClassVar = "taggers_"
 
     checkpoint: str | None = "tiny"
     _: KW_ONLY
@@ -311,16 +300,11 @@ class WeakSupervision(BaseEstimator):
 
     def predict(self, jets: JetsLike) -> np.ndarray:
         """Return the probability of being data, the mean over folds, shape (N,)."""
-        if not hasattr(self, "taggers_"):
-            raise NotFittedError("this WeakSupervision was not fitted; call fit(data, background) first")
-        return np.mean([tagger.predict_proba(jets)[:, 1] for tagger in self.taggers_], axis=0)
+        return np.mean([tagger.predict_proba(jets)[:, 1] for tagger in self._check_fitted()], axis=0)
 
     def _tagger(self) -> PETClassifier:
         names = ("train", "epochs", "batch_size", "learning_rate", "use_pid", "random_state")
         return PETClassifier(self.checkpoint, **{name: getattr(self, name) for name in names})
-
-    def _seed(self) -> int:
-        return 0 if self.random_state is None else int(self.random_state)
 
 
 def _plain(jets: Jets) -> Jets:

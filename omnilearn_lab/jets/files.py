@@ -18,7 +18,6 @@ gives the options with which OmniLearned reads a file of ours.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets.columns import index_from_pid, jet_kinematics, pid_from_index
 from omnilearn_lab.jets.jets import Jets
-from omnilearn_lab.machine import atomic_hdf5, check_disk, check_size, make_folder, reading
+from omnilearn_lab.machine import StrPath, atomic_hdf5, check_disk, check_size, make_folder, reading
 
 _DISPLACEMENT = ("d0", "d0_err", "dz", "dz_err")
 _KINEMATICS = ("deta", "dphi", "pt", "energy")
@@ -41,7 +40,7 @@ _CHUNK_ROWS = 512
 _AXIS_STEPS = 6  # of Newton's method
 
 
-def write_jets(jets: Jets | Iterable[Jets], path: str | os.PathLike[str], max_particles: int = 150) -> Path:
+def write_jets(jets: Jets | Iterable[Jets], path: StrPath, max_particles: int = 150) -> Path:
     """Write jets in the ML-ready layout; the file appears under its name only when complete.
 
     Parameters
@@ -108,7 +107,7 @@ def _append(file: h5py.File, jets: Jets, slots: int) -> None:
             file[name][len(file[name]) - len(column) :] = column
 
 
-def read_jets(path: str | os.PathLike[str], start: int = 0, stop: int | None = None) -> Jets:
+def read_jets(path: StrPath, start: int = 0, stop: int | None = None) -> Jets:
     """Read rows ``start:stop`` of an ML-ready file, ours or OmniLearned's.
 
     Files without our ``jet`` table do not store the jet's axis. Its pseudorapidity follows from the
@@ -131,7 +130,7 @@ def read_jets(path: str | os.PathLike[str], start: int = 0, stop: int | None = N
     return jets
 
 
-def read_rows(path: str | os.PathLike[str], start: int = 0, stop: int | None = None) -> Jets:
+def read_rows(path: StrPath, start: int = 0, stop: int | None = None) -> Jets:
     """Do as `read_jets`, and leave it to the caller to look for bad jets."""
     path = Path(path)
     with reading(path, "ML-ready HDF5"), h5py.File(path, "r") as file:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import h5py
 
 
+StrPath = str | os.PathLike[str]
+"""A path, as text or as an object."""
+
 _log = logging.getLogger(__name__)
 _WAITING = "another process works on '%s'; waiting for it"
 MARK = ".partial-"  # in the name of every file and folder that is being written
@@ -38,7 +41,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(target: StrPath) -> Iterator[Path]:
     """Yield the path of a new file beside the target; it replaces the target when the block ends well.
 
     The new file did not exist before (no file of anybody's is touched and no link is followed), has the
@@ -89,7 +92,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_folder(target: StrPath) -> Iterator[Path]:
     """Yield the path of a new folder, which gets the target's name when the block ends well.
 
     Raises
@@ -118,7 +121,7 @@ def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def write_text(target: str | os.PathLike[str], text: str) -> Path:
+def write_text(target: StrPath, text: str) -> Path:
     """Write a text file in one step, and return its path.
 
     Examples
@@ -132,7 +135,7 @@ def write_text(target: str | os.PathLike[str], text: str) -> Path:
     return Path(target)
 
 
-def make_folder(folder: str | os.PathLike[str]) -> Path:
+def make_folder(folder: StrPath) -> Path:
     """Make a folder and those above it; where a group may write above, it may write in them too.
 
     Raises
@@ -180,7 +183,7 @@ def open_partial(path: Path) -> int:
 
 
 @contextmanager
-def locked(path: str | os.PathLike[str], timeout: float = -1) -> Iterator[None]:
+def locked(path: StrPath, timeout: float = -1) -> Iterator[None]:
     """Hold ``<path>.lock`` during a block; whoever may write in the folder may take the lock.
 
     Parameters
@@ -283,9 +286,7 @@ def _not_ours(path: Path) -> DataFileError:
 
 
 @contextmanager
-def atomic_hdf5(
-    target: str | os.PathLike[str], *, copy_of: str | os.PathLike[str] | None = None
-) -> Iterator[h5py.File]:
+def atomic_hdf5(target: StrPath, *, copy_of: StrPath | None = None) -> Iterator[h5py.File]:
     """Yield an HDF5 file to write into; it replaces the target when the block ends well.
 
     Call `check_disk` after each large step of a long block, to stop early when the disk is full.

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.machine.files import StrPath
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of control groups, versions 2 and 1
@@ -29,7 +30,7 @@ def usable_cores() -> int:
     return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
 
 
-def memory_limit(root: str | os.PathLike[str] = "/") -> float:
+def memory_limit(root: StrPath = "/") -> float:
     """Return how many bytes of main memory this process may use.
 
     The smallest of the machine's memory and the limits of the control groups this process belongs to.

@@ -186,9 +186,13 @@ class Batch:
         batch = self.planned(one_block=torch.device(device).type != "cpu")
         return batch._each(lambda v: v.to(device, non_blocking=True)).keep(batch.packing.to(device))
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields that are there, by name: ``Batch(**batch.tensors())`` is the same batch."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return Batch(**{name: value if value is None else change(value) for name, value in values.items()})
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(**{name: change(value) for name, value in self.tensors().items()})
 
     def keep(self, packing: Packing) -> Batch:
         """Take this plan of the jets' blocks, and return the batch."""

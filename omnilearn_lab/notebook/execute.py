@@ -18,7 +18,7 @@ import yaml
 from omnilearn_lab.catalog import catalog
 from omnilearn_lab.display import Link, html_table
 from omnilearn_lab.errors import ConfigError, DataFileError, OmniLearnLabError, nearest
-from omnilearn_lab.machine import atomic_path, locked, make_folder, write_text
+from omnilearn_lab.machine import StrPath, atomic_path, locked, make_folder, write_text
 from omnilearn_lab.notebook.hardware import Machine, MemoryWatch, this_machine
 from omnilearn_lab.notebook.recorded import read_results, write_json
 from omnilearn_lab.notebook.results import results_directory
@@ -210,7 +210,7 @@ class ExecutedNotebook:
     peak_memory_gb: float
 
 
-def find_notebooks(folder: str | os.PathLike[str] | None = None) -> dict[str, Path]:
+def find_notebooks(folder: StrPath | None = None) -> dict[str, Path]:
     """Return the numbered notebooks by name, in order.
 
     Parameters
@@ -238,7 +238,7 @@ def find_notebooks(folder: str | os.PathLike[str] | None = None) -> dict[str, Pa
     raise ConfigError(f"no notebooks in '{places[0]}'; name the folder that holds them, or leave it out")
 
 
-def notebook_named(name: str, folder: str | os.PathLike[str] | None = None) -> str:
+def notebook_named(name: str, folder: StrPath | None = None) -> str:
     """Return a notebook's whole name from its beginning, such as its number.
 
     Raises
@@ -259,7 +259,7 @@ def notebook_named(name: str, folder: str | os.PathLike[str] | None = None) -> s
     return matches[0]
 
 
-def copy_notebooks(folder: str | os.PathLike[str] = "notebooks", *, overwrite: bool = False) -> list[Path]:
+def copy_notebooks(folder: StrPath = "notebooks", *, overwrite: bool = False) -> list[Path]:
     """Copy the notebooks that the package ships, and their glossary, to a folder of yours.
 
     Parameters
@@ -292,7 +292,7 @@ def execute_notebook(
     profile: str = "quick",
     *,
     parameters: dict[str, Any] | None = None,
-    folder: str | os.PathLike[str] | None = None,
+    folder: StrPath | None = None,
     progress: bool = True,
 ) -> ExecutedNotebook:
     """Execute a notebook headless.

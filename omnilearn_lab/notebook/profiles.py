@@ -16,6 +16,7 @@ from pydantic import Field
 from omnilearn_lab.catalog import LoadOptions, load
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.models import SamplerConfig
 from omnilearn_lab.settings import from_mapping, read_settings, settings
 from omnilearn_lab.tasks import generation, unfolding
@@ -468,7 +469,7 @@ class PretrainingProfile:
     scratch: TrainConfig = field(default_factory=TrainConfig)
     finetuned: TrainConfig = field(default_factory=lambda: TrainConfig(body_lr_factor=0.1))
 
-    def classifiers(self, pretrained: Mapping[str, str | os.PathLike[str]]) -> dict[str, ClassifierSettings]:
+    def classifiers(self, pretrained: Mapping[str, StrPath]) -> dict[str, ClassifierSettings]:
         """Return what to train downstream: from scratch, and from each pretrained network by name."""
         like = next(iter(pretrained.values()))
         scratch = ClassifierSettings(2, like=str(like), training=self.scratch)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from pydantic import AfterValidator, Field
 
 from omnilearn_lab.display import label
 from omnilearn_lab.errors import ConfigError, DataFileError, translated
-from omnilearn_lab.machine import write_text
+from omnilearn_lab.machine import StrPath, write_text
 from omnilearn_lab.plotting.data import Column, FigureData, Table, read_figure_data
 from omnilearn_lab.tasks.common.comparison import ComparisonRecord, Record, finite
 
@@ -102,7 +101,7 @@ def check_results(values: Mapping[str, Any], where: str = "results.json") -> Res
             raise ConfigError(f"{where} does not fit the schema of results:\n{lines}") from error
 
 
-def read_results(path: str | os.PathLike[str]) -> ResultsRecord:
+def read_results(path: StrPath) -> ResultsRecord:
     """Read a ``results.json``, or the one in a folder, and check it.
 
     Raises

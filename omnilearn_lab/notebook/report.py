@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from omnilearn_lab.display import html_table, label, signed
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.machine import make_folder, write_text
+from omnilearn_lab.machine import StrPath, make_folder, write_text
 from omnilearn_lab.notebook.recorded import ResultsRecord, read_results
 from omnilearn_lab.notebook.results import results_root
 from omnilearn_lab.tasks.common.comparison import KINDS, ComparisonRecord, GainRecord, mean_and_spread
@@ -47,9 +46,7 @@ def comparison_rows(comparison: ComparisonRecord, *, is_judged: bool = True) -> 
     return rows
 
 
-def collect_results(
-    folder: str | os.PathLike[str] | None = None, *, profile: str | None = None
-) -> list[ResultsRecord]:
+def collect_results(folder: StrPath | None = None, *, profile: str | None = None) -> list[ResultsRecord]:
     """Read every ``<notebook>/<profile>/results.json`` below a folder, in order of their names.
 
     Parameters
@@ -120,10 +117,7 @@ class Report:
 
 
 def write_report(
-    folder: str | os.PathLike[str] | None = None,
-    *,
-    profile: str | None = None,
-    target: str | os.PathLike[str] | None = None,
+    folder: StrPath | None = None, *, profile: str | None = None, target: StrPath | None = None
 ) -> tuple[Path, Path]:
     """Write ``report.md`` and ``report.html``.
 

@@ -16,6 +16,7 @@ import ipywidgets
 
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError, DataFileError
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.notebook.execute import find_notebooks
 from omnilearn_lab.notebook.recorded import RECORDED, ResultsRecord
 from omnilearn_lab.notebook.report import collect_results, comparison_rows
@@ -44,7 +45,7 @@ class ResultsBrowser:
     '00_start_here'
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, folder: StrPath | None = None) -> None:
         self.folder = Path(folder) if folder is not None else results_root()
         self.choice = dropdown("task", [], "a notebook with results, and its profile")
         self.pictures = dropdown("figure", [], "one of the notebook's figures")

@@ -13,7 +13,6 @@ step. With another number of ranks the jets come in another order.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -28,6 +27,7 @@ from torch import Tensor
 from omnilearn_lab.errors import ConfigError, DataFileError, TrainingError
 from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets, read_jets
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.models import Batch
 from omnilearn_lab.training.distributed import Shard, this_shard
 from omnilearn_lab.training.losses import Whole
@@ -365,7 +365,7 @@ class StreamingBatches:
 
     def __init__(
         self,
-        paths: Sequence[str | os.PathLike[str]],
+        paths: Sequence[StrPath],
         batch_size: int,
         config: StreamConfig | None = None,
         *,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -16,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
 from omnilearn_lab.errors import TrainingError
-from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.machine import StrPath, atomic_path
 from omnilearn_lab.models import Batch
 from omnilearn_lab.training.batches import Batches, select
 from omnilearn_lab.training.history import writing
@@ -122,11 +121,7 @@ def start_at_prior(model: nn.Module, objective: Objective, jets: Batch, *, jets_
 
 @torch.no_grad()
 def embed_jets(
-    model: nn.Module,
-    jets: Batch,
-    *,
-    jets_per_event: int = 1,
-    cache: str | os.PathLike[str] | None = None,
+    model: nn.Module, jets: Batch, *, jets_per_event: int = 1, cache: StrPath | None = None
 ) -> np.ndarray:
     """Return what a network makes of each jet: the numbers that enter its last layer, one row per jet.
 

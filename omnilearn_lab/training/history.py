@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from omnilearn_lab.errors import MissingDependencyError, TrainingError, nearest, translated
-from omnilearn_lab.machine import write_text
+from omnilearn_lab.machine import StrPath, write_text
 
 if TYPE_CHECKING:
     import pandas
@@ -70,15 +70,13 @@ class History:
     2
     """
 
-    def __init__(
-        self, records: Iterable[Mapping[str, Any]] = (), path: str | os.PathLike[str] | None = None
-    ) -> None:
+    def __init__(self, records: Iterable[Mapping[str, Any]] = (), path: StrPath | None = None) -> None:
         self.records: list[dict[str, Any]] = [dict(r) for r in records]
         self.path = Path(path) if path is not None else None
         self.listeners: list[Callable[[dict[str, Any]], None]] = []  # called with every new record
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> History:
+    def load(cls, path: StrPath) -> History:
         """Read a JSON-lines file, or the ``metrics.jsonl`` of a run directory.
 
         An unfinished last line (a run killed while writing) is left out.
@@ -267,7 +265,7 @@ class TensorBoardLog:
         When TensorBoard is not installed.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], step: int = 0) -> None:
+    def __init__(self, directory: StrPath, step: int = 0) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:

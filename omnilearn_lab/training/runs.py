@@ -42,7 +42,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from omnilearn_lab.errors import ConfigError, TrainingError
-from omnilearn_lab.machine import atomic_path, supervisor, usable_cores, write_text
+from omnilearn_lab.machine import StrPath, atomic_path, supervisor, usable_cores, write_text
 from omnilearn_lab.settings import flatten, from_mapping, read_settings, settings
 from omnilearn_lab.training.batches import Fingerprint, is_same
 from omnilearn_lab.training.history import History, writing
@@ -131,11 +131,7 @@ class Run:
     """
 
     def __init__(
-        self,
-        directory: str | os.PathLike[str] | None,
-        config: Mapping[str, Any] | None = None,
-        *,
-        is_writer: bool = True,
+        self, directory: StrPath | None, config: Mapping[str, Any] | None = None, *, is_writer: bool = True
     ) -> None:
         self.directory = None if directory is None else Path(directory)
         self.is_writer = is_writer and directory is not None
@@ -404,7 +400,7 @@ class Heartbeat:
             write_text(self.path, json.dumps(asdict(progress)))
 
 
-def read_progress(directory: str | os.PathLike[str]) -> Progress | None:
+def read_progress(directory: StrPath) -> Progress | None:
     """Return the last progress that a training wrote; None before its first beat.
 
     Examples
@@ -495,7 +491,7 @@ class LaunchedRun:
         return f"<training in '{self.directory}': {self.status}>"
 
 
-def attach(directory: str | os.PathLike[str]) -> LaunchedRun:
+def attach(directory: StrPath) -> LaunchedRun:
     """Return a handle on the training of a run directory, whoever started it.
 
     Examples
@@ -509,7 +505,7 @@ def attach(directory: str | os.PathLike[str]) -> LaunchedRun:
 
 
 def launch(
-    directory: str | os.PathLike[str], module: str, arguments: Sequence[str] = (), *, n_processes: int = 1
+    directory: StrPath, module: str, arguments: Sequence[str] = (), *, n_processes: int = 1
 ) -> LaunchedRun:
     """Start a Python module in processes of its own, or attach to it when it is running already.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import html
 import math
-import os
 import threading
 import time
 import weakref
@@ -19,6 +18,7 @@ import numpy as np
 from omnilearn_lab import plotting, training
 from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.plotting.figure import PaperFigure, new_axes
 from omnilearn_lab.training.runs import Progress
 from omnilearn_lab.widgets.view import FigureView, button, dropdown, slider, toggle
@@ -107,7 +107,7 @@ _METRICS = "metrics.jsonl"
 _MOST = 6
 
 
-def find_runs(folder: str | os.PathLike[str]) -> dict[str, Path]:
+def find_runs(folder: StrPath) -> dict[str, Path]:
     """Return the run directories below a folder that hold a validation, by their path from it.
 
     Examples
@@ -147,7 +147,7 @@ class RunBrowser(FigureView):
     omnilearn_lab.errors.ConfigError: no finished validation of a run below '...'; train with ...
     """
 
-    def __init__(self, folder: str | os.PathLike[str] = "results") -> None:
+    def __init__(self, folder: StrPath = "results") -> None:
         self.folder = Path(folder)
         self.runs = find_runs(folder)
         if not self.runs:
@@ -253,7 +253,7 @@ class TrainingMonitor(FigureView):
     'not launched, asked to stop'
     """
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, directory: StrPath) -> None:
         self.launched = training.attach(directory)
         self._drawn = -1
         self._n_ticks = 0

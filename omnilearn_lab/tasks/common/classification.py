@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from torch import nn
 
 from omnilearn_lab.errors import ConfigError, DataFileError, translated
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.machine import StrPath, atomic_path
 from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics, pair_score
 from omnilearn_lab.models import Batch
 from omnilearn_lab.settings import to_mapping
@@ -87,20 +86,16 @@ class ClassifierData:
         """All batches by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test, **self.others}
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: StrPath) -> Path:
         """Write everything to one safetensors file, in one atomic step."""
-        tensors = {
-            f"{part}/{name}": value.contiguous()
-            for part, batch in self.parts.items()
-            for name, value in vars(batch).items()
-            if isinstance(value, torch.Tensor)
-        }
+        parts = ((part, batch.tensors().items()) for part, batch in self.parts.items())
+        tensors = {f"{part}/{name}": v.contiguous() for part, fields in parts for name, v in fields}
         with atomic_path(path) as new:
             save_file(tensors, new, metadata={"class_names": json.dumps(self.class_names)})
         return Path(path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ClassifierData:
+    def load(cls, path: StrPath) -> ClassifierData:
         """Map such a file into memory: processes that do so share its pages.
 
         Raises
@@ -193,7 +188,7 @@ def train_classifier(
     *,
     model: nn.Module | None = None,
     objective: Objective | None = None,
-    run_directory: str | os.PathLike[str] | None = None,
+    run_directory: StrPath | None = None,
     on_record: Callable[[dict[str, Any]], None] | None = None,
 ) -> ClassifierResult:
     """Train a classifier and measure it on the test jets.
@@ -325,4 +320,4 @@ def _first(jets: Batch, n_jets: int | None) -> Batch:
     if n_jets > len(jets):
         raise ConfigError(f"n_train is {n_jets} and there are {len(jets)} training jets; load more")
     ends = {len(jets.features): int(jets.offsets[n_jets]), len(jets): n_jets, len(jets) + 1: n_jets + 1}
-    return Batch(**{k: v[: ends[len(v)]] for k, v in vars(jets).items() if isinstance(v, torch.Tensor)})
+    return Batch(**{name: values[: ends[len(values)]] for name, values in jets.tensors().items()})

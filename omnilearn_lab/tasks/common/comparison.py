@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from omnilearn_lab.display import label
 from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.machine import run_jobs
+from omnilearn_lab.machine import StrPath, run_jobs
 from omnilearn_lab.metrics import Gain, Speedup, Spread, gain, speedup, spread
 from omnilearn_lab.settings import settings
 from omnilearn_lab.training import History, TrainConfig
@@ -531,7 +530,7 @@ def compare(
     *,
     seeds: Sequence[int] = (1, 2, 3),
     workers: int | None = None,
-    directory: str | os.PathLike[str] | None = None,
+    directory: StrPath | None = None,
     progress: bool | str = "trainings",
 ) -> Comparison[R]:
     """Train every arm with every seed, side by side on a CPU and one after the other on a GPU.

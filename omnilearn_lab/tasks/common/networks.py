@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import field, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from omnilearn_lab import models
 from omnilearn_lab.errors import CheckpointError, ConfigError, nearest, translated
 from omnilearn_lab.features import pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import run_jobs, usable_workers
+from omnilearn_lab.machine import StrPath, run_jobs, usable_workers
 from omnilearn_lab.models import baselines
 from omnilearn_lab.models.layers import Codebook
 from omnilearn_lab.models.sizes import check_tensors
@@ -205,8 +204,7 @@ def load_classifier(source: str, *, n_classes: int | None = None) -> nn.Module:
     CheckpointError
         When the file is missing or does not fit.
     """
-    read = models.load_published if _is_published(source) else models.load_checkpoint
-    model = read(source, **({} if n_classes is None else {"n_classes": n_classes}))
+    model = _read(source, **({} if n_classes is None else {"n_classes": n_classes}))
     return _classifier_only(model) if isinstance(model, models.PETv2) else model
 
 
@@ -300,7 +298,7 @@ def describe_checkpoint(source: str) -> str:
     return f"{text}; held-out accuracy {accuracy:.3f}, AUC (one vs one) {auc:.3f}"
 
 
-def load_trained(directory: str | os.PathLike[str]) -> nn.Module:
+def load_trained(directory: StrPath) -> nn.Module:
     """Return a trained classifier with its best weights, ready to be applied.
 
     Parameters
@@ -350,6 +348,10 @@ def _classifier_only(model: models.PETv2) -> models.PETv2:
     return fresh
 
 
+def _read(source: str, **options: Any) -> nn.Module:
+    return (models.load_published if _is_published(source) else models.load_checkpoint)(source, **options)
+
+
 def _is_published(source: str) -> bool:
     return source.endswith((".h5", ".pt"))
 
@@ -386,10 +388,6 @@ def embed(
 
 
 def _embed(jets: Jets, checkpoint: str, use_pid: bool) -> np.ndarray:
-    is_published = checkpoint.endswith((".h5", ".pt"))
-    model = (models.load_published if is_published else models.load_checkpoint)(checkpoint).to(
-        default_device()
-    )
-    inputs = "pet_v2" if network_of(checkpoint) == "pet_v2" else "pet"
-    batch = network_batch(jets, inputs=inputs, use_pid=use_pid).replace(label=None, weight=None)
-    return embed_jets(model, complete_batch(batch, model))
+    model = _read(checkpoint).to(default_device())
+    batch = network_batch(jets, inputs=inputs_of(checkpoint), use_pid=use_pid)
+    return embed_jets(model, complete_batch(batch.replace(label=None, weight=None), model))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from omnilearn_lab import models
 from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, TrainingError, nearest, translated
 from omnilearn_lab.features import STANDARDIZATIONS, jet_features, jets_from_features, pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.models import sample
 from omnilearn_lab.models.diffusion import denoising_path
 from omnilearn_lab.models.dijet import perturb_jets, sample_jets
@@ -401,7 +401,7 @@ class JetGeneration:
     """
 
     def __init__(
-        self, config: JetGenerationConfig | None = None, *, directory: str | os.PathLike[str] | None = None
+        self, config: JetGenerationConfig | None = None, *, directory: StrPath | None = None
     ) -> None:
         self.config = config or JetGenerationConfig()
         self.directory = None if directory is None else Path(directory)
@@ -444,11 +444,7 @@ class JetGeneration:
         return self.fit_particles(jets, validation, on_record=on_record)
 
     def fit_kinematics(
-        self,
-        jets: Jets,
-        validation: Jets,
-        *,
-        on_record: Callable[[dict[str, Any]], None] | None = None,
+        self, jets: Jets, validation: Jets, *, on_record: Callable[[dict[str, Any]], None] | None = None
     ) -> JetGeneration:
         """Train the first stage only: jet pt, eta, mass and multiplicity, given the class."""
         jets, validation = labelled(jets), labelled(validation)
@@ -464,11 +460,7 @@ class JetGeneration:
         return self
 
     def fit_particles(
-        self,
-        jets: Jets,
-        validation: Jets,
-        *,
-        on_record: Callable[[dict[str, Any]], None] | None = None,
+        self, jets: Jets, validation: Jets, *, on_record: Callable[[dict[str, Any]], None] | None = None
     ) -> JetGeneration:
         """Train the second stage only: the particles, given jet and class; enough for `sample_like`."""
         jets, validation = labelled(jets), labelled(validation)
@@ -569,16 +561,14 @@ class JetGeneration:
         scale = self.config.standardization
         return generate_like(model, jets, config=sampler, standardization=scale, keep_jet=True)
 
-    def with_config(
-        self, config: JetGenerationConfig, *, directory: str | os.PathLike[str] | None = None
-    ) -> JetGeneration:
+    def with_config(self, config: JetGenerationConfig, *, directory: StrPath | None = None) -> JetGeneration:
         """Return a generator with another configuration and the same networks."""
         other = JetGeneration(config, directory=directory)
         other.domain, other.histories = self.domain, dict(self.histories)
         other.kinematics, other.particles = copy.deepcopy(self.kinematics), copy.deepcopy(self.particles)
         return other
 
-    def save(self, directory: str | os.PathLike[str]) -> Path:
+    def save(self, directory: StrPath) -> Path:
         """Write both networks with their cards into a folder, for `load`."""
         card = {"settings": to_mapping(self.config), "domain": to_mapping(self._domain())}
         for stage in _STAGES:
@@ -586,7 +576,7 @@ class JetGeneration:
         return Path(directory)
 
     @classmethod
-    def load(cls, directory: str | os.PathLike[str]) -> JetGeneration:
+    def load(cls, directory: StrPath) -> JetGeneration:
         """Read what `save` wrote.
 
         Raises
@@ -648,7 +638,7 @@ def generate(
     *,
     label: str | int | Sequence[int] | None = None,
     config: JetGenerationConfig | None = None,
-    directory: str | os.PathLike[str] | None = None,
+    directory: StrPath | None = None,
 ) -> Jets:
     """Learn from jets and generate new ones: `JetGeneration` in one call.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ import numpy as np
 from omnilearn_lab.display import label
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.metrics import distances
 from omnilearn_lab.metrics.distances import fpd, kpd, w1_efp, w1_mass, w1_particles
 from omnilearn_lab.observables import energy_flow_polynomials
@@ -337,12 +337,7 @@ class GeneratorResult:
 
 
 def compare_generators(
-    data: GeneratorData,
-    settings: GeneratorSettings,
-    *,
-    workers: int | None = None,
-    directory: str | os.PathLike[str] | None = None,
-    progress: bool = True,
+    data: GeneratorData, settings: GeneratorSettings, *, directory: StrPath | None = None, **options: Any
 ) -> Comparison[GeneratorResult]:
     """Train generators from scratch and from a checkpoint with every seed, sample them and measure.
 
@@ -352,8 +347,8 @@ def compare_generators(
     ----------
     data : GeneratorData
     settings : GeneratorSettings
-    workers, directory, progress
-        See `omnilearn_lab.tasks.common.compare`.
+    directory, options
+        Of `omnilearn_lab.tasks.common.compare`.
 
     Returns
     -------
@@ -362,14 +357,8 @@ def compare_generators(
     folder = None if directory is None else Path(directory) / "first-stage"
     base = JetGeneration(settings.generation, directory=folder)
     base.fit_kinematics(data.train, data.validation)
-    return compare(
-        partial(_train_and_measure, base, data, settings),
-        settings.arms(),
-        seeds=settings.compare.seeds,
-        workers=workers,
-        directory=directory,
-        progress=progress,
-    )
+    train, seeds = partial(_train_and_measure, base, data, settings), settings.compare.seeds
+    return compare(train, settings.arms(), seeds=seeds, directory=directory, **options)
 
 
 def over_floor(

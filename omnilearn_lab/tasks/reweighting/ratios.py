@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
@@ -17,23 +16,15 @@ from torch import nn
 from omnilearn_lab import models
 from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.models.baselines import RowClassifier, rows_batch
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.common import networks
+from omnilearn_lab.tasks.common.classification import network_outputs
 from omnilearn_lab.tasks.reweighting.samples import Sample, check_sample
-from omnilearn_lab.training import (
-    Batches,
-    Classification,
-    History,
-    Run,
-    TrainConfig,
-    Trainer,
-    default_device,
-    select,
-)
+from omnilearn_lab.training import Classification, History, Run, TrainConfig, Trainer, default_device, select
 
 _OF_TABLES = ("mlp", "logistic")
-_EVALUATION_BATCH = 256
 _RIDGE, _NEWTON_STEPS, _NEWTON_TOLERANCE = 1e-6, 50, 1e-9
 
 
@@ -104,15 +95,9 @@ class NetworkRatio:
     network: nn.Module
     config: RatioConfig
 
-    @torch.no_grad()
     def logits(self, sample: Sample) -> np.ndarray:
         """Return the logit of every jet, float64, shape (N,)."""
-        self.network.eval()
-        device = next(self.network.parameters()).device
-        jets = networks.complete_batch(_pack(sample, self.config), self.network)
-        batches = Batches(jets, _EVALUATION_BATCH)
-        parts = [self.network.classify(b.to(device)).logits[:, 0].double().cpu() for b in batches.in_order()]
-        return torch.cat(parts).numpy()
+        return network_outputs(self.network, _pack(sample, self.config))[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +171,7 @@ def fit_ratio(
     config: RatioConfig,
     *,
     start: RatioModel | None = None,
-    run_directory: str | os.PathLike[str] | None = None,
+    run_directory: StrPath | None = None,
     on_record: Callable[[dict[str, Any]], None] | None = None,
 ) -> RatioModel:
     """Train a classifier of target (1) against source (0), both with the same total weight.
@@ -233,9 +218,8 @@ def _pack(sample: Sample, config: RatioConfig) -> models.Batch:
     if config.reads_tables:
         return rows_batch(torch.from_numpy(sample).float())
     inputs = config.classifier.inputs
-    return networks.network_batch(sample, inputs=inputs, use_pid=config.use_pid).replace(
-        label=None, weight=None
-    )
+    batch = networks.network_batch(sample, inputs=inputs, use_pid=config.use_pid)
+    return batch.replace(label=None, weight=None)
 
 
 def _check_columns(samples: Sequence[Sample], config: RatioConfig) -> None:
@@ -267,12 +251,10 @@ def _labelled(samples: Sequence[Sample], weights: Sequence[np.ndarray], config: 
         label = np.divide(shares[1], total, out=np.zeros_like(total), where=total > 0)
         both = _pack(samples[0], config)
         return both.replace(label=torch.from_numpy(label).float(), weight=torch.from_numpy(total).float())
-    parts = [
-        _pack(sample, config).replace(
-            label=torch.full((len(share),), float(label)), weight=torch.from_numpy(share).float()
-        )
-        for label, (sample, share) in enumerate(zip(samples, shares, strict=True))
-    ]
+    parts = []
+    for label, (sample, share) in enumerate(zip(samples, shares, strict=True)):
+        labels, weight = torch.full((len(share),), float(label)), torch.from_numpy(share).float()
+        parts.append(_pack(sample, config).replace(label=labels, weight=weight))
     return models.Batch.stack(parts)
 
 

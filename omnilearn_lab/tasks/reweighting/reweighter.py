@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from omnilearn_lab import metrics, models
 from omnilearn_lab.display import label, number
 from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, JetsError, nearest, translated
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import atomic_path, write_text
+from omnilearn_lab.machine import StrPath, atomic_path, write_text
 from omnilearn_lab.metrics import effective_sample_size
 from omnilearn_lab.metrics import reweighting as binned
 from omnilearn_lab.models.baselines import RowClassifier
@@ -196,7 +195,7 @@ class ReweightingResult:
         numbers["calibration_error"] = self.calibration.expected_calibration_error
         return numbers | ({"best_val_loss": self.history.best()["loss"]} if self.history.records else {})
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: StrPath) -> Path:
         """Write everything to an ``.npz`` file (arrays and one JSON text, no pickles)."""
         path = Path(path).with_suffix(".npz")
         about = {
@@ -210,7 +209,7 @@ class ReweightingResult:
         return path
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ReweightingResult:
+    def load(cls, path: StrPath) -> ReweightingResult:
         """Read what `save` wrote.
 
         Raises
@@ -335,8 +334,7 @@ class Reweighter:
         *,
         source_weights: ArrayLike | None = None,
         target_weights: ArrayLike | None = None,
-        run_directory: str | os.PathLike[str] | None = None,
-        on_record: Callable[[dict[str, Any]], None] | None = None,
+        **options: Any,
     ) -> np.ndarray:
         """Learn the ratio and return that of the source.
 
@@ -369,14 +367,8 @@ class Reweighter:
             samples.check_weights(name, samples.weights_of(sample) if own is None else own, len(sample))
             for (name, own), sample in zip(given.items(), both, strict=True)
         )
-        self._model = ratios.fit_ratio(
-            both,
-            weights,
-            self.config,
-            start=self.start and self.start._model,
-            run_directory=run_directory,
-            on_record=on_record,
-        )
+        start = self.start and self.start._model
+        self._model = ratios.fit_ratio(both, weights, self.config, start=start, **options)
         ratio = self._ratio(self._model.logits(both[0]), must_overlap=True)
         total = weights[0 if self.total == "source" else 1].sum()
         self._scale = float(total / (weights[0] @ ratio))
@@ -399,7 +391,7 @@ class Reweighter:
         """Return the probability that a jet is from the target, for equal totals, shape (N,)."""
         return 0.5 * (1 + np.tanh(0.5 * self.logits(jets)))
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
+    def save(self, folder: StrPath) -> Path:
         """Keep network, settings and normalisation in a folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -420,7 +412,7 @@ class Reweighter:
         return folder
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Reweighter:
+    def load(cls, folder: StrPath) -> Reweighter:
         """Read what `save` wrote.
 
         Raises
@@ -447,13 +439,8 @@ class Reweighter:
                 f"the clip of {clip:g}; no weights turn one into the other: compare their distributions first"
             )
         if ratio.n_clipped:
-            log.warning(
-                "%d of %d ratios are clipped at exp(+-%g): these weights are limits, as the samples hardly "
-                "overlap there",
-                ratio.n_clipped,
-                len(logits),
-                clip,
-            )
+            counts = f"{ratio.n_clipped} of {len(logits)} ratios are clipped at exp(+-{clip:g})"
+            log.warning("%s: these weights are limits, as the samples hardly overlap there", counts)
         return ratio.weights
 
     def _fitted(self) -> ratios.RatioModel:
@@ -469,7 +456,7 @@ def reweight(
     *,
     evaluate: tuple[Sample, Sample] | None = None,
     edges: Mapping[str, np.ndarray] | None = None,
-    run_directory: str | os.PathLike[str] | None = None,
+    run_directory: StrPath | None = None,
 ) -> ReweightingResult:
     """Fit a `Reweighter` and measure it.
 
@@ -512,8 +499,7 @@ def compare_reweighting(
     comparison: common.ComparisonSettings,
     *,
     edges: Mapping[str, np.ndarray] | None = None,
-    workers: int | None = None,
-    directory: str | os.PathLike[str] | None = None,
+    **options: Any,
 ) -> common.Comparison[ReweightingResult]:
     """Reweight with networks from scratch and from a checkpoint, with every seed.
 
@@ -524,21 +510,15 @@ def compare_reweighting(
     comparison : ComparisonSettings
     edges
         Bins of the discriminators.
-    workers, directory
-        See `omnilearn_lab.tasks.common.compare`.
+    options
+        Of `omnilearn_lab.tasks.common.compare`.
 
     Returns
     -------
     Comparison of ReweightingResult
     """
-    return common.compare(
-        partial(_train_and_measure, train, test, edges),
-        ratio_arms(comparison),
-        seeds=comparison.seeds,
-        workers=workers,
-        directory=directory,
-        progress="reweightings",
-    )
+    fit, options = partial(_train_and_measure, train, test, edges), {"progress": "reweightings"} | options
+    return common.compare(fit, ratio_arms(comparison), seeds=comparison.seeds, **options)
 
 
 def ratio_arms(comparison: common.ComparisonSettings) -> dict[str, ratios.RatioConfig]:
@@ -564,10 +544,8 @@ def _measure(
     reweighter: Reweighter, source: Sample, target: Sample, *, edges: Mapping[str, np.ndarray] | None = None
 ) -> ReweightingResult:
     """Apply a fitted reweighter to source jets and compare them with target jets."""
-    both = {
-        "source": samples.check_sample("source", source),
-        "target": samples.check_sample("target", target),
-    }
+    pairs = {"source": source, "target": target}
+    both = {name: samples.check_sample(name, sample) for name, sample in pairs.items()}
     own = [samples.check_weights(name, samples.weights_of(s), len(s)) for name, s in both.items()]
     logits = [reweighter.logits(sample) for sample in both.values()]
     weights = own[0] * reweighter.predict(both["source"])

@@ -1,6 +1,13 @@
 """Search: weak supervision, generated background, bump hunts, flat cuts with controls, and cross-checks."""
 
-from omnilearn_lab.tasks.search.decorrelation import flat_control, flat_scan, judged, scored
+from omnilearn_lab.tasks.search.decorrelation import (
+    efficiency_scan,
+    flat_control,
+    flat_scan,
+    judged,
+    scored,
+    significances,
+)
 from omnilearn_lab.tasks.search.dijet_search import (
     DijetSearchSettings,
     judged_searches,
@@ -10,14 +17,7 @@ from omnilearn_lab.tasks.search.dijet_search import (
 )
 from omnilearn_lab.tasks.search.events import event_column
 from omnilearn_lab.tasks.search.injection_scan import InjectionSettings, scan_injections
-from omnilearn_lab.tasks.search.mass_fits import (
-    MassFit,
-    bump_hunt,
-    efficiency_scan,
-    expected_sensitivity,
-    sample_masses,
-    significances,
-)
+from omnilearn_lab.tasks.search.mass_fits import MassFit, bump_hunt, expected_sensitivity, sample_masses
 from omnilearn_lab.tasks.search.open_data import (
     EmbeddedJets,
     OpenDataSearchSettings,

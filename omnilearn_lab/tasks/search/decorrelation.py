@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
-from scipy.stats import norm
 
 from omnilearn_lab.errors import MetricError
 from omnilearn_lab.metrics import abcd_closure, significance, spread
-from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassWindow, ScanPoint, spectrum_edges
+from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, MassWindow, bump_hunt, spectrum_edges
 
 _LEVELS = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 _MIN_PER_BIN = 20
@@ -44,6 +43,92 @@ def scored(masses: ArrayLike, scores: ArrayLike) -> ScoredJets:
     if not (np.isfinite(scores).all() and np.isfinite(masses).all()):
         raise MetricError("masses or scores are not finite; remove those jets")
     return ScoredJets(masses, scores)
+
+
+@dataclass(frozen=True, eq=False)
+class ScanPoint:
+    """A bump hunt in the most anomalous part of the data.
+
+    Parameters
+    ----------
+    kept
+        Share of the data that is kept.
+    hunt : BumpHunt or None
+        None where the sidebands are too thin for a fit; ``problem`` then says so.
+    problem
+    """
+
+    kept: float
+    hunt: BumpHunt | None
+    problem: str = ""
+
+    @classmethod
+    def of(cls, kept: float, hunt: Callable[..., BumpHunt], *arguments: Any, **options: Any) -> ScanPoint:
+        """Hunt, and keep what it says where it cannot."""
+        try:
+            return cls(kept, hunt(*arguments, **options))
+        except MetricError as error:
+            return cls(kept, None, str(error))
+
+    @property
+    def significance(self) -> float:
+        """Local significance in standard deviations; NaN without a fit."""
+        return np.nan if self.hunt is None else self.hunt.significance
+
+
+def efficiency_scan(
+    masses: ArrayLike,
+    scores: ArrayLike,
+    signal_region: tuple[float, float],
+    *,
+    fit: MassFit | None = None,
+    kept: Sequence[float] = (1.0, 0.3, 0.1, 0.05),
+) -> tuple[ScanPoint, ...]:
+    """Hunt a bump in shares of the data with the highest scores.
+
+    A score that depends on the mass bends the spectrum: look at the fits' chi2 and at a background-only
+    sample before believing an excess. Several cuts are several looks; the p-values are local.
+
+    Parameters
+    ----------
+    masses, scores : array, shape (N,)
+        [GeV]; a larger score is more anomalous.
+    signal_region
+        [GeV].
+    fit : MassFit
+    kept
+        Shares of the data, as in the documentation of OmniLearned.
+
+    Returns
+    -------
+    tuple of ScanPoint
+
+    Raises
+    ------
+    MetricError
+        For values that are not finite, different lengths, or shares outside (0, 1].
+    """
+    masses, scores = scored(masses, scores)
+    if not all(0 < share <= 1 for share in kept):
+        raise MetricError(f"shares to keep are {tuple(kept)}; they must lie in (0, 1]")
+    order = np.argsort(-scores, kind="stable")
+    best = {share: masses[order[: round(share * len(order))]] for share in kept}
+    return tuple(ScanPoint.of(share, bump_hunt, best[share], signal_region, fit) for share in kept)
+
+
+def significances(scans: Mapping[str, Sequence[Sequence[ScanPoint]]]) -> dict[str, dict[str, list[float]]]:
+    """Return local significances by name and share of the data, one per scan, for ``plotting.metric_bars``.
+
+    Parameters
+    ----------
+    scans : mapping of name to scans
+        Such as one of `efficiency_scan` per seed. Shares where one of them has no fit are left out.
+    """
+    table = {
+        name: {f"{same[0].kept:.0%} kept": [p.significance for p in same] for same in zip(*runs, strict=True)}
+        for name, runs in scans.items()
+    }
+    return {name: {s: v for s, v in row.items() if np.isfinite(v).all()} for name, row in table.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,26 +324,13 @@ def template_hunt(
         counts=counts,
         curve=curve,
         curve_uncertainty=curve * np.sqrt(common + own),
-        **_excess(a, expected, error),
+        observed=a,
+        expected=expected,
+        expected_uncertainty=error,
+        significance=_pull(a, expected, error),
         chi2=float(deviations[~is_signal].sum()),
         n_degrees_of_freedom=int((~is_signal).sum()) - 1,
     )
-
-
-def _excess(observed: int, expected: float, error: float) -> dict[str, Any]:
-    """The numbers of a `BumpHunt` that follow from a count and what was expected."""
-    sigma = _pull(observed, expected, error)
-    return {
-        "observed": observed,
-        "expected": expected,
-        "expected_uncertainty": error,
-        "n_signal": observed - expected,
-        "n_signal_uncertainty": float(np.sqrt(max(observed, 1) + error**2)),
-        "significance": sigma,
-        "p_value": float(norm.sf(sigma)),
-        "p_value_toys": np.nan,
-        "p_value_toys_uncertainty": np.nan,
-    }
 
 
 def flat_scan(
@@ -286,25 +358,16 @@ def flat_scan(
     """
     flat = FlatScore.fit(reference)
     ours, theirs = flat(data), flat(reference)
-    return tuple(_flat_point(data, ours >= 1 - e, (reference, theirs >= 1 - e), window, e) for e in kept)
+    inside, beside = window.inside(reference.masses), window.beside(reference.masses)
 
-
-def _flat_point(
-    data: ScoredJets,
-    passes: np.ndarray,
-    reference: tuple[ScoredJets, np.ndarray],
-    window: MassWindow,
-    share: float,
-) -> ScanPoint:
-    jets, is_kept = reference
-    inside, beside = window.inside(jets.masses), window.beside(jets.masses)
-    regions = (inside & is_kept, beside & is_kept, beside & ~is_kept, inside & ~is_kept)
-    try:
+    def hunt(share: float) -> BumpHunt:
+        is_kept = theirs >= 1 - share
+        regions = (inside & is_kept, beside & is_kept, beside & ~is_kept, inside & ~is_kept)
         closed = abcd_closure(*([int(region.sum())] for region in regions))
         kappa = (closed.mean_ratio, closed.mean_ratio_uncertainty)
-        return ScanPoint(share, template_hunt(data.masses, passes, window, closure=kappa))
-    except MetricError as error:
-        return ScanPoint(share, None, str(error))
+        return template_hunt(data.masses, ours >= 1 - share, window, closure=kappa)
+
+    return tuple(ScanPoint.of(share, hunt, share) for share in kept)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
@@ -15,9 +14,11 @@ from scipy.stats import spearmanr
 from omnilearn_lab.catalog import LoadOptions, load
 from omnilearn_lab.errors import JetsError, MetricError
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.metrics import RocCurve, roc
 from omnilearn_lab.metrics.reweighting import Chi2, weighted_chi2
 from omnilearn_lab.settings import settings
+from omnilearn_lab.tasks.search.decorrelation import ScanPoint, scored
 from omnilearn_lab.tasks.search.events import check_events, event_column, select_events
 from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, MassWindow, bump_hunt
 from omnilearn_lab.tasks.search.weak_supervision import (
@@ -181,7 +182,7 @@ def search_dijets(
     signal_region: tuple[float, float],
     settings: DijetSearchSettings | None = None,
     *,
-    directory: str | os.PathLike[str] | None = None,
+    directory: StrPath | None = None,
     workers: int | None = None,
 ) -> DijetSearch:
     """Train data against reference inside a mass window over folds, cut, and hunt for a bump.
@@ -222,17 +223,12 @@ def search_dijets(
     scores = np.zeros(len(mass))
     scores[inside], scores[~inside] = result.ranks()
     labels = event_column(data, "label") if "label" in data.jet else np.zeros(len(mass))
-    hunts = {share: _hunt(mass[scores > 1 - share], signal_region, settings.fit) for share in settings.kept}
+    best = {share: mass[scores > 1 - share] for share in settings.kept}
+    scan = [ScanPoint.of(share, bump_hunt, best[share], signal_region, settings.fit) for share in best]
+    hunts = {point.kept: point.hunt for point in scan}
     true = labels[inside]
     curve = roc(result.data_scores, true) if 0 < true.sum() < len(true) else None
     return DijetSearch(result, mass, scores, labels, hunts, curve)
-
-
-def _hunt(masses: np.ndarray, region: tuple[float, float], fit: MassFit) -> BumpHunt | None:
-    try:
-        return bump_hunt(masses, region, fit)
-    except MetricError:
-        return None
 
 
 def judged_searches(searches: Mapping[int, DijetSearch]) -> str:
@@ -327,14 +323,10 @@ def sculpting(masses: ArrayLike, scores: ArrayLike, kept: float, edges: Sequence
     >>> sculpting(mass, rng.random(2000), 0.1, [0, 0.25, 0.5, 0.75, 1]).shape.p_value > 0.01
     True
     """
-    masses, scores = np.asarray(masses, dtype=float), np.asarray(scores, dtype=float)
+    masses, scores = scored(masses, scores)
     n = round(kept * len(masses))
-    if masses.shape != scores.shape or not 0 < n < len(masses):
-        raise MetricError(
-            f"{len(masses)} masses, {len(scores)} scores, share {kept}: events must pass and fail"
-        )
-    if not (np.isfinite(masses).all() and np.isfinite(scores).all()):
-        raise MetricError("masses or scores are not finite; remove those events")
+    if not 0 < n < len(masses):
+        raise MetricError(f"{len(masses)} masses and share {kept}: events must pass and fail")
     order = np.argsort(-scores, kind="stable")
     rank = spearmanr(masses, scores)
     shape = weighted_chi2(masses[order[n:]], masses[order[:n]], np.asarray(edges, dtype=float))

@@ -23,15 +23,7 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, Batch, DijetClassifier, DijetConfig
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks import common
-from omnilearn_lab.training import (
-    Batches,
-    History,
-    Run,
-    TrainConfig,
-    Trainer,
-    default_device,
-    select,
-)
+from omnilearn_lab.training import Batches, History, Run, TrainConfig, Trainer, default_device, select
 
 _EDGE = 1e-6  # keeps phi = +-pi at a finite quantile
 _FOUR = STANDARDIZATIONS["lhco"]
@@ -297,11 +289,9 @@ def shared_events(jets: Jets, network: EventNetwork) -> Iterator[Path]:
     network : EventNetwork
         One of those that will read them.
     """
-    batch = network.batch(jets)
-    tensors = {name: value.contiguous() for name, value in vars(batch).items() if torch.is_tensor(value)}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.safetensors"
-        save_file(tensors, path)
+        save_file({name: v.contiguous() for name, v in network.batch(jets).tensors().items()}, path)
         yield path
 
 
@@ -321,3 +311,14 @@ def train_event_network(path: Path, job: EventJob) -> EventTraining:
     run = Run(job.run_directory, settings) if job.run_directory else None
     history = Trainer(model, EventClassification(n), batches, validation, job.training, run).fit()
     return EventTraining(common.predict(model, score)[:, 1], history)
+
+
+def train_event_head(rows: np.ndarray, job: EventJob, kind: common.HeadKind) -> EventTraining:
+    """Do one job with a head on the embeddings of events, shape (N, d)."""
+    rows = rows.astype(np.float64)
+    train, validation = (
+        common.Rows(rows[part], job.is_data[part].astype(np.int64), job.weight[part])
+        for part in (job.train, job.validation)
+    )
+    head = common.fit_head(train, validation, kind=kind, seed=job.training.seed)
+    return EventTraining(head.predict(rows[job.score])[:, 1], History())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -18,17 +17,8 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import RocCurve, Spread, max_sic, roc, spread
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.comparison import Arm, Comparison, ComparisonSettings, compare
-from omnilearn_lab.tasks.common.heads import HeadKind, Rows, fit_head
-from omnilearn_lab.tasks.search.events import (
-    EventJob,
-    EventNetwork,
-    EventTraining,
-    check_events,
-    embed_events,
-    shared_events,
-    train_event_network,
-    without_labels,
-)
+from omnilearn_lab.tasks.common.heads import HeadKind
+from omnilearn_lab.tasks.search import events
 from omnilearn_lab.training import History
 
 Kind = Literal["scratch", "finetuned", "frozen"]
@@ -67,7 +57,7 @@ class InjectionSettings:
     injections: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 50, 150)
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     min_background: Annotated[int, Field(gt=0)] = 10
-    network: EventNetwork = EventNetwork()
+    network: events.EventNetwork = events.EventNetwork()
     compare: ComparisonSettings = field(default_factory=ComparisonSettings)
     kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = ("scratch", "finetuned", "frozen")
     head: HeadKind = "logistic"
@@ -175,12 +165,7 @@ class InjectionScan:
 
 
 def scan_injections(
-    background: Jets,
-    signal: Jets,
-    settings: InjectionSettings | None = None,
-    *,
-    directory: str | os.PathLike[str] | None = None,
-    workers: int | None = None,
+    background: Jets, signal: Jets, settings: InjectionSettings | None = None, **options: Any
 ) -> InjectionScan:
     """Train data-against-background networks for several injections and measure them with true labels.
 
@@ -193,10 +178,8 @@ def scan_injections(
     background, signal : Jets
         Events of the signal region.
     settings : InjectionSettings
-    directory
-        Keep every run there, and go on from what is there.
-    workers
-        Processes; all usable cores by default.
+    options
+        Of `omnilearn_lab.tasks.common.compare`: directory, workers, progress.
 
     Returns
     -------
@@ -213,26 +196,22 @@ def scan_injections(
     """
     settings = settings or InjectionSettings()
     n = settings.network.jets_per_event
-    counts = _Counts(check_events(background, n, "background"), check_events(signal, n, "signal"))
+    pairs = {"background": background, "signal": signal}
+    counts = _Counts(*(events.check_events(jets, n, name) for name, jets in pairs.items()))
     _check_counts(counts, settings)
     arms = {
         f"{kind}-{injection}": _Point(None if kind == "frozen" else settings.compare.arm(kind), injection)
         for injection in settings.injections
         for kind in settings.kinds
     }
-    joined = Jets.concatenate([without_labels(background), without_labels(signal)])
-    options = {"jets_per_event": n, "use_pid": settings.network.use_pid, "workers": workers}
-    rows = (
-        embed_events(joined, settings.compare.checkpoint, **options) if "frozen" in settings.kinds else None
-    )
-    with shared_events(joined, settings.network) as path:
-        together = compare(
-            partial(_train, _Events(path, rows, counts), settings),
-            arms,
-            seeds=settings.compare.seeds,
-            directory=directory,
-            workers=workers,
-        )
+    joined = Jets.concatenate([events.without_labels(background), events.without_labels(signal)])
+    rows = None
+    if "frozen" in settings.kinds:
+        inputs = {"jets_per_event": n, "use_pid": settings.network.use_pid, "workers": options.get("workers")}
+        rows = events.embed_events(joined, settings.compare.checkpoint, **inputs)
+    with events.shared_events(joined, settings.network) as path:
+        train = partial(_train, _Events(path, rows, counts), settings)
+        together = compare(train, arms, seeds=settings.compare.seeds, **options)
     by_injection = {
         injection: together.select({kind: f"{kind}-{injection}" for kind in settings.kinds})
         for injection in settings.injections
@@ -313,14 +292,15 @@ def _roles(counts: _Counts, settings: InjectionSettings, seed: int) -> _Roles:
 
 
 def _train(
-    events: _Events, settings: InjectionSettings, point: _Point, seed: int, run_directory: Path | None
+    shared: _Events, settings: InjectionSettings, point: _Point, seed: int, run_directory: Path | None
 ) -> InjectionResult:
-    counts = events.counts
+    counts = shared.counts
     roles = _roles(counts, settings, seed)
     job = _job(roles, settings, point, seed, sum(counts))._replace(run_directory=run_directory)
-    trained = (
-        _fit_head(events.rows, job, settings) if point.arm is None else train_event_network(events.path, job)
-    )
+    if point.arm is None:
+        trained = events.train_event_head(shared.rows, job, settings.head)
+    else:
+        trained = events.train_event_network(shared.path, job)
     curve = roc(trained.scores, roles.test >= counts.background)
     best = max_sic(curve, min_background=settings.min_background).value
     n_train = settings.n_data + point.injection + settings.n_reference
@@ -328,16 +308,9 @@ def _train(
     return InjectionResult(curve, best, history, n_train, len(roles.test))
 
 
-def _fit_head(rows: np.ndarray, job: EventJob, settings: InjectionSettings) -> EventTraining:
-    train, validation = (
-        Rows(rows[part].astype(np.float64), job.is_data[part].astype(np.int64), job.weight[part])
-        for part in (job.train, job.validation)
-    )
-    head = fit_head(train, validation, kind=settings.head, seed=job.training.seed)
-    return EventTraining(head.predict(rows[job.score].astype(np.float64))[:, 1], History())
-
-
-def _job(roles: _Roles, settings: InjectionSettings, point: _Point, seed: int, n_events: int) -> EventJob:
+def _job(
+    roles: _Roles, settings: InjectionSettings, point: _Point, seed: int, n_events: int
+) -> events.EventJob:
     arm = point.arm or Arm()
     data = np.concatenate([roles.data, roles.signal[: point.injection]])
     is_data, weight = np.zeros(n_events, dtype=bool), np.ones(n_events)
@@ -345,7 +318,7 @@ def _job(roles: _Roles, settings: InjectionSettings, point: _Point, seed: int, n
     weight[roles.reference] = len(data) / len(roles.reference)
     used = np.random.default_rng(seed).permutation(np.concatenate([data, roles.reference]))
     n_validation = max(1, round(settings.validation_fraction * len(used)))
-    return EventJob(
+    return events.EventJob(
         train=used[n_validation:],
         validation=used[:n_validation],
         score=roles.test,

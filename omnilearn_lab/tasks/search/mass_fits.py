@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -296,17 +296,13 @@ class BumpHunt:
         Observed events, and those expected from the fit to the sidebands alone, with its error.
     observed, expected, expected_uncertainty
         Events in the signal region.
-    n_signal, n_signal_uncertainty
-        Observed minus expected; the error holds counting and the fit.
     significance
         Signed square root of the profile likelihood ratio, in standard deviations; negative for a deficit.
-    p_value
-        Local, one-sided, asymptotic: 1 - Phi(significance). Uniform without a signal.
+    chi2, n_degrees_of_freedom
+        Of the sideband bins (Pearson).
     p_value_toys, p_value_toys_uncertainty
         From pseudo-experiments of the background-only fit, (1 + beyond) / (1 + toys), and its
         binomial error; NaN without toys.
-    chi2, n_degrees_of_freedom
-        Of the sideband bins (Pearson).
     """
 
     signal_region: tuple[float, float]
@@ -317,14 +313,26 @@ class BumpHunt:
     observed: int
     expected: float
     expected_uncertainty: float
-    n_signal: float
-    n_signal_uncertainty: float
     significance: float
-    p_value: float
-    p_value_toys: float
-    p_value_toys_uncertainty: float
     chi2: float
     n_degrees_of_freedom: int
+    p_value_toys: float = np.nan
+    p_value_toys_uncertainty: float = np.nan
+
+    @property
+    def n_signal(self) -> float:
+        """Observed minus expected."""
+        return self.observed - self.expected
+
+    @property
+    def n_signal_uncertainty(self) -> float:
+        """Of counting and of the fit."""
+        return float(np.sqrt(max(self.observed, 1) + self.expected_uncertainty**2))
+
+    @property
+    def p_value(self) -> float:
+        """Local, one-sided, asymptotic: 1 - Phi(significance). Uniform without a signal."""
+        return float(np.exp(log_ndtr(-self.significance)))
 
     def __str__(self) -> str:
         low, high = self.signal_region
@@ -437,10 +445,7 @@ def bump_hunt(masses: ArrayLike, signal_region: tuple[float, float], fit: MassFi
         observed=observed,
         expected=float(expected),
         expected_uncertainty=float(error),
-        n_signal=float(observed - expected),
-        n_signal_uncertainty=float(np.sqrt(max(observed, 1) + error**2)),
         significance=sigma,
-        p_value=float(np.exp(log_ndtr(-sigma))),
         p_value_toys=p_toys,
         p_value_toys_uncertainty=p_toys_error,
         chi2=float(np.sum((counts - curve)[beside] ** 2 / curve[beside])),
@@ -495,98 +500,6 @@ def _toy_significance(model: SpectrumModel, counts: np.ndarray) -> float:
     _, null_nll = model.maximise(counts, use_signal_region=True)
     expected = model.expected(parameters)[0][model.is_signal].sum()
     return _signed_root(counts[-1], expected, null_nll - sideband_nll)
-
-
-@dataclass(frozen=True, eq=False)
-class ScanPoint:
-    """A bump hunt in the most anomalous part of the data.
-
-    Parameters
-    ----------
-    kept
-        Share of the data that is kept.
-    hunt : BumpHunt or None
-        None where the sidebands are too thin for a fit; ``problem`` then says so.
-    problem
-    """
-
-    kept: float
-    hunt: BumpHunt | None
-    problem: str = ""
-
-    @property
-    def significance(self) -> float:
-        """Local significance in standard deviations; NaN without a fit."""
-        return np.nan if self.hunt is None else self.hunt.significance
-
-
-def efficiency_scan(
-    masses: ArrayLike,
-    scores: ArrayLike,
-    signal_region: tuple[float, float],
-    *,
-    fit: MassFit | None = None,
-    kept: Sequence[float] = (1.0, 0.3, 0.1, 0.05),
-) -> tuple[ScanPoint, ...]:
-    """Hunt a bump in shares of the data with the highest scores.
-
-    A score that depends on the mass bends the spectrum: look at the fits' chi2 and at a background-only
-    sample before believing an excess. Several cuts are several looks; the p-values are local.
-
-    Parameters
-    ----------
-    masses, scores : array, shape (N,)
-        [GeV]; a larger score is more anomalous.
-    signal_region
-        [GeV].
-    fit : MassFit
-    kept
-        Shares of the data, as in the documentation of OmniLearned.
-
-    Returns
-    -------
-    tuple of ScanPoint
-
-    Raises
-    ------
-    MetricError
-        For values that are not finite, different lengths, or shares outside (0, 1].
-    """
-    masses, scores = np.asarray(masses, dtype=float), np.asarray(scores, dtype=float)
-    if masses.shape != scores.shape or masses.ndim != 1 or not len(masses):
-        raise MetricError(f"masses and scores have shapes {masses.shape} and {scores.shape}; (N,) is needed")
-    if not (np.isfinite(masses).all() and np.isfinite(scores).all()):
-        raise MetricError("masses or scores are not finite; remove those jets")
-    if not all(0 < share <= 1 for share in kept):
-        raise MetricError(f"shares to keep are {tuple(kept)}; they must lie in (0, 1]")
-    order = np.argsort(-scores, kind="stable")
-    return tuple(
-        _scan_point(masses[order[: round(share * len(order))]], share, signal_region, fit) for share in kept
-    )
-
-
-def _scan_point(
-    masses: np.ndarray, share: float, signal_region: tuple[float, float], fit: MassFit | None
-) -> ScanPoint:
-    try:
-        return ScanPoint(share, bump_hunt(masses, signal_region, fit))
-    except MetricError as error:
-        return ScanPoint(share, None, str(error))
-
-
-def significances(scans: Mapping[str, Sequence[Sequence[ScanPoint]]]) -> dict[str, dict[str, list[float]]]:
-    """Return local significances by name and share of the data, one per scan, for ``plotting.metric_bars``.
-
-    Parameters
-    ----------
-    scans : mapping of name to scans
-        Such as one of `efficiency_scan` per seed. Shares where one of them has no fit are left out.
-    """
-    table = {
-        name: {f"{same[0].kept:.0%} kept": [p.significance for p in same] for same in zip(*runs, strict=True)}
-        for name, runs in scans.items()
-    }
-    return {name: {s: v for s, v in row.items() if np.isfinite(v).all()} for name, row in table.items()}
 
 
 _LEVEL = 0.05

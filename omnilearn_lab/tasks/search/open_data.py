@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -23,7 +22,7 @@ from omnilearn_lab.tasks import common
 from omnilearn_lab.tasks.common.comparison import compare
 from omnilearn_lab.tasks.search import decorrelation
 from omnilearn_lab.tasks.search.events import EventNetwork, embed_events, without_labels
-from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow, ScanPoint
+from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow
 from omnilearn_lab.tasks.search.weak_supervision import (
     WeakSupervisionConfig,
     WeakSupervisionResult,
@@ -129,10 +128,7 @@ class RegionRates(NamedTuple):
 
 
 def region_rates(
-    samples: OpenDataSamples,
-    scores: tuple[np.ndarray, np.ndarray],
-    kept: Sequence[float],
-    window: MassWindow,
+    samples: OpenDataSamples, scores: tuple[np.ndarray, np.ndarray], kept: Sequence[float], window: MassWindow
 ) -> dict[float, RegionRates]:
     """Return what a cut leaves in the signal region, per share of the data that is kept.
 
@@ -341,7 +337,7 @@ class OpenDataResult:
     """
 
     scores: np.ndarray
-    scan: tuple[ScanPoint, ...]
+    scan: tuple[decorrelation.ScanPoint, ...]
     auc: float
     n_train: int
 
@@ -407,7 +403,7 @@ def embedded_control(
     """
     n_jets = len(reference.masses)
 
-    def search(data: np.ndarray, others: np.ndarray) -> tuple[ScanPoint, ...]:
+    def search(data: np.ndarray, others: np.ndarray) -> tuple[decorrelation.ScanPoint, ...]:
         return search_embedded(reference.take(data), reference.take(others), settings, seed=seed).scan
 
     return decorrelation.control_experiments(
@@ -416,11 +412,7 @@ def embedded_control(
 
 
 def compare_weak_supervision(
-    samples: OpenDataSamples,
-    settings: OpenDataSearchSettings,
-    *,
-    directory: str | os.PathLike[str] | None = None,
-    workers: int | None = None,
+    samples: OpenDataSamples, settings: OpenDataSearchSettings, **options: Any
 ) -> common.Comparison[OpenDataResult]:
     """Train data against reference inside the signal region: from scratch, fine-tuned, and frozen.
 
@@ -431,8 +423,8 @@ def compare_weak_supervision(
     ----------
     samples : OpenDataSamples
     settings : OpenDataSearchSettings
-    directory, workers
-        See `omnilearn_lab.tasks.common.compare`.
+    options
+        Of `omnilearn_lab.tasks.common.compare`: directory, workers, progress.
 
     Returns
     -------
@@ -441,14 +433,9 @@ def compare_weak_supervision(
     arms: dict[str, common.Arm | tuple[EmbeddedJets, EmbeddedJets]] = dict(settings.compare.arms())
     if settings.frozen:
         both, checkpoint = (samples.data, samples.reference), settings.compare.checkpoint
+        workers = options.get("workers")
         arms["frozen"] = tuple(EmbeddedJets.of(jets, checkpoint, workers=workers) for jets in both)
-    return compare(
-        partial(_search, samples, settings),
-        arms,
-        seeds=settings.compare.seeds,
-        directory=directory,
-        workers=workers,
-    )
+    return compare(partial(_search, samples, settings), arms, seeds=settings.compare.seeds, **options)
 
 
 def _search(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from pydantic import Field
 
 from omnilearn_lab.errors import JetsError, TrainingError
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.models import Batch, DijetConfig, DijetGenerator, PETConfig, SamplerConfig
 from omnilearn_lab.models.diffusion import denoise
 from omnilearn_lab.settings import settings, to_mapping
@@ -95,10 +95,7 @@ class SidebandGenerator:
     """
 
     def __init__(
-        self,
-        config: SidebandGeneratorConfig | None = None,
-        *,
-        directory: str | os.PathLike[str] | None = None,
+        self, config: SidebandGeneratorConfig | None = None, *, directory: StrPath | None = None
     ) -> None:
         self.config = config or SidebandGeneratorConfig()
         self.directory = None if directory is None else Path(directory)

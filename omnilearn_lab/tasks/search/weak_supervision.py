@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +15,10 @@ from scipy.stats import rankdata
 
 from omnilearn_lab.errors import DataFileError, JetsError, MetricError, translated
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import atomic_path, run_jobs
+from omnilearn_lab.machine import StrPath, atomic_path, run_jobs
 from omnilearn_lab.metrics import roc
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
-from omnilearn_lab.tasks.common.heads import HeadKind, Rows, fit_head
+from omnilearn_lab.tasks.common.heads import HeadKind
 from omnilearn_lab.tasks.reweighting.samples import check_weights
 from omnilearn_lab.tasks.search import events
 from omnilearn_lab.training import History, TrainConfig
@@ -154,7 +153,7 @@ class WeakSupervisionResult:
         data, test = self.quantiles()
         return data >= 1 - background_efficiency, test >= 1 - background_efficiency
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: StrPath) -> Path:
         """Write scores, folds and settings to one ``.npz`` file, in one step."""
         arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         with atomic_path(path) as partial:
@@ -162,7 +161,7 @@ class WeakSupervisionResult:
         return Path(path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> WeakSupervisionResult:
+    def load(cls, path: StrPath) -> WeakSupervisionResult:
         """Read what `save` wrote.
 
         Raises
@@ -184,7 +183,7 @@ def weak_supervision(
     config: WeakSupervisionConfig | None = None,
     *,
     test: Jets | None = None,
-    directory: str | os.PathLike[str] | None = None,
+    directory: StrPath | None = None,
     workers: int | None = None,
 ) -> WeakSupervisionResult:
     r"""Train a network to tell data from background, without knowing which data events are signal.
@@ -227,13 +226,10 @@ def weak_supervision(
     counts = {name: events.check_events(jets, n_jets, name) for name, jets in samples.items()}
     given = background.jet["weight"][::n_jets] if "weight" in background.jet else None
     plan = _plan(counts, given, config)
-    with events.shared_events(
-        Jets.concatenate(map(events.without_labels, samples.values())), config.network
-    ) as path:
+    joined, train = Jets.concatenate(map(events.without_labels, samples.values())), events.train_event_network
+    with events.shared_events(joined, config.network) as path:
         jobs = {k: (path, plan.job(k, directory)) for k in range(config.n_folds)}
-        folds = run_jobs(
-            events.train_event_network, jobs, workers=workers, progress=workers != 1, title="folds"
-        )
+        folds = run_jobs(train, jobs, workers=workers, progress=workers != 1, title="folds")
     return plan.collect(list(folds.values()))
 
 
@@ -269,18 +265,8 @@ def weak_supervision_of_rows(
     config = config or WeakSupervisionConfig()
     samples = {"data": data, "background": background} | ({} if test is None else {"test": test})
     plan = _plan({name: len(rows) for name, rows in samples.items()}, background_weights, config)
-    rows = np.concatenate(list(samples.values())).astype(np.float64)
-    is_data = np.arange(len(plan.fold)) < plan.n_data
-    folds = []
-    for k in range(config.n_folds):
-        job = plan.job(k, None)
-        train, validation = (
-            Rows(rows[part], is_data[part].astype(np.int64), plan.weight[part])
-            for part in (job.train, job.validation)
-        )
-        head = fit_head(train, validation, kind=config.head, seed=job.training.seed)
-        folds.append(events.EventTraining(head.predict(rows[job.score])[:, 1], History()))
-    return plan.collect(folds)
+    rows, jobs = np.concatenate(list(samples.values())), (plan.job(k, None) for k in range(config.n_folds))
+    return plan.collect([events.train_event_head(rows, job, config.head) for job in jobs])
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,7 +279,7 @@ class _Plan:
     n_data: int
     n_background: int
 
-    def job(self, k: int, directory: str | os.PathLike[str] | None) -> events.EventJob:
+    def job(self, k: int, directory: StrPath | None) -> events.EventJob:
         """The training whose network scores fold k and the test events."""
         config, seed = self.config, 1000 * self.config.training.seed + k
         rows = np.flatnonzero((self.fold >= 0) & (self.fold != k))

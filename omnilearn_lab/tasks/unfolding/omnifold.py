@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from pydantic import Field
 
 from omnilearn_lab.errors import ConfigError, DataFileError, JetsError, translated
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import atomic_hdf5, check_size, run_jobs
+from omnilearn_lab.machine import StrPath, atomic_hdf5, check_size, run_jobs
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.simulation import PairedJets
 from omnilearn_lab.tasks import reweighting
@@ -237,13 +236,13 @@ class UnfoldingResult:
             covariance = np.atleast_2d(np.cov(repetitions, rowvar=False))
         return UnfoldedHistogram(edges, members.mean(axis=0), np.sqrt(np.diag(covariance)), model, covariance)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: StrPath) -> Path:
         """Write everything to one HDF5 file."""
         about = {"format": _FORMAT, "config": json.dumps(to_mapping(self.config))}
         return _write(Path(path), {name: getattr(self, name) for name in _ARRAYS}, about)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> UnfoldingResult:
+    def load(cls, path: StrPath) -> UnfoldingResult:
         """Read what `save` wrote.
 
         Raises
@@ -257,7 +256,7 @@ class UnfoldingResult:
 
     def export_weights(
         self,
-        path: str | os.PathLike[str],
+        path: StrPath,
         *,
         observables: Mapping[str, ArrayLike] | None = None,
         about: Mapping[str, Any] | None = None,
@@ -324,7 +323,7 @@ class UnfoldedWeights:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_weights(path: str | os.PathLike[str]) -> UnfoldedWeights:
+def read_weights(path: StrPath) -> UnfoldedWeights:
     """Read a file of `UnfoldingResult.export_weights`.
 
     Raises
@@ -348,7 +347,7 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str
     return path
 
 
-def _understood(path: str | os.PathLike[str]) -> AbstractContextManager[None]:
+def _understood(path: StrPath) -> AbstractContextManager[None]:
     remedy = "give a file that was saved here, or save it again"
     return translated(DataFileError, f"'{path}' is no unfolding of ours, or damaged", remedy)
 
@@ -405,7 +404,7 @@ class OmniFold:
         self,
         config: OmniFoldConfig | None = None,
         *,
-        run_directory: str | os.PathLike[str] | None = None,
+        run_directory: StrPath | None = None,
         workers: int | None = 1,
         progress: bool = False,
     ) -> None:

@@ -5,14 +5,16 @@ import pytest
 from omnilearn_lab.errors import MetricError
 from omnilearn_lab.tasks.search.decorrelation import (
     FlatScore,
+    ScanPoint,
     ScoredJets,
     control_experiments,
+    efficiency_scan,
     flat_scan,
     planing_weights,
     scored,
     template_hunt,
 )
-from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow, ScanPoint, efficiency_scan
+from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow
 
 WINDOW = MassWindow((150.0, 210.0), (100.0, 260.0))
 SHARES = (0.3, 0.1, 0.05)

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, MetricError, MissingDependencyError
 from omnilearn_lab.metrics import significance
+from omnilearn_lab.tasks.search.decorrelation import efficiency_scan, significances
 from omnilearn_lab.tasks.search.mass_fits import (
     FUNCTIONS,
     MassFit,
     SpectrumModel,
     bump_hunt,
-    efficiency_scan,
     expected_sensitivity,
     sample_masses,
-    significances,
 )
 from scipy.stats import kstest
 
@@ -218,8 +217,7 @@ def test_bins_add_information_and_uncertainty_costs():
 
 
 @pytest.mark.parametrize(
-    "bins",
-    [([0.0], [10.0], [1.0]), ([1.0], [0.0], [1.0]), ([1.0], [10.0], [0.0]), ([np.nan], [10.0], [1.0])],
+    "bins", [([0.0], [10.0], [1.0]), ([1.0], [0.0], [1.0]), ([1.0], [10.0], [0.0]), ([np.nan], [10.0], [1.0])]
 )
 def test_impossible_bins_are_named(bins):
     with pytest.raises(MetricError, match="merge bins"):
