@@ -198,7 +198,8 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the C parser wh
 
 
 def _unique_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]  # what is given with <<
+    keys = [loader.construct_object(key, deep=True) for key in own]
     for number, key in enumerate(keys):
         if key in keys[:number]:
             raise yaml.constructor.ConstructorError(None, None, f"key given twice: {key!r}", node.start_mark)

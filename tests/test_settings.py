@@ -21,3 +21,12 @@ def test_anything_else_is_refused(tmp_path, content, message):
     (tmp_path / "a.yaml").write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         read_settings(tmp_path / "a.yaml")
+
+
+def test_one_mapping_may_take_over_another(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("small: &small {epochs: 1, seed: 3}\nlarge: {<<: *small, epochs: 9}\n")
+    assert read_settings(path)["large"] == {"epochs": 9, "seed": 3}
+    path.write_text("small: &small {epochs: 1}\nlarge: {<<: *small, epochs: 9, epochs: 8}\n")
+    with pytest.raises(ConfigError, match="key given twice: 'epochs'"):
+        read_settings(path)

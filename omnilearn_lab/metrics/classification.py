@@ -11,15 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from omnilearn_lab.errors import MetricError, nearest
-from omnilearn_lab.metrics._checks import (
-    as_labels,
-    as_matrix,
-    as_values,
-    as_weights,
-    effective_number,
-    labels_of_all,
-    names_of,
-)
+from omnilearn_lab.metrics import _checks
 from omnilearn_lab.metrics.efficiency import Rejection, background_rejection, roc
 
 
@@ -104,12 +96,12 @@ def auc(
         raise MetricError(f"no multi-class AUC '{multi_class}'; {nearest(str(multi_class), ('ovo', 'ovr'))}")
     if np.ndim(probabilities) == 1:
         return roc(probabilities, labels, weights=weights).auc
-    table = as_matrix("probabilities", probabilities)
+    table = _checks.as_matrix("probabilities", probabilities)
     if table.shape[1] == 2:
         return roc(table[:, 1], labels, weights=weights).auc
     if multi_class == "ovr":
         return float(np.mean(auc_per_class(table, labels, weights=weights)))
-    labels, weights = labels_of_all(table, labels, weights)
+    labels, weights = _checks.labels_of_all(table, labels, weights)
     pairs = combinations(range(table.shape[1]), 2)
     return float(np.mean([_pair_auc(table, labels, weights, pair) for pair in pairs]))
 
@@ -139,8 +131,8 @@ def auc_per_class(
     >>> auc_per_class([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.3, 0.3, 0.4]], [0, 1, 2])
     (1.0, 1.0, 1.0)
     """
-    table = as_matrix("probabilities", probabilities)
-    labels, weights = labels_of_all(table, labels, weights)
+    table = _checks.as_matrix("probabilities", probabilities)
+    labels, weights = _checks.labels_of_all(table, labels, weights)
     return tuple(roc(column, labels == c, weights=weights).auc for c, column in enumerate(table.T))
 
 
@@ -173,7 +165,7 @@ def pair_score(probabilities: ArrayLike, signal: int, background: int) -> np.nda
     >>> pair_score([[0.2, 0.6, 0.2]], signal=1, background=0).round(2).tolist()
     [0.75]
     """
-    table = as_matrix("probabilities", probabilities)
+    table = _checks.as_matrix("probabilities", probabilities)
     if table.min(initial=0.0) < 0:
         raise MetricError("probabilities: found negative values; pass softmax outputs, not logits")
     for column in (signal, background):
@@ -227,19 +219,19 @@ def confusion_matrix(
     predicted, labels, weights = _predictions(probabilities, labels, weights)
     n_classes = 2 if np.ndim(probabilities) == 1 else np.shape(probabilities)[1]
     counts = np.bincount(labels * n_classes + predicted, weights=weights, minlength=n_classes**2)
-    return ConfusionMatrix(counts.reshape(n_classes, n_classes), names_of(class_names, n_classes))
+    return ConfusionMatrix(counts.reshape(n_classes, n_classes), _checks.names_of(class_names, n_classes))
 
 
 def _predictions(
     probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if np.ndim(probabilities) == 1:
-        predicted, n_classes = (as_values("probabilities", probabilities) > 0.5).astype(np.int64), 2
+        predicted, n_classes = (_checks.as_values("probabilities", probabilities) > 0.5).astype(np.int64), 2
     else:
-        table = as_matrix("probabilities", probabilities)
+        table = _checks.as_matrix("probabilities", probabilities)
         predicted, n_classes = table.argmax(axis=1), table.shape[1]
-    labels = as_labels(labels, len(predicted), n_classes=n_classes)
-    return predicted, labels, as_weights(weights, len(predicted))
+    labels = _checks.as_labels(labels, len(predicted), n_classes=n_classes)
+    return predicted, labels, _checks.as_weights(weights, len(predicted))
 
 
 def _pair_auc(table: np.ndarray, labels: np.ndarray, weights: np.ndarray, pair: tuple[int, int]) -> float:
@@ -370,8 +362,8 @@ def classification_metrics(
     45.6 ± 9.8
     """
     table = _as_table(probabilities)
-    labels, weights = labels_of_all(table, labels, weights)
-    names = names_of(class_names, table.shape[1])
+    labels, weights = _checks.labels_of_all(table, labels, weights)
+    names = _checks.names_of(class_names, table.shape[1])
     signals = [c for c in range(table.shape[1]) if c != background]
     rejections: dict[str, Any] = {}
     for c in signals:
@@ -391,7 +383,7 @@ def classification_metrics(
         auc_by_class={names[c]: by_class[c] for c in shown},
         n_jets=len(labels),
         auc_error=float(np.mean([_pair_error(table, labels, weights, pair) for pair in pairs])),
-        accuracy_error=float(np.sqrt(share * (1 - share) / effective_number(weights))),
+        accuracy_error=float(np.sqrt(share * (1 - share) / _checks.effective_number(weights))),
     )
 
 
@@ -402,6 +394,6 @@ def _pair_error(table: np.ndarray, labels: np.ndarray, weights: np.ndarray, pair
 
 def _as_table(probabilities: ArrayLike) -> np.ndarray:
     if np.ndim(probabilities) == 1:
-        score = as_values("probabilities", probabilities)
+        score = _checks.as_values("probabilities", probabilities)
         return np.stack([1 - score, score], axis=1)
-    return as_matrix("probabilities", probabilities)
+    return _checks.as_matrix("probabilities", probabilities)

@@ -14,14 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnilearn_lab.errors import ConfigError, nearest
-from omnilearn_lab.notebook.recorded import (
-    NOTEBOOK_NAME,
-    check_results,
-    read_results,
-    recorded_run,
-    three_columns,
-    write_json,
-)
+from omnilearn_lab.notebook import recorded
 from omnilearn_lab.plotting import export_figure_data, save_figure
 from omnilearn_lab.plotting.figure import draw_behind
 from omnilearn_lab.tasks.common.comparison import ComparisonRecord
@@ -57,7 +50,7 @@ def results_directory(notebook: str, profile: str) -> Path:
     ConfigError
         For an unknown profile, or a name that would leave the folder.
     """
-    if not re.fullmatch(NOTEBOOK_NAME, notebook):
+    if not re.fullmatch(recorded.NOTEBOOK_NAME, notebook):
         raise ConfigError(
             f"{notebook!r} is no name of a notebook: letters, digits, '_', '-' and '.' are accepted"
         )
@@ -90,7 +83,7 @@ class Results:
         self.directory = results_directory(notebook, profile)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.seconds: dict[str, float] = {}
-        self.recorded = recorded_run(notebook)
+        self.recorded = recorded.recorded_run(notebook)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -136,7 +129,7 @@ class Results:
         """Return the numbers of ``results.json`` in three columns: here, recorded, published."""
         import pandas as pd
 
-        head, *rows = three_columns(read_results(self.directory), self.recorded)
+        head, *rows = recorded.three_columns(recorded.read_results(self.directory), self.recorded)
         return pd.DataFrame([row[1:] for row in rows], index=[row[0] for row in rows], columns=head[1:])
 
     def __repr__(self) -> str:
@@ -182,7 +175,7 @@ class Results:
             title: item.model_dump() if hasattr(item, "model_dump") else item
             for title, item in (comparisons or {}).items()
         }
-        record = check_results(
+        record = recorded.check_results(
             {
                 "notebook": self.notebook,
                 "profile": self.profile,
@@ -195,4 +188,4 @@ class Results:
                 "numbers": numbers or {},
             }
         )
-        return write_json(record, self.directory / "results.json")
+        return recorded.write_json(record, self.directory / "results.json")

@@ -1,8 +1,8 @@
 """One reader per published format, and readers for your own ROOT and HDF5 files."""
 
 from omnilearn_lab.readers.base import ConvertOptions, Reader, Source, convert, make_reader, readers
+from omnilearn_lab.readers.own.columns import column_map
 from omnilearn_lab.readers.own.inspect import inspect
-from omnilearn_lab.readers.own.presets import column_map
 from omnilearn_lab.readers.own.reader import OwnFormat, from_file
 from omnilearn_lab.readers.own.write_back import add_columns
 from omnilearn_lab.readers.published.atlas import GN2_TRACK_INPUTS, read_atlas_omnifold

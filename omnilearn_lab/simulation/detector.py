@@ -206,8 +206,8 @@ def resolution(card: CalorimeterCard, eta: np.ndarray, energy: np.ndarray) -> np
 
     Examples
     --------
-    >>> from omnilearn_lab.simulation.cards import CMS_LIKE
-    >>> resolution(CMS_LIKE.ecal, np.array([0.0]), np.array([50.0])).round(2).tolist()
+    >>> from omnilearn_lab.simulation import card
+    >>> resolution(card("CMS-like").ecal, np.array([0.0]), np.array([50.0])).round(2).tolist()
     [0.96]
     """
     limits, *terms = (np.array(column) for column in list(zip(*card.resolution, strict=True))[:4])

@@ -28,7 +28,7 @@ from omnilearn_lab.notebook.report import Report
 from omnilearn_lab.plotting.data import Column, Table, attach_data, export_figure_data, read_figure_data
 from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.readers import from_file, make_reader
-from omnilearn_lab.readers.own.presets import column_map
+from omnilearn_lab.readers.own.columns import column_map
 from omnilearn_lab.readers.published.atlas import read_atlas_omnifold
 from omnilearn_lab.settings import read_settings
 from omnilearn_lab.tasks.common import ClassifierData, ClassifierSettings, load_trained, train_classifier

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import SimulationError
 from omnilearn_lab.simulation import card
-from omnilearn_lab.simulation.cards import ATLAS_LIKE, CARDS, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE
+from omnilearn_lab.simulation.cards import CARDS
+
+NAMES = ("ATLAS-like", "CMS-like", "full-like", "JetClass-like")
+ATLAS_LIKE, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE = map(card, NAMES)
 
 
 @pytest.mark.parametrize("name", CARDS)

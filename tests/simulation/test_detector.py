@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from omnilearn_lab.simulation import reconstruct
-from omnilearn_lab.simulation.cards import ATLAS_LIKE, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE
+from omnilearn_lab.simulation.cards import CARDS
 from omnilearn_lab.simulation.detector import Deposits, log_normal, propagate, read_out, resolution
 from omnilearn_lab.simulation.events import EventSource, Particles, cluster, delta_r, final_particles
 
 from tests.simulation.helpers import gun
 
+NAMES = ("ATLAS-like", "CMS-like", "full-like", "JetClass-like")
+ATLAS_LIKE, CMS_LIKE, FULL_LIKE, JETCLASS_LIKE = map(CARDS.get, NAMES)
 PROMPT_ANGLE = {CMS_LIKE: 0.735, ATLAS_LIKE: 0.345}  # arcsin(x / pt [GeV])
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.settings import settings
+from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.settings import from_mapping, load_yaml, settings
 
 _MOMENTUM_SETS = (
     {"pt", "eta", "phi"},
@@ -112,10 +114,7 @@ class ColumnMap:
 
     def used(self) -> list[str]:
         """Return the names of all columns that this map takes from a file, without ``?``."""
-        names = [*self.particles.values(), *self.jet.values(), *self.flags.values()]
-        names += [name for further in self.more for name in further.values()]
-        names += [self.jet_index, self.candidate_index, self.begin, self.end]
-        return [name.removesuffix("?") for name in names if name and not name.startswith("=")]
+        return [name.removesuffix("?") for name in self._columns()]
 
     def of_jets(self) -> str:
         """Return a column with one entry for each jet of an event, for `add_columns` to align with."""
@@ -125,7 +124,39 @@ class ColumnMap:
 
     def needed(self) -> list[str]:
         """Return the names of the columns that a file must have."""
+        return [name for name in self._columns() if not name.endswith("?")]
+
+    def _columns(self) -> list[str]:
         names = [*self.particles.values(), *self.jet.values(), *self.flags.values()]
         names += [name for further in self.more for name in further.values()]
         names += [self.jet_index, self.candidate_index, self.begin, self.end]
-        return [name for name in names if name and not name.startswith("=") and not name.endswith("?")]
+        return [name for name in names if name and not name.startswith("=")]
+
+
+@cache
+def presets() -> Mapping[str, ColumnMap]:
+    """Return column maps by name: NanoAOD, Delphes, PHYSLITE, EDM4hep, flavour-tagging dumps."""
+    shipped = load_yaml(Path(__file__).with_name("presets.yaml"))
+    return {name: from_mapping(ColumnMap, fields) for name, fields in shipped.items()}
+
+
+def column_map(mapping: ColumnMap | Mapping[str, Any] | str) -> ColumnMap:
+    """Return a `ColumnMap` from one, from a mapping of its fields, or from a preset's name.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown preset or field; the message names the nearest.
+
+    Examples
+    --------
+    >>> column_map("delphes").tree
+    'Delphes'
+    """
+    if isinstance(mapping, ColumnMap):
+        return mapping
+    if isinstance(mapping, str):
+        if mapping not in presets():
+            raise ConfigError(f"there is no preset '{mapping}'; {nearest(mapping, presets())}")
+        return presets()[mapping]
+    return from_mapping(ColumnMap, mapping)

@@ -16,8 +16,7 @@ import yaml
 
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import reading
-from omnilearn_lab.readers.own.columns import ColumnMap
-from omnilearn_lab.readers.own.presets import PRESETS
+from omnilearn_lab.readers.own.columns import ColumnMap, presets
 from omnilearn_lab.readers.own.tables import Table, is_root, open_table
 
 _ROWS = 20
@@ -174,7 +173,7 @@ def _fitting(table: Table) -> tuple[str, ...]:
     """Presets of which all needed columns are there; those that use most columns first."""
     fits = {
         name: sum(table.find(column) is not None for column in preset.used())
-        for name, preset in PRESETS.items()
+        for name, preset in presets().items()
         if all(table.find(column) for column in preset.needed())
     }
     return tuple(sorted(fits, key=lambda name: (-fits[name], "fatjet" not in name)))
@@ -182,7 +181,7 @@ def _fitting(table: Table) -> tuple[str, ...]:
 
 def _from_preset(name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The preset's fields that differ from the defaults, ready to be edited."""
-    preset, plain = PRESETS[name], ColumnMap(particles={"pt": "", "eta": "", "phi": ""})
+    preset, plain = presets()[name], ColumnMap(particles={"pt": "", "eta": "", "phi": ""})
     fields = {n: getattr(preset, n) for n in ColumnMap.__dataclass_fields__}
     changed = {n: v for n, v in fields.items() if v != getattr(plain, n)}
     return _plain(changed), (f"preset {name}; names that end in '?' are used if the file has them",)

@@ -18,10 +18,9 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import reading
 from omnilearn_lab.readers.base import RawJets, Reader, Rows
 from omnilearn_lab.readers.own.association import Flat, gather
-from omnilearn_lab.readers.own.columns import ColumnMap
+from omnilearn_lab.readers.own.columns import ColumnMap, column_map
 from omnilearn_lab.readers.own.labels import Labels, flagged, understand_labels
 from omnilearn_lab.readers.own.physics import as_our_columns, puppi_helps, weighted
-from omnilearn_lab.readers.own.presets import column_map
 from omnilearn_lab.readers.own.tables import Table, open_table
 from omnilearn_lab.settings import settings
 
@@ -228,7 +227,7 @@ def from_file(
         A file, a pattern such as ``"data/*.root"``, or a list of these. Of several files, every jet has the
         column ``file``: the place of its file in the list.
     mapping
-        A `ColumnMap`, a mapping of its fields, or the name of one of `PRESETS`.
+        A `ColumnMap`, a mapping of its fields, or the name of one of `presets`.
     start, stop
         Rows of each file: jets or events.
     dry_run

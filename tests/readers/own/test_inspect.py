@@ -11,7 +11,7 @@ import yaml
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import write_jets
 from omnilearn_lab.readers import column_map, from_file, inspect
-from omnilearn_lab.readers.own.presets import PRESETS
+from omnilearn_lab.readers.own.columns import presets
 
 from tests.conftest import random_jets
 from tests.readers.own.layouts import LAYOUTS
@@ -31,10 +31,10 @@ def same_jets(path, mapping, preset):
 def test_every_layout_is_recognised_and_its_map_reads_it(tmp_path, layout, monkeypatch):
     path = LAYOUTS[layout](tmp_path, monkeypatch)
     seen = inspect(path)
-    assert seen.presets[:1] == ((layout,) if layout in PRESETS else ()), seen
+    assert seen.presets[:1] == ((layout,) if layout in presets() else ()), seen
     assert path.name in repr(seen) and "<pre>" in seen._repr_html_()
     mapping = yaml.safe_load(seen.to_yaml())
-    if layout in PRESETS:
+    if layout in presets():
         same_jets(path, mapping, layout)
         assert layout in repr(seen)
     else:

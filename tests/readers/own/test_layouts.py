@@ -9,7 +9,7 @@ import pytest
 import uproot
 from omnilearn_lab.errors import ConfigError, DataFileError
 from omnilearn_lab.readers import column_map, from_file
-from omnilearn_lab.readers.own.presets import PRESETS
+from omnilearn_lab.readers.own.columns import presets
 
 from tests.readers.own.nested_tree import write_nested
 from tests.readers.own.test_reader import nano, write_root
@@ -253,7 +253,7 @@ def physlite(true, name="AnalysisJetsAuxDyn", per_event=(2, 1, 3)):
 def test_physlite_tracks_within_a_cone(tmp_path, preset, monkeypatch):
     """Beside a branch that is nested as ATLAS writes it, which no preset reads."""
     true = truth(6, massless=True)
-    name = PRESETS[preset].jet["pt"].removesuffix(".pt")
+    name = presets()[preset].jet["pt"].removesuffix(".pt")
     columns, pt, sign = physlite(true, name)
     columns[f"{name}.SumPtTrkPt500"] = ak.Array([[[1.0, 2.0], []], [[3.0]], [[], [], [4.0]]])
     jets = from_file(write_nested(tmp_path / "DAOD.root", "CollectionTree", columns, monkeypatch), preset)
@@ -352,7 +352,7 @@ def test_flavour_tagging_dumps_with_other_datasets_beside_them(tmp_path, unit):
 
 
 def test_every_preset_states_its_units():
-    for name, preset in PRESETS.items():
+    for name, preset in presets().items():
         assert preset.unit != "auto" or name == "atlas_flavour_dump"  # old and new dumps differ
         assert preset.length_unit == ("cm" if "nano" in name else "mm")
 
