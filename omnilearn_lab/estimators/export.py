@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from omnilearn_lab import models
-from omnilearn_lab.errors import ConfigError, MissingDependencyError
+from omnilearn_lab.errors import ConfigError, MissingDependencyError, translated
 from omnilearn_lab.estimators.networks import PETClassifier, PETRegressor
 from omnilearn_lab.features import JET_FEATURES, PARTICLE_FEATURES, STANDARDIZATIONS
 from omnilearn_lab.machine import StrPath, atomic_path
@@ -291,11 +291,8 @@ def _about(estimator: PETClassifier | PETRegressor, example: dict[str, Tensor]) 
 
 
 def _library() -> Any:
-    try:
+    remedy = "pip install omnilearn_lab[onnx]"
+    with translated(MissingDependencyError, "an ONNX file needs two libraries", remedy):
         import onnx
         import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(
-            "an ONNX file needs two libraries; pip install omnilearn_lab[onnx]"
-        ) from error
     return onnx

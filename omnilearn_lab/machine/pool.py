@@ -26,7 +26,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from tqdm.auto import tqdm
 
-from omnilearn_lab.errors import ConfigError, MissingDependencyError, OmniLearnLabError, WorkerError
+from omnilearn_lab.errors import (
+    ConfigError,
+    MissingDependencyError,
+    OmniLearnLabError,
+    WorkerError,
+    translated,
+)
 from omnilearn_lab.machine.resources import forget_kernels, memory_limit, release_memory, usable_cores
 
 _PER_WORKER = 0.6e9  # bytes: PET tiny in training, float32, parts of 50 jets of 45 particles (measured)
@@ -345,12 +351,9 @@ def open_executor(workers: int | None = None, *, dask: str | None = None) -> Ite
 
 
 def _connect(address: str) -> Any:
-    try:
+    needs = "a Dask cluster needs the library 'distributed'"
+    with translated(MissingDependencyError, needs, "pip install omnilearn_lab[dask]"):
         from distributed import Client
-    except ImportError as error:
-        raise MissingDependencyError(
-            "a Dask cluster needs the library 'distributed'; pip install omnilearn_lab[dask]"
-        ) from error
     try:
         return Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

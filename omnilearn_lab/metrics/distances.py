@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from omnilearn_lab.display import number
-from omnilearn_lab.errors import MetricError, MissingDependencyError
+from omnilearn_lab.errors import MetricError, MissingDependencyError, translated
 from omnilearn_lab.metrics._checks import as_features, as_values, as_weights
 
 N_COMPARABLE = 50_000  # jets per sample in JetNet's and the papers' numbers
@@ -282,11 +282,7 @@ def _draw_counts(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """How often each jet of the two samples is drawn, batch by batch."""
     rng = np.random.default_rng(sampling.seed)
-    size = min(sampling.n_jets, n, m)
-    chances = [
-        None if w is None else (checked := as_weights(w, count)) / checked.sum()
-        for w, count in zip(weights, (n, m), strict=True)
-    ]
+    size, chances = min(sampling.n_jets, n, m), _chances(weights, n, m)
     for _ in range(sampling.n_batches):
         draws = [rng.choice(count, size=size, p=p) for count, p in zip((n, m), chances, strict=True)]
         yield tuple(  # type: ignore[misc]
@@ -529,8 +525,7 @@ def kpd(
 
 def _pair(reference: ArrayLike, generated: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     a, b = as_features("reference", reference), as_features("generated", generated)
-    if a.shape[1] != b.shape[1]:
-        raise MetricError(f"reference has {a.shape[1]} features and generated {b.shape[1]}; they must match")
+    _same_width(a, b)
     if min(len(a), len(b)) < 2:
         raise MetricError(f"a covariance needs at least two jets, found {len(a)} and {len(b)}")
     return a, b
@@ -545,11 +540,10 @@ def _normalised(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _chances(weights: Weights, n: int, m: int) -> list[np.ndarray | None]:
-    out = []
-    for given, count in zip(weights, (n, m), strict=True):
-        checked = None if given is None else as_weights(given, count)
-        out.append(None if checked is None else checked / checked.sum())
-    return out
+    return [
+        None if w is None else (checked := as_weights(w, count)) / checked.sum()
+        for w, count in zip(weights, (n, m), strict=True)
+    ]
 
 
 def _draw(
@@ -687,12 +681,8 @@ def _emd(a: np.ndarray, b: np.ndarray, radius: float, solve: Callable[..., float
 
 
 def _optimal_transport() -> Callable[..., float]:
-    try:
+    with translated(MissingDependencyError, "the energy mover's distance needs POT", "pip install POT"):
         from ot.lp import emd2
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"the energy mover's distance needs POT: pip install POT (import failed with: {error})"
-        ) from error
     # the marginals are built here, and nobody reads the dual: skipping both halves the time per pair
     return partial(emd2, check_marginals=False, center_dual=False)
 
@@ -813,13 +803,9 @@ def coverage_mmd(
     jets = particle_jets("reference", reference), particle_jets("generated", generated)
     rng = np.random.default_rng(sampling.seed)
     size = min(sampling.n_jets, *map(len, jets))
-    chances = [None if w is None else as_weights(w, len(x)) for w, x in zip(weights, jets, strict=True)]
-    results = []
+    chances, results = _chances(weights, *map(len, jets)), []
     for _ in range(sampling.n_batches):
-        real, made = (
-            x[rng.choice(len(x), size=size, p=None if p is None else p / p.sum())]
-            for x, p in zip(jets, chances, strict=True)
-        )
+        real, made = (x[rng.choice(len(x), size=size, p=p)] for x, p in zip(jets, chances, strict=True))
         results.append(coverage_mmd_from_distances((distance or emd_matrix)(made, real)))
     coverage, mmd = np.array([r.coverage for r in results]), np.array([r.mmd for r in results])
     means, stds = (float(coverage.mean()), float(mmd.mean())), (float(coverage.std()), float(mmd.std()))

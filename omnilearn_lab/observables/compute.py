@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnilearn_lab.errors import ConfigError, MissingDependencyError, nearest
+from omnilearn_lab.errors import ConfigError, MissingDependencyError, nearest, translated
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables.clustering import (
     Constituents,
@@ -182,13 +182,10 @@ def _cluster(particles: Constituents, algorithm: str) -> Any:
 @cache
 def _fastjet() -> Any:
     """FastJet, told not to print its banner on standard output at first use."""
-    try:
+    needs = "axes other than 'kt' need FastJet, which does not import"
+    with translated(MissingDependencyError, needs, "install 'fastjet>=3.5'"):
         import fastjet
         import fastjet._swig as swig
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"axes other than 'kt' need FastJet, which does not import ({error}); install 'fastjet>=3.5'"
-        ) from error
     swig.ClusterSequence.set_fastjet_banner_stream(None)
     return fastjet
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnilearn_lab.errors import MissingDependencyError, SimulationError, nearest
+from omnilearn_lab.errors import MissingDependencyError, SimulationError, nearest, translated
 
 
 @dataclass(frozen=True)
@@ -245,10 +245,8 @@ def _entries(record: Any) -> dict[str, np.ndarray]:
 
 
 def _import_pythia() -> Any:
-    try:
+    with translated(MissingDependencyError, "simulation needs Pythia", "pip install pythia8mc"):
         import pythia8mc
-    except ImportError as error:
-        raise MissingDependencyError("simulation needs Pythia: pip install pythia8mc") from error
     return pythia8mc
 
 
@@ -373,11 +371,9 @@ def _ordered(
 
 
 def _import_fastjet() -> Any:
-    try:
-        with quiet_stdout():
-            import fastjet
-    except ImportError as error:
-        raise MissingDependencyError("clustering needs FastJet: pip install fastjet") from error
+    needs = translated(MissingDependencyError, "clustering needs FastJet", "pip install fastjet")
+    with needs, quiet_stdout():
+        import fastjet
     return fastjet
 
 

@@ -266,13 +266,11 @@ class TensorBoardLog:
     """
 
     def __init__(self, directory: StrPath, step: int = 0) -> None:
-        try:
+        remedy = (
+            "pip install 'omnilearn_lab[tensorboard]', or leave it out: metrics.jsonl has the same records"
+        )
+        with translated(MissingDependencyError, "tensorboard=True needs TensorBoard", remedy):
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"tensorboard=True needs TensorBoard ({error}); pip install 'omnilearn_lab[tensorboard]', "
-                "or leave it out: the same records are in metrics.jsonl"
-            ) from error
         self._writer = SummaryWriter(os.fspath(directory), purge_step=step + 1 if step else None)
         weakref.finalize(self, self._writer.close)
 

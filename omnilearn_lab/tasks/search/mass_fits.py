@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from scipy.special import log_ndtr, xlogy
 
 from omnilearn_lab.display import number
-from omnilearn_lab.errors import ConfigError, MetricError, MissingDependencyError
+from omnilearn_lab.errors import ConfigError, MetricError, MissingDependencyError, translated
 from omnilearn_lab.settings import settings
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
@@ -599,12 +599,8 @@ def _sigma(p_value: float) -> float:
 
 @contextlib.contextmanager
 def _pyhf() -> Iterator[Any]:
-    try:
+    with translated(MissingDependencyError, "the expected sensitivity needs pyhf", "pip install 'pyhf>=0.7'"):
         import pyhf
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the expected sensitivity needs pyhf; pip install 'pyhf>=0.7'"
-        ) from error
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=RuntimeWarning)  # of its fits, near the boundary
