@@ -22,6 +22,7 @@ from omnilearn_lab.catalog.entries import DatasetEntry, SplitName, catalog, file
 from omnilearn_lab.catalog.store import Store, checksum, open_store, unpacked_name
 from omnilearn_lab.errors import CatalogError, DataFileError, OmniLearnLabError, nearest, translated
 from omnilearn_lab.jets import Jets, read_jets, write_jets
+from omnilearn_lab.jets.files import tell_left_out
 from omnilearn_lab.machine import StrPath, locked, make_folder, write_text
 from omnilearn_lab.readers import OmniFold, Reader, make_reader, read_level_pairs
 from omnilearn_lab.settings import settings, to_mapping
@@ -285,6 +286,7 @@ def _shuffled(jets: Jets, seed: int) -> Jets:
         return jets.shuffle(seed)
     event, rank = jets.jet["event"], jets.jet["rank"]
     first = np.flatnonzero((rank[:-1] == 0) & (rank[1:] == 1) & (event[:-1] == event[1:]))
+    tell_left_out("the sample", len(jets) - 2 * len(first), len(jets), "one of two jets of an event")
     first = np.random.default_rng(seed).permutation(first)
     return jets[np.stack([first, first + 1], axis=1).ravel()]
 

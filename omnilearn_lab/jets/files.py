@@ -18,6 +18,7 @@ gives the options with which OmniLearned reads a file of ours.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,15 +29,24 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets.columns import index_from_pid, jet_kinematics, pid_from_index
 from omnilearn_lab.jets.jets import Jets
-from omnilearn_lab.machine import StrPath, atomic_hdf5, check_disk, check_size, make_folder, reading
+from omnilearn_lab.machine import StrPath, atomic_hdf5, check_disk, make_folder
+from omnilearn_lab.machine.files import attributes, check_dataset, reading
 
+_log = logging.getLogger(__name__)
 _DISPLACEMENT = ("d0", "d0_err", "dz", "dz_err")
 _KINEMATICS = ("deta", "dphi", "pt", "energy")
 _SMALL_INTEGERS = ("pid", "origin")
 _SQUARED_MASSES = np.zeros(212, np.float32)  # of species, by code [GeV^2]
 _SQUARED_MASSES[[211, 130, 13, 11]] = np.square([0.13957, 0.49761, 0.10566, 0.000511])
+_COLUMNS = {  # tables of ours, and the attribute that names their columns
+    "jet": "jet_columns",
+    "jet_integers": "jet_integer_columns",
+    "extra": "extra_columns",
+    "extra_integers": "extra_integer_columns",
+}
 _ONE_GEV = np.float32(1e-6)
 _CHUNK_ROWS = 512
+_LONGEST_ATTRIBUTE = 60_000  # bytes in the object's header; longer text lies elsewhere in the file
 _AXIS_STEPS = 6  # of Newton's method
 
 
@@ -86,11 +96,13 @@ def _append(file: h5py.File, jets: Jets, slots: int) -> None:
         "class_names": list(jets.class_names),
     }
     if "data" not in file:
-        file.attrs.update(described)
-        file.attrs["provenance"] = json.dumps(dict(jets.provenance), default=str)
+        for name, values in described.items():
+            file.attrs[name] = np.array([value.encode() for value in values], dtype="S")
+        about = json.dumps(dict(jets.provenance), default=str)
+        file.attrs["provenance"] = np.bytes_(about) if len(about) < _LONGEST_ATTRIBUTE else about
     for name, values in described.items():
-        if list(file.attrs[name]) != values:
-            raise JetsError(f"a batch has {name} {values}; the first one had {list(file.attrs[name])}")
+        if _names(file.attrs[name]) != values:
+            raise JetsError(f"a batch has {name} {values}; the first one had {_names(file.attrs[name])}")
     for name, column in _columns(jets, slots).items():
         if name not in file:
             file.create_dataset(
@@ -119,7 +131,8 @@ def read_jets(path: StrPath, start: int = 0, stop: int | None = None) -> Jets:
     DataFileError
         When the file is missing, truncated, lacks ``data`` or ``pid``, or holds a jet without pt.
     """
-    jets = read_rows(path, start, stop)
+    jets, kept = read_rows(path, start, stop)
+    tell_left_out(path, int((~kept).sum()), len(kept), "without particles")
     bad = ~(jets.jet["pt"] > 0)
     if bad.any():
         raise DataFileError(
@@ -130,11 +143,35 @@ def read_jets(path: StrPath, start: int = 0, stop: int | None = None) -> Jets:
     return jets
 
 
-def read_rows(path: StrPath, start: int = 0, stop: int | None = None) -> Jets:
-    """Do as `read_jets`, and leave it to the caller to look for bad jets."""
+def read_rows(path: StrPath, start: int = 0, stop: int | None = None) -> tuple[Jets, np.ndarray]:
+    """Do as `read_jets`, and leave it to the caller to look for bad jets and to speak of empty ones.
+
+    Returns
+    -------
+    jets
+        Those with particles.
+    kept : bool array, shape (rows,)
+        Which rows these are.
+    """
     path = Path(path)
     with reading(path, "ML-ready HDF5"), h5py.File(path, "r") as file:
         return _read(file, path, slice(start, stop))
+
+
+def tell_left_out(path: StrPath, n: int, n_all: int, why: str, level: int = logging.WARNING) -> None:
+    """Say in the log how many rows of a file are left out and why; whatever leaves out jets calls this.
+
+    Parameters
+    ----------
+    path
+    n, n_all
+        Rows (jets, or events) left out, of so many.
+    why
+    level
+        ``logging.INFO`` where the format's own selection leaves them out.
+    """
+    if n:
+        _log.log(level, "'%s': left out %d of %d rows: %s", Path(path).name, n, n_all, why)
 
 
 def jet_condition(jets: Jets) -> np.ndarray:
@@ -240,30 +277,43 @@ def _encode(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _read(file: h5py.File, path: Path, rows: slice) -> Jets:
+def _read(file: h5py.File, path: Path, rows: slice) -> tuple[Jets, np.ndarray]:
     _check_layout(file, path)
+    about = attributes(file)
     data = file["data"][rows]
     label = file["pid"][rows]
-    counts = file["counts"][rows] if "counts" in file else None
-    mask = data[..., 2] != 0 if counts is None else np.arange(data.shape[1]) < counts[:, None]
-    keep: Any = mask.any(axis=1)
-    keep = slice(None) if keep.all() else keep  # no copy
+    mask = data[..., 2] != 0
+    if "counts" in file:
+        _check_counts(file["counts"][rows], mask, path, rows.start or 0)
+    kept = mask.any(axis=1)
+    keep: Any = slice(None) if kept.all() else kept  # no copy
     data, mask, label = data[keep], mask[keep], label[keep]
     particles = _decode(data[mask])
     offsets = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
     for name in ("extra", "extra_integers"):
         if name in file:
             extra = file[name][rows][keep][mask]
-            particles |= {n: extra[:, i] for i, n in enumerate(_stored_names(file, name))}
-    labels = _labels(file)
+            particles |= {n: extra[:, i] for i, n in enumerate(_names(about[_COLUMNS[name]]))}
+    labels = _labels(about)
     if "jet" not in file:
-        return _without_axis(particles, offsets, {"label": label}, labels)
+        return _without_axis(particles, offsets, {"label": label}, labels), kept
     jet: dict[str, Any] = {}
     for name in ("jet", "jet_integers"):
         if name in file:
             table = file[name][rows][keep]
-            jet |= {n: table[:, i] for i, n in enumerate(_stored_names(file, name))}
-    return Jets.build(particles, offsets, jet, **labels)
+            jet |= {n: table[:, i] for i, n in enumerate(_names(about[_COLUMNS[name]]))}
+    return Jets.build(particles, offsets, jet, **labels), kept
+
+
+def _check_counts(counts: np.ndarray, mask: np.ndarray, path: Path, start: int) -> None:
+    """Refuse numbers of particles that are not those of the filled slots: particles would be lost or made."""
+    wrong = (np.arange(mask.shape[1]) < counts[:, None]) != mask
+    if wrong.any():
+        row = int(np.argmax(wrong.any(axis=1)))
+        raise DataFileError(
+            f"'{path}', row {start + row}: 'counts' is {counts[row]}, and 'data' has {mask[row].sum()} "
+            f"particles in {mask.shape[1]} slots; the file is damaged: make or fetch it again"
+        )
 
 
 def _check_layout(file: h5py.File, path: Path) -> None:
@@ -276,25 +326,27 @@ def _check_layout(file: h5py.File, path: Path) -> None:
     data = file["data"]
     if data.ndim != 3 or data.shape[2] < 4:
         raise DataFileError(f"'{path}': 'data' has shape {data.shape}; (N, P, 4 or more) is needed")
-    check_size(data.nbytes, path, "data")
-    for name in ("pid", "counts", "jet", "jet_integers", "extra", "extra_integers"):
-        if name in file and len(file[name]) != len(data):
+    check_dataset(data, path)
+    for name in ("pid", "counts", *_COLUMNS):
+        if name not in file:
+            continue
+        item = file[name]
+        check_dataset(item, path)
+        if len(item) != len(data):
             raise DataFileError(
-                f"'{path}': 'data' has {len(data)} rows and '{name}' has {len(file[name])}; jets would be "
+                f"'{path}': 'data' has {len(data)} rows and '{name}' has {len(item)}; jets would be "
                 "lost or mixed up: make the file again"
             )
 
 
-def _stored_names(file: h5py.File, table: str) -> list[str]:
-    names = {"jet": "jet_columns", "jet_integers": "jet_integer_columns", "extra": "extra_columns"}
-    return [str(name) for name in file.attrs[names.get(table, "extra_integer_columns")]]
+def _names(stored: Iterable[Any]) -> list[str]:
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in stored]
 
 
-def _labels(file: h5py.File) -> dict[str, Any]:
-    names = tuple(str(n) for n in file.attrs.get("class_names", ()))
+def _labels(about: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "class_names": names,
-        "provenance": json.loads(file.attrs.get("provenance", '{"source": "published"}')),
+        "class_names": tuple(_names(about.get("class_names", ()))),
+        "provenance": json.loads(about.get("provenance", '{"source": "published"}')),
     }
 
 

@@ -3,7 +3,8 @@
 The HDF5 library cannot close a file that it cannot write: it keeps what is left, and ends the process with a
 segmentation fault later. So it never hears of the failure: it writes to a file object that notes the first
 error, takes everything after it without writing, and the file that is being made is thrown away.
-Reading believes nothing: every failure is one error of ours, and no size is taken on trust.
+Reading believes nothing: every failure is one error of ours, and no size is taken on trust. Text in HDF5
+files lies in heaps, and a damaged heap makes the library loop for ever: `watched` looks at them first.
 """
 
 from __future__ import annotations
@@ -463,9 +464,135 @@ def check_size(n_bytes: int, path: Path, what: str) -> None:
     Traceback (most recent call last):
     omnilearn_lab.errors.DataFileError: '...': 'data' claims 1,000 GB in a file of 0 bytes; ...
     """
-    size = path.stat().st_size
-    if n_bytes > _BELIEVED and n_bytes > _DENSEST * size:
+    if n_bytes > _BELIEVED and n_bytes > _DENSEST * (size := path.stat().st_size):
         raise DataFileError(
             f"'{path}': '{what}' claims {n_bytes / 1e9:,.0f} GB in a file of {size:,} bytes; "
             "it is damaged: fetch or make it again"
         )
+
+
+# ---- HDF5, read with care ------------------------------------------------------------------------
+
+
+def check_dataset(item: h5py.Dataset, path: Path, *, text: bool = False) -> None:
+    """Refuse a dataset of unbelievable size, kept in other files, or of text where numbers are needed.
+
+    Parameters
+    ----------
+    item
+    path
+        Its file, for messages.
+    text
+        Text and lists of different lengths are accepted; read them through `watched`.
+
+    Raises
+    ------
+    DataFileError
+    """
+    check_size(item.nbytes, path, item.name)
+    if item.is_virtual or item.external:
+        raise DataFileError(
+            f"'{path}': the values of '{item.name}' are kept in other files, which are not opened; copy them "
+            "into one file (h5repack, or read and write them with h5py)"
+        )
+    if item.dtype.hasobject and not item.dtype.names and not text:
+        raise DataFileError(f"'{path}': '{item.name}' holds text or objects, and numbers are needed")
+
+
+def attributes(item: h5py.HLObject, *names: str) -> dict[str, Any]:
+    """Return the attributes of an object in an HDF5 file: those of these names that it has, or all.
+
+    Raises
+    ------
+    DataFileError
+        When the text in them is damaged in a way that would make the HDF5 library loop for ever.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> with h5py.File("a.h5", "w", driver="core", backing_store=False) as file:
+    ...     file.attrs["year"] = 2026
+    ...     print(attributes(file, "year", "month"))
+    {'year': 2026}
+    """
+    stored = [name for name in item.attrs if not names or name in names]
+    plain = [name for name in stored if _is_plain(item, name)]
+    values = {name: item.attrs[name] for name in plain}
+    if len(plain) < len(stored):
+        with watched(item) as again:
+            values |= {name: again.attrs[name] for name in stored if name not in values}
+    return values
+
+
+def _is_plain(item: h5py.HLObject, name: str) -> bool:
+    """Whether an attribute holds its own values: numbers, or text of one length."""
+    import h5py
+
+    kind = h5py.h5a.open(item.id, name.encode()).get_type()
+    classes = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM, h5py.h5t.OPAQUE)
+    is_text = kind.get_class() == h5py.h5t.STRING
+    return kind.get_class() in classes or (is_text and not kind.is_variable_str())
+
+
+@contextmanager
+def watched(item: h5py.HLObject) -> Iterator[Any]:
+    """Yield an object of an HDF5 file again, from the file opened such that damaged text is an error.
+
+    The same object is found by its address: links are not followed.
+
+    Raises
+    ------
+    DataFileError
+        While it is read.
+    """
+    import h5py
+
+    path = Path(item.file.filename)
+    with path.open("rb", buffering=0) as raw:
+        watch = _Watch(raw, path)
+        try:
+            with h5py.File(watch, "r") as file:
+                yield file[item.ref]
+        except Exception:
+            watch.check()  # the cause, not what followed from it
+            raise
+
+
+_HEAP = b"GCOL\x01\0\0\0"
+_SMALL_READ = 1 << 16  # bytes: larger ones are no heaps, whose signature is read in a first small step
+_LARGEST_HEAP = 1 << 24  # bytes that are looked at
+_HEAP_HEADER = 16  # bytes, also of every object in it; free space counts its own
+
+
+class _Watch(_Disk):
+    """A file that HDF5 reads, which looks at every heap of texts that passes by."""
+
+    def __init__(self, raw: io.FileIO, path: Path) -> None:
+        super().__init__(raw)
+        self._path = path
+
+    def readinto(self, buffer: Any) -> int:
+        start = self._position
+        n_read = super().readinto(buffer)
+        if n_read <= _SMALL_READ:
+            place = bytes(buffer[:n_read]).find(_HEAP)
+            if place >= 0 and self._is_endless(start + place):
+                self._error = DataFileError(
+                    f"'{self._path}': the text at byte {start + place} is damaged (a heap without an end); "
+                    "fetch or make the file again"
+                )
+                raise self._error
+        return n_read
+
+    def _is_endless(self, start: int) -> bool:
+        """Whether a walk over the objects of a heap would stay at one place: free space without a size."""
+        size = int.from_bytes(os.pread(self._raw.fileno(), 8, start + 8), "little")
+        heap = os.pread(self._raw.fileno(), min(size, _LARGEST_HEAP), start)
+        place = _HEAP_HEADER
+        while place + _HEAP_HEADER <= len(heap):
+            number = int.from_bytes(heap[place : place + 2], "little")
+            length = int.from_bytes(heap[place + 8 : place + 16], "little")
+            if number == 0 and length < _HEAP_HEADER:
+                return True
+            place += length if number == 0 else _HEAP_HEADER + -(-length // 8) * 8
+        return False

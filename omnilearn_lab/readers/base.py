@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,10 +16,10 @@ from pydantic import Field
 
 from omnilearn_lab.errors import CatalogError, DataFileError, nearest
 from omnilearn_lab.jets import Jets, write_jets
-from omnilearn_lab.machine import check_size, reading
+from omnilearn_lab.jets.files import tell_left_out
+from omnilearn_lab.machine import check_dataset, check_size, reading
 from omnilearn_lab.settings import settings
 
-log = logging.getLogger(__name__)
 _READERS: dict[str, type[Reader]] = {}
 _ROUNDING = 1e-3  # of a jet's pt: how far below zero a mass may come out of single precision
 
@@ -287,8 +286,11 @@ class Reader:
                 "repair the file, or drop such jets with empty_jets='drop'"
             )
         if empty.any() or bad.any():
-            log.warning("'%s': dropped %d empty and %d bad jets", path.name, empty.sum(), bad.sum())
-            return raw.select(~(empty | bad))
+            gone = empty | bad
+            tell_left_out(
+                path, int(gone.sum()), len(gone), f"{empty.sum()} without particles, {bad.sum()} bad"
+            )
+            return raw.select(~gone)
         return raw
 
 
@@ -376,7 +378,7 @@ def column(place: Any, name: str, path: Path) -> Any:
         )
     item = place[name]
     if hasattr(item, "nbytes") and hasattr(item, "id"):
-        check_size(item.nbytes, path, name)
+        check_dataset(item, path)
     return item
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+
+from omnilearn_lab.errors import DataFileError
 
 Convention = Literal["physical", "omnilearn"]
 """Physics as it is, or exactly what the OmniLearn conversion wrote."""
@@ -49,6 +52,28 @@ def padded_rows(
     ({'pt': array([3., 2., 1.])}, array([1, 2]))
     """
     return {name: values[mask] for name, values in columns.items()}, mask.sum(axis=1)
+
+
+def whole_codes(values: np.ndarray, path: Path) -> np.ndarray:
+    """Return codes of particles, stored as real numbers, as integers; not-a-number is none.
+
+    Raises
+    ------
+    DataFileError
+        When a code is not finite.
+
+    Examples
+    --------
+    >>> whole_codes(np.array([210.99999, 22.0]), Path("a.h5")).tolist()
+    [211, 22]
+    """
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        raise DataFileError(
+            f"'{path}': the code of a particle is {values[wrong][0]} ({int(wrong.sum())} of them here); a "
+            "whole number is needed: repair the file, or fetch it again"
+        )
+    return np.rint(values).astype(np.int64)
 
 
 def jet_axis(particles: Mapping[str, np.ndarray], counts: np.ndarray) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, MissingDependencyError, nearest
-from omnilearn_lab.machine import check_size
+from omnilearn_lab.machine import attributes, check_dataset
 
 _BLOCK = 1 << 22
 
@@ -201,14 +201,15 @@ class _FixedFrame(Frame):
     def __init__(self, group: Any, path: Path) -> None:
         self._path, self._values = path, []
         self._place: dict[Any, tuple[int, int]] = {}
-        encoding = _text(group.attrs.get("encoding", b"UTF-8"))
+        about = attributes(group)
+        encoding = _text(about.get("encoding", b"UTF-8"))
         self.columns = _names(_dataset(group, "axis0", path), encoding, path)
         index = _dataset(group, "axis1", path)
         self.n_rows = 0 if _is_empty(index, path) else len(index)
-        for number in range(int(group.attrs.get("nblocks", 0))):
+        for number in range(int(about.get("nblocks", 0))):
             items = _names(_dataset(group, f"block{number}_items", path), encoding, path)
             values = _dataset(group, f"block{number}_values", path)
-            is_turned = not values.attrs.get("transposed", False)
+            is_turned = not attributes(values, "transposed").get("transposed", False)
             if values.ndim == 2 and self.n_rows:
                 width, length = values.shape if is_turned else values.shape[::-1]
                 if (width, length) != (len(items), self.n_rows):
@@ -237,8 +238,9 @@ class _TableFrame(Frame):
         self.n_rows = len(self._table)
         self._fields = [name for name in self._table.dtype.names if name != "index"]
         self._place: dict[Any, tuple[int, int]] = {}
+        about = attributes(self._table)
         for number, field in enumerate(self._fields):
-            stored = self._table.attrs.get(f"{field}_kind")
+            stored = about.get(f"{field}_kind")
             place = f"{self._table.name}@{field}_kind"
             names = [field] if stored is None else _pickled(stored, place, path)
             width = int(np.prod(self._table.dtype[field].shape, dtype=np.int64))
@@ -248,7 +250,7 @@ class _TableFrame(Frame):
                     "columns; the file is damaged: fetch it again"
                 )
             self._place |= {name: (number, position) for position, name in enumerate(names)}
-        axes = _pickled(group.attrs.get("non_index_axes"), f"{group.name}@non_index_axes", path)
+        axes = _pickled(attributes(group).get("non_index_axes"), f"{group.name}@non_index_axes", path)
         in_order = axes[0][1] if isinstance(axes, list) and axes else None
         self.columns = in_order if isinstance(in_order, list) else list(self._place)
 
@@ -273,11 +275,12 @@ def open_frame(path: Path, key: str | None = None) -> Iterator[Frame]:
 
     with h5py.File(path, "r") as file:
         kinds: dict[str, str] = {}
-        file.visititems(
-            lambda name, item: kinds.update(
-                {name: _text(item.attrs["pandas_type"])} if "pandas_type" in item.attrs else {}
-            )
-        )
+
+        def note(name: str, item: Any) -> None:
+            if "pandas_type" in item.attrs:
+                kinds[name] = _text(attributes(item, "pandas_type")["pandas_type"])
+
+        file.visititems(note)
         wanted = key or (next(iter(kinds)) if len(kinds) == 1 else "")
         if wanted not in kinds:
             raise DataFileError(
@@ -305,7 +308,7 @@ def _dataset(group: Any, name: str, path: Path) -> Any:
             f"'{path}': '{item.name}' holds Python objects, which are never loaded; write the frame again "
             "with columns of numbers only"
         )
-    check_size(item.nbytes, path, item.name)
+    check_dataset(item, path)
     plan = item.id.get_create_plist()
     for number in range(plan.get_nfilters()):
         code, _, _, what = plan.get_filter(number)
@@ -333,7 +336,7 @@ def _names(dataset: Any, encoding: str, path: Path) -> list[Any]:
 
 def _is_empty(dataset: Any, path: Path) -> bool:
     """Whether a dataset stands for an array without entries, which PyTables cannot write."""
-    shape = _pickled(dataset.attrs.get("shape"), f"{dataset.name}@shape", path)
+    shape = _pickled(attributes(dataset, "shape").get("shape"), f"{dataset.name}@shape", path)
     return shape is not None and 0 in np.atleast_1d(shape)
 
 
@@ -348,7 +351,7 @@ def _refuse_objects(group: Any, path: Path) -> None:
     """Refuse a group in which an attribute holds more than plain values, in any depth."""
 
     def look(name: str, item: Any) -> None:
-        for key, value in item.attrs.items():
+        for key, value in attributes(item).items():
             if isinstance(value, bytes) and value.endswith(b"."):
                 _pickled(value, f"{item.name}@{key}", path)
 

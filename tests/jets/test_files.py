@@ -48,6 +48,24 @@ def test_particle_of_one_gev_stays_visible(tmp_path):
         assert file["data"][0, 0, 2] != 0
 
 
+@pytest.mark.parametrize("count", [-1, 0, 1, 40, 2**31 - 1])
+def test_numbers_of_particles_that_the_data_do_not_hold_are_refused(jets, tmp_path, count):
+    path = write_jets(jets, tmp_path / "jets.h5", max_particles=40)
+    with h5py.File(path, "a") as file:
+        number, file["counts"][3] = file["counts"][3], count
+    with pytest.raises(DataFileError, match=f"row 3: 'counts' is {count}, and 'data' has {number} particles"):
+        read_jets(path)
+    assert len(read_jets(path, 4)) == len(jets) - 4
+
+
+def test_empty_rows_are_left_out_with_a_word(jets, tmp_path, caplog):
+    path = write_jets(jets, tmp_path / "jets.h5")
+    with h5py.File(path, "a") as file:
+        file["data"][:2] = file["counts"][:2] = 0
+    assert len(read_jets(path)) == len(jets) - 2
+    assert f"'jets.h5': left out 2 of {len(jets)} rows: without particles" in caplog.text
+
+
 def test_foreign_file_without_our_tables(jets, tmp_path):
     path = write_jets(jets, tmp_path / "jets.h5")
     with h5py.File(path, "a") as file:
@@ -256,7 +274,7 @@ def test_a_soft_label_of_a_file_is_refused(jets, tmp_path):
 def test_a_jet_without_pt_is_named_and_can_be_left_out(tmp_path, pt):
     path = write_jets(random_jets(6), tmp_path / "jets.h5")
     with h5py.File(path, "r+") as file:
-        place = list(file.attrs["jet_columns"]).index("pt")
+        place = list(file.attrs["jet_columns"]).index(b"pt")
         table = file["jet"][()]
         table[3, place] = pt
         file["jet"][...] = table

@@ -17,9 +17,12 @@ from omnilearn_lab.machine import (
     atomic_folder,
     atomic_hdf5,
     atomic_path,
+    attributes,
+    check_dataset,
     check_disk,
     locked,
     make_folder,
+    watched,
     write_text,
 )
 from omnilearn_lab.machine.files import MARK, open_partial
@@ -282,3 +285,77 @@ def test_a_full_disk_is_noticed_at_the_step_and_the_old_file_stays(tmp_path):
                 file[f"x{steps}"] = np.arange(5000)
                 check_disk(file)
         assert 0 < steps < 10 and (disk / "a.h5").read_bytes() == before
+
+
+# ---- HDF5, read with care ------------------------------------------------------------------------
+
+
+def heap(path):
+    """A file with text, and where its heap begins."""
+    with h5py.File(path, "w") as file:
+        file.attrs["words"] = ["jets", "of", "particles"]
+        file.attrs["year"], file.attrs["kind"] = 2026, np.bytes_("h5")
+        file.create_dataset("text", data=["a", "b" * 300], dtype=h5py.string_dtype())
+    return path.read_bytes().index(b"GCOL")
+
+
+def test_attributes_of_every_kind_come_back(tmp_path):
+    heap(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert list(attributes(file)["words"]) == ["jets", "of", "particles"]
+        assert attributes(file, "year", "month") == {"year": 2026}
+        assert attributes(file, "kind") == {"kind": b"h5"}
+        with watched(file["text"]) as text:
+            assert text.asstr()[:].tolist() == ["a", "b" * 300]
+
+
+READ_TEXT = """
+import resource, sys
+import h5py
+from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.machine import attributes, watched
+
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+with h5py.File(sys.argv[1]) as file:
+    assert attributes(file, "year") == {"year": 2026}
+    try:
+        attributes(file)
+    except DataFileError as error:
+        print(error)
+    try:
+        with watched(file["text"]) as text:
+            text[:]
+    except DataFileError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("size", [0, 8])
+def test_a_heap_without_an_end_is_an_error_in_no_time(tmp_path, size):
+    """The HDF5 library walks over it for ever."""
+    path = tmp_path / "a.h5"
+    start = heap(path)
+    data = bytearray(path.read_bytes())
+    data[start + 16 : start + 32] = bytes(8) + size.to_bytes(8, "little")  # an object: none, of this size
+    path.write_bytes(data)
+    done = in_child(READ_TEXT, path)
+    assert done.stdout.count(f"the text at byte {start} is damaged") == 2, done.stdout + done.stderr
+
+
+def test_values_in_other_files_are_not_read(tmp_path):
+    np.arange(4.0).tofile(tmp_path / "raw")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("external", (4,), "f8", external=[(str(tmp_path / "raw"), 0, 32)])
+        layout = h5py.VirtualLayout((4,), "f8")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "gone.h5"), "x", (4,))
+        file.create_virtual_dataset("virtual", layout)
+        file["sound"] = np.ones(3)
+        file["text"] = ["a"]
+    with h5py.File(tmp_path / "a.h5") as file:
+        for name in ("external", "virtual"):
+            with pytest.raises(DataFileError, match=f"'/{name}' are kept in other files.*h5repack"):
+                check_dataset(file[name], tmp_path / "a.h5")
+        with pytest.raises(DataFileError, match="numbers are needed"):
+            check_dataset(file["text"], tmp_path / "a.h5")
+        check_dataset(file["text"], tmp_path / "a.h5", text=True)
+        check_dataset(file["sound"], tmp_path / "a.h5")

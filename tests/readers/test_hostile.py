@@ -41,6 +41,25 @@ def _reader(name, **options):
     return make_reader(name, bad_jets="drop", **options).read
 
 
+@pytest.mark.parametrize(
+    ("file", "name", "place", "options"),
+    [
+        ("g.hdf5", "particle_features", (0, 0, 2), {}),
+        ("aspen.h5", "PFCands", (0, 0, 9), {}),
+        ("aspen.h5", "PFCands", (0, 0, 10), {"apply_puppi": True}),
+        ("cms_mod.h5", "pfcs", (0, 0), {}),
+    ],
+)
+def test_not_a_number_does_not_hide_a_particle(tmp_path, file, name, place, options):
+    """Cuts and masks are false for it: the particle would be gone without a word."""
+    path = tmp_path / file
+    FORMATS[file][0](path)
+    with h5py.File(path, "r+") as stored:
+        stored[name][place] = np.nan
+    with pytest.raises(DataFileError, match="finite|whole number"):
+        make_reader({"g.hdf5": "jetnet"}.get(file, path.stem), **options).read(path)
+
+
 FORMATS = {
     "aspen.h5": (test_aspen.write, _reader("aspen")),
     "atlas_flavour.h5": (test_atlas_flavour.write, _reader("atlas_flavour")),

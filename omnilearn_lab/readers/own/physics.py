@@ -61,7 +61,7 @@ def weighted(flat: Flat, *, apply: bool) -> Flat:
     kept = {name: values for name, values in flat.particles.items() if name != "puppi_weight"}
     if not apply:
         return flat._replace(particles=kept)
-    real = weight > 0
+    real = ~(weight <= 0)  # not-a-number stays and is seen
     kept = {n: (v * weight if n in _MOMENTA else v)[real] for n, v in kept.items()}
     index = np.repeat(np.arange(len(flat.counts)), flat.counts)
     return flat._replace(particles=kept, counts=np.bincount(index[real], minlength=len(flat.counts)))

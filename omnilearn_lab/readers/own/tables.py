@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, nearest
-from omnilearn_lab.machine import check_size
+from omnilearn_lab.machine import check_dataset, watched
 from omnilearn_lab.readers.base import count_entries
 
 _TREES = ("TTree", "TNtuple", "ROOT::RNTuple")
@@ -180,8 +180,9 @@ class _Hdf5(_Names):
                 f"'{self.path}': '{name}' has shape {item.shape}, and {self.n_rows} rows are expected; "
                 "columns of one map must have the same length, or rows would be mixed up"
             )
-        check_size(item.nbytes, self.path, name)
-        values = _values(item, part, slice(start, stop))
+        check_dataset(item, self.path, text=True)
+        with watched(item) if item.dtype.hasobject else nullcontext(item) as sound:
+            values = _values(sound, part, slice(start, stop))
         if index is not None:
             if values.ndim < 2 or index >= values.shape[-1]:
                 raise DataFileError(f"'{self.path}': '{name}' asks for column {index} of shape {item.shape}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import charge_of, reduce_pid
+from omnilearn_lab.jets.files import tell_left_out
+from omnilearn_lab.machine import attributes
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import (
     Convention,
@@ -18,6 +21,7 @@ from omnilearn_lab.readers.kinematics import (
     padded_rows,
     pid_from_cms,
     published_charge,
+    whole_codes,
 )
 from omnilearn_lab.settings import settings
 
@@ -56,12 +60,12 @@ class Aspen(Reader):
     def block(self, source: Source, rows: slice) -> RawJets:
         """Read some jets."""
         stored, kinematics = source.rows("PFCands", rows), source.rows("jet_kinematics", rows)
-        mask = np.any(stored[..., :4] != 0, axis=-1) & (np.abs(stored[..., 9]) >= _SMALLEST_CODE)
+        mask = np.any(stored[..., :4] != 0, axis=-1) & ~(np.abs(stored[..., 9]) < _SMALLEST_CODE)
         if self.apply_puppi:
-            mask &= stored[..., 10] > 0
+            mask &= ~(stored[..., 10] <= 0)
             stored[..., :4] *= stored[..., 10:]
         columns, counts = padded_rows({name: stored[..., i] for i, name in enumerate(_CANDIDATE)}, mask)
-        columns["pid"] = reduce_pid(np.rint(columns["pid"]).astype(np.int64), columns["charge"])
+        columns["pid"] = reduce_pid(whole_codes(columns["pid"], source.path), columns["charge"])
         columns["charge"] = charge_of(columns["pid"])
         jet = jet_axis(columns, counts)
         jet |= {name: kinematics[:, i] for i, name in enumerate(("pt", "eta", "phi", "soft_drop_mass"))}
@@ -74,7 +78,7 @@ class Aspen(Reader):
 
 _QUARKS = (1, 2, 3)
 _SLOTS_V1 = 100
-log = logging.getLogger(__name__)
+_OTHERS = "neither a light quark nor a gluon"
 _KEPT = ("weight", "jec", "npv", "quality", "hard_pid")
 
 
@@ -134,18 +138,18 @@ class CmsMod(Reader):
             )
         particles = _named(source, stored, slice(edges[0], edges[-1]))
         jets = _named(source, "jets_i", rows) | _named(source, "jets_f", rows)
-        hard = particles["pt"] >= self.min_pt
+        hard = ~(particles["pt"] < self.min_pt)  # not-a-number stays and is seen
         counts = np.bincount(np.repeat(np.arange(len(counts)), counts)[hard], minlength=len(counts))
         particles = {name: values[hard] for name, values in particles.items()}
         jet = _jet(jets, "gen_jet" if self.level == "gen" and "gen_jet_pt" in jets else "jet")
-        raw = self._convert(particles, counts, jet)
-        return raw if "hard_pid" not in jets else self._labelled(raw, jets["hard_pid"])
+        raw = self._convert(particles, counts, jet, source.path)
+        return raw if "hard_pid" not in jets else self._labelled(raw, jets["hard_pid"], source.path)
 
     def _convert(
-        self, stored: dict[str, np.ndarray], counts: np.ndarray, jet: dict[str, np.ndarray]
+        self, stored: dict[str, np.ndarray], counts: np.ndarray, jet: dict[str, np.ndarray], path: Path
     ) -> RawJets:
         momenta = momenta_from_rapidity(stored["pt"], stored["y"], stored["phi"], stored["m"])
-        pid = np.rint(stored["pid"]).astype(np.int64)
+        pid = whole_codes(stored["pid"], path)
         reduced = reduce_pid(pid_from_cms(pid) if self.level == "reco" else pid)
         columns = {**momenta, "pid": reduced, "charge": charge_of(reduced), "vertex": stored["vertex"]}
         if self.convention == "physical":
@@ -155,21 +159,20 @@ class CmsMod(Reader):
         columns["charge"] = published_charge(pid)
         return RawJets(columns, counts, jet).first_particles(_SLOTS_V1)
 
-    def _labelled(self, raw: RawJets, hard_pid: np.ndarray) -> RawJets:
+    def _labelled(self, raw: RawJets, hard_pid: np.ndarray, path: Path) -> RawJets:
         size = np.abs(hard_pid)
         quark, gluon = np.isin(size, _QUARKS), size == 21
         if self.convention == "omnilearn":
             gluon = gluon | (size == 0)
         kept = quark | gluon
-        if not kept.all():
-            log.info("left out %d of %d jets: neither a light quark nor a gluon", (~kept).sum(), len(kept))
+        tell_left_out(path, int((~kept).sum()), len(kept), _OTHERS, logging.INFO)
         return replace(raw, jet={**raw.jet, "label": quark.astype(np.int64)}).select(kept)
 
 
 def _named(source: Source, name: str, rows: slice) -> dict[str, np.ndarray]:
     """Return the columns of a dataset by the names in its attribute ``cols``."""
     dataset = source[name]
-    names = [n.decode() if isinstance(n, bytes) else str(n) for n in dataset.attrs["cols"]]
+    names = [n.decode() if isinstance(n, bytes) else str(n) for n in attributes(dataset, "cols")["cols"]]
     if dataset.ndim != 2 or dataset.shape[1] != len(names):
         raise DataFileError(
             f"'{source.path}': '{name}' has shape {dataset.shape}, and {len(names)} names in 'cols'; fetch "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.jets.files import tell_left_out
 from omnilearn_lab.readers.base import RawJets, Reader, Source, column, count_entries, open_root
 from omnilearn_lab.readers.kinematics import Convention
 from omnilearn_lab.settings import settings
@@ -74,12 +76,13 @@ class H1(Reader):
         events = tree.arrays(wanted, entry_start=rows.start, entry_stop=rows.stop)
         leading = {name: np.asarray(ak.fill_none(ak.firsts(events[name]), 0)) for name in _JET}
         keep = self._selected(events, leading)
+        tell_left_out(source.path, int((~keep).sum()), len(keep), "outside the selection", logging.INFO)
         entries = {name: events[f"jet_part_{name}"][keep] for name in _PARTICLE}
         if self.convention == "omnilearn":
             entries = {name: values[:, :_SLOTS_V1] for name, values in entries.items()}
         chosen = entries["idx"] == 0
         if self.convention == "omnilearn":
-            chosen = chosen & (entries["eta"] > _ETA_WINDOW[0]) & (entries["eta"] < _ETA_WINDOW[1])
+            chosen = chosen & ~(entries["eta"] <= _ETA_WINDOW[0]) & ~(entries["eta"] >= _ETA_WINDOW[1])
         counts = np.asarray(ak.sum(chosen, axis=1)).astype(np.int64)
         flat = {name: np.asarray(ak.flatten(values[chosen])) for name, values in entries.items()}
         jet = {name.removeprefix("jet_"): values[keep] for name, values in leading.items()}
@@ -95,8 +98,9 @@ class H1(Reader):
         return RawJets(particles, counts, {**jet, "label": np.full(len(counts), label)}, np.flatnonzero(keep))
 
     def _selected(self, events: Any, leading: dict[str, np.ndarray]) -> np.ndarray:
+        """Return which events pass; not-a-number passes, and is seen as such afterwards."""
         q2, y, missing, balance = (np.asarray(events[name]) for name in _EVENT)
-        event = (q2 > 150) & (y > 0.08) & (y < 0.7) & (missing < 10) & (balance > 45) & (balance < 65)
+        fails = (q2 <= 150) | (y <= 0.08) | (y >= 0.7) | (missing >= 10) | (balance <= 45) | (balance >= 65)
         low, high = _ETA_WINDOW
         eta = leading["jet_eta"]
-        return event & (leading["jet_pt"] > 10) & (eta > low) & (eta < high)
+        return ~(fails | (leading["jet_pt"] <= 10) | (eta <= low) | (eta >= high))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, MissingDependencyError
+from omnilearn_lab.jets.files import tell_left_out
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import eta_from_rapidity, jet_axis, momenta_from_eta, padded_rows
 from omnilearn_lab.readers.storage import open_frame
@@ -139,7 +140,10 @@ class Lhco(Reader):
             self._events(source.file, (first, last), rows.start)
             for first, last in zip(edges[:-1], edges[1:], strict=True)
         ]
-        return _joined(parts or [self._events(source.file, (rows.start, rows.start), rows.start)])
+        raw = _joined(parts or [self._events(source.file, (rows.start, rows.start), rows.start)])
+        n_events = max(rows.stop - rows.start, 0)
+        tell_left_out(source.path, n_events - len(np.unique(raw.row)), n_events, "events without particles")
+        return raw
 
     def _events(self, frame: Any, rows: tuple[int, int], start: int) -> RawJets:
         table = frame.rows(*rows).matrix(frame.columns)
@@ -174,7 +178,7 @@ def _dijets(
 
 def _harder(raw: RawJets, min_pt: float) -> RawJets:
     """Drop particles below ``min_pt``; ``jet`` stays that of all particles."""
-    keep = np.hypot(raw.particles["px"], raw.particles["py"]) >= min_pt
+    keep = ~(np.hypot(raw.particles["px"], raw.particles["py"]) < min_pt)  # not-a-number is seen
     index = np.repeat(np.arange(len(raw.counts)), raw.counts)[keep]
     particles = {name: values[keep] for name, values in raw.particles.items()}
     return replace(raw, particles=particles, counts=np.bincount(index, minlength=len(raw.counts)))
@@ -226,7 +230,7 @@ class LhcoClustered(Reader):
     def block(self, source: Source, rows: slice) -> RawJets:
         """Read the two jets of some events."""
         columns, mask, axis = (_from_v1 if "data" in source else _from_notebook)(source, rows)
-        particles, counts = padded_rows(columns, mask & (columns["pt"] >= self.min_pt))
+        particles, counts = padded_rows(columns, mask & ~(columns["pt"] < self.min_pt))
         event = np.repeat(np.arange(rows.start, rows.start + len(mask) // 2), 2)
         jet = axis | {"event": event, "rank": np.arange(len(event)) % 2}
         jet |= {"label": np.full(len(event), self._label(source.path)), "dijet_mass": _invariant_mass(axis)}
@@ -253,7 +257,7 @@ def _from_v1(source: Source, rows: slice) -> tuple[dict, np.ndarray, dict]:
 
 def _from_notebook(source: Source, rows: slice) -> tuple[dict, np.ndarray, dict]:
     stored, jet = (_single_jets(source.rows(name, rows)) for name in ("constituents", "jet_data"))
-    mask = source.rows("mask", rows).reshape(stored.shape[:2]) > 0
+    mask = source.rows("mask", rows).reshape(stored.shape[:2]) != 0
     pt, eta, phi, mass = (jet[:, i] for i in range(4))
     if "_rel" in source.path.name:  # there the jet's second column is a rapidity
         eta = eta_from_rapidity(pt, eta, mass)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets.files import read_rows
-from omnilearn_lab.readers.base import RawJets, Reader, Source, open_h5
+from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import padded_rows, pid_from_flags
 from omnilearn_lab.settings import settings
 
-log = logging.getLogger(__name__)
 _FEATURES = (7, 8, 13)
 _SOURCE = {"row": "source_row", "rank": "source_rank"}  # of the file that this one was converted from
 _FLAG_NAMES = ("charged_hadron", "neutral_hadron", "photon", "electron", "muon")
@@ -58,7 +55,7 @@ class MLReady(Reader):
         """Read some jets."""
         path, start, stop = source.path, rows.start, rows.stop
         try:
-            jets = read_rows(path, start, stop)
+            jets, kept = read_rows(path, start, stop)
         except JetsError as error:
             raise DataFileError(
                 f"'{path}', in rows {start} to {stop}: {error}; make the file again, "
@@ -68,8 +65,10 @@ class MLReady(Reader):
         table = {_SOURCE.get(name, name): values for name, values in jets.jet.items()}
         if "label" in table:
             table["label"] = self._label(table["label"] - self.shift)
-        kept = np.arange(len(jets)) if len(jets) == stop - start else _filled_rows(path, start, stop)
-        return RawJets(jets.particles, jets.counts, table, kept, names)
+        counts = jets.counts
+        if not kept.all():  # what becomes of empty rows is the same for all readers
+            counts, table = _spread(counts, kept), {n: _spread(values, kept) for n, values in table.items()}
+        return RawJets(jets.particles, counts, table, None, names)
 
     def _label(self, label: np.ndarray) -> np.ndarray:
         if not self.stored_labels:
@@ -78,16 +77,11 @@ class MLReady(Reader):
         return np.where(match.any(axis=1), match.argmax(axis=1), -1)
 
 
-def _filled_rows(path: Path, start: int, stop: int) -> np.ndarray:
-    """Return which rows hold particles: empty ones are left out by ``read_jets``."""
-    with open_h5(path) as file:
-        empty = file["counts"][start:stop] == 0 if "counts" in file else ~_any_real(file["data"], start, stop)
-    log.warning("'%s': dropped %d empty jets", path.name, empty.sum())
-    return np.flatnonzero(~empty)
-
-
-def _any_real(data: Any, start: int, stop: int) -> np.ndarray:
-    return np.any(data[start:stop, :, 2] != 0, axis=1)
+def _spread(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Values of the rows that were kept at their places among all rows, zero elsewhere."""
+    full = np.zeros(len(kept), values.dtype)
+    full[kept] = values
+    return full
 
 
 @settings

@@ -13,6 +13,7 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import Jets, charge_of, reduce_pid
+from omnilearn_lab.jets.files import tell_left_out
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import (
     Convention,
@@ -22,6 +23,7 @@ from omnilearn_lab.readers.kinematics import (
     momenta_from_rapidity,
     padded_rows,
     published_charge,
+    whole_codes,
 )
 from omnilearn_lab.readers.storage import open_frame, open_npz
 from omnilearn_lab.settings import settings
@@ -108,7 +110,7 @@ class EnergyFlow(Reader):
         mask = values[..., 0] != 0
         names = ("pt", "y", "phi", "pid")
         columns, counts = padded_rows({name: values[..., i] for i, name in enumerate(names)}, mask)
-        pid = np.rint(columns["pid"]).astype(np.int64)
+        pid = whole_codes(columns["pid"], source.path)
         momenta = momenta_from_rapidity(columns["pt"], columns["y"], columns["phi"], mass_of(pid))
         jet = jet_axis(momenta, counts) | {"label": label}
         reduced = reduce_pid(pid)
@@ -155,7 +157,7 @@ class JetNet(Reader):
         label = self._label(source.path)
         particles, jets = source.rows("particle_features", rows), source.rows("jet_features", rows)
         pt, eta, mass, multiplicity = (jets[:, i] for i in range(4))
-        mask = (particles[..., 3] > 0.5) & (particles[..., 2] > 0)
+        mask = ~(particles[..., 3] <= 0.5) & ~(particles[..., 2] <= 0)  # not-a-number stays and is seen
         momentum = particles[..., 2] * pt[:, None]
         columns = {
             "deta": particles[..., 0],
@@ -235,9 +237,9 @@ class OmniFold(Reader):
     def block(self, source: Source, rows: slice) -> RawJets:
         """Read some jets."""
         jets, stored = (source.rows(f"{self._prefix}_{name}", rows) for name in ("jets", "particles"))
-        columns, counts = padded_rows({str(i): stored[..., i] for i in range(4)}, stored[..., 0] > 0)
+        columns, counts = padded_rows({str(i): stored[..., i] for i in range(4)}, ~(stored[..., 0] <= 0))
         pt, y, phi, mass = (jets[:, i] for i in range(4))
-        place = np.rint(10 * columns["3"]).astype(np.int64)
+        place = whole_codes(10 * columns["3"], source.path)
         is_listed = (place >= 0) & (place < len(_SPECIES))
         pid = np.where(is_listed, np.array(_SPECIES)[np.where(is_listed, place, 0)], 0)
         momenta = momenta_from_rapidity(
@@ -288,4 +290,6 @@ def read_level_pairs(
         replace(reader, level=level).read(path, start=start, stop=stop) for level in ("particle", "detector")
     )
     _, here, there = np.intersect1d(particle.jet["event"], detector.jet["event"], return_indices=True)
+    n = max(len(particle), len(detector))
+    tell_left_out(path, n - len(here), n, "without particles at the other level")
     return LevelPair(particle[here], detector[there])

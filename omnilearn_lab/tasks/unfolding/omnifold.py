@@ -18,7 +18,7 @@ from pydantic import Field
 
 from omnilearn_lab.errors import ConfigError, DataFileError, JetsError, translated
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import StrPath, atomic_hdf5, check_size, run_jobs
+from omnilearn_lab.machine import StrPath, atomic_hdf5, attributes, check_dataset, run_jobs
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.simulation import PairedJets
 from omnilearn_lab.tasks import reweighting
@@ -355,8 +355,8 @@ def _understood(path: StrPath) -> AbstractContextManager[None]:
 def _read(path: Path, names: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     with _understood(path), h5py.File(path) as file:
         for name in names:
-            check_size(file[name].nbytes, path, name)
-        return {name: file[name][()] for name in names}, dict(file.attrs)
+            check_dataset(file[name], path)
+        return {name: file[name][()] for name in names}, attributes(file)
 
 
 _BOOTSTRAP_SEED = 77

@@ -118,5 +118,5 @@ def test_jets_of_other_partons_are_left_out_with_a_word(tmp_path, caplog):
     with caplog.at_level("INFO"):
         jets = CmsMod().read(write(tmp_path / "a.h5"))
     n_other = int((~KEPT).sum())
-    assert n_other and f"left out {n_other} of 12 jets: neither a light quark nor a gluon" in caplog.text
+    assert n_other and f"left out {n_other} of 12 rows: neither a light quark nor a gluon" in caplog.text
     assert len(jets) <= 12 - n_other

@@ -86,7 +86,7 @@ def test_bad_files_are_named(tmp_path, path, caplog):
         EnergyFlow().read(tmp_path / "b.npz")
     with caplog.at_level(logging.WARNING):
         assert len(EnergyFlow(bad_jets="drop").read(tmp_path / "b.npz")) == 1
-    assert "dropped 1 empty and 1 bad" in caplog.text
+    assert "1 without particles, 1 bad" in caplog.text
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(DataFileError, match="fetch it again"):
         EnergyFlow().read(path)

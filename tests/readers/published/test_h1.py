@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import awkward as ak
 import numpy as np
 import pytest
@@ -63,10 +65,18 @@ def test_the_leading_jet_and_the_label_of_the_tree(tmp_path, generator, label):
 @pytest.mark.parametrize(
     ("name", "value"), [("Q2", 149.0), ("y", 0.05), ("y", 0.71), ("ptmiss", 11.0), ("Empz", 66.0)]
 )
-def test_events_outside_the_selection_are_left_out(tmp_path, name, value):
+def test_events_outside_the_selection_are_left_out_and_counted(tmp_path, caplog, name, value):
     usual = {"Q2": 300.0, "y": 0.4, "ptmiss": 2.0, "Empz": 55.0}[name]
     first = np.where(np.arange(12) == np.argmax(INSIDE), value, usual)
-    assert len(H1().read(write(tmp_path / "a.root", change={name: first}))) == INSIDE.sum() - 1
+    with caplog.at_level(logging.INFO):
+        assert len(H1().read(write(tmp_path / "a.root", change={name: first}))) == INSIDE.sum() - 1
+    assert f"left out {13 - INSIDE.sum()} of 12 rows: outside the selection" in caplog.text
+
+
+def test_not_a_number_is_no_matter_of_selection(tmp_path):
+    q2 = np.where(np.arange(12) == np.argmax(INSIDE), np.nan, 300.0)
+    with pytest.raises(DataFileError, match="jet 'Q2' is not finite"):
+        H1().read(write(tmp_path / "a.root", change={"Q2": q2}))
 
 
 def test_events_without_jets_are_left_out(tmp_path):

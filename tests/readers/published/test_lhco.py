@@ -60,6 +60,14 @@ def test_events_become_two_jets(tmp_path, fmt, key):
     np.testing.assert_allclose(jets.jet["dijet_mass"][::2], mass, rtol=1e-5)
 
 
+def test_events_without_particles_are_counted(tmp_path, caplog):
+    table = events()
+    table[[1, 4], :-1] = 0
+    pd.DataFrame(table).to_hdf(tmp_path / "a.h5", key="df")
+    assert len(Lhco().read(tmp_path / "a.h5")) == 8
+    assert "'a.h5': left out 2 of 6 rows: events without particles" in caplog.text
+
+
 def test_black_boxes_have_no_label(tmp_path):
     pd.DataFrame(events(labels=False)).to_hdf(tmp_path / "box.h5", key="df")
     jets = Lhco().read(tmp_path / "box.h5")

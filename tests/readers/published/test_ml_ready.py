@@ -52,7 +52,12 @@ def test_empty_rows_are_dropped_and_rows_keep_their_numbers(tmp_path, caplog):
     path = write(tmp_path / "a.h5", np.where(np.arange(12) == 7, 5, 0), empty=[2, 3])
     with caplog.at_level(logging.WARNING), pytest.raises(DataFileError, match="row 7:"):
         MLReady(classes=("a",)).read(path)
-    assert "dropped 2 empty" in caplog.text
+        MLReady(empty_jets="error").read(path)
+    with pytest.raises(DataFileError, match="row 2: a jet without particles"):
+        MLReady(empty_jets="error").read(path)
+    jets = MLReady(classes=("a",), bad_jets="drop").read(path)
+    assert jets.jet["row"].tolist() == [0, 1, 4, 5, 6, 8, 9, 10, 11]
+    assert "'a.h5': left out 3 of 12 rows: 2 without particles, 1 bad" in caplog.text
 
 
 def test_our_own_files_stream(tmp_path):
@@ -80,7 +85,7 @@ def test_rows_of_dropped_jets_are_known_and_those_of_the_source_kept(tmp_path):
     jets = random_jets(8).with_jet(row=np.arange(100, 108), rank=np.arange(8) % 2)
     path = write_jets(jets, tmp_path / "a.h5")
     with h5py.File(path, "r+") as file:
-        file["jet"][3, list(file.attrs["jet_columns"]).index("pt")] = 0
+        file["jet"][3, list(file.attrs["jet_columns"]).index(b"pt")] = 0
     kept = MLReady(bad_jets="drop").read(path, start=2)
     assert kept.jet["row"].tolist() == [2, 4, 5, 6, 7]
     assert kept.jet["source_row"].tolist() == [102, 104, 105, 106, 107]

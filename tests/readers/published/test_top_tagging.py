@@ -84,7 +84,7 @@ def test_a_bad_row_can_be_dropped(tmp_path, true, change, message, caplog):
     write_top(tmp_path / "train.h5", true, LABELS, **change)
     with caplog.at_level(logging.WARNING):
         assert len(TopTagging(bad_jets="drop").read(tmp_path / "train.h5")) == 11
-    assert "dropped 0 empty and 1 bad" in caplog.text
+    assert "left out 1 of 12 rows: 0 without particles, 1 bad" in caplog.text
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def with_empty(tmp_path, true):
 def test_an_empty_jet_is_dropped_and_counted(with_empty, caplog):
     with caplog.at_level(logging.WARNING):
         jets = TopTagging().read(with_empty)
-    assert len(jets) == 11 and "dropped 1 empty" in caplog.text
+    assert len(jets) == 11 and "left out 1 of 12 rows: 1 without particles, 0 bad" in caplog.text
     assert jets.label.tolist() == np.delete(LABELS, 2).tolist()
 
 
