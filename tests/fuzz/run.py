@@ -1,6 +1,7 @@
 """Damaged inputs against everything that opens a file: `make fuzz MINUTES=5 SEED=1`.
 
-Each input is opened by a child of its own with a limit on time and memory. What is counted:
+Inputs are opened by children with limits on time and memory, some per child, since making a child costs more
+than opening a file; whoever ends a child is the one it worked on. What is counted:
 
 =========  ==============================================================================
 read       it could be read, and what came out is sound
@@ -33,7 +34,8 @@ import tempfile
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +49,7 @@ from tests.fuzz.samples import SAMPLES
 FAULTS = ("foreign", "crash", "hang", "memory", "silent")
 OUTCOMES = ("read", "refused", *FAULTS)
 SECONDS, CPU_SECONDS, BYTES, FILE_BYTES = 30.0, 20, 2 << 30, 200_000_000
+_PER_CHILD = 25  # inputs
 _LONGEST = 20_000  # characters of an error of ours
 
 
@@ -57,22 +60,29 @@ class Outcome(NamedTuple):
     detail: str = ""
 
 
-def run_apart(work: Callable[[], Outcome]) -> Outcome:
-    """Run work in a child with limits on time, memory and file sizes, and return what it says."""
-    reading, writing = os.pipe()
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        _work_as_child(work, writing)
-    os.close(writing)
-    try:
-        return _await(child, reading)
-    finally:
-        os.close(reading)
+def run_apart(*works: Callable[[], Outcome]) -> list[Outcome]:
+    """Run each work in a child with limits on time, memory and file sizes, and return what they say.
+
+    They share a child until one of them ends it.
+    """
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(works):
+        left = works[len(outcomes) :]
+        reading, writing = os.pipe()
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _work_as_child(left, writing)
+        os.close(writing)
+        try:
+            outcomes += _await(child, reading, len(left))
+        finally:
+            os.close(reading)
+    return outcomes
 
 
-def _work_as_child(work: Callable[[], Outcome], writing: int) -> None:
+def _work_as_child(works: Sequence[Callable[[], Outcome]], writing: int) -> None:
     """Never returns; everything that happens is told through the pipe or the exit status."""
     faulthandler.disable()
     silence = os.open(os.devnull, os.O_WRONLY)
@@ -80,34 +90,42 @@ def _work_as_child(work: Callable[[], Outcome], writing: int) -> None:
     os.dup2(silence, 2)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))  # SIGXCPU comes before SIGKILL
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        outcome = work()
-    except BaseException as error:
-        outcome = Outcome("foreign", f"{type(error).__name__}: {error}"[:300])
-    with contextlib.suppress(BaseException):
-        os.write(writing, json.dumps(outcome).encode("utf-8", "replace")[:60_000])
+    for work in works:
+        end = int(time.process_time()) + CPU_SECONDS
+        resource.setrlimit(resource.RLIMIT_CPU, (end, resource.RLIM_INFINITY))  # SIGXCPU, not SIGKILL
+        try:
+            outcome = work()
+        except BaseException as error:
+            outcome = Outcome("foreign", f"{type(error).__name__}: {error}"[:300])
+        with contextlib.suppress(BaseException):
+            os.write(writing, json.dumps(outcome).encode("utf-8", "replace") + b"\n")
     os._exit(0)
 
 
-def _await(child: int, reading: int) -> Outcome:
+def _await(child: int, reading: int, n_works: int) -> list[Outcome]:
+    """Return what a child says until it has said all, or ends."""
+    outcomes: list[Outcome] = []
     text, deadline = b"", time.monotonic() + SECONDS
-    while select.select([reading], [], [], max(0.0, deadline - time.monotonic()))[0]:
+    while len(outcomes) < n_works:
+        if not select.select([reading], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return [*outcomes, Outcome("hang", f"more than {SECONDS:g} s")]
         block = os.read(reading, 1 << 16)
         if not block:
             break
-        text += block
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return Outcome("hang", f"more than {SECONDS:g} s")
+        *lines, text = (text + block).split(b"\n")
+        outcomes += [Outcome(*json.loads(line)) for line in lines]
+        deadline = time.monotonic() + SECONDS if lines else deadline
     _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        return Outcome("hang" if number == signal.SIGXCPU else "crash", signal.Signals(number).name)
-    return Outcome(*json.loads(text)) if text else Outcome("crash", "it ended without a word")
+    if len(outcomes) == n_works:
+        return outcomes
+    if not os.WIFSIGNALED(status):
+        return [*outcomes, Outcome("crash", "it ended without a word")]
+    number = os.WTERMSIG(status)
+    return [*outcomes, Outcome("hang" if number == signal.SIGXCPU else "crash", signal.Signals(number).name)]
 
 
 def open_input(open_file: Callable[[Path], Any], path: Path, n_rows: int | None) -> Outcome:
@@ -172,6 +190,15 @@ def unsound(jets: Jets, n_rows: int | None) -> str:
     return ""
 
 
+class _Input(NamedTuple):
+    """A damaged copy of a sample, what was done to it, and how many jets there should be."""
+
+    name: str
+    path: Path
+    said: str
+    n_rows: int | None
+
+
 class Campaign:
     """Inputs by number, all fixed by a seed; it goes on where it stopped.
 
@@ -207,33 +234,38 @@ class Campaign:
             result = sample.open(place)
         return len(result) if isinstance(result, Jets) else None
 
-    def step(self) -> None:
-        """Make one input, open it, and note what came of it."""
-        rng = np.random.default_rng([self.seed, self.number])
-        name = self.names[int(rng.integers(len(self.names)))]
-        sample = SAMPLES[name]
+    def step(self, n: int = 1) -> None:
+        """Make some inputs, open them, and note what came of each."""
         with tempfile.TemporaryDirectory() as folder:
-            path = shutil.copytree(self._sound / name, Path(folder) / "a") / sample.name
-            said = mutate(rng, path)
-            damaged = path.read_bytes()
-            may_lose = "fewer rows" in said or "another shape" in said or "mask" in said
-            n_rows = None if may_lose or not self._has_structure(said) else self._rows[name]
-            outcome = run_apart(lambda: open_input(sample.open, path, n_rows))
-        self.counts[name][outcome.kind] += 1
-        if outcome.kind in FAULTS:
-            self._keep(name, sample.name, damaged, said, outcome)
-        self.number += 1
+            inputs = [self._input(self.number + i, Path(folder) / f"{i}") for i in range(n)]
+            damaged = [one.path.read_bytes() for one in inputs]
+            works = [partial(open_input, SAMPLES[one.name].open, one.path, one.n_rows) for one in inputs]
+            outcomes = run_apart(*works)
+        for one, content, outcome in zip(inputs, damaged, outcomes, strict=True):
+            self.counts[one.name][outcome.kind] += 1
+            if outcome.kind in FAULTS:
+                self._keep(one, content, outcome)
+            self.number += 1
+
+    def _input(self, number: int, folder: Path) -> _Input:
+        rng = np.random.default_rng([self.seed, number])
+        name = self.names[int(rng.integers(len(self.names)))]
+        path = shutil.copytree(self._sound / name, folder / "a") / SAMPLES[name].name
+        said = mutate(rng, path)
+        may_lose = "fewer rows" in said or "another shape" in said or "mask" in said
+        n_rows = None if may_lose or not self._has_structure(said) else self._rows[name]
+        return _Input(name, path, said, n_rows)
 
     @staticmethod
     def _has_structure(said: str) -> bool:
         """Whether the number of rows is still what it was: a flipped bit may change it soundly."""
         return ";" not in said and said.startswith(("odd values", "an attribute", "no numbers", "NaN"))
 
-    def _keep(self, name: str, file_name: str, damaged: bytes, said: str, outcome: Outcome) -> None:
-        home = self.folder / "failed" / name / f"{self.number}"
+    def _keep(self, one: _Input, damaged: bytes, outcome: Outcome) -> None:
+        home = self.folder / "failed" / one.name / f"{self.number}"
         home.mkdir(parents=True, exist_ok=True)
-        (home / file_name).write_bytes(damaged)
-        (home / "about.txt").write_text(f"{outcome.kind}\n{said}\n{outcome.detail}\n")
+        (home / one.path.name).write_bytes(damaged)
+        (home / "about.txt").write_text(f"{outcome.kind}\n{one.said}\n{outcome.detail}\n")
 
     def save(self) -> None:
         """Write the state, so that a later run goes on from here."""
@@ -272,9 +304,8 @@ def main() -> int:
     first, end = campaign.number, time.monotonic() + 60 * asked.minutes
     try:
         while time.monotonic() < end:
-            campaign.step()
-            if campaign.number % 50 == 0:
-                campaign.save()
+            campaign.step(_PER_CHILD)
+            campaign.save()
     finally:
         campaign.save()
     print(campaign.table())
