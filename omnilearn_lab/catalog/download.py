@@ -57,7 +57,7 @@ class _Interrupted(Exception):
 
 
 class OfflineError(DownloadError):
-    """Not even the server's name can be looked up: waiting will not help."""
+    """Nothing leads to the server, not even its name or the proxy: waiting will not help."""
 
 
 class Download:
@@ -146,10 +146,8 @@ class Download:
                     self._receive(answer, have)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             cause = getattr(next(iter(error.args), None), "reason", error)  # without urllib3's wrapping
-            if isinstance(cause, urllib3.exceptions.NameResolutionError) and not self._was_reached:
-                raise OfflineError(
-                    self._by_hand("its server is not known here: is there a network?")
-                ) from error
+            if not self._was_reached and (reason := _offline(cause)):
+                raise OfflineError(self._by_hand(reason)) from error
             raise _Interrupted(f"{type(cause).__name__}: {cause}") from error
         except (DownloadError, DataFileError):
             raise
@@ -292,6 +290,17 @@ class Download:
             f"writing '{self.part}' failed: {reason}; make room or choose another data folder, "
             f"then try again: the {self._have()} bytes that arrived are kept"
         )
+
+
+def _offline(cause: Any) -> str:
+    """Say why no attempt will reach a server; empty where another one may."""
+    import urllib3
+
+    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+        return "its server is not known here: is there a network?"
+    if isinstance(cause, urllib3.exceptions.ProxyError):
+        return "the proxy that the variable https_proxy names does not answer"
+    return "the network is unreachable" if "unreachable" in str(cause) else ""
 
 
 def _session() -> requests.Session:

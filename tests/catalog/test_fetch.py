@@ -214,6 +214,17 @@ def test_where_no_name_can_be_looked_up_one_error_comes_at_once(tmp_path, monkey
     assert not caplog.records
 
 
+def test_a_proxy_that_does_not_answer_is_named_at_once(tmp_path, monkeypatch, caplog):
+    with running() as (address, _):
+        pass  # nobody listens there
+    monkeypatch.setenv("http_proxy", address)
+    monkeypatch.setattr(download.time, "sleep", lambda _: pytest.fail("waited for a proxy"))
+    wanted = [described("http://nowhere.test", name) for name in ("a.bin", "b.bin")]
+    with caplog.at_level("INFO"), pytest.raises(DownloadError, match=r"'a\.bin'.*https_proxy names does not"):
+        fetch_files("set", wanted, Store(tmp_path), OPTIONS)
+    assert not caplog.records
+
+
 def test_a_network_that_goes_away_is_waited_for(web, tmp_path, monkeypatch):
     web[1].drop_after, real, calls = [100_000], socket.getaddrinfo, []
 
