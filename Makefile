@@ -43,11 +43,11 @@ run: $(STAMP)  ## fine-tune a pretrained PET on top tagging, offline, and print 
 	@echo
 	@echo "Open  results/03_finetune_top/$(PROFILE)/03_finetune_top.html  in a browser: the notebook with its figures."
 	@echo "The figures as PNG and PDF, with their numbers, lie beside it; begin with loss_curves.png and roc.png."
-	@echo "Next: make lab, and open notebooks/00_start_here.ipynb"
+	@echo "Next: make lab opens notebooks/00_start_here.ipynb"
 
-lab: $(STAMP)  ## open JupyterLab on the notebooks
+lab: $(STAMP)  ## open JupyterLab on notebook 00
 	@[ "$$(id -u)" != 0 ] || echo "Running as root, as in a container: JupyterLab is started with --allow-root."
-	$(BIN)/jupyter lab --notebook-dir=. $$([ "$$(id -u)" != 0 ] || echo --allow-root)
+	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $$([ "$$(id -u)" != 0 ] || echo --allow-root)
 
 notebooks: $(STAMP)  ## execute all notebooks in PROFILE (smoke, quick, long or full)
 	$(BIN)/omnilearn-lab run all --profile $(PROFILE)

@@ -389,7 +389,7 @@ def contents(notebooks: Mapping[str, str], *, has_record: bool) -> str:
     lines += ["    * [Glossary](glossary.md)", "    * [Figures](gallery.md)", "* Notebooks"]
     lines += ["    * [What each shows and costs](notebooks.md)"]
     for name, text in notebooks.items():
-        number = f"{name[:2]} · " if name[:2].isdigit() else ""
+        number = f"{name[:2] if name[:2].isdigit() else name.capitalize()} · "
         lines.append(f"    * [{number}{title(text)}](notebooks/{name}.ipynb)")
     lines += ["* Results", "    * [Measured](results.md)"]
     lines += ["    * [The notebooks' report](recorded.md)"] * has_record
