@@ -6,6 +6,7 @@ import base64
 import importlib
 import importlib.util
 import io
+import itertools
 import json
 import os
 import re
@@ -294,6 +295,16 @@ def test_schematics_show_the_networks_as_they_are():
             assert schematics.line_of(module, box.owner) > 0
         drawn = (ROOT / "docs" / "images" / f"{name}.svg").read_text()
         assert drawn == schematics.draw(name), "draw it again: python docs/schematics.py"
+
+
+def test_frames_of_a_schematic_do_not_overlap():
+    schematics = _load("schematics")
+    frame = r'<rect x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)" rx="8" fill="none"'
+    for name in schematics.SCHEMATICS:
+        frames = [tuple(map(int, found)) for found in re.findall(frame, schematics.draw(name))]
+        assert len(frames) == 3
+        for (x, y, w, h), (u, v, k, m) in itertools.combinations(frames, 2):
+            assert x + w <= u or u + k <= x or y + h <= v or v + m <= y, name
 
 
 def test_schematics_lead_to_the_lines_of_the_source(generate):
