@@ -123,10 +123,12 @@ def fetch_files(name: str, wanted: Sequence[DataFile], store: Store, options: Fe
     unverified = [file.name for file in missing if file.checksum is None]
     if unverified:
         log.warning(
-            "%d of %d files are unverified: their publisher gives no checksum (%s, ...)",
+            "%d of %d files are unverified: their publisher gives no checksum (%s, ...); they begin and end "
+            "as their format asks for, and 'omnilearn-lab data verify %s' tells when one changes",
             len(unverified),
             len(wanted),
             unverified[0],
+            name,
         )
     return [place(name, file, store) for file in wanted]
 

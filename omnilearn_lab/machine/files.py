@@ -429,7 +429,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     omnilearn_lab.errors.DataFileError: '...' is not a readable 'jetclass' file (RecursionError: too ...
     """
     if not path.is_file():
-        raise DataFileError(f"'{path}' is not an existing file; check the path, or fetch the dataset first")
+        what = "a folder; name a file in it" if path.is_dir() else "not an existing file; check the path"
+        raise DataFileError(f"'{path}' is {what}, or fetch the dataset first")
     try:
         yield
     except OmniLearnLabError:

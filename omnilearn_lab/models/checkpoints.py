@@ -98,8 +98,7 @@ def save_checkpoint(
         "dtype": "float16" if half else "float32",
     }
     inner = {"model": name, "card": json.dumps(full_card)}
-    plain = save(tensors)
-    content = save(tensors, metadata={**inner, "sha256": _digest(plain[_header(plain, path)[1] :])})
+    content = save(tensors, metadata={**inner, "sha256": _inner_digest(save(tensors), path, inner["card"])})
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial:
         partial.write_bytes(content)
@@ -222,10 +221,10 @@ def read_card(source: str | Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_CARD:
             raise CheckpointError(f"{path}: a card of more than {MAX_CARD >> 20} MB is none")
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: no readable card ({error}); a checkpoint is two files") from error
-    return _checked(card, path, {"model", "config", "sha256"})
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise _no_card(path, error) from error
+    return _parsed(text, path, {"model", "config", "sha256"})
 
 
 def update_card(source: str | Path, **entries: Any) -> None:
@@ -336,23 +335,33 @@ def _card_path(path: Path) -> Path:
 
 def _matching_card(path: Path, content: bytes) -> dict[str, Any]:
     """The card of these weights: the one beside them, or their own where writing stopped between the two."""
-    header, start = _header(content, path)
-    inner, reason = header.get("__metadata__", {}), "no card beside it"
+    inner, reason = _header(content, path)[0].get("__metadata__"), "no card beside it"
+    inner = inner if isinstance(inner, dict) else {}
     if _card_path(path).is_file() or "card" not in inner:
         card = read_card(path)
         if card["sha256"] == _digest(content):
             return card
         reason = "the card beside it is of other weights"
-    if "card" not in inner or inner.get("sha256") != _digest(content[start:]):
+    if "card" not in inner or inner.get("sha256") != _inner_digest(content, path, inner["card"]):
         raise CheckpointError(f"{path}: checksum and card differ: the file is damaged, get it again")
     logger.warning("%s: %s; the card inside the file is used", path, reason)
-    return _checked(json.loads(inner["card"]), path, {"model", "config"})
+    return _parsed(inner["card"], path, {"model", "config"})
 
 
-def _checked(card: Any, path: Path, keys: set[str]) -> dict[str, Any]:
+def _parsed(text: str, path: Path, keys: set[str]) -> dict[str, Any]:
+    try:
+        card = json.loads(text)
+    except (ValueError, RecursionError, TypeError) as error:
+        raise _no_card(path, error) from error
     if not isinstance(card, dict) or not keys <= set(card):
-        raise CheckpointError(f"{path}: the card lacks one of {', '.join(map(repr, sorted(keys)))}")
+        lacking = sorted(keys - set(card)) if isinstance(card, dict) else "every entry"
+        raise CheckpointError(f"{path}: the card lacks {lacking}; get weights and card again")
     return card
+
+
+def _no_card(path: Path, error: Exception) -> CheckpointError:
+    remedy = "a checkpoint is two files, weights and card: get both again"
+    return CheckpointError(f"{path}: no readable card ({error}); {remedy}")
 
 
 def _header(content: bytes, path: Path) -> tuple[dict[str, Any], int]:
@@ -361,8 +370,15 @@ def _header(content: bytes, path: Path) -> tuple[dict[str, Any], int]:
     try:
         header = json.loads(content[8:start])
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
+        raise CheckpointError(f"{path}: not a safetensors file ({error}); get it again") from error
     return (header if isinstance(header, dict) else {}), start
+
+
+def _inner_digest(content: bytes, path: Path, card: str) -> str:
+    """Of all that a file holds but the digest itself: tensors, what is said of them, and the card."""
+    header, start = _header(content, path)
+    header.pop("__metadata__", None)
+    return _digest(json.dumps([card, header], sort_keys=True).encode() + content[start:])
 
 
 def _digest(content: bytes) -> str:

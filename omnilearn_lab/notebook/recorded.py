@@ -98,7 +98,8 @@ def check_results(values: Mapping[str, Any], where: str = "results.json") -> Res
             return ResultsRecord.model_validate(finite(values, where))
         except pydantic.ValidationError as error:
             lines = "\n".join(_line(item) for item in error.errors())
-            raise ConfigError(f"{where} does not fit the schema of results:\n{lines}") from error
+            text = f"{where} does not fit the schema of results:\n{lines}\nrun the notebook again"
+            raise ConfigError(text) from error
 
 
 def read_results(path: StrPath) -> ResultsRecord:

@@ -140,6 +140,34 @@ def test_weights_and_card_are_a_pair_wherever_writing_stops(model, path, monkeyp
     assert torch.equal(load_checkpoint(path).body.embedding.first.bias, again.body.embedding.first.bias)
 
 
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        (b"n_heads", b"n_headx"),
+        (b'"n_heads\\": 2', b'"n_heads\\": 1'),
+        (b"card", b"cart"),
+        (b'{\\"', b'x\\"'),
+    ],
+)
+def test_a_card_inside_is_not_believed_when_it_changed(path, there, here):
+    """The card beside the weights is of others, and the one inside has a flipped byte."""
+    content = path.read_bytes()
+    assert there in content
+    path.write_bytes(content.replace(there, here, 1))
+    with pytest.raises(CheckpointError, match="the file is damaged, get it again"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("metadata", [3, [], ["card"], "card", None, {"card": 5}])
+def test_metadata_that_is_anything_is_an_error_of_ours(path, metadata):
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:start]) | {"__metadata__": metadata}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content[start:])
+    with pytest.raises(CheckpointError, match="get it again"):
+        load_checkpoint(path)
+
+
 def test_a_stopped_write_leaves_the_old_pair_and_nothing_else(model, path, monkeypatch):
     def full(*_):
         raise OSError("no space left on device")
