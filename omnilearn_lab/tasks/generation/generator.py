@@ -190,15 +190,31 @@ def generate_like_v2(model: models.PETv2, jets: Jets, *, config: models.SamplerC
     pid = batch.pid if model.config.n_species else None
     told = models.JetInputs(torch.from_numpy(jets.counts), None, label, condition, pid)
     rows = sample(model, told, config=config).particles.cpu().double().numpy()
-    eta = rows[:, 0] + np.repeat(jets.jet["eta"], jets.counts)
-    phi = rows[:, 1] + np.repeat(jets.jet["phi"], jets.counts)
+    about = {"source": "generated", "sampler": f"{config.method}, {config.n_steps} steps, seed {config.seed}"}
+    return assemble(rows, jets, about)
+
+
+def assemble(rows: np.ndarray, like: Jets, provenance: dict[str, Any] | None = None) -> Jets:
+    """Make jets of features as PET v2 reads them; the jet is the sum of its particles.
+
+    Parameters
+    ----------
+    rows : array, shape (T, 4)
+        deta, dphi, ln(pt / GeV) and ln(energy / GeV); an energy below pt cosh(eta) is raised to it.
+    like : Jets
+        Number of particles, axis and label of each jet.
+    provenance
+        Of the new jets; that of ``like`` when left out.
+    """
+    eta = rows[:, 0] + np.repeat(like.jet["eta"], like.counts)
+    phi = rows[:, 1] + np.repeat(like.jet["phi"], like.counts)
     pt = np.exp(rows[:, 2])
     energy = np.maximum(np.exp(rows[:, 3]), pt * np.cosh(eta))
     momenta = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy], axis=1)
-    kept = {"label": jets.label} if "label" in jets.jet else {}
-    about = {"source": "generated", "sampler": f"{config.method}, {config.n_steps} steps, seed {config.seed}"}
+    kept = {"label": like.label} if "label" in like.jet else {}
+    about = dict(like.provenance) if provenance is None else provenance
     return Jets.from_four_momenta(
-        momenta, jets.offsets, jet=kept, class_names=jets.class_names, provenance=about
+        momenta, like.offsets, jet=kept, class_names=like.class_names, provenance=about
     )
 
 

@@ -236,7 +236,9 @@ _TRAINING = {
         validations_per_epoch=5,
     ),
 }
-_TRAINING["tokens"] = replace(_TRAINING["pet"], learning_rate=1e-3)
+_TRAINING["tokens"] = replace(
+    _TRAINING["pet"], learning_rate=3e-3, optimizer="adamw", betas=(0.9, 0.999), weight_decay=0.01
+)
 _MODELS = {"pet": PET, "pet_v2": PETv2, "tokens": TokenTransformer}
 _SIZES = {"pet": PETConfig, "pet_v2": PETv2Config, "tokens": TokenTransformerConfig}
 _PAPERS = {"pet": "arXiv:2404.16091", "pet_v2": "arXiv:2510.24066", "tokens": "arXiv:2403.05618"}
@@ -262,7 +264,7 @@ class Objectives:
     masked_share
         Share of a jet's particles that is hidden.
     n_codes
-        Codes of a particle, from k-means on the validation jets.
+        Codes of a particle, from k-means on the training jets (the validation jets where those are streamed).
 
     Raises
     ------
@@ -310,7 +312,7 @@ class PretrainConfig:
         Left out, settings that suit the network: Lion with the papers' moments, and a learning rate ten
         times OmniLearned's, for trainings of ten thousand updates rather than half a million.
     network : {"pet", "pet_v2", "tokens"}
-        "tokens" guesses the next particle, as OmniJet-alpha, with codes from k-means on the validation jets.
+        "tokens" guesses the next particle, as OmniJet-alpha, with codes from k-means (`Objectives`).
         PET v2 reads species and impact parameters and drops each for one jet in five (twice the published
         rate), as it has fewer jets to learn to do without.
     streaming : {"auto", "always", "never"}
@@ -517,12 +519,13 @@ def _train(
 def _trainer(config: PretrainConfig, data: PretrainingData, directory: str | os.PathLike[str]) -> Trainer:
     shard = this_shard()
     model = config.model(len(data.class_names)).to(default_device())
+    size, seed = config.training.batch_size, config.training.seed
+    train = data.inputs(config.inputs, size, seed=seed, shard=shard)
     validation = config.inputs(data.validation)
     for part in model.modules():
         if isinstance(part, Codebook) and not config.initial:
-            part.centers.copy_(fit_codebook(validation, len(part.centers), seed=config.seed))
-    size, seed = config.training.batch_size, config.training.seed
-    train = data.inputs(config.inputs, size, seed=seed, shard=shard)
+            jets = train if isinstance(train, Batch) else validation
+            part.centers.copy_(fit_codebook(jets, len(part.centers), seed=config.seed))
     run = Run(directory, to_mapping(config)) if shard.is_main else None
     agree(True)  # the others look into the directory after the first one has made it
     run = run or Run(directory, to_mapping(config), is_writer=False)
