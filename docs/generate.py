@@ -193,7 +193,8 @@ def formula(latex: str, is_block: bool = False) -> str:
     """Return a formula as MathML."""
     from latex2mathml.converter import convert
 
-    return convert(latex, display="block" if is_block else "inline")
+    made = convert(latex, display="block" if is_block else "inline")
+    return f'<span class="formula">{made}</span>' if is_block else made  # which scrolls where it is too wide
 
 
 def on_page_markdown(text: str, /, *, page: Any, **_: object) -> str:

@@ -343,10 +343,9 @@ class Reweighter:
         source, target : Jets, or table of shape (N, K) or (N,)
         source_weights, target_weights : array, shape (N,), optional
             By default the jets' own weights, or ones.
-        run_directory
-            Keep metrics and checkpoints there; a fit that was stopped goes on from them.
-        on_record
-            Called with every new record of the history.
+        **options
+            ``run_directory``: keep metrics and checkpoints there; a fit that was stopped goes on from them.
+            ``on_record``: called with every new record of the history.
 
         Returns
         -------
