@@ -410,7 +410,9 @@ def read_progress(directory: StrPath) -> Progress | None:
     """
     try:
         values = json.loads((Path(directory) / _PROGRESS).read_text())
-        return Progress(**{name: type(known)(values[name]) for name, known in vars(_NO_PROGRESS).items()})
+        stored = Progress(**{n: type(known)(values[n]) for n, known in vars(_NO_PROGRESS).items()})
+        _ = stored.fraction, stored.seconds_left  # numbers of any size may not be divisible
+        return stored
     except (OSError, *_BAD_CONTENT):
         return None
 

@@ -50,6 +50,7 @@ FAULTS = ("foreign", "crash", "hang", "memory", "silent")
 OUTCOMES = ("read", "refused", *FAULTS)
 SECONDS, CPU_SECONDS, BYTES, FILE_BYTES = 30.0, 20, 2 << 30, 200_000_000
 _PER_CHILD = 25  # inputs
+_OURS = 8 << 30  # bytes of address space of the fuzzer itself
 _LONGEST = 20_000  # characters of an error of ours
 
 
@@ -300,6 +301,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=(), choices=list(SAMPLES), metavar="NAME")
     asked = parser.parse_args()
     os.nice(10)
+    resource.setrlimit(resource.RLIMIT_AS, (_OURS, resource.RLIM_INFINITY))  # mutations run without a child
     campaign = Campaign(asked.seed, asked.folder / str(asked.seed), tuple(asked.only))
     first, end = campaign.number, time.monotonic() + 60 * asked.minutes
     try:

@@ -16,7 +16,7 @@ from omnilearn_lab.errors import DataFileError
 
 from tests.conftest import random_jets
 from tests.fuzz import run
-from tests.fuzz.mutate import mutate
+from tests.fuzz.mutate import change_yaml, mutate
 from tests.fuzz.run import Campaign, Outcome, open_input, run_apart, unsound
 from tests.fuzz.samples import SAMPLES
 
@@ -86,6 +86,13 @@ def test_every_kind_of_fault_is_seen(way, kind, monkeypatch):
     monkeypatch.setattr(run, "CPU_SECONDS", 2)
     works = [partial(open_input, one, Path("a.h5"), 6) for one in (refuses, way, refuses)]
     assert [outcome.kind for outcome in run_apart(*works)] == ["refused", kind, "refused"]
+
+
+def test_a_billion_values_are_not_walked_over(tmp_path):
+    deep = "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else '1'}]" for i in range(12))
+    (tmp_path / "a.yaml").write_text(deep)
+    assert "left as it is" in change_yaml(np.random.default_rng(1), tmp_path / "a.yaml")
+    assert (tmp_path / "a.yaml").read_text() == deep
 
 
 def test_an_error_without_a_text_is_a_fault():

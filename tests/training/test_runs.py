@@ -64,7 +64,8 @@ def test_resumed_training_does_not_count_what_was_before(tmp_path):
 
 
 def test_damaged_file_is_no_progress(tmp_path):
-    for text in ("{", "[]", "3", '{"step": 1}', "[" * 10_000):
+    whole = '{"step": 1, "n_steps": %s, "jets": 5, "jets_per_second": 2.0, "time": 1.0}'
+    for text in ("{", "[]", "3", '{"step": 1}', "[" * 10_000, whole % "1e308", whole % "0"):
         (tmp_path / "progress.json").write_text(text)
         assert read_progress(tmp_path) is None
 
