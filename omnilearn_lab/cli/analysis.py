@@ -54,11 +54,10 @@ def finetune(
         raise ConfigError(f"there is no task '{task}'; {nearest(task, _TASKS)}")
     cls = getattr(lab.estimators, f"PET{task.capitalize()}")
     given = {"train": train, "epochs": epochs, "learning_rate": learning_rate, "random_state": seed}
-    parameters = lab.settings.read_settings(settings) if settings else {}
-    parameters |= {name: value for name, value in given.items() if value is not None}
+    chosen = {name: value for name, value in given.items() if value is not None}
     if checkpoint is not None:
-        parameters["checkpoint"] = None if checkpoint == "none" else checkpoint
-    _check_parameters(cls, parameters)
+        chosen["checkpoint"] = None if checkpoint == "none" else checkpoint
+    parameters = _parameters(cls, settings, chosen)
     jets = _read(files, columns, max_jets, seed or 1)
     estimator = cls(**{"directory": str(out / "run")} | parameters)
     say(f"{cls.__name__} on {jets.summary()}")
@@ -203,8 +202,7 @@ def reweight(
 
     Example: omnilearn-lab reweight simulation.h5 data.h5 --out weights.h5
     """
-    parameters = lab.settings.read_settings(settings) if settings else {}
-    _check_parameters(lab.estimators.Reweighter, parameters)
+    parameters = _parameters(lab.estimators.Reweighter, settings)
     hdf5_target(out)
     jets = _read([source], columns)
     with _progress() as record:
@@ -234,8 +232,7 @@ def unfold(
     """
     from omnilearn_lab.tasks.reweighting import PairedSample
 
-    parameters = lab.settings.read_settings(settings) if settings else {}
-    _check_parameters(lab.estimators.OmniFold, parameters)
+    parameters = _parameters(lab.estimators.OmniFold, settings)
     hdf5_target(out)
     levels, measured = [_read([path], columns) for path in (truth, detector)], _read([data], columns)
     if len(levels[0]) != len(levels[1]):
@@ -288,12 +285,13 @@ def _column(jets: lab.jets.Jets, name: str) -> np.ndarray:
     return jets.jet[name]
 
 
-def _check_parameters(cls: type, parameters: dict[str, Any]) -> None:
+def _parameters(cls: type, settings: Path | None, chosen: dict[str, Any] | None = None) -> dict[str, Any]:
+    parameters = (lab.settings.read_settings(settings) if settings else {}) | (chosen or {})
+    accepted = cls().get_params()
     for name in parameters:
-        if name not in cls().get_params():
-            raise ConfigError(
-                f"{cls.__name__} has no parameter '{name}'; {nearest(name, cls().get_params())}"
-            )
+        if name not in accepted:
+            raise ConfigError(f"{cls.__name__} has no parameter '{name}'; {nearest(name, accepted)}")
+    return parameters
 
 
 def _targets(sources: list[Path], out: Path) -> dict[Path, Path]:

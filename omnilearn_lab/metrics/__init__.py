@@ -12,7 +12,7 @@ from omnilearn_lab.metrics.classification import classification_metrics, confusi
 from omnilearn_lab.metrics.efficiency import Rejection, RocCurve, SicCurve, background_rejection
 from omnilearn_lab.metrics.efficiency import max_sic, roc, sic_curve
 from omnilearn_lab.metrics.reweighting import CalibrationCurve, calibration_curve
-from omnilearn_lab.metrics.reweighting import density_ratio, effective_sample_size
+from omnilearn_lab.metrics.reweighting import density_ratio, effective_sample_size, weighted_hist
 from omnilearn_lab.metrics.training import Gain, Speedup, Spread, gain, speedup, spread, time_to_target
 
 __all__ = [
@@ -20,5 +20,5 @@ __all__ = [
     "SicCurve", "Speedup", "Spread", "abcd_closure", "accuracy", "auc", "background_rejection",
     "calibration_curve", "classification_metrics", "confusion_matrix", "density_ratio",
     "effective_sample_size", "gain", "max_sic", "p_value_to_sigma", "pair_score", "roc", "sic_curve",
-    "significance", "speedup", "spread", "time_to_target",
+    "significance", "speedup", "spread", "time_to_target", "weighted_hist",
 ]  # fmt: skip

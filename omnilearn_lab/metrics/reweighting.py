@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,9 @@ from omnilearn_lab.display import number
 from omnilearn_lab.errors import MetricError, nearest
 from omnilearn_lab.metrics._checks import as_labels, as_matrix, as_values, as_weights, effective_number
 from omnilearn_lab.metrics.distances import Weights
+
+if TYPE_CHECKING:
+    import hist
 
 
 def effective_sample_size(weights: ArrayLike) -> float:
@@ -387,6 +390,22 @@ def triangular_discriminator(
         sample=shares[1],
         outside=(sides[0].outside, sides[1].outside),
     )
+
+
+def weighted_hist(edges: np.ndarray, values: np.ndarray, variances: np.ndarray, label: str = "") -> hist.Hist:
+    """Return bin contents as a ``hist.Hist`` with weight storage; two contents more are of what lies outside.
+
+    Examples
+    --------
+    >>> weighted_hist(np.array([0.0, 1.0, 2.0]), np.array([3.0, 4.0]), np.array([3.0, 4.0])).values()
+    array([3., 4.])
+    """
+    import hist
+
+    filled = hist.Hist(hist.axis.Variable(edges, name="x", label=label), storage=hist.storage.Weight())
+    view = filled.view(flow=len(values) > len(edges))
+    view["value"], view["variance"] = values, variances
+    return filled
 
 
 @dataclass(frozen=True, eq=False)

@@ -616,13 +616,7 @@ def follow_cosine(
     return integrate(by_angle, noise, angles, method=method, progress=progress)
 
 
-def ddim(
-    velocity: Velocity,
-    noise: Tensor,
-    n_steps: int,
-    *,
-    progress: Progress | None = None,
-) -> Tensor:
+def ddim(velocity: Velocity, noise: Tensor, n_steps: int, *, progress: Progress | None = None) -> Tensor:
     """First-order deterministic sampler: x_0 and the noise as predicted, held fixed during a step.
 
     With both fixed a step of d in the angle of the schedule is a rotation, x <- cos(d) x + sin(d) v.
@@ -663,11 +657,7 @@ def ddim(
 
 
 def midpoint_ddim(
-    velocity: Velocity,
-    noise: Tensor,
-    n_steps: int,
-    *,
-    progress: Progress | None = None,
+    velocity: Velocity, noise: Tensor, n_steps: int, *, progress: Progress | None = None
 ) -> Tensor:
     """OmniLearn's published sampler: deterministic DDIM steps with the noise estimated at half the step.
 

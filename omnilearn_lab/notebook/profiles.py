@@ -33,6 +33,15 @@ Count = Annotated[int, Field(gt=0)]
 
 
 @settings
+class Sizes:
+    """Jets, or other examples, of each split."""
+
+    n_train: Count
+    n_validation: Count
+    n_test: Count
+
+
+@settings
 class StartProfile:
     """Sizes of the first notebook: jets to look at, and the bins of their mass [GeV]."""
 
@@ -41,7 +50,7 @@ class StartProfile:
 
 
 @settings
-class HaloProfile:
+class HaloProfile(Sizes):
     """Sizes and settings of the notebook on haloes.
 
     Parameters
@@ -61,9 +70,6 @@ class HaloProfile:
     """
 
     dataset: str
-    n_train: Count
-    n_validation: Count
-    n_test: Count
     parameters: HaloSettings
     velocities: HaloSettings
     changes: dict[str, Any] = field(default_factory=dict)
@@ -94,7 +100,7 @@ class ObservablesProfile:
 
 
 @settings
-class ClassificationProfile:
+class ClassificationProfile(Sizes):
     """Sizes and settings of a tagging notebook in one profile.
 
     Parameters
@@ -113,9 +119,6 @@ class ClassificationProfile:
     """
 
     source: str
-    n_train: int
-    n_validation: int
-    n_test: int
     compare: ClassifierComparisonSettings = field(default_factory=ClassifierComparisonSettings)
     compare_v2: ClassifierComparisonSettings | None = None
     n_v2: int | None = None
@@ -123,7 +126,7 @@ class ClassificationProfile:
 
 
 @settings
-class TauProfile:
+class TauProfile(Sizes):
     """Sizes of the notebook on hadronic taus; jets are simulated in every profile.
 
     Parameters
@@ -134,9 +137,6 @@ class TauProfile:
         Of all three studies.
     """
 
-    n_train: Count
-    n_validation: Count
-    n_test: Count
     compare: ClassifierComparisonSettings = field(default_factory=ClassifierComparisonSettings)
 
 
@@ -229,7 +229,7 @@ def _load(
 
 
 @settings
-class GenerationSizes:
+class GenerationSizes(Sizes):
     """Jets and trainings of one dataset.
 
     Parameters
@@ -240,9 +240,6 @@ class GenerationSizes:
     generators : GeneratorSettings
     """
 
-    n_train: Count
-    n_validation: Count
-    n_test: Count
     generators: generation.GeneratorSettings = field(default_factory=generation.GeneratorSettings)
 
 
@@ -481,7 +478,7 @@ class PretrainingProfile:
 
 
 @settings
-class OmniLearnedProfile:
+class OmniLearnedProfile(Sizes):
     """Sizes and settings of the notebook on OmniLearned in one profile.
 
     Parameters
@@ -508,9 +505,6 @@ class OmniLearnedProfile:
 
     source: str
     max_particles: int | None
-    n_train: int
-    n_validation: int
-    n_test: int
     n_data: int
     n_top: int
     n_top_test: int
@@ -522,7 +516,7 @@ class OmniLearnedProfile:
 
 
 @settings
-class FlavourProfile:
+class FlavourProfile(Sizes):
     """Sizes and settings of the flavour-tagging notebook in one profile.
 
     Parameters
@@ -542,9 +536,6 @@ class FlavourProfile:
     """
 
     source: str
-    n_train: int
-    n_validation: int
-    n_test: int
     seeds: tuple[int, ...]
     size: str = "tiny"
     baseline_size: str = "tiny"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import os
 import subprocess
@@ -21,7 +20,7 @@ from omnilearn_lab.notebook.execute import find_notebooks
 from omnilearn_lab.notebook.recorded import RECORDED, ResultsRecord
 from omnilearn_lab.notebook.report import collect_results, comparison_rows
 from omnilearn_lab.notebook.results import results_root
-from omnilearn_lab.widgets.view import button, dropdown, framed, picture, row
+from omnilearn_lab.widgets.view import as_text, button, dropdown, framed, picture, row
 
 _TICK = 0.5
 _COMMAND = "from omnilearn_lab.cli import main; main()"
@@ -116,7 +115,7 @@ class ResultsBrowser:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Offer the live widget and, for readers without a kernel, the numbers and the figure shown."""
         live = self.widget._repr_mimebundle_() or {}
-        png = base64.b64encode(self.image.value).decode()
+        png = as_text(self.image.value)
         picture = f'<img alt="figure" src="data:image/png;base64,{png}">' if png else ""
         return {**live, "text/html": self.text.value + picture, "text/plain": f"results in {self.folder}"}
 

@@ -352,10 +352,7 @@ def _settled(
 
 
 EFP_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "prime_4_4": ("n==4", "d==4", "p==1"),
-        "up_to_4": ("d<=4",),
-    }
+    {"prime_4_4": ("n==4", "d==4", "p==1"), "up_to_4": ("d<=4",)}
 )
 """Named sets of multigraphs: JetNet's 5 prime polynomials with 4 vertices and 4 edges (for W1-EFP),
 and its 36 with up to 4 edges, the trivial one included (for FPD and KPD)."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from omnilearn_lab.errors import FigureError, nearest
+from omnilearn_lab.metrics import weighted_hist
 
 if TYPE_CHECKING:
     import hist
@@ -139,7 +140,7 @@ def fill_histogram(values: Any, axis: HistogramAxis, *, weights: Any = None) -> 
     mean = np.mean([c[0] for c in contents], axis=0)
     variance = np.mean([c[1] for c in contents], axis=0)
     spread = np.std([c[0][1:-1] for c in contents], axis=0, ddof=1) if len(sets) > 1 else 0.0
-    histogram = _make(axis, mean, variance)
+    histogram = weighted_hist(axis.edges, mean, variance, axis.title)
     return _need_inside(FilledHistogram(histogram, len(array), int((~keep).sum()), spread), axis)
 
 
@@ -190,17 +191,6 @@ def _contents(values: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> tup
     return np.bincount(index, weights, size), np.bincount(index, weights**2, size)
 
 
-def _make(axis: HistogramAxis, values: np.ndarray, variances: np.ndarray) -> hist.Hist:
-    import hist
-
-    histogram = hist.Hist(
-        hist.axis.Variable(axis.edges, name="x", label=axis.title), storage=hist.storage.Weight()
-    )
-    histogram.view(flow=True)["value"] = values
-    histogram.view(flow=True)["variance"] = variances
-    return histogram
-
-
 def _from_histogram(histogram: Any, axis: HistogramAxis) -> FilledHistogram:
     if len(histogram.axes) != 1:
         raise FigureError(f"'{axis.label}' needs a histogram of one axis, found {len(histogram.axes)}")
@@ -212,7 +202,8 @@ def _from_histogram(histogram: Any, axis: HistogramAxis) -> FilledHistogram:
     values = np.asarray(histogram.values(), dtype=float)
     variances = histogram.variances()
     flow = _flow_of(histogram, values, values if variances is None else np.asarray(variances, dtype=float))
-    return _need_inside(FilledHistogram(_make(axis, *flow), int(round(values.sum()))), axis)
+    made = weighted_hist(axis.edges, *flow, axis.title)
+    return _need_inside(FilledHistogram(made, int(round(values.sum()))), axis)
 
 
 def _flow_of(histogram: Any, values: np.ndarray, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

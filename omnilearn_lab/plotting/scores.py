@@ -122,11 +122,7 @@ def confusion_matrix(
 
 @in_house_style
 def calibration(
-    predictions: Mapping[str, Any],
-    *,
-    n_bins: int = 10,
-    source: str | None = None,
-    ax: Axes | None = None,
+    predictions: Mapping[str, Any], *, n_bins: int = 10, source: str | None = None, ax: Axes | None = None
 ) -> Figure:
     """Observed frequency against predicted probability; on the diagonal, probabilities mean what they say.
 

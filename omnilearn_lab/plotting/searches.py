@@ -40,11 +40,7 @@ class Hunt(Protocol):
 
 @in_house_style
 def mass_spectrum(
-    hunts: Mapping[str, Hunt],
-    *,
-    x_label: str = "Dijet mass [GeV]",
-    source: str | None = None,
-    ax: Any = None,
+    hunts: Mapping[str, Hunt], *, x_label: str = "Dijet mass [GeV]", source: str | None = None, ax: Any = None
 ) -> Figure:
     r"""Events against mass, with the fit to the sidebands, and the pulls below.
 

@@ -424,11 +424,10 @@ def train_displacement_trees(jets: Mapping[str, Jets]) -> TaggerResult:
     rows = {name: common.Rows(displacement_table(sample), sample.label) for name, sample in jets.items()}
     trees = common.fit_head(rows["train"], rows["val"], kind="trees", n_classes=len(CLASSES))
     seconds = time.perf_counter() - start
-    data = common.ClassifierData.from_jets(jets, inputs="pet_v2", use_pid=False)  # for the labels
     result = measure(
-        data,
-        lambda _: trees.predict(rows["test"].values),
-        (0.5, 0.3),
+        {"test": rows["test"]._replace(weight=jets["test"].jet.get("weight"))},
+        lambda name: trees.predict(rows[name].values),
+        CLASSES,
         best_val_loss=trees.val_loss,
         n_train=len(jets["train"]),
         seconds_training=seconds,

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.metrics import classification_metrics
 from omnilearn_lab.observables import OBSERVABLES, SIX, Observable, observables
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks import common
+from omnilearn_lab.tasks.common.classification import measure
 from omnilearn_lab.training import TrainConfig
 
 _MEDIANS = ("soft_drop_mass", "multiplicity", "tau_21", "tau_32")
@@ -199,35 +199,21 @@ def train_boosted_trees(
     config, start = config or BoostedTreesConfig(), time.perf_counter()
     jets = {name: sample[: config.most_jets] for name, sample in jets.items()}
     rows = {name: _rows(sample, name, config) for name, sample in jets.items()}
-    train, test = rows["train"], rows["test"]
+    train = rows["train"]
     for name, sample in rows.items():
         if unseen := sorted(set(np.unique(sample.label)) - set(np.unique(train.label))):
             raise JetsError(f"{name} jets have labels {unseen}, which no training jet has; load more")
     n_classes = int(train.label.max()) + 1
     trees = common.fit_head(train, rows["val"], kind="trees", n_classes=n_classes)
-    trained = time.perf_counter()
-    names, efficiencies = jets["test"].class_names, config.signal_efficiencies
-    probabilities = {name: trees.predict(rows[name].values) for name in rows if name not in ("train", "val")}
-    metrics = {
-        name: classification_metrics(
-            guess,
-            rows[name].label,
-            weights=rows[name].weight,
-            signal_efficiencies=efficiencies,
-            class_names=names,
-        )
-        for name, guess in probabilities.items()
-    }
-    return common.ClassifierResult(
-        probabilities["test"],
-        metrics.pop("test"),
-        test.label,
-        test.weight,
-        trees.val_loss,
-        len(train.label),
-        seconds_training=trained - start,
-        seconds_evaluation=time.perf_counter() - trained,
-        others=metrics,
+    seconds = time.perf_counter() - start
+    return measure(
+        {name: sample for name, sample in rows.items() if name not in ("train", "val")},
+        lambda name: trees.predict(rows[name].values),
+        jets["test"].class_names,
+        config.signal_efficiencies,
+        best_val_loss=trees.val_loss,
+        n_train=len(train.label),
+        seconds_training=seconds,
     )
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,12 +63,7 @@ def select(jets: Batch, rows: Tensor) -> Batch:
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     first = torch.repeat_interleave(jets.offsets[:-1][rows] - offsets[:-1], counts)
     take = first + torch.arange(int(offsets[-1]))
-    columns = {f.name: getattr(jets, f.name) for f in fields(jets) if f.name != "offsets"}
-    chosen = {
-        name: value[take if name in _PER_PARTICLE else rows]
-        for name, value in columns.items()
-        if value is not None
-    }
+    chosen = {n: v[take if n in _PER_PARTICLE else rows] for n, v in jets.tensors().items() if n != "offsets"}
     return Batch(offsets=offsets, **chosen)
 
 
@@ -82,9 +77,8 @@ def fingerprint(jets: Batch) -> Fingerprint:
     >>> [is_same(fingerprint(jets), fingerprint(j)) for j in (jets, other)]
     [True, False]
     """
-    columns = {f.name: getattr(jets, f.name) for f in fields(jets) if f.name != "offsets"}
-    columns["counts"] = jets.counts
-    return {name: project(values) for name, values in columns.items() if values is not None}
+    columns = jets.tensors() | {"counts": jets.counts}
+    return {name: project(values) for name, values in columns.items() if name != "offsets"}
 
 
 def project(values: Tensor) -> list[float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +54,7 @@ def output_layer(model: nn.Module, jets: Batch, *, jets_per_event: int = 1) -> s
         if isinstance(layer, nn.Linear)
     ]
     try:
-        with _evaluating(model):
+        with evaluating(model):
             event = select(jets, torch.arange(jets_per_event)).to(next(model.parameters()).device)
             logits = model.classify(event).logits.flatten()
     finally:
@@ -172,7 +171,7 @@ def _embed(model: nn.Module, jets: Batch, jets_per_event: int) -> np.ndarray:
     name = output_layer(model, jets, jets_per_event=jets_per_event)
     rows = np.empty((len(jets) // jets_per_event, model.get_submodule(name).in_features), dtype=np.float32)
     n_done = 0
-    with _evaluating(model), _without(model, name):
+    with evaluating(model), _without(model, name):
         for batch in Batches(
             jets, max(1, _JETS_AT_ONCE // jets_per_event), jets_per_event=jets_per_event
         ).in_order():
@@ -195,7 +194,8 @@ def _without(model: nn.Module, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation for the block, and then where it was."""
     was_training = model.training
     model.eval()
     try:
@@ -208,9 +208,8 @@ def _key(model: nn.Module, jets: Batch, jets_per_event: int) -> str:
     """Digest of the weights and of everything that the network reads of the jets."""
     digest = hashlib.sha256(_FORMAT + repr((getattr(model, "config", None), jets_per_event)).encode())
     skipped = ("label", "weight", "particle_label", "particle_target")
-    columns = {f.name: getattr(jets, f.name) for f in fields(jets) if f.name not in skipped}
+    columns = {name: value for name, value in jets.tensors().items() if name not in skipped}
     for name, value in {**model.state_dict(), **columns}.items():
-        if value is not None:
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:32]

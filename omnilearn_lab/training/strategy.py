@@ -22,6 +22,7 @@ from omnilearn_lab.models import Batch
 from omnilearn_lab.training import distributed
 from omnilearn_lab.training.batches import Batches, Feed, Portion
 from omnilearn_lab.training.distributed import LossModule
+from omnilearn_lab.training.heads import evaluating
 from omnilearn_lab.training.losses import Extent, Objective, PartDraws, Whole, seeded
 from omnilearn_lab.training.optimizers import TrainConfig, make_optimizer
 from omnilearn_lab.training.runs import Run
@@ -234,15 +235,13 @@ def evaluate(
         Means over jets, weighted when the jets have weights.
     """
     device = next(losses.parameters()).device
-    was_training = losses.training
-    losses.eval()
     whole = Whole.of(batches.jets)
     terms: dict[str, Tensor] = {}
-    for number, batch, share in _in_turn(batches, shard or distributed.Shard()):
-        with seeded(_VALIDATION_SEED, number, device):
-            part = losses(batch.to(device), whole)
-        terms = {name: terms.get(name, 0.0) + share * value.double() for name, value in part.items()}
-    losses.train(was_training)
+    with evaluating(losses):
+        for number, batch, share in _in_turn(batches, shard or distributed.Shard()):
+            with seeded(_VALIDATION_SEED, number, device):
+                part = losses(batch.to(device), whole)
+            terms = {name: terms.get(name, 0.0) + share * value.double() for name, value in part.items()}
     total = terms if shard is None else distributed.add_over_ranks(terms)
     return dict(zip(total, torch.stack(list(total.values())).tolist(), strict=True))  # one wait for all
 

@@ -58,13 +58,11 @@ class RocExplorer(FigureView):
         self.scores, self.names, self.source = dict(scores), names, source
         n_seeds = max(len(runs) for runs in scores.values())
         super().__init__(
-            {
-                "classifier": dropdown("classifier", list(scores), "whose scores"),
-                "run": dropdown("training", [(f"number {i + 1}", i) for i in range(n_seeds)], "which seed"),
-                "efficiency": slider(
-                    "signal eff.", 0.5, (0.05, 0.99, 0.01), "fraction of the signal that passes the cut"
-                ),
-            }
+            classifier=dropdown("classifier", list(scores), "whose scores"),
+            run=dropdown("training", [(f"number {i + 1}", i) for i in range(n_seeds)], "which seed"),
+            efficiency=slider(
+                "signal eff.", 0.5, (0.05, 0.99, 0.01), "fraction of the signal that passes the cut"
+            ),
         )
 
     def figure(self) -> PaperFigure:
@@ -166,20 +164,18 @@ class SicExplorer(FigureView):
         self.samples, self.signal_region = dict(samples), signal_region
         self.fit, self.x_label, self.source = fit or MassFit(), x_label, source
         super().__init__(
-            {
-                "injected": ipywidgets.SelectionSlider(
-                    options=sorted(self.samples),
-                    description="injected",
-                    tooltip="signal events among the data",
-                ),
-                "kept": ipywidgets.SelectionSlider(
-                    options=[(f"{share:.0%}", share) for share in _KEPT],
-                    value=1.0,
-                    description="keep",
-                    tooltip="share of events with the highest scores",
-                ),
-                "show": dropdown("show", ["spectrum", "SIC curve"], "what to draw"),
-            }
+            injected=ipywidgets.SelectionSlider(
+                options=sorted(self.samples),
+                description="injected",
+                tooltip="signal events among the data",
+            ),
+            kept=ipywidgets.SelectionSlider(
+                options=[(f"{share:.0%}", share) for share in _KEPT],
+                value=1.0,
+                description="keep",
+                tooltip="share of events with the highest scores",
+            ),
+            show=dropdown("show", ["spectrum", "SIC curve"], "what to draw"),
         )
 
     def hunt(self) -> BumpHunt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from omnilearn_lab.tasks.common import Comparison
 from omnilearn_lab.training import History
 from omnilearn_lab.widgets.jets import JetViewer
 from omnilearn_lab.widgets.training import is_validated
-from omnilearn_lab.widgets.view import FigureView, dropdown
+from omnilearn_lab.widgets.view import FigureView, as_text, dropdown
 
 _CHOICES = {
     "task": "which jets to tell apart",
@@ -156,7 +155,7 @@ class Explorer(FigureView):
         self._offer()
         for name in ("task", "checkpoint"):
             self.controls[name].observe(self._offer, names="value")
-        super().__init__(self.controls)
+        super().__init__(**self.controls)
         self._position.observe(self._clicked, names="value")
         *parts, style = self.widget.children
         self.widget.children = (*parts, self._place, self._position, style)
@@ -289,4 +288,4 @@ def _below_each_other(*pictures: bytes) -> str:
         sheet.paste(image, (0, sum(other.height for other in images[:i])))
     buffer = io.BytesIO()
     sheet.save(buffer, format="png", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return as_text(buffer.getvalue())

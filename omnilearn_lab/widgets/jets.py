@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ipywidgets
 import numpy as np
 
 from omnilearn_lab.display import html_table, label
@@ -16,7 +14,7 @@ from omnilearn_lab.observables import OBSERVABLES, observables
 from omnilearn_lab.plotting import diffusion_trajectory, jet_display
 from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.plotting.jets import move_trajectory
-from omnilearn_lab.widgets.view import FigureView, button, dropdown, slider
+from omnilearn_lab.widgets.view import FigureView, PlayedView, button, dropdown, slider
 
 _NAMES = ("mass", "multiplicity", "width", "ln_rho", "tau_21", "z_g")
 
@@ -54,21 +52,17 @@ class JetViewer(FigureView):
         self.probabilities = None if probabilities is None else np.asarray(probabilities)
         if self.probabilities is not None and self.probabilities.shape[:1] != (len(jets),):
             raise ConfigError(f"{len(jets)} jets, but probabilities of shape {self.probabilities.shape}")
-        next_jet, next_wrong = (
-            button("next", "the next jet"),
-            button("next misclassified", "the next jet that the classifier gets wrong"),
-        )
+        next_jet = button("next", "the next jet")
+        next_wrong = button("next misclassified", "the next jet that the classifier gets wrong")
         next_jet.on_click(lambda _: self.step(self._in_class()))
         next_wrong.on_click(lambda _: self.step(self.misclassified()))
         next_wrong.disabled = not len(self.misclassified())
         names = [(name, i) for i, name in enumerate(jets.class_names)] if "label" in jets.jet else []
         super().__init__(
-            {
-                "index": slider("jet", 0, (0, len(jets) - 1, 1), "number of the jet in the sample"),
-                "class": dropdown("class", [("all", -1), *names], "which jets 'next' stops at"),
-                "next": next_jet,
-                "misclassified": next_wrong,
-            }
+            index=slider("jet", 0, (0, len(jets) - 1, 1), "number of the jet in the sample"),
+            **{"class": dropdown("class", [("all", -1), *names], "which jets 'next' stops at")},
+            next=next_jet,
+            misclassified=next_wrong,
         )
 
     def misclassified(self) -> np.ndarray:
@@ -114,7 +108,7 @@ class JetViewer(FigureView):
 _MILLISECONDS, _FRAMES = 250, 5
 
 
-class DiffusionPlayer(FigureView):
+class DiffusionPlayer(PlayedView):
     """Watch jets form: play, or move the slider (arrow keys work too) from noise to particles.
 
     Without a kernel a few frames stand side by side.
@@ -164,14 +158,10 @@ class DiffusionPlayer(FigureView):
         self.radius, self.source = radius, source
         for steps in self.particles.values():
             diffusion_trajectory(self.times, steps, n_panels=1)  # names what does not fit
-        last = len(self.times) - 1
-        self.play = ipywidgets.Play(value=0, max=last, interval=_MILLISECONDS, description="play")
-        self.play.tooltip = "watch the jet form; stop goes back to noise"
-        step = slider("step", 0, (0, last, 1), "from noise (left) to particles (right)")
-        super().__init__({"jet": dropdown("jet", list(self.particles), "which jet to play"), "step": step})
-        self.link = ipywidgets.jslink((self.play, "value"), (step, "value"))
-        bar = self.widget.children[0]
-        bar.children = (self.play, *bar.children)
+        step = slider("step", 0, (0, len(self.times) - 1, 1), "from noise (left) to particles (right)")
+        jet = dropdown("jet", list(self.particles), "which jet to play")
+        about = "watch the jet form; stop goes back to noise"
+        super().__init__("step", _MILLISECONDS, about, jet=jet, step=step)
 
     def figure(self) -> PaperFigure:
         """Return the present step of the present jet."""
@@ -204,10 +194,3 @@ class DiffusionPlayer(FigureView):
 
     def _reach(self, path: np.ndarray) -> float:
         return 1.05 * max(float(np.abs(path[..., :2]).max()), self.radius)
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """Offer the live widget and, for readers without a kernel, a few frames."""
-        bundle = super()._repr_mimebundle_(include, exclude)
-        frames = self.frames()
-        picture = base64.b64encode(frames.to_png()).decode()
-        return {**bundle, "image/png": picture, "text/plain": frames.alt_text}

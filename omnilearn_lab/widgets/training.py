@@ -70,12 +70,10 @@ class LossComparison(FigureView):
         names = list(seeds) if seeds is not None else list(range(1, n_seeds + 1))
         options = [("all", -1)] + [(f"seed {name}", i) for i, name in enumerate(names)]
         super().__init__(
-            {
-                "seed": dropdown("seed", options, "one training, or the mean and spread of all"),
-                "x": dropdown("against", list(_AXES), "horizontal axis"),
-                "smooth": slider("smooth", 1, (1, 9, 2), "running mean over this many validations"),
-                "log": toggle("log scale", "logarithmic loss axis"),
-            }
+            seed=dropdown("seed", options, "one training, or the mean and spread of all"),
+            x=dropdown("against", list(_AXES), "horizontal axis"),
+            smooth=slider("smooth", 1, (1, 9, 2), "running mean over this many validations"),
+            log=toggle("log scale", "logarithmic loss axis"),
         )
 
     def figure(self) -> PaperFigure:
@@ -165,12 +163,10 @@ class RunBrowser(FigureView):
             layout={"width": "28em"},
         )
         super().__init__(
-            {
-                "runs": chosen,
-                "x": dropdown("against", list(_AXES), "horizontal axis"),
-                "log": toggle("log scale", "logarithmic loss axis"),
-                "again": again,
-            }
+            runs=chosen,
+            x=dropdown("against", list(_AXES), "horizontal axis"),
+            log=toggle("log scale", "logarithmic loss axis"),
+            again=again,
         )
 
     def look_again(self) -> None:
@@ -263,11 +259,9 @@ class TrainingMonitor(FigureView):
         self.bar = ipywidgets.FloatProgress(0.0, min=0.0, max=1.0, layout={"width": "16em"})
         self.line = ipywidgets.HTML()
         super().__init__(
-            {
-                "x": dropdown("against", list(_AXES), "horizontal axis"),
-                "log": toggle("log scale", "logarithmic loss axis"),
-                "stop": stop,
-            }
+            x=dropdown("against", list(_AXES), "horizontal axis"),
+            log=toggle("log scale", "logarithmic loss axis"),
+            stop=stop,
         )
         head = ipywidgets.HBox([self.bar, self.line])
         self.widget.children = (head, *self.widget.children)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import ipywidgets
@@ -79,6 +79,11 @@ def button(name: str, tooltip: str) -> ipywidgets.Button:
     return ipywidgets.Button(description=name, tooltip=tooltip)
 
 
+def as_text(picture: bytes) -> str:
+    """Return a picture as notebooks store it."""
+    return base64.b64encode(picture).decode()
+
+
 _DPI, _MOST_SCREENS = 110, 8
 _SMALLEST = 0.45  # of the picture's own size: on a narrower page it scrolls and stays readable
 
@@ -92,8 +97,8 @@ class FigureView:
 
     Parameters
     ----------
-    controls : mapping of name to widget
-        Shown in this order; each has a description and a tooltip.
+    **controls : widget
+        By name, shown in this order; each has a description and a tooltip.
     """
 
     moved_by: ClassVar[tuple[str, ...]] = ()
@@ -101,8 +106,8 @@ class FigureView:
     same_layout: ClassVar[tuple[str, ...]] = ()
     """Controls that leave the panels where they are."""
 
-    def __init__(self, controls: Mapping[str, ipywidgets.Widget]) -> None:
-        self.controls = dict(controls)
+    def __init__(self, **controls: ipywidgets.Widget) -> None:
+        self.controls = controls
         self._screens: dict[tuple[Any, ...], Screen] = {}
         self._shown: Screen | None = None
         self._image = picture()
@@ -161,5 +166,36 @@ class FigureView:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """Offer the live widget and, for readers without a kernel, the picture as it is now."""
         live = self.widget._repr_mimebundle_() or {}
-        png = base64.b64encode(self._image.value).decode()
-        return {**live, "image/png": png, "text/plain": self.summary}
+        return {**live, "image/png": as_text(self._image.value), "text/plain": self.summary}
+
+
+class PlayedView(FigureView):
+    """A figure whose slider can play; readers without a kernel see `frames`.
+
+    Parameters
+    ----------
+    played
+        Name of the slider among the controls.
+    interval
+        Milliseconds from one step to the next.
+    about
+        Tooltip of the button that plays.
+    """
+
+    def __init__(self, played: str, interval: int, about: str, **controls: ipywidgets.Widget) -> None:
+        slider = controls[played]
+        options = {"interval": interval, "description": "play", "tooltip": about}
+        self.play = ipywidgets.Play(value=slider.value, max=slider.max, **options)
+        super().__init__(**controls)
+        self.link = ipywidgets.jslink((self.play, "value"), (slider, "value"))
+        bar = self.widget.children[0]
+        bar.children = (self.play, *bar.children)
+
+    def frames(self) -> PaperFigure:
+        """Return the steps side by side."""
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
+        """Offer the live widget and, for readers without a kernel, the steps side by side."""
+        bundle, frames = super()._repr_mimebundle_(include, exclude), self.frames()
+        return {**bundle, "image/png": as_text(frames.to_png()), "text/plain": frames.alt_text}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import hist
-import ipywidgets
 import numpy as np
 
 from omnilearn_lab import plotting
 from omnilearn_lab.errors import ConfigError
+from omnilearn_lab.metrics import weighted_hist
 from omnilearn_lab.plotting.distributions import unfolding_steps
 from omnilearn_lab.plotting.figure import PaperFigure
-from omnilearn_lab.widgets.view import FigureView, dropdown, slider, toggle
+from omnilearn_lab.widgets.view import FigureView, PlayedView, dropdown, slider, toggle
 
 _ALL, _MILLISECONDS = "all", 900
 
@@ -57,23 +55,17 @@ class ReweightingExplorer(FigureView):
         edges: Mapping[str, Any],
         source: str | None = None,
     ) -> None:
-        missing = [name for name in edges if name not in target or name not in nominal]
-        if missing or not weights or not edges:
-            raise ConfigError(
-                f"weights and edges must not be empty, and both samples need {missing or edges}"
-            )
+        _check((target, nominal), edges, weights)
         self.target, self.nominal, self.source = target, nominal, source
         self.weights = {method: np.atleast_2d(w) for method, w in weights.items()}
         self.axes = plotting.observable_axes(edges)
         n_seeds = max(len(w) for w in self.weights.values())
         seeds = [("all", -1), *((str(i + 1), i) for i in range(n_seeds))]
         super().__init__(
-            {
-                "observable": dropdown("observable", list(edges), "what is histogrammed"),
-                "method": dropdown("weights", [_ALL, *self.weights], "which weights to show"),
-                "seed": dropdown("training", seeds, "one training, or mean and spread of all"),
-                "log": toggle("log scale", "logarithmic vertical axis"),
-            }
+            observable=dropdown("observable", list(edges), "what is histogrammed"),
+            method=dropdown("weights", [_ALL, *self.weights], "which weights to show"),
+            seed=dropdown("training", seeds, "one training, or mean and spread of all"),
+            log=toggle("log scale", "logarithmic vertical axis"),
         )
 
     def figure(self) -> PaperFigure:
@@ -91,7 +83,7 @@ class ReweightingExplorer(FigureView):
         )
 
 
-class UnfoldingExplorer(FigureView):
+class UnfoldingExplorer(PlayedView):
     """Truth, simulation and unfolded results: choose observable, iteration, method and scale, or play.
 
     Without a kernel the iterations stand side by side.
@@ -133,29 +125,21 @@ class UnfoldingExplorer(FigureView):
         binned: Mapping[str, Mapping[str, np.ndarray]] | None = None,
         source: str | None = None,
     ) -> None:
-        missing = [name for name in edges if name not in truth or name not in prior]
-        if missing or not weights or not edges:
-            raise ConfigError(
-                f"weights and edges must not be empty, and truth and prior need {missing or edges}"
-            )
+        _check((truth, prior), edges, weights)
         self.truth, self.prior, self.weights, self.binned = truth, prior, weights, dict(binned or {})
         self.axes, self.source = plotting.observable_axes(edges), source
         last = max(len(w) for by_name in weights.values() for w in by_name.values())
         methods = [*weights, *self.binned]
         iteration = slider("iteration", last, (0, last, 1), "after how many iterations; 0: the simulation")
-        self.play = ipywidgets.Play(value=last, max=last, interval=_MILLISECONDS, description="play")
-        self.play.tooltip = "watch the iterations"
         super().__init__(
-            {
-                "observable": dropdown("observable", list(edges), "what is histogrammed"),
-                "iteration": iteration,
-                "method": dropdown("method", [_ALL, *methods], "which results to show"),
-                "log": toggle("log scale", "logarithmic vertical axis"),
-            }
+            "iteration",
+            _MILLISECONDS,
+            "watch the iterations",
+            observable=dropdown("observable", list(edges), "what is histogrammed"),
+            iteration=iteration,
+            method=dropdown("method", [_ALL, *methods], "which results to show"),
+            log=toggle("log scale", "logarithmic vertical axis"),
         )
-        self.link = ipywidgets.jslink((self.play, "value"), (iteration, "value"))
-        bar = self.widget.children[0]
-        bar.children = (self.play, *bar.children)
 
     def figure(self) -> PaperFigure:
         """Return the comparison for the present choice."""
@@ -177,17 +161,15 @@ class UnfoldingExplorer(FigureView):
         for label in shown if iteration else ():
             steps = (self.binned if label in self.binned else self.weights)[label][name]
             step = steps[min(iteration, len(steps)) - 1]
-            samples[label] = self._histogram(step, name) if label in self.binned else self.prior[name]
+            counts = weighted_hist(self.axes[name].edges, step, step) if label in self.binned else None
+            samples[label] = self.prior[name] if counts is None else counts
             weights |= {} if label in self.binned else {label: step}
         return samples, replace(plotting.COMPARISON, log_y=self.value("log"), weights=weights)
 
-    def _histogram(self, counts: np.ndarray, name: str) -> hist.Hist:
-        filled = hist.Hist(hist.axis.Variable(self.axes[name].edges), storage=hist.storage.Weight())
-        filled.view()["value"], filled.view()["variance"] = counts, counts
-        return filled
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """Offer the live widget and, for readers without a kernel, the iterations side by side."""
-        bundle, frames = super()._repr_mimebundle_(include, exclude), self.frames()
-        picture = base64.b64encode(frames.to_png()).decode()
-        return {**bundle, "image/png": picture, "text/plain": frames.alt_text}
+def _check(
+    samples: Sequence[Mapping[str, Any]], edges: Mapping[str, Any], weights: Mapping[str, Any]
+) -> None:
+    missing = [name for name in edges if not all(name in sample for sample in samples)]
+    if missing or not weights or not edges:
+        raise ConfigError(f"weights and edges must not be empty, and both samples need {missing or edges}")

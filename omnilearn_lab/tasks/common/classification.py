@@ -21,8 +21,10 @@ from omnilearn_lab.machine import StrPath, atomic_path
 from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics, pair_score
 from omnilearn_lab.models import Batch
 from omnilearn_lab.settings import to_mapping
+from omnilearn_lab.tasks.common.heads import Rows
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model, network_batch
 from omnilearn_lab.training import Batches, Classification, History, Objective, Run, Trainer, default_device
+from omnilearn_lab.training.heads import evaluating
 
 _EVALUATION_BATCH = 256  # larger ones are not faster and need more memory
 
@@ -82,9 +84,14 @@ class ClassifierData:
         return len(self.class_names) or max(2, int(self.train.label.max()) + 1)
 
     @property
+    def tested(self) -> dict[str, Batch]:
+        """What a trained network is measured on, by name."""
+        return {"test": self.test, **self.others}
+
+    @property
     def parts(self) -> dict[str, Batch]:
         """All batches by name."""
-        return {"train": self.train, "validation": self.validation, "test": self.test, **self.others}
+        return {"train": self.train, "validation": self.validation, **self.tested}
 
     def save(self, path: StrPath) -> Path:
         """Write everything to one safetensors file, in one atomic step."""
@@ -225,8 +232,9 @@ def train_classifier(
     history = trainer.fit(on_record)
     precision = settings.training.precision
     return measure(
-        data,
-        lambda jets: predict(model, jets, precision=precision),
+        data.tested,
+        lambda name: predict(model, data.tested[name], precision=precision),
+        data.class_names,
         settings.signal_efficiencies,
         best_val_loss=history.best()["loss"],
         n_train=len(train),
@@ -236,41 +244,38 @@ def train_classifier(
 
 
 def measure(
-    data: ClassifierData,
-    scores: Callable[[Batch], np.ndarray],
-    signal_efficiencies: Sequence[float],
+    tested: Mapping[str, Batch | Rows],
+    scores: Callable[[str], np.ndarray],
+    class_names: Sequence[str],
+    signal_efficiencies: Sequence[float] = (0.5, 0.3),
     **about: Any,
 ) -> ClassifierResult:
     """Apply a trained classifier to the test jets and to all further ones.
 
     Parameters
     ----------
-    data : ClassifierData
+    tested : mapping of name to Batch or Rows
+        Labels and weights; "test" is what the result is about.
     scores
-        Gives the class probabilities of jets, shape (N, C).
+        Gives the class probabilities of the jets of a name, shape (N, C).
+    class_names
     signal_efficiencies
         Where background rejections are measured.
     **about
         Further fields of `ClassifierResult`.
     """
     start = time.perf_counter()
-    probabilities = scores(data.test)
-
-    def metrics(probabilities: np.ndarray, jets: Batch) -> ClassificationMetrics:
-        weights = None if jets.weight is None else jets.weight.numpy()
-        options = {"signal_efficiencies": signal_efficiencies, "class_names": data.class_names}
-        return classification_metrics(probabilities, jets.label.numpy(), weights=weights, **options)
-
-    label, weight = data.test.label, data.test.weight
-    return ClassifierResult(
-        probabilities,
-        metrics(probabilities, data.test),
-        label.numpy().copy(),  # the file of the jets may go
-        None if weight is None else weight.numpy().copy(),
-        others={name: metrics(scores(jets), jets) for name, jets in data.others.items()},
-        seconds_evaluation=time.perf_counter() - start,
-        **about,
-    )
+    probabilities = {name: scores(name) for name in tested}
+    labels = {name: np.array(jets.label) for name, jets in tested.items()}  # copies: their file may go
+    weights = {name: None if jets.weight is None else np.array(jets.weight) for name, jets in tested.items()}
+    options = {"signal_efficiencies": signal_efficiencies, "class_names": class_names}
+    metrics = {
+        name: classification_metrics(probabilities[name], labels[name], weights=weights[name], **options)
+        for name in tested
+    }
+    made = (probabilities["test"], metrics.pop("test"), labels["test"], weights["test"])
+    seconds = time.perf_counter() - start
+    return ClassifierResult(*made, others=metrics, seconds_evaluation=seconds, **about)
 
 
 def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.ndarray:
@@ -292,14 +297,12 @@ def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.nda
 @torch.no_grad()
 def network_outputs(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.ndarray:
     """Return what the classifier head gives, logits or regressed numbers, float64, shape (N, C)."""
-    was_training = model.training
-    model.eval()
     device = next(model.parameters()).device
     together = getattr(getattr(model, "config", None), "n_jets", 1)  # the jets of an event
     batches = Batches(complete_batch(jets, model), _EVALUATION_BATCH // together * together).in_order()
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+    use_bf16 = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    with evaluating(model), use_bf16:
         logits = torch.cat([model.classify(batch.to(device)).logits.double() for batch in batches])
-    model.train(was_training)
     return logits.cpu().numpy()
 
 

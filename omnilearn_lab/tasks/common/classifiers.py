@@ -180,8 +180,9 @@ def train_frozen(
     train = train.first(settings.n_train)
     head = fit_head(train, validation, kind=settings.head, n_classes=settings.n_classes, seed=seed)
     return classification.measure(
-        data,
-        lambda jets: head.predict(_embedding(model, jets)),
+        data.tested,
+        lambda name: head.predict(_embedding(model, data.tested[name])),
+        data.class_names,
         settings.signal_efficiencies,
         best_val_loss=head.val_loss,
         n_train=len(train.label),

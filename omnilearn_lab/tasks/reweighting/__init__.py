@@ -1,16 +1,10 @@
 """Reweighting: a classifier's likelihood ratio as event weights, and how far they close the distance."""
+# ruff: noqa: I001
 
 from omnilearn_lab.tasks.reweighting.known_ratio import check_known_ratio, ratio_curves, tilt
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.reweighter import (
-    Reweighter,
-    compare_reweighting,
-    distance_table,
-    improved,
-    observable_edges,
-    ratio_arms,
-    reweight,
-)
+from omnilearn_lab.tasks.reweighting.reweighter import Reweighter, compare_reweighting, distance_table
+from omnilearn_lab.tasks.reweighting.reweighter import improved, observable_edges, ratio_arms, reweight
 from omnilearn_lab.tasks.reweighting.samples import PairedSample, load_two_generators, with_acceptance
 
 __all__ = [

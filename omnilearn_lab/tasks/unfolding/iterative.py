@@ -11,9 +11,9 @@ from pydantic import Field
 
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.metrics import weighted_hist
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.reweighting.samples import PairedSample, check_weights
-from omnilearn_lab.tasks.unfolding.omnifold import weighted_hist
 
 if TYPE_CHECKING:
     import hist
@@ -111,10 +111,7 @@ class Response:
             folded = self.fold(truth)
             ratio = np.divide(data, folded, out=np.zeros_like(folded), where=folded > 0)
             update = np.divide(
-                self.migration.T @ ratio,
-                self.efficiency,
-                out=np.ones_like(truth),
-                where=self.efficiency > 0,
+                self.migration.T @ ratio, self.efficiency, out=np.ones_like(truth), where=self.efficiency > 0
             )
             truth = truth * update
             estimates.append(truth)

@@ -19,6 +19,7 @@ from pydantic import Field
 from omnilearn_lab.errors import ConfigError, DataFileError, JetsError, translated
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import StrPath, atomic_hdf5, attributes, check_dataset, run_jobs
+from omnilearn_lab.metrics import weighted_hist
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.simulation import PairedJets
 from omnilearn_lab.tasks import reweighting
@@ -122,21 +123,6 @@ class UnfoldedHistogram:
     def to_hist(self) -> hist.Hist:
         """Return a ``hist.Hist`` with the total uncertainty, for plotting."""
         return weighted_hist(self.edges, self.values, self.total**2)
-
-
-def weighted_hist(edges: np.ndarray, values: np.ndarray, variances: np.ndarray) -> hist.Hist:
-    """Return bin contents as a ``hist.Hist`` with weight storage.
-
-    Examples
-    --------
-    >>> weighted_hist(np.array([0.0, 1.0, 2.0]), np.array([3.0, 4.0]), np.array([3.0, 4.0])).values()
-    array([3., 4.])
-    """
-    import hist
-
-    filled = hist.Hist(hist.axis.Variable(edges, name="x"), storage=hist.storage.Weight())
-    filled.view()["value"], filled.view()["variance"] = values, variances
-    return filled
 
 
 @dataclass(frozen=True, eq=False)
