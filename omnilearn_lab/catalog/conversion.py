@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from omnilearn_lab.catalog.entries import catalog
 from omnilearn_lab.catalog.load import CONVERTED, PublishedFiles, find_published, where_to_put
 from omnilearn_lab.catalog.store import open_store
 from omnilearn_lab.errors import CatalogError, DataFileError, nearest, translated
-from omnilearn_lab.machine import StrPath, WorkerPool, locked, make_folder, usable_cores, write_text
+from omnilearn_lab.machine import StrPath, as_finished, locked, make_folder, write_text
 from omnilearn_lab.readers import ConvertOptions, Reader, convert
 from omnilearn_lab.settings import settings, to_mapping
 
@@ -192,46 +191,11 @@ def convert_files(
     targets = [Path(folder).absolute() / name for name in _target_names(sources)]
     files = {target.name: str(source) for source, target in zip(sources, targets, strict=True)}
     _note(Path(folder), files, reader, options)
-    jobs = [(s, t, reader, options) for s, t in zip(sources, targets, strict=True) if not t.exists()]
+    jobs = {t.name: (s, t, reader) for s, t in zip(sources, targets, strict=True) if not t.exists()}
     log.info("converting %d of %d files", len(jobs), len(sources))
-    _run_all(jobs, usable_cores() if workers is None else workers)
+    for name, _ in as_finished(partial(convert, options=options), jobs, workers):
+        log.info("converted '%s'", name)
     return targets
-
-
-def _convert_one(job: tuple[Path, Path, Reader, ConvertOptions | None]) -> Path:
-    source, target, reader, options = job
-    return convert(source, target, reader, options=options)
-
-
-def _run_all(jobs: Sequence[tuple], workers: Any) -> None:
-    if not jobs:
-        return
-    if not hasattr(workers, "submit") and min(workers, len(jobs)) <= 1:
-        for job in jobs:
-            log.info("converted '%s'", _convert_one(job).name)
-        return
-    with _pool(workers, len(jobs)) as pool:
-        futures = [pool.submit(_convert_one, job) for job in jobs]
-        try:
-            for future in _finished(futures):
-                log.info("converted '%s'", future.result().name)
-        finally:
-            for future in futures:
-                future.cancel()
-
-
-@contextmanager
-def _pool(workers: Any, n_jobs: int) -> Iterator[Any]:
-    if hasattr(workers, "submit"):
-        yield workers
-        return
-    with WorkerPool(min(workers, n_jobs)) as pool:
-        yield pool
-
-
-def _finished(futures: list[Any]) -> Iterator[Any]:
-    """Yield futures as they finish; those of other libraries in their order."""
-    yield from as_completed(futures) if isinstance(futures[0], Future) else futures
 
 
 def _target_names(sources: Sequence[Path]) -> list[str]:

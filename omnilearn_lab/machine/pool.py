@@ -231,6 +231,45 @@ def run_jobs(
     return {key: results[key] for key in jobs}
 
 
+def as_finished(
+    function: Callable[..., Result], jobs: Mapping[Key, tuple[Any, ...]], workers: int | Any | None = None
+) -> Iterator[tuple[Key, Result]]:
+    """Call a function once per job and yield names and results as they end; the first failure ends the rest.
+
+    Parameters
+    ----------
+    function, jobs
+        As for `run_jobs`.
+    workers
+        Processes, all usable cores by default, 1 for this process alone; or anything with ``submit``, such as
+        a Dask client.
+
+    Examples
+    --------
+    >>> dict(as_finished(pow, {"eight": (2, 3), "nine": (3, 2)}, 1))
+    {'eight': 8, 'nine': 9}
+    """
+    if not hasattr(workers, "submit"):
+        n_workers = min(usable_cores() if workers is None else workers, len(jobs))
+        if n_workers <= 1:
+            yield from ((key, function(*arguments)) for key, arguments in jobs.items())
+            return
+        with WorkerPool(n_workers) as pool:
+            yield from as_finished(function, jobs, pool)
+        return
+    ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    futures = {key: workers.submit(function, *arguments) for key, arguments in jobs.items()}
+    try:
+        for key, future in futures.items():
+            future.add_done_callback(lambda done, key=key: ended.put((key, done)))
+        for _ in futures:
+            key, done = ended.get()
+            yield key, done.result()
+    finally:
+        for future in futures.values():
+            future.cancel()
+
+
 def report(share: float) -> None:
     """Say how far the training in this job of `run_jobs` is, from 0 to 1: its progress bar shows it.
 

@@ -8,7 +8,6 @@ import importlib.metadata
 import io
 import logging
 import os
-import queue
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError, OmniLearnLabError, SimulationError, translated
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import WorkerPool, atomic_path, locked, make_folder, usable_cores
+from omnilearn_lab.machine import as_finished, atomic_path, locked, make_folder
 from omnilearn_lab.simulation.events import EventSource
 from omnilearn_lab.simulation.recipes import Recipe, recipe
 from omnilearn_lab.simulation.selection import Selected
@@ -386,6 +385,8 @@ def _collect(chunks: list[Chunk], directory: Path | None, workers: Any, progress
     """Return the pieces in order: from the cache where they are there, else made now."""
     from tqdm.auto import tqdm
 
+    if isinstance(workers, int) and workers < 1:
+        raise SimulationError(f"workers is {workers}; at least 1 is needed")
     found = {i: part for i, chunk in enumerate(chunks) if (part := cached(chunk, directory)) is not None}
     missing = [i for i in range(len(chunks)) if i not in found]
     if missing and directory is not None and is_read_only(directory):
@@ -397,46 +398,12 @@ def _collect(chunks: list[Chunk], directory: Path | None, workers: Any, progress
     title = f"simulating {chunks[0].recipe.name}"
     with tqdm(total=total, desc=title, unit="jet", disable=not progress, mininterval=0.5) as bar:
         bar.update(sum(chunks[i].n_jets for i in found))
-        for i, part in _made(chunks, missing, workers):
+        for i, part in as_finished(make_chunk, {i: (chunks[i],) for i in missing}, workers):
             if directory is not None:
                 write_chunk(directory / chunks[i].file_name, part)
             found[i] = part
             bar.update(chunks[i].n_jets)
     return [found[i] for i in range(len(chunks))]
-
-
-def _made(chunks: list[Chunk], missing: list[int], workers: Any) -> Iterator[tuple[int, Selected]]:
-    """Yield (position, jets) of the missing pieces as they are finished."""
-    if workers is None:
-        workers = usable_cores()
-    if hasattr(workers, "submit"):
-        yield from _as_finished(chunks, missing, workers)
-        return
-    if workers < 1:
-        raise SimulationError(f"workers is {workers}; at least 1 is needed")
-    n_workers = min(workers, len(missing))
-    if n_workers <= 1:
-        yield from ((i, make_chunk(chunks[i])) for i in missing)
-        return
-    with WorkerPool(n_workers) as pool:
-        yield from _as_finished(chunks, missing, pool)
-
-
-def _as_finished(chunks: list[Chunk], missing: list[int], executor: Any) -> Iterator[tuple[int, Selected]]:
-    finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    futures = [(executor.submit(make_chunk, chunks[i]), i) for i in missing]
-    try:
-        for future, i in futures:
-            future.add_done_callback(lambda done, i=i: finished.put((i, done)))
-        for _ in futures:
-            i, done = finished.get()
-            yield i, done.result()
-    finally:
-        for future, _ in futures:
-            future.cancel()
-
-
-# ---- the whole -----------------------------------------------------------------------------------
 
 
 def _order(n_jets: int, per_unit: int, seed: int) -> np.ndarray:

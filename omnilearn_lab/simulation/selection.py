@@ -161,11 +161,8 @@ def has_quark(pid: np.ndarray, quark: int) -> np.ndarray:
 
 def weak_hadrons(batch: EventBatch, quark: int) -> np.ndarray:
     """Return entries of hadrons with this quark none of whose decay products holds it."""
-    holds = has_quark(batch["id"], quark)
-    rows = np.flatnonzero(holds)
-    hands_on = np.zeros(len(holds), dtype=bool)
-    hands_on[batch.mother[rows]] = True
-    return rows[~hands_on[rows]]
+    rows = np.flatnonzero(has_quark(batch["id"], quark))
+    return rows[~np.isin(rows, batch.mother[rows])]
 
 
 def jet_flavour(clusters: Clusters, batch: EventBatch) -> np.ndarray:
@@ -284,7 +281,8 @@ def select_taus(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.rando
     objects = observe(recipe, final_particles(batch), rng)
     clusters = find_jets(recipe, objects)
     nearest = _nearest_tau(clusters, taus)
-    wanted = nearest >= 0 if sample.class_name == "tau" else ~_is_near_any_tau(clusters, batch)
+    is_tau = sample.class_name == "tau"
+    wanted = nearest >= 0 if is_tau else ~_has_near(clusters, batch, _last_taus(batch), 2 * _TAU_CONE)
     rows = np.flatnonzero(in_window(recipe.window, clusters) & (clusters.rank < sample.max_jets) & wanted)
     columns = jet_columns(recipe, sample, batch, clusters.event[rows])
     tau = nearest[rows]
@@ -343,9 +341,7 @@ def hadronic_taus(batch: EventBatch) -> dict[str, np.ndarray]:
 def _last_taus(batch: EventBatch) -> np.ndarray:
     """Entries of taus that decay: copies that hand on to another tau are left out."""
     taus = np.flatnonzero((np.abs(batch["id"]) == _TAU) & (batch["status"] < 0))
-    hands_on = np.zeros(len(batch["id"]), dtype=bool)
-    hands_on[batch.mother[taus]] = True
-    return taus[~hands_on[taus]]
+    return taus[~np.isin(taus, batch.mother[taus])]
 
 
 def _nearest_tau(clusters: Clusters, taus: dict[str, np.ndarray]) -> np.ndarray:
@@ -360,14 +356,3 @@ def _nearest_tau(clusters: Clusters, taus: dict[str, np.ndarray]) -> np.ndarray:
     nearest = np.full(len(clusters), NO_TAU)
     nearest[jet[order]] = tau[order]
     return nearest
-
-
-def _is_near_any_tau(clusters: Clusters, batch: EventBatch) -> np.ndarray:
-    taus = _last_taus(batch)
-    px, py, pz = (batch[name][taus] for name in ("px", "py", "pz"))
-    eta, phi = np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-12)), np.arctan2(py, px)
-    jet, tau = pairs_in_event(clusters.event, batch.event[taus])
-    near = delta_r(clusters.eta[jet], clusters.phi[jet], eta[tau], phi[tau]) < 2 * _TAU_CONE
-    found = np.zeros(len(clusters), dtype=bool)
-    found[jet[near]] = True
-    return found

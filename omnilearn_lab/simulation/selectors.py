@@ -146,7 +146,7 @@ def select_dis(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.random
 
     Q^2 = 2 E_e (E' + p_z'), y = 1 - (E' - p_z') / (2 E_e), the proton along +z.
     """
-    positron = _hardest_positron(batch)
+    positron = hardest_positron(batch)
     energy, pz = batch["energy"][positron], batch["pz"][positron]
     q2, y = 2 * _E_BEAM * (energy + pz), 1 - (energy - pz) / (2 * _E_BEAM)
     passed = (q2 > _DIS_Q2) & (y > _DIS_Y[0]) & (y < _DIS_Y[1])
@@ -162,7 +162,7 @@ def select_dis(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.random
     return build_jets(recipe, particles, clusters, rows, columns)
 
 
-def _hardest_positron(batch: EventBatch) -> np.ndarray:
+def hardest_positron(batch: EventBatch) -> np.ndarray:
     """Entry of the final positron of largest pt in every event that has one."""
     rows = np.flatnonzero((batch["id"] == _POSITRON) & (batch["status"] > 0))
     pt = np.hypot(batch["px"][rows], batch["py"][rows])

@@ -14,6 +14,7 @@ from omnilearn_lab.jets import Jets, reduce_pid
 from omnilearn_lab.metrics.reweighting import TriangularDiscriminator
 from omnilearn_lab.simulation import PairedJets, recipe
 from omnilearn_lab.simulation.events import EventBatch, EventSource, Particles, cluster, final_particles
+from omnilearn_lab.simulation.selectors import hardest_positron
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighting.reweighter import DistanceChange, discriminator
 from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, UnfoldingResult
@@ -30,7 +31,7 @@ _E_LEPTON, _E_PROTON = 27.6, 920.0  # HERA beams [GeV], the proton along +z
 _Q2_MIN, _Y_RANGE = 150.0, (0.08, 0.7)
 _ETA, _MIN_PT = (-1.5, 2.75), 0.1  # acceptance for hadrons in the laboratory
 _JET_RADIUS, _JET_MIN_PT = 1.0, 5.0  # of jets in the Breit frame [GeV]
-_PHOTON, _POSITRON = 22, -11
+_PHOTON = 22
 _EFFICIENCY = 0.95
 # sampling and constant term of relative energy resolutions; tracks: slope per GeV and constant, of pt
 _ELECTROMAGNETIC, _HADRONIC, _TRACK = (0.11, 0.01), (0.50, 0.02), (0.002, 0.015)
@@ -295,7 +296,7 @@ def unfold_dis(n_events: int, training: TrainConfig, *, n_iterations: int = 2, s
 
 def _select(batch: EventBatch, rng: np.random.Generator) -> PairedJets:
     """Events with a lepton in the selection (true values) and hadrons at both levels."""
-    lepton = _scattered_lepton(batch)
+    lepton = hardest_positron(batch)
     kinematics = dis_kinematics(_batch_momenta(batch, lepton))
     in_y = (kinematics["y"] > _Y_RANGE[0]) & (kinematics["y"] < _Y_RANGE[1])
     lepton = lepton[(kinematics["q2"] > _Q2_MIN) & in_y]
@@ -313,14 +314,6 @@ def _select(batch: EventBatch, rng: np.random.Generator) -> PairedJets:
 def _batch_momenta(batch: EventBatch, rows: np.ndarray) -> np.ndarray:
     """Return (px, py, pz, E) of entries of the event record, shape (len(rows), 4)."""
     return np.stack([batch[name][rows] for name in ("px", "py", "pz", "energy")], axis=1)
-
-
-def _scattered_lepton(batch: EventBatch) -> np.ndarray:
-    """Entry of the hardest final positron of every event that has one."""
-    rows = np.flatnonzero((batch["id"] == _POSITRON) & (batch["status"] > 0))
-    pt = np.hypot(batch["px"][rows], batch["py"][rows])
-    rows = rows[np.lexsort((-pt, batch.event[rows]))]
-    return rows[np.unique(batch.event[rows], return_index=True)[1]]
 
 
 def _accepted(particles: Particles) -> Particles:
