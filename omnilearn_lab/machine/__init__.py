@@ -12,5 +12,6 @@ from omnilearn_lab.machine.files import StrPath, attributes, check_dataset, chec
 __all__ = [
     "StrPath", "WorkerPool", "as_finished", "atomic_folder", "atomic_hdf5", "atomic_path", "attributes",
     "check_dataset", "check_disk", "check_size", "locked", "make_folder", "memory_limit", "open_executor",
-    "reading", "report", "reuse_memory", "run_jobs", "usable_cores", "usable_workers", "watched", "write_text",
+    "reading", "report", "reuse_memory", "run_jobs", "usable_cores", "usable_workers", "watched",
+    "write_text",
 ]  # fmt: skip
