@@ -37,8 +37,8 @@ FLOORS = {
     "cli": 8,
 }
 ROOT = PACKAGE.parent
-MAX_FUNCTION, MAX_FILE, MAX_PARAMETERS = 43, 350, 6  # lines of code: comments and docstrings are free
-MAX_MODULES, MAX_NAMES, MAX_PLUMBING = 14, 30, 0.11
+MAX_FUNCTION, MAX_FILE, MAX_PARAMETERS = 40, 345, 6  # lines of code: comments and docstrings are free
+MAX_MODULES, MAX_NAMES, MAX_PLUMBING = 14, 30, 0.105
 MAX_FILES = 190
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = sorted({path.parent for path in MODULES})
