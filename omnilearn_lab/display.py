@@ -146,7 +146,7 @@ def _plain_formula(formula: str) -> str:
     formula = re.sub(r"\\([A-Za-z]+|[ ,])", lambda m: _SYMBOLS.get(m[1], m[1]), formula)
     for sign, digits in (("_", _LOW), ("^", _HIGH)):
         script = re.compile(rf"{re.escape(sign)}(?:{{([\d+-]+)}}|(\d))")
-        formula = script.sub(lambda m, digits=digits: (m[1] or m[2]).translate(digits), formula)
+        formula = script.sub(lambda m, to=digits: (m[1] or m[2]).translate(to), formula)  # type: ignore[misc]
     return re.sub(r"[{}]", "", formula).strip()
 
 

@@ -224,7 +224,7 @@ class Batch:
 
     def subjettiness(self, beta: float) -> np.ndarray:
         """tau_N for all orders, shape (N, K)."""
-        settings = {"jet_radius": self.config.jet_radius, "beta": beta}
+        settings: dict[str, Any] = {"jet_radius": self.config.jet_radius, "beta": beta}
         if self.config.axes != "kt":
             return fastjet_njettiness(self.particles, self.orders, axes=self.config.axes, **settings)
         result = np.empty((len(self.particles.counts), len(self.orders)))

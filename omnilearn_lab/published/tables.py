@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -441,9 +441,7 @@ def _cell(cell: str, where: str) -> tuple[float, float]:
     return value, float(match["error"]) if match["error"] else math.nan
 
 
-def _check_keys(
-    what: str, found: Mapping[str, Any], known: set[str], optional: set[str] = frozenset()
-) -> None:  # type: ignore[assignment]
+def _check_keys(what: str, found: Mapping[str, Any], known: set[str], optional: Collection[str] = ()) -> None:
     for key in found:
         if key not in known:
             raise ConfigError(f"{what}: unknown key '{key}'; {nearest(key, known)}")
