@@ -57,9 +57,8 @@ def options(
 
 def main() -> None:
     """Run the command line; an error of ours becomes one line and exit status 1."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for library in ("numexpr", "papermill"):  # which tell of threads, and of hidden files
-        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")  # of libraries: warnings
+    logging.getLogger("omnilearn_lab").setLevel(logging.INFO)
     try:
         app()
     except OmniLearnLabError as error:

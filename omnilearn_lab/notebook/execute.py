@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -328,7 +330,7 @@ def execute_notebook(
     options = {"parameters": {"profile": profile, **(parameters or {})}, "progress_bar": progress}
     with locked(target, timeout=0):
         start = time.perf_counter()
-        with _results_root(directory.parents[1]), MemoryWatch() as watch:
+        with _results_root(directory.parents[1]), MemoryWatch() as watch, _clock():
             failure = _execute(find_notebooks(folder)[name], target, options)
         if failure is not None:
             raise NotebookError(f"'{name}' {_reason(failure)}; open '{target}' to see it") from failure
@@ -352,6 +354,29 @@ def _execute(source: Path, target: Path, options: Mapping[str, Any]) -> Any:
             failure = error
         _forget_places(path)
     return failure
+
+
+@contextmanager
+def _clock(seconds: float = 1.0) -> Iterator[None]:
+    """Let the clock of progress bars in a terminal go on while a cell takes minutes: they move with cells."""
+    from tqdm import tqdm
+
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(seconds):
+            for bar in list(getattr(tqdm, "_instances", ())):
+                bar.refresh()
+
+    thread = threading.Thread(target=tick, daemon=True)
+    if sys.stderr.isatty():
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if thread.is_alive():
+            thread.join()
 
 
 def _reason(failure: Any) -> str:

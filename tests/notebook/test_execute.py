@@ -1,4 +1,7 @@
+import io
 import re
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +10,14 @@ from omnilearn_lab.catalog import catalog
 from omnilearn_lab.notebook.execute import (
     NotebookEntry,
     NotebookMap,
+    _clock,
     find_notebooks,
     measured_seconds,
     notebook_map,
 )
 from omnilearn_lab.notebook.hardware import Machine
 from omnilearn_lab.notebook.results import Results
+from tqdm import tqdm
 
 ROOT = Path(__file__).parents[2]
 LAPTOP = Machine("a laptop", 2, 8.0)
@@ -89,3 +94,18 @@ def test_damaged_results_do_not_count(tmp_path):
 def test_table_links_to_the_notebooks():
     assert '<a href="11_omnilearned.ipynb">' in PLAN._repr_html_()
     assert len(PLAN) == len(PLAN.rows())
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_the_clock_of_a_bar_goes_on_while_a_cell_runs(monkeypatch, is_terminal):
+    class Screen(io.StringIO):
+        isatty = staticmethod(lambda: is_terminal)
+
+    monkeypatch.setattr(sys, "stderr", Screen())
+    with tqdm(total=2, file=sys.stderr) as bar, _clock(0.01):
+        before = sys.stderr.tell()
+        deadline = time.monotonic() + (5 if is_terminal else 0.1)
+        while sys.stderr.tell() == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert (sys.stderr.tell() > before) is is_terminal
+        assert bar.n == 0
