@@ -1,8 +1,12 @@
-"""Check every internal link of the built site: ``python docs/links.py [build/site]``."""
+"""Check every link of the built site: ``python docs/links.py [build/site]``.
+
+Of links that lead elsewhere only the form is checked, as nothing is fetched.
+"""
 
 from __future__ import annotations
 
 import argparse
+import re
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -33,7 +37,7 @@ def _read(path: Path) -> _Page:
 
 
 def broken_links(site: Path) -> list[str]:
-    """Return "page: link" for each link to a file, or to a place in a page, that the site does not have."""
+    """Return "page: link" for each link to a file or a place that the site lacks, and for malformed ones."""
     site = site.resolve()
     pages = [path for path in sorted(site.rglob("*.html")) if path.name != "404.html"]  # which has no place
     return [
@@ -46,8 +50,10 @@ def broken_links(site: Path) -> list[str]:
 
 def _is_broken(page: Path, link: str) -> bool:
     parts = urlsplit(link)
-    if parts.scheme or parts.netloc:
-        return False
+    if parts.scheme in ("http", "https") or parts.netloc:
+        return not re.fullmatch(r"https?://([\w-]+\.)+[a-z]{2,}(:\d+)?([/?#]\S*)?", link)
+    if parts.scheme:
+        return parts.scheme not in ("data", "mailto", "javascript")
     target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
     target = target / "index.html" if target.is_dir() else target
     if not target.is_file():

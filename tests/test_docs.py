@@ -85,9 +85,10 @@ def test_broken_links_are_found(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b c.html").write_text('<h1 id="here">B</h1><img src="no.png">')
     links = ["sub/b%20c.html#here", "sub/b%20c.html#gone", "gone.html", "#top", "https://x.org/y", "sub"]
+    links += ["https://arxiv.org/abs/ 1", "https:/x.org", "htps://x.org"]
     page = '<p id="top">' + "".join(f'<a href="{link}">x</a>' for link in links)
     (tmp_path / "a.html").write_text(page)
-    broken = ["a.html: sub/b%20c.html#gone", "a.html: gone.html", "a.html: sub", "sub/b c.html: no.png"]
+    broken = [f"a.html: {links[i]}" for i in (1, 2, 5, 6, 7, 8)] + ["sub/b c.html: no.png"]
     assert _load("links").broken_links(tmp_path) == broken
 
 
