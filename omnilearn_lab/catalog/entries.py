@@ -194,7 +194,7 @@ class DatasetEntry(_Strict):
     files: tuple[FileGroup, ...] = ()
     default_variant: str | None = None
     size_gb: float | None = Field(default=None, gt=0)
-    format: Literal["root", "parquet", "pandas_hdf", "h5_plain", "h5_compound", "npz", "ml_ready"]
+    format: Literal["root", "parquet", "pandas_hdf", "h5_plain", "h5_compound", "npz", "ml_ready", "lmdb"]
     reader: str
     reader_options: dict[str, Any] = {}
     variant_options: dict[str, dict[str, Any]] = {}

@@ -8,10 +8,11 @@ from omnilearn_lab.machine.resources import reuse_memory
 from omnilearn_lab.machine.pool import WorkerPool, as_finished, open_executor, report, run_jobs
 from omnilearn_lab.machine.pool import usable_workers
 from omnilearn_lab.machine.files import StrPath, attributes, check_dataset, check_size, reading, watched
+from omnilearn_lab.machine.files import read_arrays, write_arrays
 
 __all__ = [
     "StrPath", "WorkerPool", "as_finished", "atomic_folder", "atomic_hdf5", "atomic_path", "attributes",
     "check_dataset", "check_disk", "check_size", "locked", "make_folder", "memory_limit", "open_executor",
-    "reading", "report", "reuse_memory", "run_jobs", "usable_cores", "usable_workers", "watched",
-    "write_text",
+    "read_arrays", "reading", "report", "reuse_memory", "run_jobs", "usable_cores", "usable_workers",
+    "watched", "write_arrays", "write_text",
 ]  # fmt: skip

@@ -17,12 +17,12 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omnilearn_lab.errors import DataFileError, OmniLearnLabError
+from omnilearn_lab.errors import DataFileError, OmniLearnLabError, translated
 
 if TYPE_CHECKING:
     import h5py
@@ -134,6 +134,47 @@ def write_text(target: StrPath, text: str) -> Path:
     with atomic_path(target) as path:
         path.write_text(text, encoding="utf-8")
     return Path(target)
+
+
+def write_arrays(target: StrPath, arrays: Mapping[str, Any]) -> Path:
+    """Write named arrays, compressed, in one atomic step.
+
+    Raises
+    ------
+    DataFileError
+        When the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = write_arrays(Path(tempfile.mkdtemp()) / "a.npz", {"x": [1, 2]})
+    >>> read_arrays(path)["x"].tolist()
+    [1, 2]
+    """
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    with atomic_path(target) as partial:
+        partial.write_bytes(buffer.getbuffer())
+    return Path(target)
+
+
+def read_arrays(path: StrPath) -> dict[str, Any]:
+    """Read the arrays of an ``.npz`` file; nothing in it is executed.
+
+    Raises
+    ------
+    DataFileError
+        When the file is missing or damaged (the archive has checksums).
+    """
+    import numpy as np
+
+    with (
+        translated(DataFileError, f"'{path}' cannot be read", "remove it, and make or get it again"),
+        np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file,
+    ):
+        return {name: file[name] for name in file.files}
 
 
 def make_folder(folder: StrPath) -> Path:

@@ -184,6 +184,7 @@ def run_jobs(
     workers: int | None = None,
     progress: bool = True,
     title: str = "trainings",
+    use_gpu: bool = True,
 ) -> dict[Key, Result]:
     """Call a function once per job and return the results by the jobs' names.
 
@@ -201,6 +202,8 @@ def run_jobs(
         Show a progress bar over jobs.
     title
         Its text.
+    use_gpu
+        The jobs are trainings, which would share a GPU; False for jobs that never use one.
 
     Returns
     -------
@@ -215,7 +218,7 @@ def run_jobs(
     n_workers = min(workers or usable_workers(), len(jobs))
     bar = tqdm(total=len(jobs), desc=title, disable=not progress)
     forget_kernels()
-    if n_workers <= 1 or _has_gpu():
+    if n_workers <= 1 or (use_gpu and _has_gpu()):
         return _run_here(function, jobs, bar)
     release_memory()  # the workers need it
     results = {}

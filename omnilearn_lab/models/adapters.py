@@ -86,7 +86,8 @@ def add_adapters(model: nn.Module, rank: int = 8, *, alpha: float | None = None,
     """Give every dense layer of the body's transformer blocks an adapter, and freeze the rest of the body.
 
     Attention (query, key, value, output) and MLP layers of ``model.body`` get one each. The heads stay
-    trainable. A model that has adapters keeps them.
+    trainable, and so do inputs of the body that a transfer to another space started anew. A model that has
+    adapters keeps them.
 
     Parameters
     ----------
@@ -129,8 +130,9 @@ def add_adapters(model: nn.Module, rank: int = 8, *, alpha: float | None = None,
         if name not in adapted:
             layer = model.get_submodule(name)
             _replace(model, name, AdaptedLinear(layer, rank, alpha=alpha or 2.0 * rank, generator=generator))
+    fresh = getattr(model, "fresh", frozenset())
     for name, parameter in model.body.named_parameters():
-        parameter.requires_grad_(name.endswith((".rise", ".fall")))
+        parameter.requires_grad_(name.endswith((".rise", ".fall")) or f"body.{name}" in fresh)
     return names
 
 

@@ -178,7 +178,8 @@ class Transfer(NamedTuple):
 def transfer(source: str | Path, model: nn.Module) -> Transfer:
     """Start a network from a checkpoint made for another space or task: copy what fits in name and shape.
 
-    The last layers of the heads (``out``) always start anew: their numbers mean something else.
+    The last layers of the heads (``out``) always start anew: their numbers mean something else. The names of
+    what starts anew are kept as ``model.fresh``: with low-rank adapters these tensors are trained, too.
 
     Parameters
     ----------
@@ -212,6 +213,7 @@ def transfer(source: str | Path, model: nn.Module) -> Transfer:
     if sum(outcome.taken.values()) < sum(new.values()):
         raise CheckpointError(f"'{source}' does not fit; use the same sizes for both networks ({outcome})")
     model.load_state_dict(own | fits)
+    model.fresh = frozenset(new)
     return outcome
 
 

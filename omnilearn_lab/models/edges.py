@@ -468,6 +468,8 @@ class NeighborhoodBlock(nn.Module):
         Which pair features, a key of `PAIRS`; None for none.
     space
         Where the particles lie.
+    use_directions
+        Without, the differences of coordinates are zero.
 
     Attributes
     ----------
@@ -477,9 +479,16 @@ class NeighborhoodBlock(nn.Module):
     """
 
     def __init__(
-        self, n_features: int, blocks: Sequence[Block], *, pairs: str | None, space: Space = PLANE
+        self,
+        n_features: int,
+        blocks: Sequence[Block],
+        *,
+        pairs: str | None,
+        space: Space = PLANE,
+        use_directions: bool = True,
     ) -> None:
         super().__init__()
+        self.use_directions = use_directions
         self.pairs, self.space = None if pairs is None else PAIRS[pairs], space
         self.recompute = False
         n_hidden, width = blocks[0].mlp.first.weight.shape
@@ -502,6 +511,9 @@ class NeighborhoodBlock(nn.Module):
         biases = [None if is_full else key_bias(is_valid)]
         centers = centers[:, None].expand_as(others)
         edges = self.space.difference(centers, others)  # (T, K, F)
+        if not self.use_directions:
+            n_hidden = self.space.n_coordinates
+            edges = functional.pad(edges[..., n_hidden:], (n_hidden, 0))
         if self.pairs is not None:
             edges = torch.cat([edges, self.pairs.of(centers, others, self.space)], -1)
         edges = at_least_float32(self.mlp(edges))

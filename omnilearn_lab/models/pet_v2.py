@@ -98,6 +98,9 @@ class PETv2Config(NamedSizes):
     use_positions
         The embedding sees the coordinates themselves; without, only differences count, and moving all
         particles together changes nothing.
+    use_directions
+        The neighbourhood block sees the difference to each neighbour; without it and without positions only
+        distances count, and turning all particles together changes nothing.
     feature_drop
         Probability that the species of a jet, and its extra numbers, are left out, in training.
     attention
@@ -142,6 +145,7 @@ class PETv2Config(NamedSizes):
     pairs: str = "collider"
     use_positions: bool = True
     n_codes: Number = 0
+    use_directions: bool = True
 
     def __post_init__(self) -> None:
         if self.mode == "masked" and self.n_codes == 0:
@@ -246,8 +250,8 @@ class BodyV2(nn.Module):
         block = partial(Block, width, config.n_heads, ratio, attention=config.attention)
         local = [block() for _ in range(config.n_head_layers)]
         where = {"pairs": config.pairs, "space": config.space}
-        local_pairs = where if config.has_local_pairs else where | {"pairs": None}
-        self.local = NeighborhoodBlock(config.n_features, local, **local_pairs)
+        seen = where if config.has_local_pairs else where | {"pairs": None}
+        self.local = NeighborhoodBlock(config.n_features, local, **seen, use_directions=config.use_directions)
         self.pair_bias = PairBias(ratio * width, config.n_heads, **where) if config.use_pair_bias else None
         self.condition = raw(config.n_condition, width, width) if config.n_condition else None
         self.time = TimeWaves(width, ratio) if config.uses_time else None

@@ -333,8 +333,10 @@ def make_reader(name: str, **options: Any) -> Reader:
     """
     if name == "atlas_omnifold":
         raise CatalogError("these files are tables without particles; read them with read_atlas_omnifold")
-    if name == "cosmobench":
-        raise CatalogError("these files hold haloes, not jets; read them with catalog.load_universes")
+    apart = {"cosmobench": ("haloes", "load_universes"), "omol25": ("molecules", "load_molecules")}
+    if name in apart:
+        what, function = apart[name]
+        raise CatalogError(f"these files hold {what}, not jets; read them with catalog.{function}")
     accepted = readers()
     if name not in accepted:
         raise CatalogError(f"there is no reader '{name}'; {nearest(name, accepted)}")

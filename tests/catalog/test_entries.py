@@ -167,7 +167,7 @@ def test_a_list_of_checksums_begins_no_later_than_the_files():
 NAMES = [
     *("top_tagging", "jetclass", "jetclass2", "quark_gluon", "cms_open_data", "atlas_top", "h1_dis"),
     *("jetnet30", "jetnet150", "omnifold_zjets", "atlas_omnifold", "lhco", "aspen", "cms_qcd", "cms_bsm"),
-    *("atlas_flavour", "hadronic_taus", "omnilearned", "quijote", "camels_sam"),
+    *("atlas_flavour", "hadronic_taus", "omnilearned", "quijote", "camels_sam", "omol25"),
 ]
 FILES = {  # of all variants
     "top_tagging": 3,
@@ -190,6 +190,7 @@ FILES = {  # of all variants
     "omnilearned": 3,
     "quijote": 0,
     "camels_sam": 0,
+    "omol25": 0,
 }
 
 
@@ -232,7 +233,11 @@ def test_splits_that_share_files_are_disjoint_fractions(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_reader_exists_and_knows_the_classes(name):
     item = entry(name)
-    apart = {"atlas_omnifold": "read_atlas_omnifold", "cosmobench": "load_universes"}
+    apart = {
+        "atlas_omnifold": "read_atlas_omnifold",
+        "cosmobench": "load_universes",
+        "omol25": "load_molecules",
+    }
     if item.reader in apart:
         with pytest.raises(CatalogError, match=apart[item.reader]):
             make_reader(item.reader)

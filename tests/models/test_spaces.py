@@ -56,6 +56,20 @@ def test_a_torus_has_no_origin_where_only_differences_count(use_pair_bias):
     assert change.abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("use_pair_bias", [True, False])
+def test_where_only_distances_count_turning_changes_nothing(use_pair_bias):
+    batch = points(n_features=5)
+    batch = batch.replace(features=torch.cat([batch.features[:, :3], batch.features[:, 3:].abs() + 0.5], 1))
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1)))[0]
+    turned = batch.replace(features=torch.cat([batch.features[:, :3] @ turn, batch.features[:, 3:]], 1))
+    blind = {"use_positions": False, "use_directions": False, "use_pair_bias": use_pair_bias}
+    model = network(**MOLECULES, **blind, use_local_pairs=True)
+    assert torch.allclose(model.classify(turned).logits, model.classify(batch).logits, atol=2e-5)
+    for seeing in ({"use_positions": True}, {"use_directions": True}):
+        model = network(**MOLECULES, **blind | seeing, use_local_pairs=True)
+        assert (model.classify(turned).logits - model.classify(batch).logits).abs().max() > 1e-3
+
+
 def test_points_in_a_plane_of_the_third_coordinate_count():
     batch = points((8,))
     flat = batch.replace(features=batch.features * torch.tensor([1.0, 1.0, 0.0]))

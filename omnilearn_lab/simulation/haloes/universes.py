@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 from collections.abc import Mapping
-from concurrent.futures import as_completed
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,15 +15,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from omnilearn_lab.errors import (
-    ConfigError,
-    DataFileError,
-    OmniLearnLabError,
-    SimulationError,
-    nearest,
-    translated,
-)
-from omnilearn_lab.machine import WorkerPool, atomic_path, locked, make_folder, usable_cores
+from omnilearn_lab.errors import ConfigError, DataFileError, SimulationError, nearest
+from omnilearn_lab.machine import locked, make_folder, read_arrays, run_jobs, usable_cores, write_arrays
 from omnilearn_lab.settings import settings
 from omnilearn_lab.simulation.haloes.cosmology import Cosmology
 from omnilearn_lab.simulation.haloes.gravity import (
@@ -180,12 +172,10 @@ def simulate_universes(
         )
     parameters = cosmologies(recipe, n_universes, seed)
     folder = None if cache is None else Path(cache) / f"universes-{recipe.name}-{recipe.digest()}-seed{seed}"
-    jobs = [(recipe, tuple(values), seed, i, folder) for i, values in enumerate(parameters.tolist())]
-    if folder is None:
-        haloes = _all(jobs, workers, progress)
-    else:
-        with locked(make_folder(folder) / "universes"):
-            haloes = _all(jobs, workers, progress)
+    jobs = {i: (recipe, tuple(values), seed, i, folder) for i, values in enumerate(parameters.tolist())}
+    options = {"workers": workers or usable_cores(), "progress": progress, "title": "universes"}
+    with nullcontext() if folder is None else locked(make_folder(folder) / "universes"):
+        haloes = run_jobs(simulate_one, jobs, use_gpu=False, **options).values()
     source = {"source": "simulated", "recipe": recipe.name, "digest": recipe.digest(), "seed": seed}
     stacked = (np.stack(column) for column in zip(*haloes, strict=True))
     return Universes(*stacked, parameters, recipe.box, source)
@@ -214,8 +204,9 @@ def simulate_one(
         When fewer haloes form than the recipe keeps.
     """
     path = None if folder is None else folder / f"{number:06d}.npz"
-    if path is not None and (kept := _read(path)) is not None:
-        return kept
+    if path is not None and path.exists():
+        with suppress(DataFileError):  # a damaged one is made again
+            return Haloes(**read_arrays(path))
     universe, grid = Cosmology(*parameters), Grid(recipe.n_side, recipe.box)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
     shifts = displacements(initial_modes(universe, grid, rng), grid)
@@ -233,7 +224,7 @@ def simulate_one(
         )
     haloes = Haloes(*(column[: recipe.n_haloes].astype(np.float32) for column in haloes))
     if path is not None:
-        _write(path, haloes)
+        write_arrays(path, haloes._asdict())
     return haloes
 
 
@@ -243,44 +234,3 @@ def _recipe(what: UniverseRecipe | str) -> UniverseRecipe:
     if what not in UNIVERSES:
         raise SimulationError(f"no recipe of universes '{what}'; {nearest(what, UNIVERSES)}")
     return UNIVERSES[what]
-
-
-def _all(jobs: list[tuple], workers: int | None, progress: bool) -> list[Haloes]:
-    """Results in order; each is written by whoever made it, as soon as it is made."""
-    from tqdm.auto import tqdm
-
-    n_workers = min(workers or usable_cores(), len(jobs))
-    with tqdm(total=len(jobs), desc="universes", disable=not progress) as bar:
-        if n_workers <= 1:
-            return [_counted(simulate_one(*job), bar) for job in jobs]
-        with WorkerPool(n_workers) as pool:
-            futures = [pool.submit(simulate_one, *job) for job in jobs]
-            for done in as_completed(futures):
-                _counted(done.result(), bar)
-            return [future.result() for future in futures]
-
-
-def _counted(haloes: Haloes, bar: Any) -> Haloes:
-    bar.update()
-    return haloes
-
-
-def _write(path: Path, haloes: Haloes) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **haloes._asdict())
-    with atomic_path(path) as partial:
-        partial.write_bytes(buffer.getbuffer())
-
-
-def _read(path: Path) -> Haloes | None:
-    """Haloes of a file; None where there is none, or a damaged one (the archive has checksums)."""
-    if not path.exists():
-        return None
-    try:
-        with (
-            translated(DataFileError, f"'{path}' is damaged", "it is made again"),
-            np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file,
-        ):
-            return Haloes(**{name: file[name] for name in Haloes._fields})
-    except OmniLearnLabError:
-        return None

@@ -1,0 +1,333 @@
+"""Sets of geometries of molecules with energies and forces: made in parallel, resumable, or shipped."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from omnilearn_lab.errors import ConfigError, DataFileError, SimulationError, nearest
+from omnilearn_lab.machine import locked, make_folder, read_arrays, run_jobs, usable_cores, write_arrays
+from omnilearn_lab.settings import settings
+from omnilearn_lab.simulation.molecules.chemistry import bonds_of, conformer, grow_molecules
+from omnilearn_lab.simulation.molecules.forces import (
+    BOLTZMANN,
+    EnergyAndForces,
+    NormalModes,
+    TightBinding,
+    displaced,
+    dynamics,
+    normal_modes,
+    relax,
+    thermal_velocities,
+)
+
+_LAYOUT_VERSION = 1  # of the code that turns settings into geometries; raise it when they change
+_SHIPPED = Path(__file__).with_name("shipped.npz")
+_Number = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=1)]
+_Positive = Annotated[float, Field(gt=0)]
+
+
+@settings
+class MoleculeRecipe:
+    """What fixes a set of molecules, but their number and the seed.
+
+    Parameters
+    ----------
+    name
+    heavy
+        Fewest and most atoms besides hydrogen.
+    n_vibrations, n_dynamics
+        Geometries of a molecule: displaced along its normal modes, each at a temperature of its own, and
+        from a run of molecular dynamics, one every ``interval`` steps of ``step``.
+    temperatures
+        Range [K].
+    interval, step
+        Steps between two geometries of a run, and their length [fs].
+    """
+
+    name: str
+    heavy: tuple[_Count, _Count] = (3, 6)
+    n_vibrations: _Number = 12
+    n_dynamics: _Number = 4
+    temperatures: tuple[_Positive, _Positive] = (200.0, 800.0)
+    interval: _Count = 25
+    step: _Positive = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("heavy", "temperatures"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ConfigError(f"{name} is from {low:g} to {high:g}; the smaller number comes first")
+        if not self.n_vibrations + self.n_dynamics:
+            raise ConfigError("n_vibrations and n_dynamics are 0; a molecule needs a geometry")
+
+    def digest(self) -> str:
+        """Return twelve hexadecimal digits that change with any setting that changes the geometries."""
+        values = dataclasses.asdict(self) | {"layout": _LAYOUT_VERSION}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+MOLECULES: Mapping[str, MoleculeRecipe] = MappingProxyType(
+    {
+        recipe.name: recipe
+        for recipe in (MoleculeRecipe("organic"), MoleculeRecipe("organic_large", (3, 6), 30, 10))
+    }
+)
+"""Recipes by name. A molecule of ``organic`` takes about half a second of one core."""
+
+
+@dataclass(frozen=True, eq=False)
+class Molecules:
+    """N geometries of molecules of H, C, N and O, jagged: T atoms in all.
+
+    Parameters
+    ----------
+    numbers : int array, shape (T,)
+        Atomic numbers.
+    position, force : array, shape (T, 3)
+        [Angstrom] and [eV/Angstrom].
+    offsets : int array, shape (N + 1,)
+        Where the atoms of each geometry begin.
+    energy : array, shape (N,)
+        [eV]
+    molecule : int array, shape (N,)
+        Which of ``names`` it is.
+    names : str array
+        SMILES, or a name of the source.
+    provenance : mapping
+    """
+
+    numbers: np.ndarray
+    position: np.ndarray
+    force: np.ndarray
+    offsets: np.ndarray
+    energy: np.ndarray
+    molecule: np.ndarray
+    names: np.ndarray
+    provenance: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Atoms of each geometry, shape (N,)."""
+        return np.diff(self.offsets)
+
+    def atoms(self, number: int) -> slice:
+        """Return the rows of the atoms of a geometry."""
+        return slice(*self.offsets[number : number + 2])
+
+    def select(self, rows: np.ndarray) -> Molecules:
+        """Return some geometries, by number or by a bool array of shape (N,).
+
+        Examples
+        --------
+        >>> few = shipped_molecules().select(np.array([3, 0]))
+        >>> len(few), len(few.numbers) == few.counts.sum()
+        (2, True)
+        """
+        rows = np.arange(len(self))[rows]
+        counts = self.counts[rows]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        atoms = np.repeat(self.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+        of_atoms = {name: getattr(self, name)[atoms] for name in ("numbers", "position", "force")}
+        each = {name: getattr(self, name)[rows] for name in ("energy", "molecule")}
+        return dataclasses.replace(self, offsets=offsets, **of_atoms, **each)
+
+    @classmethod
+    def join(
+        cls, parts: Sequence[Mapping[str, np.ndarray]], names: Sequence[str], **provenance: Any
+    ) -> Molecules:
+        """Put geometries of several molecules together.
+
+        Parameters
+        ----------
+        parts
+            For each name ``numbers`` (A,), ``position`` and ``force`` (G, A, 3), ``energy`` (G,).
+        names
+        **provenance
+        """
+        sizes = [len(part["energy"]) for part in parts]
+        counts = np.repeat([len(part["numbers"]) for part in parts], sizes)
+        flat = {
+            name: np.concatenate([part[name].reshape(-1, 3) for part in parts]).astype(np.float32)
+            for name in ("position", "force")
+        }
+        return cls(
+            numbers=np.concatenate([np.tile(part["numbers"], len(part["energy"])) for part in parts]),
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            energy=np.concatenate([part["energy"] for part in parts]),
+            molecule=np.repeat(np.arange(len(parts)), sizes),
+            names=np.array(names, dtype=str),
+            provenance=provenance,
+            **flat,
+        )
+
+
+def simulate_molecules(
+    what: MoleculeRecipe | str,
+    n_molecules: int,
+    *,
+    seed: int = 1,
+    workers: int | None = None,
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> Molecules:
+    """Make geometries of different molecules, with energies and forces of GFN2-xTB.
+
+    Molecule i depends on recipe, seed and i alone: asking for more gives the same ones and further ones.
+    Molecules without a shape, that rearrange when relaxed, or whose electrons do not converge are left out:
+    the set is biased to what is stable.
+
+    Parameters
+    ----------
+    what
+        A recipe, or the name of one of `MOLECULES`.
+    n_molecules, seed
+    workers
+        Processes; all usable cores by default, 1 to stay in this process.
+    cache
+        Directory in which finished molecules are kept: what was interrupted goes on where it was.
+    progress
+        Show a progress bar.
+
+    Raises
+    ------
+    MissingDependencyError
+        Without RDKit or tblite, of the extra ``molecules``.
+    SimulationError
+        For an unknown recipe, no molecules, a negative seed, or more molecules than there are.
+    DataFileError
+        When the cache cannot be written.
+    """
+    recipe = what if isinstance(what, MoleculeRecipe) else MOLECULES.get(what)
+    if recipe is None:
+        raise SimulationError(f"no recipe of molecules '{what}'; {nearest(str(what), MOLECULES)}")
+    if n_molecules < 1 or seed < 0:
+        raise SimulationError(
+            f"{n_molecules} molecules with seed {seed}: at least 1, and a seed >= 0 are needed"
+        )
+    sizes = grow_molecules(recipe.heavy[1])[recipe.heavy[0] - 1 :]
+    every = np.random.default_rng(seed).permutation([smiles for size in sizes for smiles in size])
+    folder = None if cache is None else Path(cache) / f"molecules-{recipe.name}-{recipe.digest()}-seed{seed}"
+    options = {"workers": workers or usable_cores(), "progress": progress, "title": "molecules"}
+    made: dict[int, dict[str, np.ndarray]] = {}
+    first = 0
+    with nullcontext() if folder is None else locked(make_folder(folder) / "molecules"):
+        while len(made) < n_molecules and first < len(every):
+            last = min(first + round(1.2 * (n_molecules - len(made))) + 1, len(every))
+            jobs = {i: (recipe, str(every[i]), seed, i, folder) for i in range(first, last)}
+            done = run_jobs(simulate_one, jobs, use_gpu=False, **options)
+            made |= {i: arrays for i, arrays in done.items() if len(arrays["energy"])}
+            first = last
+    if len(made) < n_molecules:
+        raise SimulationError(f"recipe '{recipe.name}' has {len(made)} molecules, fewer than {n_molecules}")
+    kept = sorted(made)[:n_molecules]
+    source = {"source": "simulated", "recipe": recipe.name, "digest": recipe.digest(), "seed": seed}
+    return Molecules.join([made[i] for i in kept], [every[i] for i in kept], **source)
+
+
+def simulate_one(
+    recipe: MoleculeRecipe, smiles: str, seed: int, number: int, folder: Path | None = None
+) -> dict[str, np.ndarray]:
+    """Make the geometries of one molecule, or read them where they are kept; none where it is left out.
+
+    Returns
+    -------
+    dict
+        ``numbers`` (A,), ``position`` and ``force`` (G, A, 3), ``energy`` (G,).
+    """
+    path = None if folder is None else folder / f"{number:06d}.npz"
+    if path is not None and path.exists():
+        with suppress(DataFileError):  # a damaged one is made again
+            return read_arrays(path)
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
+    try:
+        arrays = _geometries(recipe, smiles, rng)
+    except SimulationError:
+        arrays = {"numbers": np.empty(0, np.int8), "position": np.empty((0, 0, 3)), "energy": np.empty(0)}
+        arrays["force"] = arrays["position"]
+    if path is not None:
+        write_arrays(path, arrays)
+    return arrays
+
+
+def _geometries(recipe: MoleculeRecipe, smiles: str, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    numbers, position, bonds = conformer(smiles)
+    forces = TightBinding(numbers)
+    rest = relax(forces, position)
+    if (bonds_of(numbers, rest) != bonds).any():
+        raise SimulationError(f"'{smiles}' rearranged")
+    modes = normal_modes(forces, numbers, rest)
+    shapes = [_vibrating(forces, modes, rest, recipe, rng) for _ in range(recipe.n_vibrations)]
+    if recipe.n_dynamics:
+        temperature = 2 * rng.uniform(*recipe.temperatures)  # half of it goes into the springs
+        start = rest, thermal_velocities(numbers, temperature, rng)
+        n_steps = recipe.n_dynamics * recipe.interval
+        run = dynamics(forces, numbers, start, n_steps=n_steps, step=recipe.step)
+        shapes += list(run.position[recipe.interval - 1 :: recipe.interval])
+    position = np.array(shapes, dtype=np.float32)
+    energy, force = zip(*(forces(shape) for shape in position), strict=True)
+    return {
+        "numbers": numbers.astype(np.int8),
+        "position": position,
+        "force": np.array(force, dtype=np.float32),
+        "energy": np.array(energy),
+    }
+
+
+def _vibrating(
+    forces: EnergyAndForces,
+    modes: NormalModes,
+    rest: np.ndarray,
+    recipe: MoleculeRecipe,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """A shape at a random temperature; shapes with much more energy than that are drawn again."""
+    lowest = forces(rest)[0]
+    for _ in range(100):
+        temperature = rng.uniform(*recipe.temperatures)
+        shape = rest + displaced(modes, temperature, rng)
+        with suppress(SimulationError):
+            most = 2 * BOLTZMANN * temperature * len(modes.stiffness) + 0.2
+            if forces(shape)[0] - lowest < most:
+                return shape
+    raise SimulationError("a hundred displacements led too high: the modes do not describe this molecule")
+
+
+def write_molecules(molecules: Molecules, path: str | Path) -> Path:
+    """Write a set into one ``.npz`` file."""
+    columns = {f.name: getattr(molecules, f.name) for f in dataclasses.fields(molecules)}
+    return write_arrays(path, columns | {"provenance": np.array(json.dumps(molecules.provenance))})
+
+
+def read_molecules(path: str | Path) -> Molecules:
+    """Read a set that `write_molecules` wrote.
+
+    Raises
+    ------
+    DataFileError
+        When the file is missing, damaged, or holds something else.
+    """
+    arrays = read_arrays(path)
+    names = [field.name for field in dataclasses.fields(Molecules)]
+    if set(arrays) != set(names):
+        raise DataFileError(f"'{path}' is no set of molecules: it holds {sorted(arrays)}")
+    return Molecules(**arrays | {"provenance": json.loads(str(arrays["provenance"]))})
+
+
+def shipped_molecules() -> Molecules:
+    """Return the set that comes with the package: 16 geometries of each of 160 molecules, of ``organic``."""
+    return read_molecules(_SHIPPED)
