@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnilearn_lab.errors import MissingDependencyError, SimulationError
+from omnilearn_lab.errors import MissingDependencyError, SimulationError, translated
 
 
 class Element(NamedTuple):
@@ -42,21 +43,16 @@ class Conformer(NamedTuple):
     bonds: np.ndarray
 
 
-def needed(package: str, what: str) -> MissingDependencyError:
-    """Return the error of a package of the extra that is not there."""
-    return MissingDependencyError(
-        f"{what} needs the package '{package}', which is not installed; run "
-        "'pip install omnilearn_lab[molecules]', or use the molecules that come with the package: "
-        "catalog.load_molecules('shipped')"
-    )
+def needed(package: str, what: str) -> AbstractContextManager[None]:
+    """Return a block in which a package of the extra is imported."""
+    remedy = "run 'pip install omnilearn_lab[molecules]', or take catalog.load_molecules('shipped')"
+    return translated(MissingDependencyError, f"{what} needs the package '{package}'", remedy)
 
 
 def _rdkit() -> Any:
-    try:
+    with needed("rdkit", "making molecules"):
         from rdkit import Chem, RDLogger
         from rdkit.Chem import AllChem
-    except ImportError as error:
-        raise needed("rdkit", "making molecules") from error
     RDLogger.DisableLog("rdApp.*")
     return SimpleNamespace(Chem=Chem, shapes=AllChem)
 

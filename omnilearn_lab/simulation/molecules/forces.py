@@ -45,10 +45,8 @@ class TightBinding:
     """
 
     def __init__(self, numbers: np.ndarray) -> None:
-        try:
+        with needed("tblite", "computing energies and forces"):
             from tblite.interface import Calculator
-        except ImportError as error:
-            raise needed("tblite", "computing energies and forces") from error
         self.numbers, self._last = np.asarray(numbers), None
         apart = np.outer(np.arange(len(numbers)), [9.0, 0, 0])  # any valid positions
         self._calculator = Calculator("GFN2-xTB", self.numbers, apart)

@@ -65,10 +65,8 @@ def read_omol25(path: str | os.PathLike[str], *, n_molecules: int | None = None)
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """Rows of a file in the order of their numbers."""
-    try:
+    with needed("lmdb", "reading OMol25"):
         import lmdb
-    except ImportError as error:
-        raise needed("lmdb", "reading OMol25") from error
     with (
         translated(DataFileError, f"'{path}' is damaged", "get it again"),
         lmdb.open(str(path), subdir=False, readonly=True, lock=False) as file,
