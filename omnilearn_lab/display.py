@@ -62,6 +62,15 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "collider": ("jets", ""),
     "coarse": ("coarse mesh", ""),
     "lpt": ("2LPT", ""),
+    # molecules
+    "energy_mae": ("Energy MAE", "meV/atom"),
+    "force_mae": ("Force MAE", "meV/Å"),
+    "turning": ("Turning error", "meV/Å"),
+    "adapters": ("jets, adapters", ""),
+    "direct": ("direct head", ""),
+    "unturned": ("direct head, never turned", ""),
+    "gradient": ("minus the gradient", ""),
+    "schnet": ("SchNet-like", ""),
     # generators
     "w1_mass": ("$W_1$-M", ""),
     "w1_particles": ("$W_1$-P", ""),

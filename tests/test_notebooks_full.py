@@ -251,6 +251,7 @@ NOT_RUN = {
     "00_start_here": "looks at simulated jets in every profile, so smoke runs the same path",
     "17_hadronic_taus": "simulates in every profile, so smoke runs the same path",
     "15_haloes": "simulates its universes in every profile, so smoke runs the same path",
+    "16_molecules": "its molecules are shipped or made, so smoke runs the same path",
 }
 
 

@@ -126,4 +126,5 @@ def load_molecules(
         return molecules
     if n_molecules > len(molecules.names):
         raise CatalogError(f"{n_molecules} molecules were asked for, '{name}' has {len(molecules.names)}")
-    return molecules.select(molecules.molecule < n_molecules)
+    few = molecules.select(molecules.molecule < n_molecules)
+    return replace(few, names=molecules.names[:n_molecules])

@@ -24,6 +24,7 @@ from omnilearn_lab.tasks import search as searches
 from omnilearn_lab.tasks.common import ClassifierComparisonSettings, ClassifierSettings, ComparisonSettings
 from omnilearn_lab.tasks.flavour import FlavourSettings
 from omnilearn_lab.tasks.haloes import HaloSettings
+from omnilearn_lab.tasks.molecules import MoleculeSettings
 from omnilearn_lab.tasks.pretraining import ClassStudySettings, PretrainConfig
 from omnilearn_lab.tasks.tagging import AblationSettings
 from omnilearn_lab.training import TrainConfig
@@ -75,6 +76,31 @@ class HaloProfile(Sizes):
     changes: dict[str, Any] = field(default_factory=dict)
     cheap: dict[str, int] = field(default_factory=dict)
     n_blobs: Count = 100
+
+
+@settings
+class MoleculeProfile:
+    """Sizes and settings of the notebook on molecules.
+
+    Parameters
+    ----------
+    dataset
+        "shipped", a recipe of molecules, or "omol25"; see `omnilearn_lab.catalog.load_molecules`.
+    n_train, n_validation, n_test
+        Molecules of each split.
+    starts, ways : MoleculeSettings
+        Three starts on training sets of several sizes; other ways to make forces on the largest one.
+    n_steps
+        Of the runs of molecular dynamics.
+    """
+
+    dataset: str
+    n_train: Count
+    n_validation: Count
+    n_test: Count
+    starts: MoleculeSettings
+    ways: MoleculeSettings
+    n_steps: Count = 400
 
 
 @settings

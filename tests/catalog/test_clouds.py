@@ -8,7 +8,8 @@ from omnilearn_lab.errors import CatalogError, DataFileError
 
 def test_the_first_shipped_molecules_need_nothing_else(tmp_path):
     every, few = load_molecules(data_dir=tmp_path), load_molecules("shipped", 3, data_dir=tmp_path)
-    assert set(few.molecule) == {0, 1, 2} and np.array_equal(few.energy, every.energy[: len(few)])
+    assert set(few.molecule) == {0, 1, 2} and len(few.names) == 3
+    assert np.array_equal(few.energy, every.energy[: len(few)])
     with pytest.raises(CatalogError, match="'shipped' has 160"):
         load_molecules("shipped", 161, data_dir=tmp_path)
     with pytest.raises(CatalogError, match="no molecules 'organik'.*did you mean 'organic'"):

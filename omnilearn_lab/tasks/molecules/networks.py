@@ -90,8 +90,8 @@ class ContinuousFilters(nn.Module):
 
     References
     ----------
-    Schuett et al. (SchNet), arXiv:1706.08566, eqs. 2 and 5. Here the filter also sees the pair features of
-    `omnilearn_lab.models.edges.molecule_features`.
+    Schuett et al. (SchNet), arXiv:1706.08566, sections 3 and 4.2. Here the filter also sees the pair
+    features of `omnilearn_lab.models.edges.molecule_features`.
     """
 
     def __init__(self, *, ratio: float = 1.0, width: int = 64, n_layers: int = 3) -> None:

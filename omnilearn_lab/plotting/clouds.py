@@ -1,4 +1,4 @@
-"""Figures of haloes: a slice of a box with velocities, and predicted against true numbers."""
+"""Figures of haloes and molecules: velocities and forces as arrows, predicted against true numbers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from numpy.typing import ArrayLike
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.plotting.figure import finish, new_axes, new_ratio_axes
 from omnilearn_lab.plotting.style import PALETTE, in_house_style
+from omnilearn_lab.simulation.molecules import ELEMENTS, bonds_of
 
 _MOST_POINTS = 3000  # in a scatter plot
+_COLOURS = {1: "0.9", 6: "0.35", 7: "#7aa6d8", 8: "#e08a83"}  # of atoms
+_FORCE = 4.0  # that an arrow of 1 Angstrom stands for [eV/Angstrom]
 
 
 @in_house_style
@@ -62,6 +65,89 @@ def halo_slice(
     ax.legend(ncols=2, title="1 Mpc/h of arrow: 50 km/s", loc="upper center")
     text = f"{inside.sum()} haloes in a slice of {depth:g} Mpc/h, with velocities: {', '.join(velocities)}."
     return finish(ax, text, source)
+
+
+@in_house_style
+def molecule_forces(
+    numbers: ArrayLike,
+    position: ArrayLike,
+    forces: Mapping[str, ArrayLike],
+    *,
+    source: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """A molecule in the plane in which it is widest, with its bonds and arrows for the forces on its atoms.
+
+    Parameters
+    ----------
+    numbers : array, shape (A,)
+        Atomic numbers.
+    position : array, shape (A, 3)
+        [Angstrom]
+    forces : mapping of label to array, shape (A, 3)
+        [eV/Angstrom], such as the true and the predicted ones. An arrow of 1 Angstrom stands for 4 of them.
+    source, ax
+        As in `omnilearn_lab.plotting.loss_curves`.
+
+    Raises
+    ------
+    FigureError
+        Without forces, or for forces that are not one for each atom.
+    """
+    numbers, points = np.asarray(numbers), np.asarray(position, dtype=float)
+    arrows = {name: np.asarray(force, dtype=float) for name, force in forces.items()}
+    if not arrows or any(force.shape != points.shape for force in arrows.values()):
+        given = {name: force.shape for name, force in arrows.items()}
+        raise FigureError(f"forces of shape {points.shape} are needed, one for each atom; given: {given}")
+    figure, ax = new_axes(ax, width=5.6, height=5.6)
+    plane = np.linalg.svd(points - points.mean(0))[2][:2].T
+    x, y = ((points - points.mean(0)) @ plane).T
+    for i, j in np.argwhere(np.triu(bonds_of(numbers, points))):
+        ax.plot(x[[i, j]], y[[i, j]], color="0.6", linewidth=3, zorder=1)
+    for z in np.unique(numbers).tolist():
+        look = {"color": _COLOURS[z], "edgecolors": "0.2", "zorder": 2, "label": ELEMENTS[z].symbol}
+        ax.scatter(x[numbers == z], y[numbers == z], s=900 * ELEMENTS[z].radius, **look)
+    for colour, (name, force) in zip(PALETTE, arrows.items(), strict=False):
+        u, v = (force @ plane).T / _FORCE
+        look = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.007, "zorder": 3}
+        ax.quiver(x, y, u, v, color=colour, label=name, **look)
+    ax.set(xlabel="Å", ylabel="Å", aspect="equal")
+    ax.margins(0.2)
+    ax.set_ylim(ax.get_ylim()[0], 1.7 * ax.get_ylim()[1])  # room for the legend
+    ax.legend(ncols=3, title=f"1 Å of arrow: {_FORCE:g} eV/Å", loc="upper center", markerscale=0.4)
+    return finish(ax, f"A molecule of {len(points)} atoms with forces: {', '.join(arrows)}.", source)
+
+
+@in_house_style
+def energy_along(
+    runs: Mapping[str, tuple[ArrayLike, ArrayLike]], *, source: str | None = None, ax: Axes | None = None
+) -> Figure:
+    """Change of the total energy in runs of molecular dynamics, which should be none.
+
+    Parameters
+    ----------
+    runs : mapping of label to (time, energy)
+        [ps] and [meV per atom], both of shape (S,).
+    source, ax
+        As in `omnilearn_lab.plotting.loss_curves`.
+
+    Raises
+    ------
+    FigureError
+        Without runs.
+    """
+    if not runs:
+        raise FigureError("no runs are given; name at least one")
+    _, ax = new_axes(ax)
+    ends = []
+    for colour, (name, (time, energy)) in zip(PALETTE, runs.items(), strict=False):
+        ax.plot(time, energy, color=colour, label=name)
+        ends.append(f"{name} by {np.asarray(energy)[-1]:.3g} meV per atom")
+    ax.set(xlabel="Time [ps]", ylabel="Change of the total energy [meV/atom]")
+    ax.set_yscale("symlog", linthresh=1.0)
+    ax.margins(y=0.3)
+    ax.legend(ncols=2)
+    return finish(ax, f"The total energy changes: {', '.join(ends)}.", source)
 
 
 @in_house_style
