@@ -17,7 +17,8 @@ import torch
 from omnilearn_lab.catalog import convert_files
 from omnilearn_lab.errors import ConfigError, MissingDependencyError, WorkerError
 from omnilearn_lab.jets import read_jets
-from omnilearn_lab.machine import WorkerPool, open_executor, report, run_jobs, usable_cores, usable_workers
+from omnilearn_lab.machine import open_executor, report, run_jobs, usable_cores, usable_workers
+from omnilearn_lab.machine.pool import WorkerPool
 from omnilearn_lab.readers import make_reader
 from omnilearn_lab.simulation import simulate
 from tests.readers.samples import truth, write_top

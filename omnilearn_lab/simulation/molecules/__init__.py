@@ -3,8 +3,7 @@
 
 from omnilearn_lab.simulation.molecules.chemistry import ELEMENTS, bonds_of
 from omnilearn_lab.simulation.molecules.forces import TightBinding, dynamics, thermal_velocities
-from omnilearn_lab.simulation.molecules.omol25 import read_omol25
-from omnilearn_lab.simulation.molecules.sets import MOLECULES, Molecules, shipped_molecules
+from omnilearn_lab.simulation.molecules.sets import MOLECULES, Molecules, read_omol25, shipped_molecules
 from omnilearn_lab.simulation.molecules.sets import simulate_molecules
 
 __all__ = [

@@ -6,8 +6,8 @@ import zlib
 import numpy as np
 import pytest
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.simulation.molecules import omol25
-from omnilearn_lab.simulation.molecules.omol25 import read_omol25
+from omnilearn_lab.simulation.molecules import sets as room
+from omnilearn_lab.simulation.molecules.sets import read_omol25
 
 lmdb = pytest.importorskip("lmdb", reason="of the extra 'molecules'")
 
@@ -56,7 +56,7 @@ def test_other_files_are_refused(tmp_path, monkeypatch):
         read_omol25(write(tmp_path / "d.aselmdb", [{"energy": 1.0}]))
     with pytest.raises(DataFileError, match="has no neutral molecule"):
         read_omol25(write(tmp_path / "e.aselmdb", [row(charge=-1)]))
-    monkeypatch.setattr(omol25, "_LARGEST_ROW", 1 << 10)
+    monkeypatch.setattr(room, "_LARGEST_ROW", 1 << 10)
     bomb = row() | {"more": "0" * 5000}
     with pytest.raises(DataFileError, match="row 1: more than"):
         read_omol25(write(tmp_path / "f.aselmdb", [bomb]))
