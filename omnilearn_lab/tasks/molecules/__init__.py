@@ -2,10 +2,10 @@
 # ruff: noqa: I001
 
 from omnilearn_lab.tasks.molecules.baselines import elements_only, pair_potential
-from omnilearn_lab.tasks.molecules.study import NAMES, MoleculeArm, MoleculeData, MoleculeSettings
-from omnilearn_lab.tasks.molecules.study import NetworkForces, compare_molecules, turning_error
+from omnilearn_lab.tasks.molecules.study import NAMES, MoleculeData, MoleculeSettings
+from omnilearn_lab.tasks.molecules.study import NetworkForces, compare_molecules
 
 __all__ = [
-    "NAMES", "MoleculeArm", "MoleculeData", "MoleculeSettings", "NetworkForces", "compare_molecules",
-    "elements_only", "pair_potential", "turning_error",
+    "NAMES", "MoleculeData", "MoleculeSettings", "NetworkForces", "compare_molecules", "elements_only",
+    "pair_potential",
 ]  # fmt: skip

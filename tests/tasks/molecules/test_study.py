@@ -9,13 +9,13 @@ from omnilearn_lab.models.adapters import adapted_layers
 from omnilearn_lab.simulation.molecules import dynamics, shipped_molecules, thermal_velocities
 from omnilearn_lab.tasks.molecules import (
     NAMES,
-    MoleculeArm,
     MoleculeData,
     MoleculeSettings,
     NetworkForces,
     compare_molecules,
 )
 from omnilearn_lab.tasks.molecules.study import (
+    MoleculeArm,
     MoleculeResult,
     Scales,
     TurnedBatches,
