@@ -206,20 +206,9 @@ def pet_batch(jets: Jets, *, standardization: str = "jetclass", use_pid: bool = 
     ConfigError
         For an unknown standardisation.
     """
-    import torch
-
-    from omnilearn_lab.models import Batch
-
     scale = _standardization(standardization)
-    features = torch.from_numpy(scale.particles(particle_features(jets, use_pid=use_pid)))
-    optional = {name: torch.from_numpy(jets.jet[name]) for name in ("label", "weight") if name in jets.jet}
-    return Batch(
-        features=features,
-        points=features[:, :2],
-        offsets=torch.from_numpy(jets.offsets),
-        jet=torch.from_numpy(scale.jets(jet_features(jets))),
-        **optional,
-    )
+    features = scale.particles(particle_features(jets, use_pid=use_pid))
+    return _batch(features, jets, jet=scale.jets(jet_features(jets)))
 
 
 def pet_v2_batch(jets: Jets, *, use_pid: bool = True, use_extra: bool = False) -> Batch:
@@ -257,28 +246,28 @@ def pet_v2_batch(jets: Jets, *, use_pid: bool = True, use_extra: bool = False) -
     >>> pet_v2_batch(jets).features.tolist()
     [[0.30000001192092896, 0.4000000059604645, 0.0, 0.0]]
     """
+    columns = [jets.particles[n] for n in ("deta", "dphi")]
+    columns += [np.log(np.maximum(jets.particles[n], _LOG_FLOOR)) for n in ("pt", "energy")]
+    arrays = {"jet": np.zeros((len(jets), 0), np.float32), "condition": jet_condition(jets)}
+    if use_pid and "pid" in jets.particles:
+        arrays["pid"] = index_from_pid(jets.particles["pid"])
+    if use_extra:
+        arrays["extra"] = _displacement(jets)
+    if "origin" in jets.particles:
+        arrays["particle_label"] = jets.particles["origin"]
+    return _batch(np.stack(columns, axis=1), jets, **arrays)
+
+
+def _batch(features: np.ndarray, jets: Jets, **arrays: np.ndarray) -> Batch:
+    """A batch of these inputs, with labels and weights where the jets carry them."""
     import torch
 
     from omnilearn_lab.models import Batch
 
-    columns = [jets.particles[n] for n in ("deta", "dphi")]
-    columns += [np.log(np.maximum(jets.particles[n], _LOG_FLOOR)) for n in ("pt", "energy")]
-    features = torch.from_numpy(np.stack(columns, axis=1))
-    optional = {name: torch.from_numpy(jets.jet[name]) for name in ("label", "weight") if name in jets.jet}
-    if use_pid and "pid" in jets.particles:
-        optional["pid"] = torch.from_numpy(index_from_pid(jets.particles["pid"]))
-    if use_extra:
-        optional["extra"] = torch.from_numpy(_displacement(jets))
-    if "origin" in jets.particles:
-        optional["particle_label"] = torch.from_numpy(jets.particles["origin"])
-    return Batch(
-        features=features,
-        points=features[:, :2],
-        offsets=torch.from_numpy(jets.offsets),
-        jet=torch.zeros(len(jets), 0),
-        condition=torch.from_numpy(jet_condition(jets)),
-        **optional,
-    )
+    arrays |= {name: jets.jet[name] for name in ("label", "weight") if name in jets.jet}
+    rows = torch.from_numpy(features)
+    tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
+    return Batch(rows, rows[:, :2], torch.from_numpy(jets.offsets), **tensors)
 
 
 def _displacement(jets: Jets) -> np.ndarray:

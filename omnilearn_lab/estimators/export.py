@@ -137,15 +137,8 @@ class _Exported(nn.Module):
         self.network = PaddedClassifier(estimator.network_.cpu().eval(), length, n_jets)
         self.is_classifier = isinstance(estimator, PETClassifier)
         self.has_head = estimator.train == "head"
-        names = (
-            "head_mean_",
-            "head_scale_",
-            "head_coefficients_",
-            "head_intercept_",
-            "target_mean_",
-            "target_std_",
-        )
-        for name in names:
+        of_head = (f"head_{part}_" for part in ("mean", "scale", "coefficients", "intercept"))
+        for name in (*of_head, "target_mean_", "target_std_"):
             value = np.asarray(getattr(estimator, name, 0.0 if name.endswith("mean_") else 1.0))
             self.register_buffer(name, torch.from_numpy(np.atleast_1d(value)).float())
 

@@ -373,10 +373,7 @@ def triangular_discriminator(
     if uncertainty not in _TRIALS:
         raise MetricError(f"no uncertainty '{uncertainty}'; {nearest(str(uncertainty), _TRIALS)}")
     edges = _edges(edges)
-    sides = [
-        _Binned(name, values, w, edges)
-        for name, values, w in zip(("reference", "sample"), (reference, sample), weights, strict=True)
-    ]
+    sides = _binned((reference, sample), weights, edges)
     rng = np.random.default_rng(seed)
     trials = [_discriminator(*(_TRIALS[uncertainty](side, rng) for side in sides)) for _ in range(N_TRIALS)]
     shares = [side.contents / side.contents.sum() for side in sides]
@@ -475,11 +472,7 @@ def weighted_chi2(
     """
     if compare not in ("shape", "counts"):
         raise MetricError(f"cannot compare '{compare}'; {nearest(str(compare), ('shape', 'counts'))}")
-    edges = _edges(edges)
-    a, b = (
-        _Binned(name, values, w, edges)
-        for name, values, w in zip(("reference", "sample"), (reference, sample), weights, strict=True)
-    )
+    a, b = _binned((reference, sample), weights, _edges(edges))
     norms = (a.contents.sum(), b.contents.sum()) if compare == "shape" else (1.0, 1.0)
     difference = b.contents / norms[1] - a.contents / norms[0]
     variance = a.variances / norms[0] ** 2 + b.variances / norms[1] ** 2
@@ -489,6 +482,11 @@ def weighted_chi2(
         raise MetricError("comparing shapes needs at least two populated bins")
     value = float(pulls @ pulls)
     return Chi2(value, ndf, float(gammaincc(ndf / 2, value / 2)), pulls)
+
+
+def _binned(samples: tuple[ArrayLike, ArrayLike], weights: Weights, edges: np.ndarray) -> list[_Binned]:
+    both = zip(("reference", "sample"), samples, weights, strict=True)
+    return [_Binned(name, values, own, edges) for name, values, own in both]
 
 
 class _Binned:

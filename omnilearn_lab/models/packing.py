@@ -16,17 +16,7 @@ import torch
 from torch import Tensor
 
 LENGTH_STEP = 8  # on a CPU jets are grouped by multiplicity rounded up to a multiple of this
-PADDED_LENGTHS = (
-    16,
-    32,
-    48,
-    64,
-    96,
-    128,
-    160,
-    192,
-    256,
-)  # of the one block on an accelerator, then multiples
+PADDED_LENGTHS = (16, 32, 48, 64, 96, 128, 160, 192, 256)  # on an accelerator, then multiples
 MOST_SLOTS = 4  # per particle, in one block; beyond, two blocks cost less than the padding
 LONG_STEP = 128  # ... of this
 

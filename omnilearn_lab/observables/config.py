@@ -37,8 +37,6 @@ class Observable:
 
     Examples
     --------
-    >>> OBSERVABLES["mass"].axis_label
-    '$m$ [GeV]'
     >>> len(OBSERVABLES["multiplicity"].published_edges), OBSERVABLES["multiplicity"].edges[:2].tolist()
     (80, [-0.5, 0.5])
     """
@@ -58,11 +56,6 @@ class Observable:
     def unit(self) -> str:
         """Unit; empty for a pure number."""
         return LABELS[self.name][1]
-
-    @property
-    def axis_label(self) -> str:
-        """Mathtext with unit, for an axis."""
-        return label(self.name, is_math=True, has_unit=True)
 
     @property
     def edges(self) -> np.ndarray:

@@ -17,7 +17,7 @@ from pydantic import Field
 from omnilearn_lab.errors import CatalogError, DataFileError, nearest
 from omnilearn_lab.jets import Jets, write_jets
 from omnilearn_lab.jets.files import tell_left_out
-from omnilearn_lab.machine import check_dataset, check_size, reading
+from omnilearn_lab.machine import StrPath, check_dataset, check_size, reading
 from omnilearn_lab.settings import settings
 
 _READERS: dict[str, type[Reader]] = {}
@@ -207,18 +207,13 @@ class Reader:
         """Read some rows of an open file; a reader has this method, or its own `open`."""
         raise NotImplementedError
 
-    def count(self, path: str | os.PathLike[str]) -> int:
+    def count(self, path: StrPath) -> int:
         """Return the number of rows of a file, empty and bad jets included."""
         with opened(self, path) as file:
             return file.n_rows
 
     def read(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        start: int = 0,
-        stop: int | None = None,
-        max_particles: int | None = None,
+        self, path: StrPath, *, start: int = 0, stop: int | None = None, max_particles: int | None = None
     ) -> Jets:
         """Read rows ``start:stop`` of a file; every jet has the column ``row``, its row in this file.
 
@@ -245,7 +240,7 @@ class Reader:
 
     def iterate(
         self,
-        path: str | os.PathLike[str],
+        path: StrPath,
         *,
         chunk: int = 10_000,
         start: int = 0,
@@ -351,7 +346,7 @@ def make_reader(name: str, **options: Any) -> Reader:
 
 
 @contextmanager
-def opened(reader: Reader, path: str | os.PathLike[str]) -> Iterator[Rows]:
+def opened(reader: Reader, path: StrPath) -> Iterator[Rows]:
     """Open a file with a reader; failures of the libraries below become `DataFileError`."""
     with reading(Path(path), reader.name), reader.open(Path(path)) as file:
         yield file
@@ -471,11 +466,7 @@ class ConvertOptions:
 
 
 def convert(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-    out: str | os.PathLike[str],
-    reader: Reader,
-    *,
-    options: ConvertOptions | None = None,
+    paths: StrPath | Iterable[StrPath], out: StrPath, reader: Reader, *, options: ConvertOptions | None = None
 ) -> Path:
     """Write the jets of published files to one ML-ready file.
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from omnilearn_lab.errors import DataFileError, MissingDependencyError, nearest
+from omnilearn_lab.errors import DataFileError, MissingDependencyError, nearest, translated
 from omnilearn_lab.machine import attributes, check_dataset
 
 _BLOCK = 1 << 22
@@ -86,10 +86,9 @@ class NpzArray:
     def _start(self) -> None:
         self._stream = self._archive.open(f"{self._name}.npy")
         version = np.lib.format.read_magic(self._stream)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(
+            version
+        )
         if read is None:
             raise DataFileError(f"{self._place} has numpy format {version}; 1.0 and 2.0 are accepted")
         self.shape, is_fortran, self._dtype = read(self._stream)
@@ -313,13 +312,12 @@ def _dataset(group: Any, name: str, path: Path) -> Any:
     for number in range(plan.get_nfilters()):
         code, _, _, what = plan.get_filter(number)
         if not h5py.h5z.filter_avail(code):
-            try:
+            needs, remedy = (
+                f"'{path}' is compressed with {_text(what)}",
+                "pip install hdf5plugin, or use gzip",
+            )
+            with translated(MissingDependencyError, needs, remedy):
                 import hdf5plugin  # noqa: F401  registers its filters
-            except ImportError as error:
-                raise MissingDependencyError(
-                    f"'{path}' is compressed with {_text(what)}; pip install hdf5plugin, or write the file "
-                    "again with gzip"
-                ) from error
     return item
 
 

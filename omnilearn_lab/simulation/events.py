@@ -354,19 +354,11 @@ def _ordered(
     order = np.lexsort((-pt, event))
     first = np.searchsorted(event, event)  # events are in order, so this is the first jet of the event
     rank = np.arange(len(event)) - first
-    unsorted = Clusters(
-        event,
-        rank,
-        pt,
-        np.arcsinh(pz / pt),
-        np.arctanh(pz / energy),
-        np.arctan2(py, px),
-        mass,
-        offsets,
-        constituents,
-    )
+    shapes = {"pt": pt, "eta": np.arcsinh(pz / pt), "rapidity": np.arctanh(pz / energy)}
+    shapes |= {"phi": np.arctan2(py, px), "mass": mass}
+    unsorted = Clusters(event, rank, **shapes, offsets=offsets, constituents=constituents)
     members, new_offsets = unsorted.members(order)
-    columns = {name: getattr(unsorted, name)[order] for name in ("pt", "eta", "rapidity", "phi", "mass")}
+    columns = {name: values[order] for name, values in shapes.items()}
     return Clusters(event=event, rank=rank, offsets=new_offsets, constituents=members, **columns)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import os
 import re
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import numpy as np
 import yaml
 
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.machine import reading
+from omnilearn_lab.machine import StrPath, reading
 from omnilearn_lab.readers.own.columns import ColumnMap, presets
 from omnilearn_lab.readers.own.tables import Table, is_root, open_table
 
@@ -105,7 +104,7 @@ class Inspection:
         return f"<pre>{html.escape(repr(self))}</pre>"
 
 
-def inspect(path: str | os.PathLike[str], *, tree: str = "") -> Inspection:
+def inspect(path: StrPath, *, tree: str = "") -> Inspection:
     """Look into a ROOT or HDF5 file and propose how to read jets from it.
 
     Parameters

@@ -15,7 +15,7 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import reading
+from omnilearn_lab.machine import StrPath, reading
 from omnilearn_lab.readers.base import RawJets, Reader, Rows
 from omnilearn_lab.readers.own.association import Flat, gather
 from omnilearn_lab.readers.own.columns import ColumnMap, column_map
@@ -203,7 +203,7 @@ class DryRun:
         return f"<pre>{html.escape(repr(self))}</pre>{self.jets._repr_html_()}"
 
 
-Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+Paths = StrPath | Iterable[StrPath]
 
 
 def from_file(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError, nearest
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import atomic_hdf5, atomic_path, check_disk, make_folder, reading
+from omnilearn_lab.machine import StrPath, atomic_hdf5, atomic_path, check_disk, make_folder, reading
 from omnilearn_lab.readers.own.tables import HDF5_ENDINGS, ROOT_ENDINGS, find_tree
 
 log = logging.getLogger(__name__)
@@ -25,8 +24,8 @@ Places = Jets | Mapping[str, np.ndarray]
 
 
 def add_columns(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
+    source: StrPath,
+    target: StrPath,
     columns: Mapping[str, Any],
     *,
     tree: str = "",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, nearest
-from omnilearn_lab.machine import reading
+from omnilearn_lab.machine import StrPath, reading
 from omnilearn_lab.readers.base import RawJets, Reader, Source, open_h5
 from omnilearn_lab.readers.kinematics import padded_rows
 from omnilearn_lab.readers.storage import Frame, open_frame
@@ -223,9 +222,7 @@ class EventTable:
         return float(self.weights[weight].sum())
 
 
-def read_atlas_omnifold(
-    path: str | os.PathLike[str], *, start: int = 0, stop: int | None = None
-) -> EventTable:
+def read_atlas_omnifold(path: StrPath, *, start: int = 0, stop: int | None = None) -> EventTable:
     """Read rows ``start:stop`` of ``multifold*.h5`` (Zenodo 11507450, store key ``df``).
 
     Parameters
@@ -249,7 +246,7 @@ def read_atlas_omnifold(
 
 
 def iterate_atlas_omnifold(
-    path: str | os.PathLike[str], *, chunk: int = 100_000, start: int = 0, stop: int | None = None
+    path: StrPath, *, chunk: int = 100_000, start: int = 0, stop: int | None = None
 ) -> Iterator[EventTable]:
     """Yield tables of ``chunk`` events at a time."""
     path = Path(path)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from omnilearn_lab.errors import DataFileError, MissingDependencyError
+from omnilearn_lab.errors import DataFileError, MissingDependencyError, translated
 from omnilearn_lab.jets.files import tell_left_out
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import eta_from_rapidity, jet_axis, momenta_from_eta, padded_rows
@@ -62,12 +62,10 @@ def cluster_leading(
     >>> cluster_leading(event, np.array([3])).counts.tolist()
     [2, 1]
     """
-    try:
+    with translated(MissingDependencyError, "clustering needs fastjet", "install it with pip"):
         import awkward as ak
         import fastjet
         import vector
-    except ImportError as error:
-        raise MissingDependencyError(f"clustering needs fastjet ({error}); install it with pip") from error
     filled = np.flatnonzero(counts)
     starts = (np.cumsum(counts) - counts)[filled]
     flat = {ours: np.asarray(momenta[name], dtype=np.float64) for ours, name in _NAMES.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.jets import Jets, charge_of, reduce_pid
 from omnilearn_lab.jets.files import tell_left_out
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import (
     Convention,
@@ -268,7 +268,7 @@ class LevelPair(NamedTuple):
 
 
 def read_level_pairs(
-    path: str | os.PathLike[str], *, start: int = 0, stop: int | None = None, reader: OmniFold | None = None
+    path: StrPath, *, start: int = 0, stop: int | None = None, reader: OmniFold | None = None
 ) -> LevelPair:
     """Read both levels of the same events.
 

@@ -48,11 +48,6 @@ class DistanceChange:
     before: binned.TriangularDiscriminator
     after: binned.TriangularDiscriminator
 
-    @property
-    def improves(self) -> bool:
-        """Whether the distance became smaller."""
-        return self.after.value < self.before.value
-
     def __str__(self) -> str:
         return f"{self.before.value:.2g} -> {self.after}"
 
