@@ -1,22 +1,12 @@
 """Generation: jets in two stages, compared with true ones, and what a sampler's steps cost and buy."""
+# ruff: noqa: I001
 
-from omnilearn_lab.tasks.generation.generator import (
-    JetGeneration,
-    JetGenerationConfig,
-    generate,
-    generate_like,
-    generation_trajectory,
-)
+from omnilearn_lab.tasks.generation.generator import JetGeneration, JetGenerationConfig, generate
+from omnilearn_lab.tasks.generation.generator import generate_like, generation_trajectory
 from omnilearn_lab.tasks.generation.sampling import DistillConfig, StudyConfig, distill, sampler_study
-from omnilearn_lab.tasks.generation.scores import (
-    GeneratorData,
-    GeneratorSettings,
-    beside_published,
-    compare_generators,
-    generation_scores,
-    over_floor,
-    scores_by_class,
-)
+from omnilearn_lab.tasks.generation.scores import GeneratorData, GeneratorSettings, beside_published
+from omnilearn_lab.tasks.generation.scores import compare_generators, generation_scores, over_floor
+from omnilearn_lab.tasks.generation.scores import scores_by_class
 
 __all__ = [
     "DistillConfig", "GeneratorData", "GeneratorSettings", "JetGeneration", "JetGenerationConfig",
