@@ -35,7 +35,7 @@ LOSSES = {
     "07": ("generation",),
     "08": ("classification",),
     "09": ("classification",),
-    "11": ("classification", "generation", "classification_noised"),
+    "11": ("classification", "generation", "classification_noised", "masked", "next_token"),
     "12": ("classification", "classification_tracks"),
 }
 

@@ -25,7 +25,7 @@ from omnilearn_lab.tasks.common import ClassifierComparisonSettings, ClassifierS
 from omnilearn_lab.tasks.flavour import FlavourSettings
 from omnilearn_lab.tasks.haloes import HaloSettings
 from omnilearn_lab.tasks.molecules import MoleculeSettings
-from omnilearn_lab.tasks.pretraining import ClassStudySettings, PretrainConfig
+from omnilearn_lab.tasks.pretraining import ClassStudySettings, ObjectiveStudySettings, PretrainConfig
 from omnilearn_lab.tasks.tagging import AblationSettings
 from omnilearn_lab.training import TrainConfig
 
@@ -527,6 +527,10 @@ class OmniLearnedProfile(Sizes):
         Named sizes whose cost is measured.
     ablation : AblationSettings
     classes : ClassStudySettings
+    objectives : ObjectiveStudySettings
+        Needs a combination "generation", and tokens.
+    jetnet : GenerationSizes
+        Jets of its generators; as many JetClass jets are written by the token network.
     """
 
     source: str
@@ -538,6 +542,8 @@ class OmniLearnedProfile(Sizes):
     ablation: AblationSettings
     classes: ClassStudySettings
     table: ClassifierComparisonSettings
+    objectives: ObjectiveStudySettings
+    jetnet: GenerationSizes
     sizes: tuple[str, ...] = ("tiny", "small")
 
 

@@ -54,7 +54,7 @@ def quantities(jets: Jets, names: Sequence[str] = _SHOWN, *, jet_radius: float) 
     return {name: summed.jet["pt"] if name == "pt" else values[name] for name in names}
 
 
-def resolution(true: Jets, seen: Jets, *, jet_radius: float) -> pd.DataFrame:
+def jet_resolution(true: Jets, seen: Jets, *, jet_radius: float) -> pd.DataFrame:
     """Compare jets one by one: half the central 68 % and the median of (seen - true) / true, a row each."""
     names = [name for name in _SHOWN if name != "multiplicity"]
     both = [quantities(jets, names, jet_radius=jet_radius) for jets in (true, seen)]

@@ -197,7 +197,7 @@ def tune_generators(
     """Fine-tune every PET v2 as a generator, and train one from scratch; measure the jets that they make.
 
     A generator is told class and number of particles of the true jets, and all jets are the sums of their
-    particles. `floor` says what true jets reach.
+    particles. `generation_floor` says what true jets reach.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def tune_generators(
     return compare(train, arms, seeds=chosen.seeds, **options)
 
 
-def floor(data: GeneratorData, chosen: ObjectiveStudySettings) -> GenerationScores:
+def generation_floor(data: GeneratorData, chosen: ObjectiveStudySettings) -> GenerationScores:
     """Return the distances of true jets from true jets, as `tune_generators` measures them."""
     return generation_scores(_summed(data.reference), _summed(data.floor), config=chosen.scores)
 

@@ -10,9 +10,9 @@ from omnilearn_lab.models.baselines import TokenTransformer, TokenTransformerCon
 from omnilearn_lab.tasks.generation.generator import assemble
 from omnilearn_lab.tasks.generation.tokens import (
     generate_tokens,
+    jet_resolution,
     observable_distances,
     quantities,
-    resolution,
     tokenized,
 )
 from tests.conftest import random_jets
@@ -49,7 +49,7 @@ def test_with_a_point_for_every_particle_nothing_is_lost_but_their_masses(exact)
     for name, values in quantities(JETS, ("tau_21", "pt", "multiplicity"), jet_radius=0.8).items():
         got = quantities(seen, (name,), jet_radius=0.8)[name]
         np.testing.assert_allclose(got, values, rtol=2e-3, atol=2e-3)
-    table = resolution(JETS, seen, jet_radius=0.8)
+    table = jet_resolution(JETS, seen, jet_radius=0.8)
     assert table.loc["p_T", "resolution"] < 1e-3 and abs(table.loc["p_T", "bias"]) < 1e-3
 
 
@@ -57,7 +57,7 @@ def test_resolution_by_hand():
     """All particles 10 % harder: the same shift for mass and pt, and no change of tau21."""
     rows = pet_v2_batch(JETS).features.double().numpy()
     rows[:, 2:] += np.log(1.1)
-    table = resolution(JETS, assemble(rows, JETS), jet_radius=0.8)
+    table = jet_resolution(JETS, assemble(rows, JETS), jet_radius=0.8)
     assert table.loc["p_T", "bias"] == pytest.approx(0.1, rel=1e-3)
     assert table.loc["m", "bias"] == pytest.approx(0.1, rel=1e-2)
     assert abs(table.loc["τ₂₁", "bias"]) < 1e-3 and table["resolution"].max() < 2e-3

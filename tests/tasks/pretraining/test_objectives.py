@@ -17,7 +17,7 @@ from omnilearn_lab.tasks.pretraining import objectives as module
 from omnilearn_lab.tasks.pretraining import pretraining
 from omnilearn_lab.tasks.pretraining.objectives import (
     ObjectiveStudySettings,
-    floor,
+    generation_floor,
     pretrain_objectives,
     tune_classifiers,
     tune_generators,
@@ -105,7 +105,9 @@ def test_generators_learn_and_are_measured_like_the_floor(checkpoints):
 def test_the_floor_knows_particles_only():
     jets = [random_jets(24, seed=i, mean=6) for i in range(4)]
     other = [one.with_jet(pt=2 * one.jet["pt"]) for one in jets]
-    assert floor(GeneratorData(*other), SETTINGS) == floor(GeneratorData(*jets), SETTINGS)
+    assert generation_floor(GeneratorData(*other), SETTINGS) == generation_floor(
+        GeneratorData(*jets), SETTINGS
+    )
 
 
 def test_settings_come_from_yaml_and_names_of_other_arms_are_refused():
