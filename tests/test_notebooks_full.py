@@ -75,13 +75,18 @@ def own_jets(data: Path, weights: Path) -> dict:
 
 
 def omnilearned(data: Path, weights: Path) -> dict:
-    """JetClass, Aspen and top-tagging files; the published network's layout with random weights."""
+    """JetClass, Aspen, top-tagging and JetNet files; the published network's layout with random weights."""
     for name, n_jets in {"train_100M_part0": 120, "val_5M": 40, "test_20M": 80}.items():
         write_jetclass_split(data, name, n_jets)
     finetune_top(data, weights)
     (data / "aspen").mkdir()
     write_aspen(data / "aspen" / "RunG_batch0.h5")
+    write_jetnet_classes(data / "jetnet30", "", 30)
     trainings = {"scratch": TRAINING, "finetuned": TRAINING}
+    jets = {"size": "tiny", "n_train": 120, "n_validation": 40, "n_test": 80, "training": TRAINING}
+    objectives = {"seeds": [1], "sizes": {16: 1}, "training": TRAINING, "generation": TRAINING}
+    objectives |= {"pretraining": jets | {"changes": {"width": 16, "n_layers": 1, "n_heads": 2}}}
+    objectives |= {"tokens": jets | {"changes": {"n_codes": 64}}, "sampler": {"n_steps": 1}}
     small = {"size": "tiny", "base": {"width": 16, "n_layers": 1, "n_heads": 2}, "seeds": [1]}
     return {
         "n_train": 120, "n_validation": 40, "n_test": 80, "n_data": 8, "n_top": 32, "n_top_test": 32,
@@ -89,6 +94,7 @@ def omnilearned(data: Path, weights: Path) -> dict:
         "table": trainings | {"seeds": [1], "checkpoint": str(weights / "pet_v2_small_pretrain.pt")},
         "ablation": small | {"pet": {"width": 16, "n_layers": 1, "n_heads": 2}, "training": TRAINING},
         "classes": small | {"n_pretrain": 16, "pretraining": TRAINING} | trainings,
+        "objectives": objectives, "jetnet": {"n_train": 48, "n_validation": 16, "n_test": 16},
     }  # fmt: skip
 
 
@@ -182,13 +188,18 @@ def write_both_generators(data: Path, numbers: tuple[int, ...]) -> None:
             write_zjets(path, 60, seed=seed + number, spread=0.1 + 0.05 * seed)
 
 
+def write_jetnet_classes(folder: Path, ending: str, slots: int) -> None:
+    """One HDF5 file for each of five classes."""
+    folder.mkdir(parents=True)
+    for seed, letter in enumerate("gqtwz"):
+        path, true = folder / f"{letter}{ending}.hdf5", truth(150, seed=seed, massless=True)
+        write_jetnet(path, true, slots=slots, pt_scale=1000 / true.jet()["pt"])
+
+
 def generate_jets(data: Path, weights: Path) -> dict:
-    """JetNet with 30 and 150 particles: one HDF5 file for each of five classes."""
-    for name, ending, slots in (("jetnet30", "", 30), ("jetnet150", "150", 150)):
-        (data / name).mkdir(parents=True)
-        for seed, letter in enumerate("gqtwz"):
-            path, true = data / name / f"{letter}{ending}.hdf5", truth(150, seed=seed, massless=True)
-            write_jetnet(path, true, slots=slots, pt_scale=1000 / true.jet()["pt"])
+    """JetNet with 30 and 150 particles."""
+    write_jetnet_classes(data / "jetnet30", "", 30)
+    write_jetnet_classes(data / "jetnet150", "150", 150)
     first_stage = {"kinematics": TRAINING, "kinematics_width": 16, "sampler": {"n_steps": 1}}
     compare = {"checkpoint": str(weights / "pet_v1_keras_small.weights.h5")} | SMALL
     scores = {"sampling": {"n_jets": 50, "n_batches": 2}, "coverage": {"n_jets": 4, "n_batches": 2}}
