@@ -342,16 +342,20 @@ def source_page(module: str) -> str:
 
 
 def recorded_page() -> str | None:
-    """Return the report of the recorded runs, else of those found here; None where nothing was run."""
+    """Return the report of recorded runs, else of those found here: each notebook in its longest profile."""
     from omnilearn_lab.errors import DataFileError
     from omnilearn_lab.notebook.report import Report, collect_results
 
-    for folder, profile in product((RECORDED, RESULTS), ("long", "quick")):
+    for folder in (RECORDED, RESULTS):
         try:
-            page = Report(collect_results(folder, profile=profile)).to_markdown()
+            judged = [run for run in collect_results(folder) if run.is_judged]
         except DataFileError:
             continue
-        return page.replace("# Results", f"# The notebooks' report, profile {profile}", 1)
+        judged.sort(key=lambda run: ("quick", "long", "full").index(run.profile))
+        longest = {run.notebook: run for run in judged}
+        if longest:
+            page = Report(longest[name] for name in sorted(longest)).to_markdown()
+            return page.replace("# Results", "# The notebooks' report", 1)
     return None
 
 

@@ -142,6 +142,20 @@ def test_a_page_says_where_its_copy_ran(one_notebook):
     assert "`quick`" in told() and "changed since" not in told(), "the code of today comes first"
 
 
+def test_the_report_shows_each_notebook_in_its_longest_profile(one_notebook, generate):
+    assert generate.recorded_page() is None
+    facts = {"notebook": "01_one", "versions": {}, "seconds": {}, "source": "simulated", "seeds": [1]}
+    for which in ("RESULTS-quick", "RECORDED-long", "RECORDED-quick", "RESULTS-smoke"):
+        folder, profile = which.split("-")
+        path = one_notebook.put(folder, profile, date=which)
+        (path.parent / "results.json").write_text(json.dumps(facts | {"profile": profile, "date": which}))
+    page = generate.recorded_page()
+    assert page.startswith("# The notebooks' report\n") and "RECORDED-long" in page
+    assert not re.search("RECORDED-quick|RESULTS", page)
+    shutil.rmtree(generate.RECORDED)
+    assert "RESULTS-quick" in generate.recorded_page() and "smoke" not in generate.recorded_page()
+
+
 def test_a_copy_that_failed_is_not_shown(one_notebook):
     copy = one_notebook.put("RESULTS", "quick")
     failed = json.loads(copy.read_text())
