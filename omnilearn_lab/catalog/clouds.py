@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import Any
 
 from omnilearn_lab.catalog.entries import entry
 from omnilearn_lab.catalog.store import open_store
 from omnilearn_lab.errors import CatalogError, DataFileError, nearest
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.simulation.haloes import UNIVERSES, Universes, read_cosmobench, simulate_universes
 from omnilearn_lab.simulation.molecules import (
     MOLECULES,
@@ -31,7 +31,7 @@ def load_universes(
     split: str = "train",
     seed: int = 1,
     changes: dict[str, Any] | None = None,
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: StrPath | None = None,
 ) -> Universes:
     """Return simulated universes, made now or taken from the data folder, or the first published clouds.
 
@@ -78,7 +78,7 @@ def load_molecules(
     *,
     seed: int = 1,
     changes: dict[str, Any] | None = None,
-    data_dir: str | os.PathLike[str] | None = None,
+    data_dir: StrPath | None = None,
 ) -> Molecules:
     """Return molecules with energies [eV] and forces [eV/Angstrom].
 

@@ -44,12 +44,7 @@ class AdaptedLinear(nn.Module):
     """
 
     def __init__(
-        self,
-        layer: nn.Linear,
-        rank: int,
-        *,
-        alpha: float,
-        generator: torch.Generator | None = None,
+        self, layer: nn.Linear, rank: int, *, alpha: float, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         self.layer = layer.requires_grad_(False)

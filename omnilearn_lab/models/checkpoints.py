@@ -40,11 +40,7 @@ HOMES = {
 
 
 def save_checkpoint(
-    model: nn.Module,
-    path: str | Path,
-    card: Mapping[str, Any] | None = None,
-    *,
-    half: bool = False,
+    model: nn.Module, path: str | Path, card: Mapping[str, Any] | None = None, *, half: bool = False
 ) -> Path:
     """Write ``path`` (safetensors) and ``path`` + ``.json`` (the card), each in one step.
 

@@ -76,12 +76,7 @@ class Neighbors(NamedTuple):
 
 @torch.no_grad()
 def nearest_neighbors(
-    points: Tensor,
-    packing: Packing,
-    *,
-    n_neighbors: int,
-    in_order: bool = False,
-    period: float | None = None,
+    points: Tensor, packing: Packing, *, n_neighbors: int, in_order: bool = False, period: float | None = None
 ) -> Neighbors:
     """Find the nearest other particles of the same jet by Euclidean distance.
 

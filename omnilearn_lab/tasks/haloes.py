@@ -6,7 +6,6 @@ positions are hidden, and training turns every cloud by a random symmetry of the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,7 +20,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from omnilearn_lab.machine import run_jobs
+from omnilearn_lab.machine import StrPath, run_jobs
 from omnilearn_lab.models import Batch, PETv2, PETv2Config, load_checkpoint, save_checkpoint
 from omnilearn_lab.models.checkpoints import Transfer, transfer
 from omnilearn_lab.settings import settings
@@ -239,7 +238,7 @@ class HaloResult:
 
 
 def pretrain_haloes(
-    sources: Mapping[str, Universes | Batch], chosen: HaloSettings, folder: str | os.PathLike[str]
+    sources: Mapping[str, Universes | Batch], chosen: HaloSettings, folder: StrPath
 ) -> dict[str, str]:
     """Pretrain one network on each source, and return the checkpoints.
 

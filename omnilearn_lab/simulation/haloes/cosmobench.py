@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, translated
+from omnilearn_lab.machine import StrPath
 from omnilearn_lab.simulation.haloes.universes import Universes
 
 BOXES = {"BSQ": 1000.0, "LH": 100.0}
@@ -14,7 +13,7 @@ BOXES = {"BSQ": 1000.0, "LH": 100.0}
 
 
 def read_cosmobench(
-    path: str | os.PathLike[str], *, n_universes: int | None = None, n_points: int | None = None
+    path: StrPath, *, n_universes: int | None = None, n_points: int | None = None
 ) -> Universes:
     """Read the first clouds of a file of Quijote or CAMELS-SAM, one split per file.
 
