@@ -60,6 +60,25 @@ def test_links_of_the_readme_lead_somewhere():
         assert (ROOT / target).exists(), target
 
 
+def test_notebooks_and_datasets_are_counted_right():
+    from omnilearn_lab.catalog import catalog
+
+    numbers = sorted(path.name[:2] for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    words = dict(
+        zip(range(15, 21), "fifteen sixteen seventeen eighteen nineteen twenty".split(), strict=True)
+    )
+    assert re.search(rf"\b{words[len(numbers)]}\s+notebooks\b", (ROOT / "README.md").read_text())
+    assert (
+        re.findall(r"^\| \[(\d\d)\]", (ROOT / "docs" / "notebooks.md").read_text(), re.MULTILINE) == numbers
+    )
+    entries = catalog().entries.values()
+    latest = (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1]
+    assert (
+        f"- {len(entries)} datasets in one catalogue, {sum(bool(e.recipe) for e in entries)} with" in latest
+    )
+    assert f"- {len(numbers)} notebooks" in latest
+
+
 def test_the_readme_is_two_screens_and_names_two_commands():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 120
