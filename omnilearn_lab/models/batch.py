@@ -243,14 +243,13 @@ def hide_particles(batch: Batch, share: float) -> Hidden:
     place = np.arange(len(batch.features)) - np.repeat(np.cumsum(counts) - counts, counts)
     is_first = place < np.repeat(n_hidden, counts)
     is_used = np.arange(n_hidden.max(initial=1)) < n_hidden[:, None]
-    first, last, slots = (
-        torch.from_numpy(np.flatnonzero(x)).to(device) for x in (is_first, ~is_first, is_used)
-    )
+    arrays = (place, *(np.flatnonzero(x) for x in (is_first, ~is_first, is_used)))
+    place, first, last, slots = (torch.from_numpy(x).to(device, non_blocking=True) for x in arrays)
     score = batch.jet_index + torch.rand(len(place), device=device).double()
     mixed = score.argsort()  # within each jet
     rows, left = mixed[first], mixed[last].sort().values
     places = torch.zeros(is_used.shape, dtype=torch.int64, device=device)
-    places.view(-1)[slots] = torch.from_numpy(place).to(device)[rows]
+    places.view(-1)[slots] = place[rows]
     names = ("features", "points", "pid", "extra", "particle_label", "particle_target")
     kept = {name: None if getattr(batch, name) is None else getattr(batch, name)[left] for name in names}
     packing = Packing.plan(counts - n_hidden, one_block=batch.packing.one_block).to(device)

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from benchmarks.pretended import NAME, Pretended
+from omnilearn_lab.models.baselines import TokenTransformer, TokenTransformerConfig
 from omnilearn_lab.training import (
     Batches,
     Classification,
@@ -13,6 +14,7 @@ from omnilearn_lab.training import (
     FlowPretraining,
     Generation,
     JointPretraining,
+    NextToken,
     Regression,
     TrainConfig,
     Trainer,
@@ -48,6 +50,8 @@ OBJECTIVES = {
     "flow": lambda: (FlowGeneration(), small_v2("generator"), v2_jets()),
     "flow, joint": lambda: (FlowPretraining(), small_v2("pretrain"), v2_jets()),
     "flow, contrastive": lambda: (FlowPretraining(contrastive=1.0), small_v2("pretrain"), v2_jets()),
+    "flow, masked": lambda: (FlowPretraining(masked=1.0), small_v2("pretrain", n_codes=8), v2_jets()),
+    "next token": lambda: (NextToken(), TokenTransformer(TokenTransformerConfig(8, width=16)), v2_jets()),
     "flavour": lambda: (FlavourTagging(), small_v2("ftag"), v2_jets()),
 }
 CONFIGS = {
