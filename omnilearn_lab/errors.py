@@ -7,8 +7,10 @@ All classes derive from `OmniLearnLabError`, so one ``except`` catches them all.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _LONGEST_REASON = 300  # characters of what a library says
 
@@ -134,3 +136,31 @@ def translated(kind: type[OmniLearnLabError], what: str, remedy: str) -> Iterato
     except Exception as error:
         reason = " ".join(str(error).split())[:_LONGEST_REASON]
         raise kind(f"{what} ({type(error).__name__}{': ' * bool(reason)}{reason}); {remedy}") from error
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file; no system has one of a name that is too long or impossible.
+
+    Examples
+    --------
+    >>> is_file(__file__), is_file("x" * 10_000), is_file("a\\0b")
+    (True, False, False)
+    """
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Do as `is_file` for folders.
+
+    Examples
+    --------
+    >>> is_folder("x" * 10_000)
+    False
+    """
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False

@@ -18,7 +18,7 @@ import pydantic.dataclasses
 import yaml
 from pydantic_core import PydanticCustomError
 
-from omnilearn_lab.errors import ConfigError, OmniLearnLabError, nearest, translated
+from omnilearn_lab.errors import ConfigError, OmniLearnLabError, is_file, nearest, translated
 
 T = TypeVar("T")
 
@@ -176,7 +176,7 @@ def load_yaml(path: Path) -> Any:
     ConfigError
         When the file is missing, is no YAML, or stands for more than a million values.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ConfigError(f"'{path}' is not a readable YAML file: there is no such file; check the path")
     with translated(ConfigError, f"'{path}' is not a readable YAML file", "correct it, or give another one"):
         if path.stat().st_size > _LARGEST_YAML:

@@ -17,7 +17,7 @@ import omnilearn_lab as lab
 from omnilearn_lab.cli.data import AsJson, own_reader
 from omnilearn_lab.cli.display import hdf5_target, make_table, say, shorten, show, show_json
 from omnilearn_lab.errors import ConfigError, DataFileError, nearest, translated
-from omnilearn_lab.machine import atomic_hdf5, atomic_path, check_disk, write_text
+from omnilearn_lab.machine import atomic_hdf5, atomic_path, check_disk, make_folder, write_text
 
 Files = Annotated[list[Path], typer.Argument(help="files of jets; a pattern such as 'data/*.root' works")]
 Model = Annotated[Path, typer.Argument(help="folder that finetune wrote")]
@@ -297,7 +297,7 @@ def _parameters(cls: type, settings: Path | None, chosen: dict[str, Any] | None 
 def _targets(sources: list[Path], out: Path) -> dict[Path, Path]:
     if len(sources) == 1 and not out.is_dir():
         return {sources[0]: out}
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     return {source: out / source.name for source in sources}
 
 

@@ -21,7 +21,7 @@ from torch import nn
 
 from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, translated
 from omnilearn_lab.jets import InputSpec, Jets
-from omnilearn_lab.machine import StrPath, atomic_path, write_text
+from omnilearn_lab.machine import StrPath, atomic_path, make_folder, write_text
 from omnilearn_lab.models import Batch, load_checkpoint, save_checkpoint
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model, network_batch
@@ -114,8 +114,7 @@ class JetEstimator(Estimator):
             Before `fit`.
         """
         self._check_fitted()
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(folder)
         save_checkpoint(self.network_.cpu(), folder / _NETWORK, {"task": type(self).__name__})
         made = {name: getattr(self, name) for name in self._arrays if hasattr(self, name)}
         arrays = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in made.items()}

@@ -326,12 +326,12 @@ def _check_layout(file: h5py.File, path: Path) -> None:
     data = file["data"]
     if data.ndim != 3 or data.shape[2] < 4:
         raise DataFileError(f"'{path}': 'data' has shape {data.shape}; (N, P, 4 or more) is needed")
-    check_dataset(data, path)
+    check_dataset(data, path, owner=file)
     for name in ("pid", "counts", *_COLUMNS):
         if name not in file:
             continue
         item = file[name]
-        check_dataset(item, path)
+        check_dataset(item, path, owner=file)
         if len(item) != len(data):
             raise DataFileError(
                 f"'{path}': 'data' has {len(data)} rows and '{name}' has {len(item)}; jets would be "

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omnilearn_lab.errors import DataFileError, OmniLearnLabError, translated
+from omnilearn_lab.errors import DataFileError, OmniLearnLabError, is_file, is_folder, translated
 
 if TYPE_CHECKING:
     import h5py
@@ -191,9 +191,9 @@ def make_folder(folder: StrPath) -> Path:
     >>> make_folder(Path(tempfile.mkdtemp()) / "a" / "b").is_dir()
     True
     """
-    folder = Path(folder)
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder = _named(Path(folder))
     with _told(folder, folder):
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         for place in reversed(missing):
             above, ours = place.parent.stat().st_mode, place.stat().st_mode
@@ -281,7 +281,15 @@ def _make_lock(lock: Path) -> None:
         os.close(descriptor)
 
 
+def _named(path: Path) -> Path:
+    if "\0" in str(path):
+        raise DataFileError(f"nothing can be named {str(path)!r}; choose another name")
+    return path
+
+
 def _partial(target: Path) -> Path:
+    if not _named(target).name:
+        raise DataFileError(f"'{target}' names no file; name one in it")
     ending = "".join(target.suffixes[-2:])
     ending = ending if len(ending) <= 20 else target.suffix[-20:]
     name = target.name.encode()[:100].decode(errors="ignore")
@@ -469,8 +477,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     Traceback (most recent call last):
     omnilearn_lab.errors.DataFileError: '...' is not a readable 'jetclass' file (RecursionError: too ...
     """
-    if not path.is_file():
-        what = "a folder; name a file in it" if path.is_dir() else "not an existing file; check the path"
+    if not is_file(path):
+        what = "a folder; name a file in it" if is_folder(path) else "not an existing file; check the path"
         raise DataFileError(f"'{path}' is {what}, or fetch the dataset first")
     try:
         yield
@@ -516,7 +524,9 @@ def check_size(n_bytes: int, path: Path, what: str) -> None:
 # ---- HDF5, read with care ------------------------------------------------------------------------
 
 
-def check_dataset(item: h5py.Dataset, path: Path, *, text: bool = False) -> None:
+def check_dataset(
+    item: h5py.Dataset, path: Path, *, owner: h5py.Group | None = None, text: bool = False
+) -> None:
     """Refuse a dataset of unbelievable size, kept in other files, or of text where numbers are needed.
 
     Parameters
@@ -524,6 +534,8 @@ def check_dataset(item: h5py.Dataset, path: Path, *, text: bool = False) -> None
     item
     path
         Its file, for messages.
+    owner
+        Where it was looked up; it must lie in the same file.
     text
         Text and lists of different lengths are accepted; read them through `watched`.
 
@@ -532,7 +544,8 @@ def check_dataset(item: h5py.Dataset, path: Path, *, text: bool = False) -> None
     DataFileError
     """
     check_size(item.nbytes, path, item.name)
-    if item.is_virtual or item.external:
+    is_linked = owner is not None and item.file.filename != owner.file.filename
+    if is_linked or item.is_virtual or item.external:
         raise DataFileError(
             f"'{path}': the values of '{item.name}' are kept in other files, which are not opened; copy them "
             "into one file (h5repack, or read and write them with h5py)"

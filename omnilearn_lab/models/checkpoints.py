@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
-from omnilearn_lab.machine import atomic_path, write_text
+from omnilearn_lab.errors import CheckpointError, ConfigError, is_file, nearest
+from omnilearn_lab.machine import atomic_path, make_folder, write_text
 from omnilearn_lab.models.adapters import merged
 from omnilearn_lab.models.sizes import check_tensors
 from omnilearn_lab.settings import from_mapping, to_mapping
@@ -95,7 +95,7 @@ def save_checkpoint(
     }
     inner = {"model": name, "card": json.dumps(full_card)}
     content = save(tensors, metadata={**inner, "sha256": _inner_digest(save(tensors), path, inner["card"])})
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with atomic_path(path) as partial:
         partial.write_bytes(content)
     write_text(_card_path(path), json.dumps({**full_card, "sha256": _digest(content)}, indent=1))
@@ -251,7 +251,7 @@ def has_checkpoint(source: str | Path) -> bool:
     >>> has_checkpoint("tiny"), has_checkpoint("no such file")
     (True, False)
     """
-    return str(source) in shipped_checkpoints() or Path(source).is_file()
+    return str(source) in shipped_checkpoints() or is_file(source)
 
 
 def load_published(
@@ -290,7 +290,7 @@ def load_published(
         If the file cannot be read or does not fit (all tensors concerned are listed).
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise CheckpointError(f"{path}: no such file")
     if path.suffix == ".pt":
         from omnilearn_lab.models.published.v2 import load_published_v2
@@ -319,9 +319,9 @@ def _load_keras(
 def _resolve(source: str | Path) -> Path:
     path = Path(source)
     shipped = SHIPPED / f"{source}.safetensors"
-    if not path.is_file() and shipped.is_file():
+    if not is_file(path) and is_file(shipped):
         return shipped
-    if not path.is_file():
+    if not is_file(path):
         known = ", ".join(shipped_checkpoints()) or "none"
         raise CheckpointError(f"no checkpoint '{source}': no such file; shipped: {known}")
     return path
@@ -335,7 +335,7 @@ def _matching_card(path: Path, content: bytes) -> dict[str, Any]:
     """The card of these weights: the one beside them, or their own where writing stopped between the two."""
     inner, reason = _header(content, path)[0].get("__metadata__"), "no card beside it"
     inner = inner if isinstance(inner, dict) else {}
-    if _card_path(path).is_file() or "card" not in inner:
+    if is_file(_card_path(path)) or "card" not in inner:
         card = read_card(path)
         if card["sha256"] == _digest(content):
             return card

@@ -285,7 +285,7 @@ def copy_notebooks(folder: StrPath = "notebooks", *, overwrite: bool = False) ->
     there = [path.name for path in sources if (folder / path.name).exists()]
     if there and not overwrite:
         raise ConfigError(f"'{folder}' holds {there[0]} already; name another folder, or overwrite it")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return [write_text(folder / path.name, path.read_text(encoding="utf-8")) for path in sources]
 
 

@@ -19,7 +19,7 @@ import pydantic
 from pydantic import AfterValidator, Field
 
 from omnilearn_lab.display import label
-from omnilearn_lab.errors import ConfigError, DataFileError, translated
+from omnilearn_lab.errors import ConfigError, DataFileError, is_folder, translated
 from omnilearn_lab.machine import StrPath, write_text
 from omnilearn_lab.plotting.data import Column, FigureData, Table, read_figure_data
 from omnilearn_lab.tasks.common.comparison import ComparisonRecord, Record, finite
@@ -113,7 +113,7 @@ def read_results(path: StrPath) -> ResultsRecord:
         When it does not fit the schema.
     """
     path = Path(path)
-    path = path / "results.json" if path.is_dir() else path
+    path = path / "results.json" if is_folder(path) else path
     with translated(DataFileError, f"'{path}' is not a readable results file", "run the notebook"):
         if path.stat().st_size > _LARGEST:
             raise DataFileError(f"'{path}' has more than {_LARGEST} bytes; run the notebook again")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnilearn_lab.errors import ConfigError, nearest
+from omnilearn_lab.machine import make_folder
 from omnilearn_lab.notebook import recorded
 from omnilearn_lab.plotting import export_figure_data, save_figure
 from omnilearn_lab.plotting.figure import draw_behind
@@ -80,8 +81,7 @@ class Results:
 
     def __init__(self, notebook: str, profile: str) -> None:
         self.notebook, self.profile = notebook, profile
-        self.directory = results_directory(notebook, profile)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory = make_folder(results_directory(notebook, profile))
         self.seconds: dict[str, float] = {}
         self.recorded = recorded.recorded_run(notebook)
 

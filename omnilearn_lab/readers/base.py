@@ -375,7 +375,7 @@ def column(place: Any, name: str, path: Path) -> Any:
         )
     item = place[name]
     if hasattr(item, "nbytes") and hasattr(item, "id"):
-        check_dataset(item, path)
+        check_dataset(item, path, owner=place)
     return item
 
 

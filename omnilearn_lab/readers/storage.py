@@ -307,7 +307,7 @@ def _dataset(group: Any, name: str, path: Path) -> Any:
             f"'{path}': '{item.name}' holds Python objects, which are never loaded; write the frame again "
             "with columns of numbers only"
         )
-    check_dataset(item, path)
+    check_dataset(item, path, owner=group)
     plan = item.id.get_create_plist()
     for number in range(plan.get_nfilters()):
         code, _, _, what = plan.get_filter(number)

@@ -19,7 +19,14 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from omnilearn_lab.errors import MissingDependencyError, TrainingError, nearest, translated
+from omnilearn_lab.errors import (
+    MissingDependencyError,
+    TrainingError,
+    is_file,
+    is_folder,
+    nearest,
+    translated,
+)
 from omnilearn_lab.machine import StrPath, write_text
 
 if TYPE_CHECKING:
@@ -87,8 +94,8 @@ class History:
             When there is no such file, or a line before the last one is not a record.
         """
         path = Path(path)
-        path = path / "metrics.jsonl" if path.is_dir() else path
-        if not path.is_file():
+        path = path / "metrics.jsonl" if is_folder(path) else path
+        if not is_file(path):
             raise TrainingError(f"no history at '{path}'; give a run directory or its metrics.jsonl")
         lines = path.read_text(errors="replace").splitlines()
         records = []

@@ -22,6 +22,7 @@ from omnilearn_lab.machine import (
     check_disk,
     locked,
     make_folder,
+    reading,
     watched,
     write_text,
 )
@@ -83,6 +84,20 @@ def test_a_missing_or_forbidden_folder_is_an_error_of_ours(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataFileError, match="choose another folder"):
         make_folder(tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "/".join(["y" * 200] * 30), "a\0b", ""])
+def test_names_that_no_file_can_have_are_errors_of_ours(tmp_path, name):
+    with pytest.raises(DataFileError, match="name|too long"):
+        make_folder(tmp_path / name / "folder") if name else write_text("", "text")
+    with (
+        pytest.raises(DataFileError, match="not an existing file|is a folder"),
+        reading(tmp_path / name, "x"),
+    ):
+        pass
+    if name and len(name) > 300:
+        with pytest.raises(DataFileError, match="too long"):
+            write_text(tmp_path / name, "text")
 
 
 def test_other_errors_of_the_block_pass(tmp_path):
@@ -349,12 +364,15 @@ def test_values_in_other_files_are_not_read(tmp_path):
         layout = h5py.VirtualLayout((4,), "f8")
         layout[:] = h5py.VirtualSource(str(tmp_path / "gone.h5"), "x", (4,))
         file.create_virtual_dataset("virtual", layout)
+        file["linked"] = h5py.ExternalLink("b.h5", "/sound")
         file["sound"] = np.ones(3)
         file["text"] = ["a"]
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["sound"] = np.ones(3)
     with h5py.File(tmp_path / "a.h5") as file:
-        for name in ("external", "virtual"):
-            with pytest.raises(DataFileError, match=f"'/{name}' are kept in other files.*h5repack"):
-                check_dataset(file[name], tmp_path / "a.h5")
+        for name in ("external", "virtual", "linked"):
+            with pytest.raises(DataFileError, match="are kept in other files.*h5repack"):
+                check_dataset(file[name], tmp_path / "a.h5", owner=file)
         with pytest.raises(DataFileError, match="numbers are needed"):
             check_dataset(file["text"], tmp_path / "a.h5")
         check_dataset(file["text"], tmp_path / "a.h5", text=True)

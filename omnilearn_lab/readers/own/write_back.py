@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from omnilearn_lab.errors import DataFileError, nearest
+from omnilearn_lab.errors import DataFileError, is_file, nearest
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import StrPath, atomic_hdf5, atomic_path, check_disk, make_folder, reading
 from omnilearn_lab.readers.own.tables import HDF5_ENDINGS, ROOT_ENDINGS, find_tree
@@ -85,7 +85,7 @@ def add_columns(
             f"'{source}' to '{target}': both must have the same ending, one of "
             f"{', '.join((*ROOT_ENDINGS, *HDF5_ENDINGS))}"
         )
-    if target.exists() and source.exists() and source.samefile(target):
+    if is_file(target) and is_file(source) and source.samefile(target):
         raise DataFileError(f"'{source}' would be overwritten; give the target another name")
     values = {name: np.asarray(column) for name, column in columns.items()}
     write = _write_root if ending in ROOT_ENDINGS else _write_hdf5

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from omnilearn_lab.errors import ConfigError, DataFileError, translated
+from omnilearn_lab.errors import ConfigError, DataFileError, is_file, translated
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import StrPath, atomic_path
 from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics, pair_score
@@ -112,6 +112,8 @@ class ClassifierData:
         """
         parts: dict[str, dict[str, torch.Tensor]] = {}
         with translated(DataFileError, f"'{path}' does not hold jets for a classifier", "make it again"):
+            if not is_file(path):  # a pipe would be waited for
+                raise FileNotFoundError("there is no such file")
             with safe_open(path, framework="pt") as file:
                 names = tuple(json.loads(file.metadata()["class_names"]))
             for key, value in load_file(path).items():

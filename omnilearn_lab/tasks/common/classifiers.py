@@ -17,7 +17,7 @@ from torch import nn
 from omnilearn_lab.catalog import open_store
 from omnilearn_lab.display import label
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.machine import run_jobs
+from omnilearn_lab.machine import make_folder, run_jobs
 from omnilearn_lab.metrics import Gain
 from omnilearn_lab.models import Batch
 from omnilearn_lab.settings import settings
@@ -211,8 +211,7 @@ def _embed_part(path: Path, part: str, settings: FrozenSettings) -> None:
 
 
 def _embedding(model: nn.Module, jets: Batch) -> np.ndarray:
-    cache = open_store().target(_CACHE)
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = make_folder(open_store().target(_CACHE))
     return embed_jets(model, networks.complete_batch(jets, model), cache=cache)
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from omnilearn_lab import models
-from omnilearn_lab.errors import CheckpointError, ConfigError, nearest, translated
+from omnilearn_lab.errors import CheckpointError, ConfigError, is_file, nearest, translated
 from omnilearn_lab.features import pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import StrPath, run_jobs, usable_workers
@@ -325,7 +325,7 @@ def load_trained(directory: StrPath) -> nn.Module:
     """
     folder = Path(directory)
     for name in ("config.yaml", "best.safetensors"):
-        if not (folder / name).is_file():
+        if not is_file(folder / name):
             raise CheckpointError(
                 f"'{directory}' holds no trained classifier: {name} is missing; name a run directory"
             )

@@ -19,9 +19,17 @@ from safetensors.torch import load_file, save_file
 
 from omnilearn_lab import metrics, models
 from omnilearn_lab.display import label, number
-from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, JetsError, nearest, translated
+from omnilearn_lab.errors import (
+    CheckpointError,
+    ConfigError,
+    DataFileError,
+    JetsError,
+    is_file,
+    nearest,
+    translated,
+)
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import StrPath, atomic_path, write_text
+from omnilearn_lab.machine import StrPath, atomic_path, make_folder, write_text
 from omnilearn_lab.metrics import effective_sample_size
 from omnilearn_lab.metrics import reweighting as binned
 from omnilearn_lab.models.baselines import RowClassifier
@@ -387,8 +395,7 @@ class Reweighter:
 
     def save(self, folder: StrPath) -> Path:
         """Keep network, settings and normalisation in a folder."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(folder)
         estimator = self._fitted().estimator
         if isinstance(estimator, ratios.LogisticRatio):
             parts = ("center", "scale", "coefficients")
@@ -415,7 +422,7 @@ class Reweighter:
             When the folder does not hold a reweighter.
         """
         folder = Path(folder)
-        if not (folder / _CARD).is_file():
+        if not is_file(folder / _CARD):
             raise CheckpointError(f"'{folder}' holds no {_CARD}; give a folder that Reweighter.save wrote")
         with translated(CheckpointError, f"'{folder}' holds no reweighter", "save it again"):
             card = json.loads((folder / _CARD).read_text(encoding="utf-8"))

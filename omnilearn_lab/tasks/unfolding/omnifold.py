@@ -341,7 +341,7 @@ def _understood(path: StrPath) -> AbstractContextManager[None]:
 def _read(path: Path, names: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     with _understood(path), h5py.File(path) as file:
         for name in names:
-            check_dataset(file[name], path)
+            check_dataset(file[name], path, owner=file)
         return {name: file[name][()] for name in names}, attributes(file)
 
 
