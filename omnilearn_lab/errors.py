@@ -15,6 +15,7 @@ from pathlib import Path
 _LONGEST_REASON = 300  # characters of what a library says
 
 _MOST_NAMES = 10
+_ASK = "this user may not read it: ask its owner for permission (chmod a+r)"
 
 
 class OmniLearnLabError(Exception):
@@ -134,6 +135,7 @@ def translated(kind: type[OmniLearnLabError], what: str, remedy: str) -> Iterato
     except OmniLearnLabError:
         raise
     except Exception as error:
+        remedy = _ASK if isinstance(error, PermissionError) else remedy
         reason = " ".join(str(error).split())[:_LONGEST_REASON]
         raise kind(f"{what} ({type(error).__name__}{': ' * bool(reason)}{reason}); {remedy}") from error
 

@@ -103,6 +103,29 @@ def test_hdf5_is_written_by_the_one_writer_that_survives_a_full_disk(path):
     assert path == PACKAGE / "machine" / "files.py" or not writes_hdf5(path.read_text())
 
 
+def reads_attributes(source: str) -> list[str]:
+    """Return the lines of a program that read attributes of HDF5 objects as h5py does."""
+    lines = []
+    for node in ast.walk(ast.parse(source)):
+        is_read = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)
+        parts = [node.value] if is_read else []
+        if isinstance(node, ast.Call):
+            parts = list(node.args)
+            if isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "items", "values"):
+                parts.append(node.func.value)
+        if any(isinstance(part, ast.Attribute) and part.attr == "attrs" for part in parts):
+            lines.append(f"{node.lineno}: {ast.unparse(node)}")
+    return lines
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_attributes_of_hdf5_are_read_where_damaged_text_is_seen(path):
+    for read in ("f.attrs['a']", "f.attrs.get('a')", "f['x'].attrs.items()", "dict(f.attrs)"):
+        assert reads_attributes(read)
+    assert not reads_attributes("f.attrs['a'] = 1; 'a' in f.attrs; f.attrs.update(b)")
+    assert path == PACKAGE / "machine" / "files.py" or not reads_attributes(path.read_text())
+
+
 def test_every_address_of_the_catalogue_is_https():
     addresses = [file.url for item in catalog().entries.values() for file in files(item) if file.url]
     assert len(addresses) > 100

@@ -100,9 +100,10 @@ def _append(file: h5py.File, jets: Jets, slots: int) -> None:
             file.attrs[name] = np.array([value.encode() for value in values], dtype="S")
         about = json.dumps(dict(jets.provenance), default=str)
         file.attrs["provenance"] = np.bytes_(about) if len(about) < _LONGEST_ATTRIBUTE else about
+    stored = {name: _names(values) for name, values in attributes(file, *described).items()}
     for name, values in described.items():
-        if _names(file.attrs[name]) != values:
-            raise JetsError(f"a batch has {name} {values}; the first one had {_names(file.attrs[name])}")
+        if stored[name] != values:
+            raise JetsError(f"a batch has {name} {values}; the first one had {stored[name]}")
     for name, column in _columns(jets, slots).items():
         if name not in file:
             file.create_dataset(

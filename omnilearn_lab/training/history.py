@@ -97,7 +97,8 @@ class History:
         path = path / "metrics.jsonl" if is_folder(path) else path
         if not is_file(path):
             raise TrainingError(f"no history at '{path}'; give a run directory or its metrics.jsonl")
-        lines = path.read_text(errors="replace").splitlines()
+        with translated(TrainingError, f"'{path}' cannot be read", "name another run directory"):
+            lines = path.read_text(errors="replace").splitlines()
         records = []
         for number, line in enumerate(lines, start=1):
             try:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import uproot
-from omnilearn_lab.errors import DataFileError, OmniLearnLabError
+from omnilearn_lab.errors import DataFileError, OmniLearnLabError, translated
 from omnilearn_lab.jets import write_jets
 from omnilearn_lab.readers import from_file, make_reader, read_atlas_omnifold
 
@@ -222,6 +222,14 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(h5py, "File", refuse)
     with pytest.raises(DataFileError, match=r"may not be read by this user.*chmod a\+r"):
         make_reader("ml_ready").read(path)
+
+
+def test_who_may_not_read_a_file_is_told_whom_to_ask():
+    with (
+        pytest.raises(DataFileError, match="ask its owner"),
+        translated(DataFileError, "'a'", "save it again"),
+    ):
+        raise PermissionError(13, "Permission denied", "a")
 
 
 def test_what_libraries_raise_is_told_with_file_and_remedy(tmp_path, monkeypatch):
