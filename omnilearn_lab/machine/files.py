@@ -292,7 +292,7 @@ def _partial(target: Path) -> Path:
         raise DataFileError(f"'{target}' names no file; name one in it")
     ending = "".join(target.suffixes[-2:])
     ending = ending if len(ending) <= 20 else target.suffix[-20:]
-    name = target.name.encode()[:100].decode(errors="ignore")
+    name = os.fsencode(target.name)[:100].decode(errors="ignore")
     return target.with_name(f".{name}{MARK}{secrets.token_hex(8)}{ending}")
 
 
@@ -543,15 +543,16 @@ def check_dataset(
     ------
     DataFileError
     """
-    check_size(item.nbytes, path, item.name)
+    name = item.name.lstrip("/")
+    check_size(item.nbytes, path, name)
     is_linked = owner is not None and item.file.filename != owner.file.filename
     if is_linked or item.is_virtual or item.external:
         raise DataFileError(
-            f"'{path}': the values of '{item.name}' are kept in other files, which are not opened; copy them "
+            f"'{path}': the values of '{name}' are kept in other files, which are not opened; copy them "
             "into one file (h5repack, or read and write them with h5py)"
         )
     if item.dtype.hasobject and not item.dtype.names and not text:
-        raise DataFileError(f"'{path}': '{item.name}' holds text or objects, and numbers are needed")
+        raise DataFileError(f"'{path}': '{name}' holds text or objects, and numbers are needed")
 
 
 def attributes(item: h5py.HLObject, *names: str) -> dict[str, Any]:
