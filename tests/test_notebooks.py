@@ -29,6 +29,7 @@ CHANGES = {  # of what each notebook invites to change, values that suit the few
     "11": {"n_train": 200},
     "13": {"signal_fraction": 0.05},
     "15": {"n_train": 4},
+    "16": {"n_train": 4},
 } | dict.fromkeys(("03", "04", "06", "12", "17"), {"n_train": 100})
 LOSSES = {
     "02": ("classification", "generation", "classification_noised", "regression"),
