@@ -543,9 +543,11 @@ def check_dataset(
     ------
     DataFileError
     """
+    from h5py.h5f import get_name
+
     name = item.name.lstrip("/")
     check_size(item.nbytes, path, name)
-    is_linked = owner is not None and item.file.filename != owner.file.filename
+    is_linked = owner is not None and get_name(item.id) != get_name(owner.id)
     if is_linked or item.is_virtual or item.external:
         raise DataFileError(
             f"'{path}': the values of '{name}' are kept in other files, which are not opened; copy them "
