@@ -140,6 +140,19 @@ def translated(kind: type[OmniLearnLabError], what: str, remedy: str) -> Iterato
         raise kind(f"{what} ({type(error).__name__}{': ' * bool(reason)}{reason}); {remedy}") from error
 
 
+def first_lines(lines: Iterable[str]) -> str:
+    """Join lines below each other; of many the first ten, and how many more there are.
+
+    Examples
+    --------
+    >>> first_lines(f"row {i}" for i in range(1000)).splitlines()[-2:]
+    ['row 9', '  and 990 more']
+    """
+    every = list(lines)
+    more = [f"  and {len(every) - _MOST_NAMES} more"] if len(every) > _MOST_NAMES else []
+    return "\n".join([*every[:_MOST_NAMES], *more])
+
+
 def is_file(path: str | os.PathLike[str]) -> bool:
     """Whether there is such a file; no system has one of a name that is too long or impossible.
 

@@ -14,7 +14,7 @@ import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from omnilearn_lab.display import html_table
-from omnilearn_lab.errors import CatalogError, ConfigError, nearest, translated
+from omnilearn_lab.errors import CatalogError, ConfigError, first_lines, nearest, translated
 from omnilearn_lab.machine import StrPath
 from omnilearn_lab.settings import load_yaml
 
@@ -267,7 +267,7 @@ def _read(path: str, _changed: int) -> Catalogue:
 
 
 def _explain(path: str, error: pydantic.ValidationError) -> str:
-    return f"'{path}' is not a valid catalogue:\n" + "\n".join(_line(item) for item in error.errors())
+    return f"'{path}' is not a valid catalogue:\n" + first_lines(_line(item) for item in error.errors())
 
 
 def _line(item: Any) -> str:

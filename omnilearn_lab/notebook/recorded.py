@@ -19,7 +19,7 @@ import pydantic
 from pydantic import AfterValidator, Field
 
 from omnilearn_lab.display import label
-from omnilearn_lab.errors import ConfigError, DataFileError, is_folder, translated
+from omnilearn_lab.errors import ConfigError, DataFileError, first_lines, is_folder, translated
 from omnilearn_lab.machine import StrPath, write_text
 from omnilearn_lab.plotting.data import Column, FigureData, Table, read_figure_data
 from omnilearn_lab.tasks.common.comparison import ComparisonRecord, Record, finite
@@ -97,7 +97,7 @@ def check_results(values: Mapping[str, Any], where: str = "results.json") -> Res
         try:
             return ResultsRecord.model_validate(finite(values, where))
         except pydantic.ValidationError as error:
-            lines = "\n".join(_line(item) for item in error.errors())
+            lines = first_lines(_line(item) for item in error.errors())
             text = f"{where} does not fit the schema of results:\n{lines}\nrun the notebook again"
             raise ConfigError(text) from error
 
