@@ -176,7 +176,7 @@ def test_convert_says_what_is_missing(invoke, arguments, message):
 def test_an_empty_jet_can_be_converted_away(invoke, tmp_path):
     write_jets(random_jets(4), tmp_path / "jets.h5")
     with h5py.File(tmp_path / "jets.h5", "a") as file:
-        file["counts"][2] = 0
+        file["counts"][2], file["data"][2] = 0, 0.0
     invoke("data", "convert", tmp_path / "jets.h5", "--reader", "ml_ready", "--out", tmp_path / "clean.h5")
     assert len(read_jets(tmp_path / "clean.h5")) == 3
 

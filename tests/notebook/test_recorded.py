@@ -30,8 +30,8 @@ def kept(tmp_path, monkeypatch):
 @pytest.fixture
 def shown(kept, monkeypatch):
     """Notebooks see that run."""
-    where = "omnilearn_lab.notebook.results.recorded_run"
-    monkeypatch.setattr(where, lambda name: recorded.recorded_run(name, kept))
+    read = recorded.recorded_run
+    monkeypatch.setattr(recorded, "recorded_run", lambda name, folder=kept: read(name, folder))
 
 
 def test_a_recorded_run_is_small_and_names_no_place(kept):
