@@ -230,3 +230,12 @@ def test_taggers_share_settings_and_differ_in_network_and_origins():
     ]
     assert [name for name, tagger in taggers.items() if not tagger.origins] == ["PET v2", "GN2-like"]
     assert len(settings.taggers(has_checkpoint=False)) == len(taggers) - 1
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "long", "full"])
+def test_every_set_of_classes_gets_its_jets(profile):
+    settings = notebook_profile("11_omnilearned", profile)
+    for names in settings.classes.subsets.values():
+        share = -(-settings.classes.n_pretrain // len(names))
+        there = {name: settings.n_data if name == "data" else settings.n_train // 10 for name in names}
+        assert sum(min(share, n) for n in there.values()) >= settings.classes.n_pretrain
