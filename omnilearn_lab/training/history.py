@@ -140,7 +140,8 @@ class History:
         with translated(
             TrainingError, f"'{name}' of '{self.path}' is no number everywhere", "delete the run"
         ):
-            return np.array([r.get(name, np.nan) for r in rows], dtype=np.float64)
+            values = (r.get(name) for r in rows)
+            return np.array([np.nan if value is None else float(value) for value in values])
 
     def table(self, kind: str = "validation") -> pandas.DataFrame:
         """Return the records of a kind as a table, one column per number.

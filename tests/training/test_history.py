@@ -116,7 +116,8 @@ def test_a_step_that_is_no_number_names_its_line(tmp_path, line):
         History.load(tmp_path)
 
 
-def test_a_column_that_is_no_number_is_named(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"kind": "train", "step": 1, "loss": "low"}\n')
+@pytest.mark.parametrize("loss", ['"low"', "[[]]", "[0.5]"])
+def test_a_column_that_is_no_number_is_named(tmp_path, loss):
+    (tmp_path / "metrics.jsonl").write_text(f'{{"kind": "train", "step": 1, "loss": {loss}}}\n')
     with pytest.raises(TrainingError, match="'loss' of .* is no number everywhere"):
         History.load(tmp_path).column("loss", "train")
