@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from omnilearn_lab.errors import CheckpointError, ConfigError, is_file, nearest
+from omnilearn_lab.errors import CheckpointError, ConfigError, is_file, nearest, translated
 from omnilearn_lab.machine import atomic_path, make_folder, write_text
 from omnilearn_lab.models.adapters import merged
 from omnilearn_lab.models.sizes import check_tensors
@@ -394,10 +394,13 @@ def _build(card: Mapping[str, Any], tensors: Mapping[str, Tensor], path: Path) -
         config = from_mapping(getattr(module, config_name), card["config"])
     except (ConfigError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{_card_path(path)}: {error}; get weights and card again") from error
-    with torch.device("meta"):  # takes no memory, whatever the card says
-        shapes = network(config).state_dict()
-    check_tensors(tensors, str(path), expected=shapes)
-    return network(config)
+    with translated(
+        CheckpointError, f"{_card_path(path)}: no network has these settings", "get weights and card again"
+    ):
+        with torch.device("meta"):  # takes no memory, whatever the card says
+            shapes = network(config).state_dict()
+        check_tensors(tensors, str(path), expected=shapes)
+        return network(config)
 
 
 def _stored(name: str, value: Tensor, half: bool) -> Tensor:

@@ -410,20 +410,26 @@ def _problems(raw: RawJets, n_classes: int) -> dict[str, np.ndarray]:
     """What is wrong, and with which jets: mask of shape (N,) by description."""
     wrong = {}
     for name, values in raw.particles.items():
-        wrong[f"particle '{name}' is not finite"] = _jets_with(raw.counts, ~np.isfinite(values))
+        wrong[f"particle '{name}' is not finite"] = _jets_with(raw.counts, ~np.isfinite(_single(values)))
     filled = raw.counts > 0  # jets without particles have their own word
     for name, values in raw.jet.items():
         wrong[f"jet '{name}' is not finite"] = filled & ~np.isfinite(values)
     wrong["a particle has negative energy"] = _jets_with(raw.counts, raw.particles["energy"] < 0)
-    wrong["a particle has no transverse momentum"] = _jets_with(raw.counts, _pt(raw) <= 0)
+    wrong["a particle has no transverse momentum"] = _jets_with(raw.counts, _single(_pt(raw)) <= 0)
     if "pt" in raw.jet:
-        wrong["the jet has no transverse momentum"] = filled & (np.asarray(raw.jet["pt"]) <= 0)
+        wrong["the jet has no transverse momentum"] = filled & (_single(raw.jet["pt"]) <= 0)
     if "mass" in raw.jet:
         wrong["the jet's mass is negative (-1 often stands for 'none')"] = filled & _is_bad_mass(raw)
     if "label" in raw.jet and n_classes:
         label = np.asarray(raw.jet["label"])
         wrong[f"the label is outside 0 to {n_classes - 1}"] = (label < 0) | (label >= n_classes)
     return wrong
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """Numbers in the precision in which jets keep them: the smallest become zero, the largest infinite."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(values).astype(np.float32, copy=False)
 
 
 def _pt(raw: RawJets) -> np.ndarray:

@@ -199,6 +199,7 @@ def test_numbers_that_are_not_finite_are_refused(model, path, tmp_path, value):
         ({"n_layers": 10**30}, "n_layers"),
         ({"width": -4}, "width"),
         ({"width": 65536, "n_layers": 1024, "n_heads": 1}, "missing"),
+        ({"layer_scale": 1e308}, "no network has these settings"),
     ],
 )
 def test_what_a_card_says_of_sizes_is_not_believed(path, sizes, message):

@@ -173,9 +173,12 @@ def test_a_mass_that_rounding_made_negative_is_zero(write):
     assert from_file(path, mapping).jet["mass"][7] == 0
 
 
-def test_a_jet_without_pt_is_named(write):
+@pytest.mark.parametrize("pt", [0.0, 1e-300])
+def test_a_jet_without_pt_is_named(write, pt):
     jet = truth().jet()
-    path = write(pt=np.where(np.arange(12) == 3, 0.0, jet["pt"]), eta=jet["eta"], phi=jet["phi"])
+    path = write(
+        pt=np.where(np.arange(12) == 3, pt, jet["pt"].astype(np.float64)), eta=jet["eta"], phi=jet["phi"]
+    )
     with pytest.raises(DataFileError, match="row 3: the jet has no transverse momentum"):
         from_file(path, {"particles": PARTICLES, "jet": {"pt": "pt", "eta": "eta", "phi": "phi"}})
 
