@@ -31,6 +31,13 @@ from omnilearn_lab.readers import from_file, make_reader
 from omnilearn_lab.readers.own.columns import column_map
 from omnilearn_lab.readers.published.atlas import read_atlas_omnifold
 from omnilearn_lab.settings import read_settings
+from omnilearn_lab.simulation.haloes import read_cosmobench
+from omnilearn_lab.simulation.molecules.sets import (
+    read_molecules,
+    read_omol25,
+    shipped_molecules,
+    write_molecules,
+)
 from omnilearn_lab.tasks.common import ClassifierData, ClassifierSettings, load_trained, train_classifier
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighting.reweighter import Reweighter, ReweightingResult, reweight
@@ -53,6 +60,8 @@ from tests.readers.published import (
     test_lhco,
     test_omnifold,
 )
+from tests.simulation.haloes import test_cosmobench
+from tests.simulation.molecules import test_omol25
 from tests.training.helpers import packed
 
 
@@ -252,6 +261,10 @@ def _write_figure(path: Path) -> None:
     export_figure_data(figure, path.parent)
 
 
+def _omol25(path: Path) -> None:
+    test_omol25.write(path, [test_omol25.row(energy=-1.0 * i) for i in range(3)])
+
+
 SAMPLES: dict[str, Sample] = {
     "ml_ready": Sample("jets.h5", lambda path: write_jets(random_jets(8), path, 30), read_jets),
     "top_tagging": Sample("top.h5", lambda path: samples.write_top(path, TRUE, LABELS), _read("top_tagging")),
@@ -271,6 +284,11 @@ SAMPLES: dict[str, Sample] = {
     "cms_mod": Sample("a.h5", test_cms_mod.write, _read("cms_mod")),
     "h1": Sample("Rapgap.root", test_h1.write, _read("h1")),
     "omnifold": Sample("Pythia.npz", test_omnifold.write, _read("omnifold")),
+    "cosmobench": Sample("a.h5", test_cosmobench.write, read_cosmobench),
+    "molecules": Sample(
+        "a.npz", lambda path: write_molecules(shipped_molecules().select(np.arange(3)), path), read_molecules
+    ),
+    "omol25": Sample("a.aselmdb", _omol25, read_omol25),
     "own file": Sample("mine.h5", _own, lambda path: from_file(path, COLUMNS)),
     "catalogue": Sample("catalog.yaml", lambda path: path.write_text(GOOD), _catalogue),
     "profile": Sample("03_finetune_top.yaml", _write_profile, _profile),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import h5py
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, translated
-from omnilearn_lab.machine import StrPath
+from omnilearn_lab.machine import StrPath, check_dataset
 from omnilearn_lab.simulation.haloes.universes import Universes
 
 BOXES = {"BSQ": 1000.0, "LH": 100.0}
@@ -35,8 +38,7 @@ def read_cosmobench(
     ----------
     Huang et al. (CosmoBench), arXiv:2507.03707. The layout follows the code published with it.
     """
-    import h5py
-
+    path = Path(path)
     with (
         translated(DataFileError, f"'{path}' is no file of CosmoBench", "see `read_cosmobench`"),
         h5py.File(path) as file,
@@ -44,13 +46,25 @@ def read_cosmobench(
         names = [name for name in BOXES if name in file]
         if len(names) != 1:
             raise DataFileError(f"'{path}': one of {list(BOXES)} is expected; it holds {sorted(file)}")
-        parameters = np.stack([file["params"][name][:] for name in ("Omega_m", "sigma_8")], axis=1)
+        box = BOXES[names[0]]
+        parameters = np.stack([_column(file, f"params/{name}", path) for name in ("Omega_m", "sigma_8")], 1)
         n = len(parameters) if n_universes is None else n_universes
-        clouds = [file[f"{names[0]}/{names[0]}_{i}"] for i in range(n)]
+        clouds = [f"{names[0]}/{names[0]}_{i}" for i in range(n)]
         position, velocity = (
-            np.stack([np.stack([cloud[c][:n_points] for c in axes], -1) for cloud in clouds])
+            np.stack(
+                [np.stack([_column(file, f"{c}/{v}", path, n_points) for v in axes], -1) for c in clouds]
+            )
             for axes in (("X", "Y", "Z"), ("VX", "VY", "VZ"))
         )
-    box, source = BOXES[names[0]], {"source": "published", "group": names[0]}
-    arrays = (column.astype(np.float32) for column in (position % box, velocity))
+        arrays = (column.astype(np.float32) for column in (position % box, velocity))
+    source = {"source": "published", "group": names[0]}
     return Universes(*arrays, np.ones(position.shape[:2], np.float32), parameters[:n], box, source)
+
+
+def _column(file: h5py.File, name: str, path: Path, n: int | None = None) -> np.ndarray:
+    """The first numbers of a dataset, once it is known to be there, of a believable size, and finite."""
+    check_dataset(file[name], path, owner=file)
+    values = file[name][:n]
+    if not np.isfinite(values.astype(np.float32)).all():
+        raise DataFileError(f"'{path}': '{name}' is not finite everywhere; get the file again")
+    return values

@@ -17,8 +17,16 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from omnilearn_lab.errors import ConfigError, DataFileError, SimulationError, nearest, translated
+from omnilearn_lab.errors import (
+    ConfigError,
+    DataFileError,
+    SimulationError,
+    WorkerError,
+    nearest,
+    translated,
+)
 from omnilearn_lab.machine import locked, make_folder, read_arrays, run_jobs, usable_cores, write_arrays
+from omnilearn_lab.machine.pool import WorkerPool
 from omnilearn_lab.settings import settings
 from omnilearn_lab.simulation.molecules.chemistry import (
     ELEMENTS,
@@ -334,7 +342,24 @@ def read_molecules(path: str | Path) -> Molecules:
     names = [field.name for field in dataclasses.fields(Molecules)]
     if set(arrays) != set(names):
         raise DataFileError(f"'{path}' is no set of molecules: it holds {sorted(arrays)}")
-    return Molecules(**arrays | {"provenance": json.loads(str(arrays["provenance"]))})
+    with translated(DataFileError, f"'{path}' is no set of molecules", "remove it, and make or get it again"):
+        return _sound(Molecules(**arrays | {"provenance": json.loads(str(arrays["provenance"]))}), path)
+
+
+def _sound(molecules: Molecules, path: str | Path) -> Molecules:
+    """Refuse sets whose arrays do not fit together, and numbers that are not finite."""
+    n, n_atoms = len(molecules.energy), len(molecules.numbers)
+    vectors = molecules.position, molecules.force
+    fits = all(each.shape == (n_atoms, 3) for each in vectors) and molecules.molecule.shape == (n,)
+    ends = molecules.offsets
+    fits &= ends.shape == (n + 1,) and (ends[0], ends[-1]) == (0, n_atoms) and (np.diff(ends) > 0).all()
+    if not fits or not np.isin(molecules.molecule, np.arange(len(molecules.names))).all():
+        raise DataFileError(f"'{path}': the arrays do not fit together; get the file again")
+    if not set(molecules.numbers.tolist()) <= set(ELEMENTS):
+        raise DataFileError(f"'{path}' has other atoms than H, C, N and O")
+    if not all(np.isfinite(values).all() for values in (*vectors, molecules.energy)):
+        raise DataFileError(f"'{path}': energies, positions or forces are not finite; get the file again")
+    return molecules
 
 
 def shipped_molecules() -> Molecules:
@@ -346,7 +371,8 @@ def read_omol25(path: str | os.PathLike[str], *, n_molecules: int | None = None)
     """Read the first neutral molecules of H, C, N and O with paired electrons of a file or folder.
 
     A file is one LMDB database: the key is the number of a row, the value JSON packed by zlib, with arrays as
-    ``{"__ndarray__": [shape, type, numbers]}``. Nothing is unpickled. Energies are the total ones [eV].
+    ``{"__ndarray__": [shape, type, numbers]}``. Nothing is unpickled, and a process of
+    its own reads. Energies are the total ones [eV].
 
     Parameters
     ----------
@@ -366,7 +392,16 @@ def read_omol25(path: str | os.PathLike[str], *, n_molecules: int | None = None)
     ----------
     Levine et al. (OMol25), arXiv:2505.08762.
     """
-    path = Path(path)
+    with WorkerPool(1) as apart:
+        try:
+            return apart.submit(_read_omol25, Path(path), n_molecules).result()
+        except WorkerError as error:
+            told = "is damaged: the process that read it was ended by it"
+            raise DataFileError(f"'{path}' {told}; get it again") from error
+
+
+def _read_omol25(path: Path, n_molecules: int | None) -> Molecules:
+    """Read in this process, which a file that is cut short would end: LMDB maps files into memory."""
     files = sorted(path.glob("*.aselmdb")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise DataFileError(f"'{path}' is no .aselmdb file, and no folder that holds one")
@@ -384,7 +419,7 @@ def read_omol25(path: str | os.PathLike[str], *, n_molecules: int | None = None)
             names.append(str(about.get("source", row.get("unique_id", len(names)))))
     if not parts:
         raise DataFileError(f"'{path}' has no neutral molecule of H, C, N and O with paired electrons")
-    return Molecules.join(parts, names, source="published", file=path.name)
+    return _sound(Molecules.join(parts, names, source="published", file=path.name), path)
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -38,6 +38,25 @@ def test_other_files_are_refused(tmp_path):
         read_cosmobench(tmp_path / "b.hdf5")
 
 
+@pytest.mark.parametrize("values", [np.full(7, b"text"), np.full(7, np.nan), np.full(7, 1e300)])
+def test_what_are_no_numbers_is_named(tmp_path, values):
+    path = write(tmp_path / "a.hdf5")
+    with h5py.File(path, "a") as file:
+        del file["LH/LH_1/VY"]
+        file["LH/LH_1/VY"] = values
+    with pytest.raises(DataFileError, match=r"a.hdf5' is no file|'LH/LH_1/VY' is not finite"):
+        read_cosmobench(path)
+
+
+def test_values_in_other_files_are_not_opened(tmp_path):
+    path, other = write(tmp_path / "a.hdf5"), write(tmp_path / "b.hdf5")
+    with h5py.File(path, "a") as file:
+        del file["LH/LH_1/X"]
+        file["LH/LH_1/X"] = h5py.ExternalLink(str(other), "LH/LH_1/X")
+    with pytest.raises(DataFileError, match="kept in other files"):
+        read_cosmobench(path)
+
+
 def test_the_catalogue_finds_clouds_and_keeps_simulations(tmp_path):
     name = "camels_sam/CAMELS-SAM_LH_gal_99_top5000_test.hdf5"
     with pytest.raises(DataFileError, match="CAMELS-SAM_LH_gal_99_top5000_test.hdf5' is not there"):

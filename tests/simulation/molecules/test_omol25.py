@@ -56,7 +56,16 @@ def test_other_files_are_refused(tmp_path, monkeypatch):
         read_omol25(write(tmp_path / "d.aselmdb", [{"energy": 1.0}]))
     with pytest.raises(DataFileError, match="has no neutral molecule"):
         read_omol25(write(tmp_path / "e.aselmdb", [row(charge=-1)]))
-    monkeypatch.setattr(room, "_LARGEST_ROW", 1 << 10)
+    with pytest.raises(DataFileError, match="are not finite"):
+        read_omol25(write(tmp_path / "g.aselmdb", [row(energy=float("nan"))]))
+    monkeypatch.setattr(room, "_LARGEST_ROW", 1 << 10)  # in this process
     bomb = row() | {"more": "0" * 5000}
     with pytest.raises(DataFileError, match="row 1: more than"):
-        read_omol25(write(tmp_path / "f.aselmdb", [bomb]))
+        room._read_omol25(write(tmp_path / "f.aselmdb", [bomb]), None)
+
+
+def test_a_file_that_is_cut_short_ends_no_process_of_ours(tmp_path):
+    path = write(tmp_path / "a.aselmdb", [row(energy=-1.0 * i) for i in range(40)])
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(DataFileError, match="process that read it"):
+        read_omol25(path)

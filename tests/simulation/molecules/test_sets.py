@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError, SimulationError
+from omnilearn_lab.machine import read_arrays, write_arrays
 from omnilearn_lab.simulation.molecules import sets as room
 from omnilearn_lab.simulation.molecules.forces import TightBinding
 from omnilearn_lab.simulation.molecules.sets import (
@@ -119,3 +120,24 @@ def test_other_files_are_refused(tmp_path):
     np.savez(tmp_path / "b.npz", jets=[1])
     with pytest.raises(DataFileError, match="is no set of molecules: it holds .'jets'."):
         read_molecules(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("energy", lambda values: values[:-1], "do not fit together"),
+        ("force", lambda values: values[:, :2], "do not fit together"),
+        ("offsets", lambda values: values[::-1], "do not fit together"),
+        ("molecule", lambda values: values + 1000, "do not fit together"),
+        ("numbers", lambda values: values + 20, "other atoms"),
+        ("position", lambda values: values * np.nan, "not finite"),
+        ("energy", lambda values: values.astype(str), "no set of molecules"),
+        ("provenance", lambda values: np.array("{"), "no set of molecules"),
+    ],
+)
+def test_sets_that_are_not_sound_are_refused(tmp_path, name, change, message):
+    path = write_molecules(shipped_molecules().select(np.arange(3)), tmp_path / "a.npz")
+    arrays = read_arrays(path)
+    write_arrays(path, arrays | {name: change(arrays[name])})
+    with pytest.raises(DataFileError, match=message):
+        read_molecules(path)
