@@ -10,11 +10,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BINARY := --only-binary pythia8mc,fastjet,torch,wasserstein
 # one line that changes for each package, the large downloads, and the last step: pip alone is silent or endless
+COUNT_PACKAGES := ls -d $(VENV)/lib/*/site-packages/*.dist-info | wc -l
 SHOW_PIP := n=0; while IFS= read -r line; do case "$$line" in \
 	Collecting*) n=$$((n + 1)); set -- $$line; printf '\r\033[K  looking for package %d: %s' $$n "$$2";; \
 	*Downloading*[0-9][0-9][0-9].[0-9]" MB"*|*Downloading*" GB"*) printf '\r\033[K  %s\n' "$${line\#\# }";; \
-	"Installing collected"*) while printf '\r\033[K  unpacked %d of %d packages' $$(ls -d $(VENV)/lib/*/site-packages/*.dist-info | wc -l) $$n; do \
-		sleep 1; done & watch=$$!;; \
+	"Installing collected"*) set -- $$line; n=$$(($$\# - 3)); there=$$($(COUNT_PACKAGES)); \
+		while printf '\r\033[K  unpacked %d of %d packages' $$(($$($(COUNT_PACKAGES)) - there)) $$n; do sleep 1; done & watch=$$!;; \
 	esac; done; kill $$watch 2>/dev/null; echo
 
 .PHONY: help setup run lab test test-all notebooks report fuzz faults bench gallery docs dashboard lint types release-check clean \
