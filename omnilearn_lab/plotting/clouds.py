@@ -191,7 +191,7 @@ def predicted_against_true(
     main.plot(ends, ends, color="0.3", linewidth=1)
     below.axhline(0, color="0.3", linewidth=1)
     behind = f" [{unit}]" if unit else ""
-    main.set_ylabel(f"Predicted {name}{behind}")
+    main.set_ylabel(f"Predicted{behind}")
     below.set(xlabel=f"True {name}{behind}", ylabel="Pred. − true")
     main.legend()
     return finish(main, f"Predicted against true {name}: {', '.join(spreads)}.", source)

@@ -34,8 +34,9 @@ class MoleculePET(PETv2):
     forces
         "pairs": along the lines between atoms, equal and opposite. Momentum is conserved, and as the network
         sees distances only, forces turn with the molecule. "gradient": minus the gradient of the energy, from
-        distances only; energy is conserved, too. "direct": three numbers of each atom, from a network that
-        sees coordinates; nothing is conserved but what it learns.
+        distances only; energy is conserved, too, but where an atom's ``n_neighbors`` nearest change, which
+        makes it jump: give as many as there are atoms for dynamics. "direct": three numbers of each atom,
+        from a network that sees coordinates; nothing is conserved but what it learns.
     ratio
         Unit of energies per atom over that of forces [Angstrom], for "gradient".
     **network

@@ -17,9 +17,10 @@ def batch():
     return molecule_batch(molecules, Scales.of(molecules))
 
 
-def network(kind, *, ratio=0.3):
+def network(kind, *, ratio=0.3, **changes):
     torch.manual_seed(1)
-    model = ContinuousFilters(ratio=ratio) if kind == "schnet" else MoleculePET(kind, ratio=ratio, **SMALL)
+    sizes = SMALL | changes
+    model = ContinuousFilters(ratio=ratio) if kind == "schnet" else MoleculePET(kind, ratio=ratio, **sizes)
     with torch.no_grad():
         for parameter in model.parameters():  # also what starts at zero
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -105,3 +106,16 @@ def test_jets_fill_all_but_a_few_per_cent_and_the_rest_is_named():
     assert taken / (taken + new) > 0.95
     assert {"generator.out.weight", "body.embedding.first.weight", "push.0.weight"} <= set(outcome.new)
     assert model.fresh == set(outcome.new) and f"{taken:,} of" in str(outcome)
+
+
+@pytest.mark.parametrize(("n_neighbors", "jumps"), [(4, True), (40, False)])
+def test_the_energy_jumps_where_neighbours_change_and_nowhere_else(n_neighbors, jumps):
+    every = shipped_molecules()
+    largest = every.select(np.full(300, np.argmax(every.counts)))
+    still = molecule_batch(largest, Scales.of(every))
+    move = torch.randn(largest.counts[0], 3, generator=torch.Generator().manual_seed(1)).repeat(300, 1)
+    far = torch.linspace(0, 0.1, 300).repeat_interleave(int(largest.counts[0]))
+    features = torch.cat([still.features[:, :3] + far[:, None] * move, still.features[:, 3:]], 1)
+    energy = network("pairs", n_neighbors=n_neighbors).energy_and_forces(still.replace(features=features))[0]
+    steps = energy.detach().diff().abs()
+    assert (steps.max() > 10 * steps.median()) == jumps
