@@ -93,6 +93,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "scratch": ("scratch", ""),
     "finetuned": ("fine-tuned", ""),
     "frozen": ("frozen body", ""),
+    "converged": ("scratch, converged", ""),
 }
 """Mathtext and unit by key; see `label`."""
 

@@ -22,9 +22,9 @@ from omnilearn_lab.metrics import Gain
 from omnilearn_lab.models import Batch
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common import classification, networks
-from omnilearn_lab.tasks.common.comparison import KINDS, Comparison, ComparisonSettings, compare
+from omnilearn_lab.tasks.common.comparison import KINDS, Arm, Comparison, ComparisonSettings, compare
 from omnilearn_lab.tasks.common.heads import HeadKind, Rows, fit_head
-from omnilearn_lab.training import default_device, embed_jets
+from omnilearn_lab.training import TrainConfig, default_device, embed_jets
 
 _CACHE = "embeddings"  # in the data folder
 
@@ -73,14 +73,24 @@ class ClassifierComparisonSettings(ComparisonSettings):
         Where background rejections are measured.
     head : {"logistic", "mlp", "trees"}, optional
         What learns from the frozen body's embedding, as a third arm; None leaves that arm out.
+    converged : TrainConfig, optional
+        A longer training from scratch, as a fourth arm: what is left of a gain once scratch has converged?
     """
 
     n_train: Annotated[int, Field(gt=0)] | None = None
     signal_efficiencies: tuple[float, ...] = (0.5, 0.3)
     head: HeadKind | None = "logistic"
+    converged: TrainConfig | None = None
+
+    def arms(self) -> dict[str, Arm]:
+        """Return every way to train a network, by kind."""
+        arms = super().arms()
+        return arms | (
+            {"converged": replace(arms["scratch"], training=self.converged)} if self.converged else {}
+        )
 
     def classifiers(self, n_classes: int = 2) -> dict[str, networks.ClassifierSettings | FrozenSettings]:
-        """Return the settings of each kind of training: "scratch", "finetuned" and "frozen"."""
+        """Return the settings of each kind of training: "scratch", "finetuned", "converged" and "frozen"."""
         measured = {"n_train": self.n_train, "signal_efficiencies": self.signal_efficiencies}
         arms = {
             kind: networks.ClassifierSettings.of(arm, n_classes, **measured)
@@ -271,8 +281,9 @@ class LearningCurve:
         return {comparison.n_train: comparison.gain(metric) for comparison in self.comparisons}
 
     def joined(self, comparison: Comparison[classification.ClassifierResult]) -> LearningCurve:
-        """Return the curve with one more point, measured already."""
-        return LearningCurve(tuple(sorted((*self.comparisons, comparison), key=lambda each: each.n_train)))
+        """Return the curve with one more point, measured already, of the arms that the curve has."""
+        point = comparison.select({arm: arm for arm in self.comparisons[0].results})
+        return LearningCurve(tuple(sorted((*self.comparisons, point), key=lambda each: each.n_train)))
 
 
 def train_learning_curve(
@@ -316,7 +327,8 @@ def train_learning_curve(
 
 
 def _with_epochs(settings: ClassifierComparisonSettings, epochs: float) -> ClassifierComparisonSettings:
-    """The same with other epochs, and about as many validations in all."""
+    """The same with other epochs, about as many validations in all, and no longer training from scratch."""
     per_epoch = settings.scratch.validations_per_epoch * settings.scratch.epochs / epochs
     changes = {"epochs": epochs, "validations_per_epoch": max(1, round(per_epoch))}
-    return replace(settings, **{kind: replace(getattr(settings, kind), **changes) for kind in KINDS})
+    kinds = {kind: replace(getattr(settings, kind), **changes) for kind in KINDS}
+    return replace(settings, converged=None, **kinds)

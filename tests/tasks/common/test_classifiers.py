@@ -131,6 +131,17 @@ def test_a_frozen_body_may_be_left_out(comparison_settings):
     assert list(replace(comparison_settings, head=None).classifiers()) == ["scratch", "finetuned"]
 
 
+def test_a_longer_training_from_scratch_is_an_arm_beside_the_equal_budgets(data, config):
+    longer = replace(config, head=None, converged=replace(BUDGET, epochs=3))
+    both = compare_classifiers(data, longer, workers=1)
+    assert both.values("converged", "epochs") == [3, 3] and both.values("scratch", "epochs") == [1, 1]
+    for run, short in zip(both.of("converged"), both.of("scratch"), strict=True):
+        assert not np.array_equal(run.probabilities, short.probabilities)
+    assert "scratch, converged" in both.histories()
+    curve = train_learning_curve(data, longer, [32], workers=1).joined(both)
+    assert set(curve.curves("auc")) == {"scratch", "fine-tuned"}  # of equal budgets only
+
+
 def test_a_frozen_pet_v2_reads_what_it_was_trained_on():
     jets = {s: random_jets(60, seed=i, mean=5) for i, s in enumerate(("train", "val", "test"))}
     data = ClassifierData.from_jets(jets, inputs="pet_v2", use_pid=False)
