@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from pydantic import Field
 from scipy.spatial.transform import Rotation
@@ -24,17 +25,22 @@ from omnilearn_lab.training import Batches, History, Run, TrainConfig, Trainer, 
 
 NAMES = ("energy_mae", "force_mae", "turning")
 """What is measured: see `MoleculeResult.values`."""
+_HELD_OUT = 8  # one of so many geometries of a training molecule
 _LARGEST_CHARGE = 8.0  # oxygen's
 _N_BOOTSTRAP = 200
 _LOOKUP = {z: (row, element.radius) for row, (z, element) in enumerate(ELEMENTS.items())}
 
 
 class MoleculeData(NamedTuple):
-    """Geometries to train, to choose and to test with; no molecule is in two of them."""
+    """Geometries to train, to choose and to test with; no molecule is in two of these.
+
+    ``seen`` is a second test: other geometries of the molecules that are trained on, where there are eight.
+    """
 
     train: Molecules
     validation: Molecules
     test: Molecules
+    seen: Molecules
 
     @classmethod
     def split(cls, molecules: Molecules, n_validation: int, n_test: int) -> MoleculeData:
@@ -43,11 +49,15 @@ class MoleculeData(NamedTuple):
         ends = np.cumsum([0, n - n_validation - n_test, n_validation, n_test])
         which = molecules.molecule
         cuts = zip(ends, ends[1:], strict=False)
-        return cls(*(molecules.select((which >= first) & (which < last)) for first, last in cuts))
+        train, *others = (molecules.select((which >= first) & (which < last)) for first, last in cuts)
+        number = pd.Series(train.molecule).groupby(train.molecule).cumcount().to_numpy()
+        is_held_out = number % _HELD_OUT == _HELD_OUT - 1
+        return cls(train.select(~is_held_out), *others, train.select(is_held_out))
 
     def first(self, n_train: int) -> MoleculeData:
         """Keep the first training molecules only."""
-        return self._replace(train=self.train.select(self.train.molecule < n_train))
+        both = (each.select(each.molecule < n_train) for each in (self.train, self.seen))
+        return self._replace(**dict(zip(("train", "seen"), both, strict=True)))
 
     @property
     def n_train(self) -> int:
@@ -255,6 +265,11 @@ class MoleculeResult:
         draws = np.array([self._sums[rng.integers(n, size=n)].sum(0) for _ in range(_N_BOOTSTRAP)])
         spread = draws[:, 0].std() / self.n_test, (draws[:, 1] / draws[:, 2]).std()
         return dict(zip(NAMES, map(float, spread), strict=False))
+
+    def on(self, molecules: Molecules) -> MoleculeResult:
+        """Return what the network predicts for other geometries; its turning error is that of the test."""
+        energy, force = predict(self.network, molecules, self.scales)
+        return replace(self, molecules=molecules, energy=energy, force=force)
 
     @cached_property
     def _sums(self) -> np.ndarray:

@@ -53,4 +53,4 @@ def test_a_pair_potential_finds_itself(molecules):
     data = data._replace(test=data.train)  # other molecules have distances that these do not have
     result, nothing = pair_potential(data), elements_only(data)
     assert result.values()["force_mae"] < 0.02 * nothing.values()["force_mae"]
-    assert result.n_train == 14 and result.n_test == 56
+    assert result.n_train == 14 and result.n_test == len(data.train) == 56

@@ -44,8 +44,16 @@ def study(**changes):
 
 def test_no_molecule_is_in_two_sets(data):
     sets = [set(each.molecule) for each in data]
-    assert [len(each) for each in sets] == [8, 2, 4] and not sets[0] & sets[1] | sets[0] & sets[2]
-    assert data.first(3).n_train == 3 and len(data.first(3).train) == 24
+    assert [len(each) for each in sets] == [8, 2, 4, 8] and not sets[0] & sets[1] | sets[0] & sets[2]
+    assert data.first(3).n_train == 3 and len(data.first(3).train) == 21
+
+
+def test_the_second_test_has_other_geometries_of_the_same_molecules(data):
+    assert set(data.seen.molecule) == set(data.train.molecule) and len(data.seen) == 8
+    assert not set(data.seen.energy) & set(data.train.energy)
+    assert set(data.first(3).seen.molecule) == {0, 1, 2}
+    one_each = shipped_molecules().select(slice(None, None, 16))  # as in OMol25: nothing is held out
+    assert [len(each) for each in MoleculeData.split(one_each, 10, 50)] == [100, 10, 50, 0]
 
 
 def test_targets_have_their_units(data):
@@ -130,6 +138,8 @@ def test_adapters_train_what_is_new_to_the_body(data):
 def test_a_fitted_network_moves_a_molecule(data):
     """Its forces along lines leave the molecule's momentum alone."""
     result = train_molecules(data, study(), MoleculeArm(training=BRIEF))
+    assert result.on(data.test).values() == pytest.approx(result.values())
+    assert len(result.on(data.seen).energy) == len(data.seen)
     atoms = data.test.atoms(0)
     numbers, position = data.test.numbers[atoms], data.test.position[atoms].astype(float)
     forces = NetworkForces(result, numbers)
