@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from omnilearn_lab.display import plain
 from omnilearn_lab.errors import FigureError
+from omnilearn_lab.plotting.data import Column, Table, attach_data
 from omnilearn_lab.plotting.figure import finish, new_axes, new_ratio_axes
 from omnilearn_lab.plotting.style import PALETTE, in_house_style
 from omnilearn_lab.simulation.molecules import ELEMENTS, bonds_of
@@ -63,6 +65,8 @@ def halo_slice(
         ax.quiver(x, y, u, v, color=colour, label=name, **arrows)
     ax.set(xlabel="x [Mpc/h]", ylabel="y [Mpc/h]", xlim=(0, box), ylim=(0, 1.18 * box), aspect="equal")
     ax.legend(ncols=2, title="1 Mpc/h of arrow: 50 km/s", loc="upper center")
+    each = {name: np.asarray(velocity)[inside] for name, velocity in velocities.items()}
+    attach_data(figure, _arrow_table("haloes", {"x": x, "y": y}, each, ("Mpc/h", "km/s")))
     text = f"{inside.sum()} haloes in a slice of {depth:g} Mpc/h, with velocities: {', '.join(velocities)}."
     return finish(ax, text, source)
 
@@ -115,7 +119,22 @@ def molecule_forces(
     ax.margins(0.2)
     ax.set_ylim(ax.get_ylim()[0], 1.7 * ax.get_ylim()[1])  # room for the legend
     ax.legend(ncols=3, title=f"1 Å of arrow: {_FORCE:g} eV/Å", loc="upper center", markerscale=0.4)
+    where = {"Z": numbers} | dict(zip("xyz", points.T, strict=True))
+    attach_data(figure, _arrow_table("atoms", where, arrows, ("Angstrom", "eV/Angstrom")))
     return finish(ax, f"A molecule of {len(points)} atoms with forces: {', '.join(arrows)}.", source)
+
+
+def _arrow_table(
+    name: str, where: Mapping[str, np.ndarray], arrows: Mapping[str, np.ndarray], units: tuple[str, str]
+) -> Table:
+    """Where arrows begin, and their components, with the units of both."""
+    places = tuple(Column(key, values, "" if key == "Z" else units[0]) for key, values in where.items())
+    components = (
+        Column(f"{key}, {axis}", values, units[1])
+        for key, vectors in arrows.items()
+        for axis, values in zip("xyz", vectors.T, strict=True)
+    )
+    return Table(name, places, tuple(components))
 
 
 @in_house_style
@@ -138,12 +157,13 @@ def energy_along(
     """
     if not runs:
         raise FigureError("no runs are given; name at least one")
-    _, ax = new_axes(ax)
-    ends = []
+    figure, ax = new_axes(ax)
+    titles, ends = ("Time [ps]", "Change of the total energy [meV/atom]"), []
     for colour, (name, (time, energy)) in zip(PALETTE, runs.items(), strict=False):
         ax.plot(time, energy, color=colour, label=name)
+        attach_data(figure, Table.of(name, *zip(titles, (time, energy), strict=True)))
         ends.append(f"{name} by {np.asarray(energy)[-1]:.3g} meV per atom")
-    ax.set(xlabel="Time [ps]", ylabel="Change of the total energy [meV/atom]")
+    ax.set(xlabel=titles[0], ylabel=titles[1])
     ax.set_yscale("symlog", linthresh=1.0)
     ax.margins(y=0.3)
     ax.legend(ncols=2)
@@ -186,6 +206,10 @@ def predicted_against_true(
         look = {"color": colour, "markersize": 3, "alpha": 0.6, "linestyle": "none", "marker": "o"}
         main.plot(truth[kept], values[kept], label=key, **look)
         below.plot(truth[kept], (values - truth)[kept], **look)
+        number = Column("number", np.arange(len(truth))[kept])  # beside the truth: points are no curve
+        pairs = zip(("True", "Predicted"), (truth, values), strict=True)
+        true, predicted = (Column(f"{which} {plain(name)}", each[kept], unit) for which, each in pairs)
+        attach_data(figure, Table(key, (number, true), (predicted,)))
         spreads.append(f"{key} off by {np.std(values - truth):.3g} (standard deviation)")
     ends = [truth.min(), truth.max()]
     main.plot(ends, ends, color="0.3", linewidth=1)

@@ -23,7 +23,7 @@ from omnilearn_lab.models import sample
 from omnilearn_lab.models.diffusion import denoising_path
 from omnilearn_lab.models.dijet import perturb_jets, sample_jets
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
-from omnilearn_lab.tasks.common.networks import ClassifierSettings, make_model
+from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model
 from omnilearn_lab.training import Generation, History, Run, TrainConfig, Trainer, default_device
 
 
@@ -85,11 +85,26 @@ def generated_features(
     model: models.PET, jets: Jets, *, config: models.SamplerConfig, standardization: str = "jetclass"
 ) -> np.ndarray:
     """Return the standardised features that `generate_like` makes jets of, shape (T, n_diffused)."""
+    _check_fit(model, models.PET, jets)
     batch = pet_batch(jets, standardization=standardization)
     model.eval()
     told = models.JetInputs(torch.from_numpy(jets.counts), batch.jet, batch.label)
     made = sample(model, told, config=config)
     return made.particles.cpu().numpy()
+
+
+def _check_fit(model: nn.Module, kind: type[nn.Module], jets: Jets) -> None:
+    """Refuse a network of the other kind, and classes that it does not have."""
+    if not isinstance(model, kind):
+        raise ConfigError(
+            f"generate_like takes a PET, generate_like_v2 a PETv2; this is a {type(model).__name__}"
+        )
+    n_classes = model.config.n_classes
+    if n_classes > 1 and "label" in jets.jet and int(jets.label.max(initial=0)) >= n_classes:
+        raise JetsError(
+            f"these jets have a class {int(jets.label.max())}, and the network knows 0 to {n_classes - 1}: "
+            "keep jets of its classes, or fine-tune it on these"
+        )
 
 
 class Trajectory(NamedTuple):
@@ -158,7 +173,8 @@ def generate_like_v2(model: models.PETv2, jets: Jets, *, config: models.SamplerC
         Of mode "generator" or "pretrain". A conditional one is told as many columns of ln pt, eta,
         ln(1 + mass) and multiplicity / 100 as it has, counted from the end.
     jets : Jets
-        Condition, and jet axes that the generated particles are put around.
+        Condition, and jet axes that the generated particles are put around. A network that reads species or
+        impact parameters is told those of these jets, or that they are unknown.
     config : SamplerConfig
         Solver, steps, seed, progress bar.
 
@@ -182,13 +198,17 @@ def generate_like_v2(model: models.PETv2, jets: Jets, *, config: models.SamplerC
     [2]
     """
     config = config or models.SamplerConfig(127, "midpoint")
-    batch = pet_v2_batch(jets)
+    _check_fit(model, models.PETv2, jets)
     model.eval()
-    n_told = model.config.n_condition
+    n_told, n_extra = model.config.n_condition, model.config.n_extra
+    use_extra = n_extra == 4 and "d0" in jets.particles
+    batch = complete_batch(pet_v2_batch(jets, use_extra=use_extra), model)
     condition = batch.condition[:, -n_told:] if n_told else None
     label = batch.label if model.config.n_classes > 1 else None
     pid = batch.pid if model.config.n_species else None
-    told = models.JetInputs(torch.from_numpy(jets.counts), None, label, condition, pid)
+    told = models.JetInputs(
+        torch.from_numpy(jets.counts), None, label, condition, pid, batch.extra if n_extra else None
+    )
     rows = sample(model, told, config=config).particles.cpu().double().numpy()
     about = {"source": "generated", "sampler": f"{config.method}, {config.n_steps} steps, seed {config.seed}"}
     return assemble(rows, jets, about)

@@ -9,7 +9,16 @@ import pytest
 import torch
 from omnilearn_lab.errors import ConfigError, JetsError, TrainingError
 from omnilearn_lab.features import jets_from_features, pet_batch
-from omnilearn_lab.models import PET, PETConfig, PETv2, PETv2Config, SamplerConfig, save_checkpoint
+from omnilearn_lab.jets import Jets
+from omnilearn_lab.models import (
+    PET,
+    PETConfig,
+    PETv2,
+    PETv2Config,
+    SamplerConfig,
+    load_checkpoint,
+    save_checkpoint,
+)
 from omnilearn_lab.tasks.generation import JetGeneration, JetGenerationConfig, generate, generate_like
 from omnilearn_lab.tasks.generation.generator import JetDomain, generate_like_v2
 from omnilearn_lab.training import TrainConfig
@@ -66,6 +75,28 @@ def test_v2_generates_valid_jets(n_condition):
     assert (made.particles["energy"] >= made.particles["pt"] * (1 - 1e-6)).all()
     again = generate_like_v2(model, jets, config=SamplerConfig(2, seed=3))
     np.testing.assert_array_equal(made.jet["pt"], again.jet["pt"])
+
+
+def test_a_shipped_v2_generates_with_and_without_displacement_and_species():
+    """It reads both: it is told those of the jets, or that they are unknown, which is another answer."""
+    model, told = load_checkpoint("v2_tiny"), random_jets(4, mean=5)
+    hidden = {name: told.particles[name] for name in ("deta", "dphi", "pt", "energy")}
+    unknown = Jets.build(hidden, told.offsets, dict(told.jet))
+    made = [generate_like_v2(model, jets, config=SamplerConfig(1)) for jets in (told, unknown)]
+    assert all(jets.counts.tolist() == told.counts.tolist() for jets in made)
+    assert all(np.isfinite(jets.jet["mass"]).all() for jets in made)
+    assert not np.allclose(made[0].jet["pt"], made[1].jet["pt"], rtol=1e-3)
+
+
+def test_other_networks_and_other_classes_are_named():
+    jets = random_jets(3)
+    for generate_jets, name in ((generate_like, "v2_tiny"), (generate_like_v2, "tiny")):
+        with pytest.raises(ConfigError, match="takes a PET, generate_like_v2 a PETv2; this is a PET"):
+            generate_jets(load_checkpoint(name), jets)
+    jets.jet["label"][:] = 12
+    for generate_jets, name in ((generate_like, "tiny"), (generate_like_v2, "v2_tiny")):
+        with pytest.raises(JetsError, match="a class 12, and the network knows 0 to 9"):
+            generate_jets(load_checkpoint(name), jets)
 
 
 SHORT = TrainConfig(epochs=1, batch_size=16, learning_rate=1e-3, validations_per_epoch=1)
