@@ -163,7 +163,7 @@ def doctor() -> None:
     rows = [("ok" if c.is_good else "LOOK", c.what, c.value, "" if c.is_good else c.remedy) for c in checks]
     show(make_table("this machine", ("", "what", "found", "what to do"), rows))
     head, *costs = lab.notebook.notebook_map(lab.notebook.this_machine()).table()
-    keep = [head.index(name) for name in ("notebook", "smoke", "quick", "full, on this machine")]
+    keep = [head.index(name) for name in ("notebook", "smoke", "quick", "long", "full, on this machine")]
     rows = [[row[i] for i in keep] for row in costs]
     show(make_table("what notebooks cost here", [head[i] for i in keep], rows))
     if not all(check.is_good for check in checks):

@@ -30,7 +30,7 @@ _FILE = "notebook_map.yaml"
 _PROCESSES = 6  # trainings of a quick comparison that can run side by side
 # PET-small trains 129 jets/s on one core (bf16, benchmarks/models.py), and 3,400 on one GPU (an estimate)
 _CORES_PER_GPU = 26
-_HEAD = ("notebook", "shows", "smoke", "quick", "full", "full, on this machine")
+_HEAD = ("notebook", "shows", "smoke", "quick", "long", "full", "full, on this machine")
 
 
 @settings
@@ -42,7 +42,7 @@ class NotebookEntry:
     shows
         What one sees.
     core_minutes
-        Work of one core for ``smoke`` and ``quick``.
+        Work of one core for ``smoke``, ``quick`` and, where there is one, ``long``.
     gpu_hours
         Of ``full``: an estimate.
     datasets
@@ -61,7 +61,7 @@ class NotebookEntry:
     download_gb: float | None = None
 
     def minutes(self, profile: str, machine: Machine) -> float:
-        """Return the expected minutes of ``smoke`` or ``quick`` on a machine."""
+        """Return the expected minutes of a profile on a machine."""
         return self.core_minutes[profile] / min(machine.n_cores, _PROCESSES)
 
     def download(self) -> float:
@@ -94,7 +94,7 @@ class NotebookMap:
             (
                 name,
                 item.shows,
-                *(self._time(name, item, profile) for profile in ("smoke", "quick")),
+                *(self._time(name, item, profile) for profile in ("smoke", "quick", "long")),
                 _full(item),
                 self._here(item),
             )
@@ -105,6 +105,8 @@ class NotebookMap:
         seconds = measured_seconds(name, profile)
         if seconds is not None:
             return f"{_duration(seconds / 60)} (measured)"
+        if profile not in item.core_minutes:
+            return "–"
         return f"< {_duration(item.minutes(profile, self.machine))}"
 
     def _here(self, item: NotebookEntry) -> str:

@@ -25,7 +25,7 @@ PLAN = notebook_map(LAPTOP)
 
 
 def row(plan, name):
-    return next(dict(zip(("name", "shows", "smoke", "quick", "full", "here"), r, strict=True))
+    return next(dict(zip(("name", "shows", "smoke", "quick", "long", "full", "here"), r, strict=True))
                 for r in plan.rows() if r[0] == name)  # fmt: skip
 
 
@@ -41,7 +41,10 @@ def test_every_notebook_has_an_entry():
 @pytest.mark.parametrize("name", PLAN.entries)
 def test_entries_are_complete(name):
     item = PLAN.entries[name]
-    assert set(item.core_minutes) == {"smoke", "quick"}
+    text = ROOT / "omnilearn_lab" / "notebook" / "profiles" / f"{name}.yaml"
+    has_long = text.is_file() and "\nlong:" in text.read_text()
+    assert set(item.core_minutes) == {"smoke", "quick"} | ({"long"} if has_long else set())
+    assert (row(PLAN, name)["long"] == "–") != has_long
     assert item.shows and item.otherwise
     assert all(dataset in catalog().entries for dataset in item.datasets)
 
