@@ -3,6 +3,7 @@
 Versions agree everywhere; the wheel is complete; every dependency states its licence, and none is copyleft
 that is not known to be; notebook 03 gives in ``quick`` the numbers that are expected of it; the site builds
 without a warning and without a broken link. ``--without notebook --without site`` leaves the slow ones out.
+``--keep build/versions`` puts the site that ``make docs`` built there under its version, beside earlier ones.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 COPYLEFT = (
@@ -118,6 +121,17 @@ def site() -> list[str]:
         return warnings or (links.broken_links(Path(folder)) if not done.returncode else [done.stderr[-500:]])
 
 
+def keep(site: Path, folder: Path) -> Path:
+    """Copy a built site below a folder under its version; return the page that lists all versions there."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    shutil.copytree(site, folder / version, dirs_exist_ok=True)
+    names = sorted((path.parent.name for path in folder.glob("*/index.html")), key=Version, reverse=True)
+    lines = "".join(f'<li><a href="{name}/index.html">omnilearn_lab {name}</a></li>' for name in names)
+    page = folder / "index.html"
+    page.write_text(f'<!DOCTYPE html><meta charset="utf-8"><title>omnilearn_lab</title><ul>{lines}</ul>\n')
+    return page
+
+
 CHECKS: tuple[Callable[[], list[str]], ...] = (versions, wheel, licences, notebook, site)
 
 
@@ -126,8 +140,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     names = [check.__name__ for check in CHECKS]
     parser.add_argument("--without", action="append", choices=names, default=[], help="leave a check out")
-    left_out = parser.parse_args(arguments).without
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the built site, check nothing")
+    asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if asked.keep:
+        _LOG.info("versions: %s", keep(ROOT / "build" / "site", asked.keep))
+        return 0
+    left_out = asked.without
     n_failed = 0
     for check in CHECKS:
         if check.__name__ in left_out:

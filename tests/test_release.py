@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -81,9 +82,18 @@ def test_the_exit_status_counts_what_fails(release, monkeypatch, capsys):
     assert release.main([]) == 1 and release.main(["--without", "bad"]) == 0
 
 
-def test_hooks_run_before_a_commit_find_stored_outputs():
-    import re
+def test_a_release_keeps_its_site_beside_earlier_ones(release, tmp_path):
+    site, kept = tmp_path / "site", tmp_path / "versions"
+    for folder in (site, kept / "0.0.9", kept / "0.0.10"):
+        folder.mkdir(parents=True)
+        (folder / "index.html").write_text(folder.name)
+    text = release.keep(site, kept).read_text()
+    assert re.findall(r'href="([\d.]+)/', text) == ["0.1.0", "0.0.10", "0.0.9"]
+    assert (kept / "0.1.0" / "index.html").read_text() == "site"
+    assert (kept / "0.0.9" / "index.html").read_text() == "0.0.9"
 
+
+def test_hooks_run_before_a_commit_find_stored_outputs():
     import yaml
 
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
