@@ -3,8 +3,8 @@
     python benchmarks/learning_rates.py 04_finetune_quark_gluon --rates 3e-4 1e-3 3e-3
 
 The notebook's own sizes and settings, but another simulation seed and other training seeds; one JSON line per
-rate: the best validation losses of scratch and of fine-tuned training. ``--batch-size`` tries another one,
-``--finetuned`` other settings of the fine-tuning, one line each:
+rate: the best validation losses of scratch and of fine-tuned trainings. ``--batch-size`` tries another one,
+``--finetuned`` other settings of the fine-tuning, side by side:
 
     python benchmarks/learning_rates.py 06_transfer_to_dis --rates 1e-3 --seeds 101 102 103
         --finetuned "{}" "{start_at_prior: true}" "{start_at_prior: true, head_updates: 20}"
@@ -15,13 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
-from itertools import product
 
 import yaml
 from omnilearn_lab.metrics import spread
 from omnilearn_lab.notebook import load_splits, notebook_profile
 from omnilearn_lab.notebook.profiles import TaggingProfile
-from omnilearn_lab.tasks.common import ClassifierData, compare_classifiers
+from omnilearn_lab.tasks.common import ClassifierData, train_classifiers
 
 STUDIES = {  # notebook: study -> dataset, standardisation
     "03_finetune_top": {"": ("top_tagging", "jetclass")},
@@ -62,18 +61,19 @@ def main() -> None:
         jets = load_splits(dataset, study, seed=SIMULATION_SEED)
         use_pid = chosen.notebook not in WITHOUT_SPECIES
         data = ClassifierData.from_jets(jets, standardization=constants, use_pid=use_pid)
-        for rate, more in product(chosen.rates, chosen.finetuned):
+        for rate in chosen.rates:
             changes = {"learning_rate": rate}
             changes |= {"batch_size": chosen.batch_size, "accumulate": 1} if chosen.batch_size else {}
-            trainings = {
-                "scratch": replace(study.compare.scratch, **changes),
-                "finetuned": replace(study.compare.finetuned, **changes, **more),
+            both = {
+                kind: replace(getattr(study.compare, kind), **changes) for kind in ("scratch", "finetuned")
             }
-            settings = replace(study.compare, seeds=tuple(chosen.seeds), **trainings)
-            comparison = compare_classifiers(data, settings)
-            losses = {kind: comparison.values(kind, "best_val_loss") for kind in trainings}
-            line = {"study": name or chosen.notebook, **changes, **more}
-            line |= {kind: str(spread(values)) for kind, values in losses.items()}
+            arms = replace(study.compare, head=None, converged=None, **both).classifiers(data.n_classes)
+            tuned = arms.pop("finetuned")
+            for more in chosen.finetuned:
+                arms[f"finetuned {more or ''}"] = replace(tuned, training=replace(tuned.training, **more))
+            comparison = train_classifiers(data, arms, seeds=tuple(chosen.seeds))
+            losses = {kind: str(spread(comparison.values(kind, "best_val_loss"))) for kind in arms}
+            line = {"study": name or chosen.notebook, **changes, **losses}
             print(json.dumps(line, ensure_ascii=False), flush=True)
 
 
