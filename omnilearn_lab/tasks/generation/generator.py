@@ -154,6 +154,7 @@ def generation_trajectory(
     ((1.0, 0.5, 0.0), (3, 2, 3))
     """
     config = config or models.SamplerConfig()
+    _check_fit(model, models.PET, jets)
     batch = pet_batch(jets, standardization=standardization).to(next(model.parameters()).device)
     model.eval()
     states = denoising_path(model, batch, config=config)

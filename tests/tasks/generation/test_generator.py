@@ -20,7 +20,7 @@ from omnilearn_lab.models import (
     save_checkpoint,
 )
 from omnilearn_lab.tasks.generation import JetGeneration, JetGenerationConfig, generate, generate_like
-from omnilearn_lab.tasks.generation.generator import JetDomain, generate_like_v2
+from omnilearn_lab.tasks.generation.generator import JetDomain, generate_like_v2, generation_trajectory
 from omnilearn_lab.training import TrainConfig
 from tests.conftest import random_jets
 from tests.training.helpers import small_model
@@ -90,7 +90,11 @@ def test_a_shipped_v2_generates_with_and_without_displacement_and_species():
 
 def test_other_networks_and_other_classes_are_named():
     jets = random_jets(3)
-    for generate_jets, name in ((generate_like, "v2_tiny"), (generate_like_v2, "tiny")):
+    for generate_jets, name in (
+        (generate_like, "v2_tiny"),
+        (generation_trajectory, "v2_tiny"),
+        (generate_like_v2, "tiny"),
+    ):
         with pytest.raises(ConfigError, match="takes a PET, generate_like_v2 a PETv2; this is a PET"):
             generate_jets(load_checkpoint(name), jets)
     jets.jet["label"][:] = 12
