@@ -3,11 +3,15 @@
 The ``omnilearned`` package (0.2.0) needs numpy 2, so it lives in an environment of its own:
 
     python3.11 -m venv peer && peer/bin/pip install torch==2.13.0 omnilearned==0.2.0
-    python benchmarks/peer_omnilearned.py --peer peer/bin/python
+    python benchmarks/peer_omnilearned.py --peer peer/bin/python --threads 1,2 --jets 16,64,128
+
+Both programs are measured for every number of threads and of jets in a batch, the published one as it is,
+with ``torch.compile``, and in bfloat16; each rate is compared with the best of the published program in
+float32. A way that fails (no compiler, too little memory) is named and left out.
 
 This file plays both parts: with ``--serve FOLDER`` it runs in the other environment and imports nothing of
-ours.
-Jets and weights are handed over as files, requests as lines of JSON.
+ours. Jets and weights are handed over as files, requests as lines of JSON. ``peer_omnilearn_v1.py`` does the
+same for PET.
 """
 
 from __future__ import annotations
@@ -19,133 +23,221 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 SLOTS = 128
 MEAN_MULTIPLICITY = 50
+TASKS = ("train", "infer")
+WAYS = ("fp32", "fp32 compiled", "bf16", "bf16 compiled")
 PEER_SIZES = {
     "small": {"num_transformers": 8, "num_transformers_head": 2, "num_heads": 8, "base_dim": 128},
     "medium": {"num_transformers": 12, "num_transformers_head": 2, "num_heads": 16, "base_dim": 512},
     "large": {"num_transformers": 28, "num_transformers_head": 4, "num_heads": 32, "base_dim": 1024},
 }
 
+Program = Callable[[str, int], dict[str, Any]]
+"""From task and number of jets to {wall, cpu, logits}, or to {error}."""
+
 
 class Row(NamedTuple):
-    """Rates of one task, in jets per second, and how far the outputs are apart."""
+    """One program at one task: its rate, or why there is none."""
 
+    threads: int
+    jets: int
     task: str
-    precision: str
-    peer: float
-    ours: float
-    difference: float | None  # of the logits, relative to the largest; None where not compared
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.peer
+    program: str
+    jets_per_second: float | None
+    difference: float | None  # of the logits from the first program's, over the largest; None in training
+    error: str | None = None
 
 
-def realistic_jets(n_jets: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Padded jets (B, 128, 4) with a spread of multiplicities around 50, their mask and labels."""
+def realistic_jets(n_jets: int, *, n_features: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
+    """Padded jets (B, 128, F) with a spread of multiplicities around 50, their mask and labels."""
     rng = np.random.default_rng(seed)
     counts = np.clip(rng.gamma(6, MEAN_MULTIPLICITY / 6, n_jets).astype(int) + 1, 2, SLOTS)
     mask = np.arange(SLOTS) < counts[:, None]
-    x = np.zeros((n_jets, SLOTS, 4), np.float32)
+    x = rng.normal(0, 1, (n_jets, SLOTS, n_features)).astype(np.float32)
     x[..., :2] = rng.normal(0, 0.15, (n_jets, SLOTS, 2))
     x[..., 2] = -np.sort(-rng.normal(1.1, 1.3, (n_jets, SLOTS)), 1)
     x[..., 3] = x[..., 2] + np.abs(rng.normal(0, 0.3, (n_jets, SLOTS)))
     return {"x": x * mask[..., None], "mask": mask, "y": rng.integers(0, 2, n_jets)}
 
 
-def work(
-    forward: Callable[[], torch.Tensor], model: torch.nn.Module, label: torch.Tensor
-) -> dict[str, Callable]:
-    """The two measured tasks of a model: the logits alone, and a training step."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+def timed(task: Callable[[], Any]) -> dict[str, Any]:
+    """Wall seconds, processor seconds and logits of one call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = np.asarray(task())
+    return {
+        "wall": time.perf_counter() - wall,
+        "cpu": time.process_time() - cpu,
+        "logits": result.tolist(),
+    }
+
+
+def work(forward: Callable[[], torch.Tensor], model: torch.nn.Module, label: torch.Tensor) -> dict:
+    """The two measured tasks of a model: the logits alone, and a training step.
+
+    The step has length zero: the work is that of any other, and outputs stay comparable.
+    """
+    import torch
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
 
     def infer() -> torch.Tensor:
         with torch.no_grad():
-            return forward()
+            return forward().float()
 
     def train() -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)
         logits = forward()
         torch.nn.functional.cross_entropy(logits, label).backward()
         optimizer.step()
-        return logits.detach()
+        return logits.detach().float()
 
     return {"infer": infer, "train": train}
 
 
-def timed(task: Callable[[], torch.Tensor]) -> tuple[float, float, torch.Tensor]:
-    """Wall seconds, processor seconds and result of one call."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    result = task()
-    return time.perf_counter() - wall, time.process_time() - cpu, result
+def program(make: Callable[[int], dict[str, Callable]]) -> Program:
+    """A program of this process; ``make`` builds its tasks for a number of jets, once."""
+    made: dict[int, dict[str, Callable]] = {}
+
+    def run(task: str, n_jets: int) -> dict[str, Any]:
+        try:
+            if n_jets not in made:
+                made[n_jets] = make(n_jets)
+            return timed(made[n_jets][task])
+        except Exception as error:  # whatever a compiler or an allocator raises
+            return {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:120]}"}
+
+    return run
 
 
 # in the other environment
 
 
-def serve(folder: Path) -> None:
+def answer(ways: Mapping[str, Program]) -> None:
     """Answer requests on standard input until it closes."""
+    print("ready", flush=True)
+    for line in sys.stdin:
+        way, task, n_jets = json.loads(line)
+        print(json.dumps(ways[way](task, n_jets)), flush=True)
+
+
+def serve(folder: Path) -> None:
+    """The published program."""
+    import torch
     from omnilearned.network import PET2
 
     settings = json.loads((folder / "settings.json").read_text())
-    torch.set_num_threads(settings["n_threads"])
+    torch.set_num_threads(settings["threads"])
     sizes = PEER_SIZES[settings["size"]]
     model = PET2(4, use_int=True, local_int=True, num_coord=2, K=10, num_tokens=4, num_classes=2, **sizes)
     weights = torch.load(folder / "weights.pt", weights_only=True)
     model.body.load_state_dict(weights["body"])
     model.classifier.load_state_dict(weights["classifier_head"])
     jets = np.load(folder / "jets.npz")
-    x, label = torch.from_numpy(jets["x"]), torch.from_numpy(jets["y"])
-    tasks = work(lambda: model(x, label)["y_pred"], model, label)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    for line in sys.stdin:
-        wall, cpu, logits = timed(tasks[line.strip()])
-        sys.stdout.write(json.dumps({"wall": wall, "cpu": cpu, "logits": logits.tolist()}) + "\n")
-        sys.stdout.flush()
+
+    def make(way: str, n_jets: int) -> dict[str, Callable]:
+        x, label = (torch.from_numpy(jets[name][:n_jets]) for name in ("x", "y"))
+        run = torch.compile(model, dynamic=False) if way.endswith("compiled") else model
+
+        def forward() -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16, enabled=way.startswith("bf16")):
+                return run(x, label)["y_pred"]
+
+        return work(forward, model, label)
+
+    answer({way: program(partial(make, way)) for way in WAYS})
 
 
 # in ours
 
 
 @contextlib.contextmanager
-def peer(python: str, folder: Path) -> Iterator[Callable[[str], dict]]:
-    """Start the other program; yields a function from task to measurement."""
-    command = [python, str(Path(__file__).resolve()), "--serve", str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+def peer(command: Sequence[str], ways: Sequence[str]) -> Iterator[dict[str, Program]]:
+    """Start the other program; yields its ways."""
+    with subprocess.Popen(list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         if process.stdout.readline().strip() != "ready":
             process.kill()
-            raise SystemExit(
-                f"the published program did not start in {python}: is omnilearned 0.2.0 installed there?"
-            )
+            raise SystemExit(f"the published program did not start ({' '.join(command)}): is it installed?")
 
-        def ask(task: str) -> dict:
-            process.stdin.write(task + "\n")
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
+        def ask(way: str, task: str, n_jets: int) -> dict[str, Any]:
+            try:
+                process.stdin.write(json.dumps([way, task, n_jets]) + "\n")
+                process.stdin.flush()
+            except BrokenPipeError:
+                return {"error": "its process has ended"}
+            line = process.stdout.readline()
+            return json.loads(line) if line else {"error": "its process ended: too little memory?"}
 
-        yield ask
-        process.stdin.close()
+        yield {way: partial(ask, way) for way in ways}
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+
+
+def measure(
+    programs: Mapping[str, Program],
+    n_jets: int,
+    *,
+    repeats: int,
+    clock: str,
+    threads: int,
+    others: Sequence[str] = (),
+) -> list[Row]:
+    """Best rates of ``repeats`` rounds; in each, every task runs once in each program, in turns.
+
+    A round before the first one warms up (and compiles); what fails there is left out of the others. The
+    logits of ``others`` are not compared.
+    """
+    best: dict[tuple[str, str], float] = {}
+    apart: dict[str, float] = {}
+    errors: dict[str, str] = {}
+    reference = None
+    for number in range(repeats + 1):
+        for task in ("infer", "train") if number == 0 else TASKS:  # the first outputs are those compared
+            for name in [name for name in programs if name not in errors]:
+                reply = programs[name](task, n_jets)
+                if "error" in reply:
+                    errors[name] = reply["error"]
+                elif number:
+                    best[task, name] = min(reply[clock], best.get((task, name), float("inf")))
+                elif task == "infer" and name not in others:
+                    logits = np.asarray(reply["logits"])
+                    reference = logits if reference is None else reference
+                    apart[name] = distance(logits, reference)
+    rows = []
+    for task in TASKS:
+        for name in programs:
+            rate = None if name in errors else n_jets / best[task, name]
+            difference = apart.get(name) if task == "infer" else None
+            rows.append(Row(threads, n_jets, task, name, rate, difference, errors.get(name)))
+    return rows
+
+
+def distance(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Largest difference over the largest value."""
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
 def compare(
     python: str,
     *,
     size: str = "small",
-    n_jets: int = 64,
+    jets: Sequence[int] = (64,),
     repeats: int = 3,
-    n_threads: int = 1,
+    threads: Sequence[int] = (1,),
+    ways: Sequence[str] = WAYS[:1],
     clock: str = "wall",
 ) -> list[Row]:
-    """Measure both programs in turns and return the best of ``repeats`` for each task and precision.
+    """Measure both programs.
 
     Parameters
     ----------
@@ -153,35 +245,33 @@ def compare(
         Interpreter of the environment with the published package.
     size
         ``"small"``, ``"medium"`` or ``"large"``.
-    n_jets
-        Jets in the batch.
-    repeats
-        Rounds; in each, every task runs once in each program.
-    n_threads
-        Threads of both.
-    clock
-        ``"wall"``, or ``"cpu"`` on a busy machine.
+    jets, threads
+        Jets in a batch and threads of both, one after the other.
+    repeats, clock
+        See `measure`; ``"cpu"`` on a busy machine.
+    ways
+        Of the published program, of `WAYS`.
     """
-    torch.set_num_threads(n_threads)
-    jets = realistic_jets(n_jets)
-    with tempfile.TemporaryDirectory() as name:
-        model = prepare(Path(name), jets, size, n_threads)
-        own = {precision: our_tasks(model, jets, precision == "bf16") for precision in ("fp32", "bf16")}
-        with peer(python, Path(name)) as ask:
-            first = torch.tensor(ask("infer")["logits"])  # before any training step; warms up
-            apart = {key: distance(tasks["infer"](), first) for key, tasks in own.items()}
-            best = measure(ask, own, repeats, clock)
+    import torch
+
     rows = []
-    for task in ("train", "infer"):
-        for precision in own:
-            difference = apart[precision] if task == "infer" else None
-            rates = [n_jets / best[task, who] for who in ("peer", precision)]
-            rows.append(Row(task, precision, *rates, difference))
+    held = realistic_jets(max(jets))
+    for n_threads in threads:
+        torch.set_num_threads(n_threads)
+        with tempfile.TemporaryDirectory() as name:
+            model = prepare(Path(name), held, size, n_threads)
+            with peer([python, str(Path(__file__).resolve()), "--serve", name], ways) as theirs:
+                for n_jets in jets:
+                    programs = {f"omnilearned {way}": run for way, run in theirs.items()}
+                    for half in ("fp32", "bf16"):
+                        programs[f"ours {half}"] = program(partial(our_tasks, model, held, half == "bf16"))
+                    rows += measure(programs, n_jets, repeats=repeats, clock=clock, threads=n_threads)
     return rows
 
 
-def prepare(folder: Path, jets: dict[str, np.ndarray], size: str, n_threads: int) -> torch.nn.Module:
+def prepare(folder: Path, jets: dict[str, np.ndarray], size: str, threads: int) -> torch.nn.Module:
     """Make our model and hand its weights, the jets and the settings over to the other program."""
+    import torch
     from omnilearn_lab.machine import reuse_memory
     from omnilearn_lab.models.pet_v2 import PETv2, PETv2Config
     from omnilearn_lab.models.published.v2 import write_published_v2
@@ -191,75 +281,101 @@ def prepare(folder: Path, jets: dict[str, np.ndarray], size: str, n_threads: int
     model = PETv2(PETv2Config.named(size))
     write_published_v2(model, folder / "weights.pt")
     np.savez(folder / "jets.npz", **jets)
-    (folder / "settings.json").write_text(json.dumps({"size": size, "n_threads": n_threads}))
+    (folder / "settings.json").write_text(json.dumps({"size": size, "threads": threads}))
     return model
 
 
-def our_tasks(model: torch.nn.Module, jets: dict[str, np.ndarray], half: bool) -> dict[str, Callable]:
+def our_tasks(model: torch.nn.Module, jets: dict[str, np.ndarray], half: bool, n_jets: int) -> dict:
+    """Tasks of a network of ours; without jet features it gets none."""
+    import torch
     from omnilearn_lab.models.batch import Batch
 
-    x, mask, label = (torch.from_numpy(jets[name]) for name in ("x", "mask", "y"))
+    x, mask, label = (torch.from_numpy(jets[name][:n_jets]) for name in ("x", "mask", "y"))
+    of_jets = torch.from_numpy(jets["jet"][:n_jets]) if "jet" in jets else torch.zeros(n_jets, 0)
 
     def forward() -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            return model.classify(Batch.from_padded(x, mask, jet=torch.zeros(len(x), 0))).logits
+            return model.classify(Batch.from_padded(x, mask, jet=of_jets)).logits
 
     return work(forward, model, label)
 
 
-def measure(ask: Callable[[str], dict], own: dict[str, dict], repeats: int, clock: str) -> dict:
-    """Best seconds for each (task, who), taking turns."""
-    best: dict[tuple[str, str], float] = {}
-    for _ in range(repeats):
-        for task in ("infer", "train"):
-            seconds = {"peer": ask(task)[clock]}
-            for precision, tasks in own.items():
-                wall, cpu, _ = timed(tasks[task])
-                seconds[precision] = wall if clock == "wall" else cpu
-            for who, value in seconds.items():
-                best[task, who] = min(value, best.get((task, who), float("inf")))
-    return best
+def table(rows: Sequence[Row]) -> str:
+    """The rates as text, a line for threads, jets and task, a column for a program; below, each one's best.
 
-
-def distance(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
-
-
-def table(rows: list[Row]) -> str:
-    """The comparison as text."""
-    lines = ["task   ours in   peer jets/s  ours jets/s   ratio  outputs apart"]
-    for row in rows:
-        apart = "" if row.difference is None else f"{row.difference:.1e}"
-        lines.append(
-            f"{row.task:6} {row.precision:8} {row.peer:12.1f} {row.ours:12.1f} {row.ratio:7.1f}  {apart:>13}"
+    Ratios are to the best of the first program, where other threads, jets and ways of it count, too, but not
+    its bfloat16.
+    """
+    names = list(dict.fromkeys(row.program for row in rows))
+    cells = {(row.threads, row.jets, row.task, row.program): row.jets_per_second for row in rows}
+    head = "  ".join(f"{name:>{max(9, len(name))}}" for name in names)
+    lines = ["jets/s", f"{'threads':>7} {'jets':>5} {'task':5}  {head}"]
+    for key in dict.fromkeys(row[:3] for row in rows):
+        values = (cells.get((*key, name)) for name in names)
+        shown = (
+            f"{'-' if rate is None else format(rate, '.1f'):>{max(9, len(name))}}"
+            for name, rate in zip(names, values, strict=True)
         )
+        lines.append(f"{key[0]:7d} {key[1]:5d} {key[2]:5}  {'  '.join(shown)}")
+    for task in TASKS:
+        lines.append(f"best, {task}")
+        lines += _best(task, [row for row in rows if row.task == task and row.jets_per_second], names)
+    failed = {(r.program, r.threads, r.jets): r.error for r in rows if r.error}
+    lines += [f"left out: {who}, {t} threads, {n} jets: {why}" for (who, t, n), why in failed.items()]
     return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer", metavar="PYTHON", help="interpreter with omnilearned 0.2.0")
-    parser.add_argument("--size", choices=PEER_SIZES, default="small")
-    parser.add_argument("--jets", type=int, default=64)
+def _best(task: str, rows: Sequence[Row], names: Sequence[str]) -> Iterator[str]:
+    first = names[0].split()[0]
+    exact = [r for r in rows if r.program.split()[0] == first and "bf16" not in r.program]
+    most = max((r.jets_per_second for r in exact), default=float("nan"))
+    for name in names:
+        of_this = [r for r in rows if r.program == name]
+        if of_this:
+            top = max(of_this, key=lambda r: r.jets_per_second)
+            apart = "" if top.difference is None else f", outputs apart {top.difference:.1e}"
+            where = f"{top.threads} threads, {top.jets} jets"
+            rate = top.jets_per_second
+            yield f"  {name:24} {rate:8.1f} jets/s, {rate / most:5.1f} times ({where}{apart})"
+
+
+def arguments(about: str, peer_help: str) -> argparse.ArgumentParser:
+    """The options that comparisons share."""
+
+    def numbers(text: str) -> list[int]:
+        return [int(number) for number in text.split(",")]
+
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--peer", metavar="PYTHON", help=peer_help)
+    parser.add_argument("--jets", type=numbers, default=[64], help="in a batch, 16,64,...")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=numbers, default=[1], help="1,2,...")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--out", type=Path, help="write the rows as JSON, too")
     parser.add_argument("--serve", metavar="FOLDER", type=Path, help=argparse.SUPPRESS)
+    return parser
+
+
+def report(rows: Sequence[Row], out: Path | None) -> None:
+    """Print the table, and write the rows where they are wanted."""
+    print(table(rows))
+    if out is not None:
+        out.write_text(json.dumps([row._asdict() for row in rows], indent=1))
+
+
+def main() -> None:
+    parser = arguments(__doc__.splitlines()[0], "interpreter with omnilearned 0.2.0")
+    parser.add_argument("--size", choices=PEER_SIZES, default="small")
+    parser.add_argument("--ways", default=",".join(WAYS), help=f"of the peer: {','.join(WAYS)}")
     options = parser.parse_args()
     if options.serve:
         serve(options.serve)
         return
     if not options.peer:
         parser.error("give --peer, the interpreter of the environment with omnilearned 0.2.0")
-    rows = compare(
-        options.peer,
-        size=options.size,
-        n_jets=options.jets,
-        repeats=options.repeats,
-        n_threads=options.threads,
-        clock=options.clock,
-    )
-    print(table(rows))
+    names = ("size", "jets", "repeats", "threads", "clock")
+    chosen = {name: getattr(options, name) for name in names}
+    report(compare(options.peer, ways=options.ways.split(","), **chosen), options.out)
 
 
 if __name__ == "__main__":
