@@ -200,9 +200,9 @@ def compare_with_peer(python: str, settings: dict) -> list[dict]:
     """Run the ``omnilearned`` package in the environment of ``python`` on the same jets, interleaved."""
     from peer_omnilearned import compare, table
 
-    rows = compare(python, repeats=settings["repeats"], n_threads=settings["threads"])
+    rows = compare(python, repeats=settings["repeats"], threads=[settings["threads"]])
     print(table(rows))
-    return [row._asdict() | {"ratio": row.ratio} for row in rows]
+    return [row._asdict() for row in rows]
 
 
 def main() -> None:

@@ -115,7 +115,8 @@ def program(make: Callable[[int], dict[str, Callable]]) -> Program:
                 made[n_jets] = make(n_jets)
             return timed(made[n_jets][task])
         except Exception as error:  # whatever a compiler or an allocator raises
-            return {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:120]}"}
+            said = str(error).strip().splitlines() or ["no word of why"]
+            return {"error": f"{type(error).__name__}: {said[-1].strip()[:120]}"}
 
     return run
 
