@@ -376,7 +376,8 @@ def pages() -> dict[str, str]:
     """Return the text of every generated page by its path in the site."""
     made = {"index.md": start_page(), "contributing.md": (ROOT / "CONTRIBUTING.md").read_text()}
     made[GLOSSARY] = (ROOT / "notebooks" / GLOSSARY).read_text(encoding="utf-8")
-    made["jupyterhub.md"] = (ROOT / "binder" / "jupyterhub" / "README.md").read_text(encoding="utf-8")
+    hub = (ROOT / "binder" / "jupyterhub" / "README.md").read_text(encoding="utf-8")
+    made["jupyterhub.md"] = hub.replace("](../../docs/", "](")
     notebooks = notebook_pages()
     made |= {f"notebooks/{name}.ipynb": text for name, text in notebooks.items()}
     made |= {f"reference/{room}.md": reference_page(room) for room in rooms()}

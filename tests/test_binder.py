@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import importlib.metadata
 import importlib.util
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 
+import jsonschema
 import nbformat
 import pytest
 import yaml
@@ -19,6 +24,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 BINDER = ROOT / "binder"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PYTHON = (BINDER / "runtime.txt").read_text().strip().removeprefix("python-")
 LINES, TORCH = ((BINDER / name).read_text().splitlines() for name in ("requirements.txt", "torch.txt"))
 PIN = re.compile(r"([\w.-]+)==(\S+)(?: --hash=sha256:[0-9a-f]{64})?")
@@ -30,8 +36,7 @@ PINS = {
 
 
 def _needed():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    texts = project["dependencies"] + project["optional-dependencies"]["dashboard"]
+    texts = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dashboard"]
     wanted = [Requirement(text) for text in texts]
     about = {"python_version": PYTHON, "python_full_version": f"{PYTHON}.0"}
     return [r for r in wanted if r.marker is None or r.marker.evaluate(about)]
@@ -102,11 +107,10 @@ def test_checksums_of_this_machines_own_files_are_not_taken(lock):
 
 
 def test_python_is_one_we_support():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert Requirement(f"python{project['requires-python']}").specifier.contains(f"{PYTHON}.1")
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(f"{PYTHON}.1")
 
 
-@pytest.mark.parametrize("script", ["postBuild", "start"])
+@pytest.mark.parametrize("script", ["postBuild", "start", "tunnel"])
 def test_scripts_are_strict_executable_and_parse(script):
     path = BINDER / script
     assert "set -euo pipefail" in path.read_text()
@@ -180,7 +184,7 @@ def test_conda_gives_python_and_pip_the_rest_within_our_bounds():
     made = yaml.safe_load((ROOT / "environment.yml").read_text())
     *conda, pip = made["dependencies"]
     assert conda == [f"python={PYTHON}", "pip"]
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = PROJECT["optional-dependencies"]
     wanted = [line for line in pip["pip"] if not line.startswith("--")]
     assert wanted == ["-e .[dashboard]"] and "dashboard" in extras  # no second list of versions
 
@@ -208,19 +212,71 @@ def _instructions(recipe):
     return [tuple(line.split(" ", 1)) for line in joined.splitlines()]
 
 
+def _check_command(command):
+    """One command of a RUN: what it names is in the repository, and Python's snippets compile."""
+    program, *rest = shlex.split(command)
+    if program == "python":
+        assert rest[0] == "-c"
+        imports = [node for node in ast.walk(ast.parse(rest[1])) if isinstance(node, ast.Import)]
+        assert {name.name for node in imports for name in node.names} <= {"torch", "omnilearn_lab"}
+    elif program == "pip":
+        asked = _pip_options(rest)
+        assert all((ROOT / name).is_file() for name in asked.requirement)
+        assert set(asked.constraint) <= {"/tmp/constraints.txt"}
+        for target in [*asked.editable, *(t for t in asked.targets if "/" in t or t == ".")]:
+            extras = re.search(r"\[(.*)\]$", target)
+            assert set(extras[1].split(",") if extras else ()) <= set(PROJECT["optional-dependencies"])
+            assert target.split("[")[0] in (".", "/opt/omnilearn_lab")
+    else:
+        assert program in ("useradd", "rm"), program
+
+
+def _pip_options(rest):
+    """The options of ``pip install`` that the images use; any other one ends the test."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("install", choices=["install"])
+    parser.add_argument("targets", nargs="*")
+    for flag in ("--no-cache-dir", "--no-deps"):
+        parser.add_argument(flag, action="store_true")
+    for option in (("-r", "--requirement"), ("--constraint",), ("--editable",), ("--only-binary",)):
+        parser.add_argument(*option, action="append", default=[])
+    asked = parser.parse_intermixed_args(rest)
+    assert set(asked.only_binary) <= {"pythia8mc,fastjet,wasserstein"}
+    return asked
+
+
 @pytest.mark.parametrize("place", ["Dockerfile", "jupyterhub/Dockerfile"])
-def test_an_image_has_a_digest_an_ordinary_user_and_files_that_exist(place):
-    steps = _instructions((BINDER / place).read_text())
+def test_an_image_has_a_digest_an_ordinary_user_and_instructions_that_fit(place):
+    recipe = (BINDER / place).read_text()
+    steps = _instructions(recipe)
     words = [word for word, _ in steps]
     assert set(words) <= {"ARG", "FROM", "RUN", "WORKDIR", "COPY", "USER", "EXPOSE", "CMD", "ENV"}
     assert words[:2] == ["ARG", "FROM"] and steps[0][1] == "DIGEST" and steps[1][1].endswith("@${DIGEST}")
     assert [rest for word, rest in steps if word == "USER"][-1] in ("lab", "${NB_UID}")
+    assert set(re.findall(r"python[:-](3\.\d+)", recipe)) == {PYTHON}  # the tags to look the digest up with
     for word, rest in steps:
         if word == "RUN":
             subprocess.run([shutil.which("bash"), "-n", "-c", rest], check=True)
-            assert all((ROOT / name).is_file() for name in re.findall(r"-r (\S+)", rest))
+            for command in rest.split(" && "):
+                _check_command(command.split(" > ")[0])
+        if word == "COPY":
+            source, target = rest.split()[-2:]
+            assert (ROOT / source).is_dir() and target in (".", "/opt/omnilearn_lab")
+        if word == "ENV":
+            name = rest.split("=")[0]
+            assert any(name in path.read_text() for path in (ROOT / "omnilearn_lab").rglob("*.py")), name
         if word == "CMD":
-            assert json.loads(rest)[:2] == ["jupyter", "lab"]
+            _check_server(json.loads(rest))
+
+
+def _check_server(command):
+    """JupyterLab knows each option, and the folder it starts in is there."""
+    from jupyterlab.labapp import LabApp
+
+    assert command[:2] == ["jupyter", "lab"]
+    options = dict(option.removeprefix("--").partition("=")[::2] for option in command[2:])
+    assert set(options) <= set(LabApp.aliases) | set(LabApp.flags)
+    assert (ROOT / options.get("notebook-dir", ".")).is_dir()
 
 
 def test_images_hold_no_secret():
@@ -238,6 +294,104 @@ def test_hub_settings_offer_three_servers_and_shared_memory():
     mounts = {m["mountPath"]: m for m in hub["storage"]["extraVolumeMounts"]}
     assert "/dev/shm" in mounts
     assert mounts[hub["extraEnv"]["OMNILEARN_LAB_DATA"]]["readOnly"]
+
+
+_TEXT, _AMOUNT = {"type": "string"}, {"type": ["number", "string"], "pattern": r"^\d+(\.\d+)?[KMGT]$"}
+_OVERRIDES = {  # traits of KubeSpawner, with their types
+    "cpu_limit": {"type": "number"},
+    "mem_guarantee": _AMOUNT,
+    "mem_limit": _AMOUNT,
+    "extra_resource_limits": {"type": "object", "additionalProperties": _TEXT},
+    "extra_pod_config": {
+        "type": "object",
+        "properties": {"runtimeClassName": {"const": "nvidia"}},
+        "additionalProperties": False,
+    },
+}
+_PROFILE = {
+    "type": "object",
+    "properties": {
+        "display_name": _TEXT,
+        "description": _TEXT,
+        "default": {"type": "boolean"},
+        "kubespawner_override": {
+            "type": "object",
+            "properties": _OVERRIDES,
+            "additionalProperties": False,
+            "required": ["cpu_limit", "mem_limit"],
+            "dependentRequired": {
+                "extra_resource_limits": ["extra_pod_config"],
+                "extra_pod_config": ["extra_resource_limits"],
+            },
+        },
+    },
+    "additionalProperties": False,
+    "required": ["display_name", "description", "kubespawner_override"],
+}
+_IMAGE = {
+    "type": "object",
+    "properties": {
+        "name": _TEXT,
+        "tag": {"type": "string", "not": {"const": "latest"}},
+        "pullPolicy": {"enum": ["IfNotPresent", "Always", "Never"]},
+    },
+    "additionalProperties": False,
+    "required": ["name", "tag"],
+}
+
+
+def test_servers_and_image_of_the_hub_fit_their_schema():
+    """Every server is one that KubeSpawner can start; those with GPUs, and they alone, run under nvidia."""
+    user = yaml.safe_load((BINDER / "jupyterhub" / "values.yaml").read_text())["singleuser"]
+    jsonschema.validate(user["image"], _IMAGE)
+    jsonschema.validate(user["profileList"], {"type": "array", "items": _PROFILE, "minItems": 3})
+    assert [profile.get("default", False) for profile in user["profileList"]] == [True, False, False]
+    assert not {profile["display_name"] for profile in user["profileList"]} & {""}
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A cluster of shell scripts: ssh runs the command here, srun too, JupyterLab only says where it is."""
+    scripts = {
+        "ssh": 'echo "ssh $*" >> "$LOG"; if [ "$1" = -N ]; then exec sleep 60; fi; shift 2; eval "$1"',
+        "srun": 'echo "srun $*" >> "$LOG"; while [ "$1" != bash ]; do shift; done; exec bash -c "$3"',
+        "hostname": "echo nid001234",
+        "jupyter": 'echo "jupyter $*" >> "$LOG"; for o; do case $o in --port=*) p=${o#*=};; esac; done; '
+        'printf "http://127.0.0.1:%s/lab?token=abc\\r\\n" "$p"; sleep 0.5',
+    }
+    for name, text in scripts.items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    log = tmp_path / "log"
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LOG": str(log)}
+
+    def start(*arguments, **variables):
+        command = [shutil.which("bash"), str(BINDER / "tunnel"), *arguments]
+        done = subprocess.run(
+            command, env=environment | variables, capture_output=True, text=True, timeout=30, check=False
+        )
+        return done, log.read_text().splitlines() if log.exists() else []
+
+    return start
+
+
+def test_a_notebook_on_a_node_of_a_cluster(cluster):
+    done, log = cluster(
+        "me@login.example.org", "--gpus=1", "--comment=two words", START="export A=1", PORT="9999"
+    )
+    assert done.returncode == 0, done.stderr
+    port = re.search(r"--port=(\d+)", "\n".join(log))[1]
+    srun = next(line for line in log if line.startswith("srun"))
+    assert "--gpus=1 --comment=two words bash -lc export A=1 && " in srun
+    assert any(line.startswith("jupyter lab --no-browser --ip=127.0.0.1") for line in log)
+    tunnel = next(line for line in log if line.startswith("ssh -N"))
+    assert tunnel.endswith(f"-J me@login.example.org -L 127.0.0.1:9999:127.0.0.1:{port} me@nid001234")
+    assert "http://127.0.0.1:9999/lab?token=abc" in done.stdout and "nid001234" in done.stdout
+
+
+def test_a_tunnel_needs_a_login_node(cluster):
+    done, log = cluster()
+    assert done.returncode != 0 and "give the login node" in done.stderr and not log
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from omnilearn_lab.errors import ConfigError, TrainingError
@@ -144,9 +145,12 @@ def test_help_shows_how_to_start_under_slurm(invoke):
     assert "srun omnilearn-lab pretrain" in invoke("pretrain", "--help").output
 
 
-def test_the_slurm_example_gives_every_process_a_place(invoke, monkeypatch, tmp_path):
-    """As the batch script of the help starts it: two nodes of four tasks each."""
-    directives = re.search(r"#SBATCH (.*)", invoke("pretrain", "--help").output)[1]
+@pytest.mark.parametrize("place", ["help", "docs/how/cluster.md"])
+def test_the_slurm_examples_give_every_process_a_place(invoke, monkeypatch, tmp_path, place):
+    """As the batch scripts of the help and of the page start it: two nodes of four tasks each."""
+    page = Path(__file__).parents[2] / place
+    text = invoke("pretrain", "--help").output if place == "help" else page.read_text()
+    directives = re.search(r"#SBATCH (.*)", text)[1]
     nodes, tasks = (
         int(re.search(rf"--{name}=(\d+)", directives)[1]) for name in ("nodes", "ntasks-per-node")
     )
