@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,22 @@ def random_jets(n_jets: int = 50, *, seed: int = 0, mean: float = 20.0, n_classe
 @pytest.fixture
 def jets() -> Jets:
     return random_jets()
+
+
+@pytest.fixture
+def one_core():
+    """Where tests run side by side, keep this one and the processes that it starts on a core of its own.
+
+    Small trainings then run in the kernel, not in workers that each import torch and share the cores anyway.
+    """
+    process = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if not process or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(cores)[int(process.removeprefix("gw")) % len(cores)]})
+    yield
+    os.sched_setaffinity(0, cores)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import subprocess
@@ -44,6 +45,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = sorted({path.parent for path in MODULES})
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
@@ -64,21 +70,22 @@ def test_imports_point_downwards(path):
     here = room(path)
     if here == "__init__":
         return
-    for other in imported_rooms(ast.parse(path.read_text())) - {here}:
+    for other in imported_rooms(tree_of(path)) - {here}:
         assert FLOORS[other] < FLOORS[here], (
             f"{path.name} in '{here}' imports '{other}', which is not below it"
         )
 
 
-def lines_of_code(source: str) -> set[int]:
+@functools.cache
+def lines_of_code(path: Path) -> set[int]:
     """Numbers of the lines that hold more than comments and docstrings."""
     skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
     lines: set[int] = set()
     for token in tokens:
         if token.type not in skipped | {tokenize.ENDMARKER}:
             lines |= set(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree_of(path)):
         documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
@@ -87,10 +94,9 @@ def lines_of_code(source: str) -> set[int]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_sizes(path):
-    source = path.read_text()
-    lines = lines_of_code(source)
+    lines = lines_of_code(path)
     assert len(lines) <= MAX_FILE
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef):
             n_lines = len(lines & set(range(node.lineno, node.end_lineno + 1)))
             assert n_lines <= MAX_FUNCTION, f"{path.name}: {node.name} has {n_lines} lines of code"
@@ -110,7 +116,7 @@ def test_a_folder_is_a_room_and_not_a_hall(folder):
 
 def door(folder: Path) -> list[str]:
     """The names that a package hands on."""
-    for node in ast.parse((folder / "__init__.py").read_text()).body:
+    for node in tree_of(folder / "__init__.py").body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return ast.literal_eval(node.value)
     return []
@@ -123,9 +129,8 @@ def test_files_hold_a_concept_each():
 def test_little_of_the_code_is_plumbing():
     n_lines = n_plumbing = 0
     for path in MODULES:
-        source = path.read_text()
-        n_lines += len(lines_of_code(source))
-        for node in ast.walk(ast.parse(source)):
+        n_lines += len(lines_of_code(path))
+        for node in ast.walk(tree_of(path)):
             is_list = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
             if is_list or isinstance(node, ast.Import | ast.ImportFrom):
                 n_plumbing += node.end_lineno - node.lineno + 1
@@ -157,7 +162,7 @@ def module_name(path: Path) -> str:
 def imported_modules(path: Path, modules: dict[str, Path]) -> set[str]:
     """Modules that a module takes names from; a package's door counts only for names that it defines."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and node.module in modules:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             names |= (inner & modules.keys()) or {node.module}
@@ -168,9 +173,14 @@ def test_no_function_below_the_roof_takes_a_profile():
     for path in MODULES:
         if room(path) in ("notebook", "cli"):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.arg) and node.annotation:
                 assert "Profile" not in ast.unparse(node.annotation), f"{path.name}: {node.arg}"
+
+
+@functools.cache
+def words_of(path: Path) -> set[str]:
+    return set(re.findall(r"\w+", path.read_text()))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: str(p.relative_to(PACKAGE.parent)))
@@ -184,14 +194,14 @@ def test_what_a_door_hands_on_is_asked_for(folder):
     ]
     files += [*(ROOT / "docs").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
     files += [path for path in (ROOT / "tests").rglob("*.py") if not path.is_relative_to(own_tests)]
-    text = "\n".join(path.read_text() for path in files if not path.is_relative_to(folder))
-    unasked = [name for name in door(folder) if not re.search(rf"\b{name}\b", text)]
+    asked = set().union(*(words_of(path) for path in files if not path.is_relative_to(folder)))
+    unasked = [name for name in door(folder) if name not in asked]
     assert not unasked or folder == PACKAGE
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_assert_or_print(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         assert not isinstance(node, ast.Assert), f"{path.name}:{node.lineno} asserts"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id != "print", f"{path.name}:{node.lineno} prints"
@@ -199,7 +209,7 @@ def test_no_assert_or_print(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_public_names_are_listed_and_documented(path):
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     assert ast.get_docstring(tree), f"{path.name} has no docstring"
     public = [
         node

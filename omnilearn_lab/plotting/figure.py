@@ -458,7 +458,12 @@ def save_figure(
     unknown = [name for name in formats if name not in _FORMATS]
     if unknown or not formats:
         raise FigureError(f"formats {list(formats)} are not all known; choose from {', '.join(_FORMATS)}")
-    return tuple(_save_one(figure, Path(f"{path}.{name}"), name, dpi) for name in formats)
+    layout, written = figure.get_layout_engine(), []
+    for name in formats:
+        written.append(_save_one(figure, Path(f"{path}.{name}"), name, dpi))
+        figure.set_layout_engine("none")  # it took half of the time, and is the same for all formats
+    figure.set_layout_engine(layout or "none")
+    return tuple(written)
 
 
 def _save_one(figure: Figure, path: Path, name: str, dpi: float) -> Path:

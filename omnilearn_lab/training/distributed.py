@@ -26,7 +26,6 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
@@ -383,7 +382,7 @@ def _fully_sharded(module: LossModule) -> nn.Module:
 
 def whole_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Put the shards of all ranks together (all ranks must ask); tensors that are whole stay as they are."""
-    return {n: v.full_tensor() if isinstance(v, DTensor) else v for n, v in tensors.items()}
+    return {n: v.full_tensor() if hasattr(v, "full_tensor") else v for n, v in tensors.items()}
 
 
 def spread_optimizer(whole: torch.optim.Optimizer, spread: torch.optim.Optimizer) -> torch.optim.Optimizer:
@@ -398,8 +397,12 @@ def spread_optimizer(whole: torch.optim.Optimizer, spread: torch.optim.Optimizer
 
 
 def _shard_like(value: Tensor, like: Tensor) -> Tensor:
-    if not isinstance(like, DTensor) or value.shape != like.shape:
+    if not hasattr(like, "device_mesh") or value.shape != like.shape:
         return value  # a count of updates, for one
+    from torch.distributed.tensor import (
+        distribute_tensor,
+    )  # sympy comes with it: a third of a training's start
+
     return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
 
 

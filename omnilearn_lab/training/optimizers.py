@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from omnilearn_lab.errors import ConfigError, TrainingError
 from omnilearn_lab.models.adapters import adapted_layers, add_adapters
@@ -408,4 +407,4 @@ class MovingAverage(nn.Module):
 def _float_weights(model: nn.Module) -> list[Tensor]:
     """This process' part of all weights."""
     weights = (p.detach() for p in model.parameters())
-    return [w.to_local() if isinstance(w, DTensor) else w for w in weights]
+    return [w.to_local() if hasattr(w, "to_local") else w for w in weights]

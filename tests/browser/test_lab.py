@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.browser
 
 
-def test_fine_tuning_notebook_and_its_slider(page, tmp_path, screenshots):
+def test_fine_tuning_notebook_and_its_slider(page, tmp_path, screenshots, one_core):
     notebook = nbformat.read(ROOT / "notebooks" / "03_finetune_top.ipynb", as_version=4)
     parameters = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
     parameters.source = parameters.source.replace('profile = "quick"', 'profile = "smoke"')

@@ -1,20 +1,20 @@
-"""Small classifiers of scikit-learn on rows of numbers, tuned by validation: heads, and boosted trees."""
+"""Small classifiers of scikit-learn on rows of numbers, tuned by validation: heads, and boosted trees.
+
+The library is imported where a head is fitted: it takes as long as PyTorch, in every process of a comparison.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-from sklearn.base import ClassifierMixin, clone
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from omnilearn_lab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
 
 HeadKind = Literal["logistic", "mlp", "trees"]
 """Logistic regression; a network with one hidden layer; boosted trees."""
@@ -108,6 +108,8 @@ def fit_head(
     )
     val_loss, choice, model = best
     if kind == "trees":  # without those grown after the best
+        from sklearn.base import clone
+
         model = clone(model).set_params(max_iter=choice["max_iter"])
         model.fit(train.values, train.label, sample_weight=train.weight)
     return Head(model, n_classes, val_loss, choice)
@@ -121,6 +123,11 @@ def _fitted(
         for rate, depth in _TREES:
             yield from _grown(train, validation, {"learning_rate": rate, "max_depth": depth})
         return
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     if kind == "logistic":
         choices = [{"C": strength, "max_iter": 2000} for strength in _STRENGTHS]
         models = [LogisticRegression(**choice) for choice in choices]
@@ -139,6 +146,8 @@ def _grown(
     train: Rows, validation: Rows, choice: dict[str, Any]
 ) -> Iterator[tuple[np.ndarray, dict[str, Any], ClassifierMixin]]:
     """Probabilities of the validation rows after every tree."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     least = max(5, min(20, len(train.label) // 50))
     model = HistGradientBoostingClassifier(
         **choice, max_iter=_MOST_TREES, min_samples_leaf=least, early_stopping=False

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import Ridge
 
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.jets import Jets
@@ -141,6 +139,8 @@ class RegressionData:
 
     def boosted_trees(self) -> RegressionResult:
         """Return what boosted trees on observables reach; number, depth and rate are tuned."""
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
         start, best = time.perf_counter(), (np.inf, np.zeros(0))
         for rate, depth in _TREES:
             trees = HistGradientBoostingRegressor(
@@ -195,6 +195,8 @@ def train_regressor(
 
 def _ridge(data: RegressionData, settings: FrozenSettings) -> np.ndarray:
     """Guesses of the test jets by the best ridge regression on the embedding."""
+    from sklearn.linear_model import Ridge
+
     model = settings.model()
     rows = {name: embed_jets(model, complete_batch(data.batches[name], model)) for name in _SPLITS}
     mean, spread = rows["train"].mean(axis=0), rows["train"].std(axis=0) + 1e-6
