@@ -399,9 +399,7 @@ def spread_optimizer(whole: torch.optim.Optimizer, spread: torch.optim.Optimizer
 def _shard_like(value: Tensor, like: Tensor) -> Tensor:
     if not hasattr(like, "device_mesh") or value.shape != like.shape:
         return value  # a count of updates, for one
-    from torch.distributed.tensor import (
-        distribute_tensor,
-    )  # sympy comes with it: a third of a training's start
+    from torch.distributed.tensor import distribute_tensor  # brings sympy, and takes as long as torch
 
     return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
 

@@ -1,5 +1,6 @@
 """The exported file gives what the estimator gives, for every multiplicity."""
 
+import functools
 import json
 
 import numpy as np
@@ -19,10 +20,19 @@ def all_multiplicities():
     return Jets.concatenate([jets[i].truncate(i + 1) for i in range(SLOTS)])
 
 
-def fitted(checkpoint, train):
-    jets = random_jets(60, mean=6.0)
-    displaced = checkpoint == "v2_tiny"
-    return PETClassifier(checkpoint, train=train, epochs=0.5, use_displacement=displaced).fit(jets)
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Return a fitted classifier and its file; each is made once."""
+
+    @functools.cache
+    def make(checkpoint, train):
+        displaced = checkpoint == "v2_tiny"
+        estimator = PETClassifier(checkpoint, train=train, epochs=0.5, use_displacement=displaced)
+        estimator.fit(random_jets(60, mean=6.0))
+        path = tmp_path_factory.mktemp("onnx") / "tagger.onnx"
+        return estimator, export_onnx(estimator, path, max_particles=SLOTS)
+
+    return make
 
 
 def run(path, estimator, jets):
@@ -36,9 +46,8 @@ def run(path, estimator, jets):
 
 
 @pytest.mark.parametrize(("checkpoint", "train"), [("tiny", "all"), ("tiny", "head"), ("v2_tiny", "all")])
-def test_scores_and_embeddings_agree(checkpoint, train, tmp_path):
-    estimator, jets = fitted(checkpoint, train), all_multiplicities()
-    path = export_onnx(estimator, tmp_path / "tagger.onnx", max_particles=SLOTS)
+def test_scores_and_embeddings_agree(checkpoint, train, exported):
+    (estimator, path), jets = exported(checkpoint, train), all_multiplicities()
     (scores, embedding), session = run(path, estimator, jets)
     np.testing.assert_allclose(scores, estimator.predict_proba(jets), atol=1e-5)
     np.testing.assert_allclose(embedding, estimator.transform(jets), atol=1e-4)
@@ -47,9 +56,8 @@ def test_scores_and_embeddings_agree(checkpoint, train, tmp_path):
     assert about["inputs"]["features"]["shape"] == [1, SLOTS, 4 if checkpoint == "v2_tiny" else 13]
 
 
-def test_what_empty_slots_hold_changes_nothing(tmp_path):
-    estimator, jet = fitted("tiny", "head"), all_multiplicities()[2]
-    path = export_onnx(estimator, tmp_path / "tagger.onnx", max_particles=SLOTS)
+def test_what_empty_slots_hold_changes_nothing(exported):
+    (estimator, path), jet = exported("tiny", "head"), all_multiplicities()[2]
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     inputs = padded_inputs(estimator, estimator.inputs_.batch(jet), SLOTS)
     before = session.run(None, inputs)[0]

@@ -38,7 +38,7 @@ def test_networks_with_different_inputs_train_side_by_side():
         name: ClassifierSettings(2, network=name, training=BUDGET, n_train=32) for name in ("pfn", "pet_v2")
     }
     data = both_inputs()
-    found = train_classifiers(data, settings, seeds=(1, 2), workers=2, progress=False).results
+    found = train_classifiers(data, settings, seeds=(1, 2), workers=1, progress=False).results
     assert {name: len(results) for name, results in found.items()} == {"pfn": 2, "pet_v2": 2}
     assert all(r.n_train == 32 and len(r.probabilities) == 40 for rs in found.values() for r in rs)
     assert not np.array_equal(found["pfn"][0].probabilities, found["pfn"][1].probabilities)

@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.metrics import auc
+from omnilearn_lab.tasks.common import heads
 from omnilearn_lab.tasks.common.heads import Rows, fit_head
 
 KINDS = ("logistic", "mlp", "trees")
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    monkeypatch.setattr(heads, "_MOST_TREES", 50)  # the best of these few rows have fewer than 30
 
 
 def rows(n=300, *, seed=0, shift=1.5, n_classes=2, n_noise=4):
