@@ -23,13 +23,13 @@ from omnilearn_lab.models.edges import Neighbors, nearest_neighbors
 from omnilearn_lab.models.kernels import at_least_float32
 from omnilearn_lab.models.layers import Codebook, FeedForward
 from omnilearn_lab.models.packing import Packing, Sequences
-from omnilearn_lab.models.sizes import Count, NamedSizes, Number, Probability, Width, check_heads
+from omnilearn_lab.models.sizes import Count, NamedSizes, Network, Number, Probability, Width, check_heads
 from omnilearn_lab.settings import settings
 
 Widths = Annotated[tuple[Width, ...], Field(min_length=1)]
 
 
-class Baseline(nn.Module):
+class Baseline(Network):
     """A classifier of packed jets; subclasses define ``logits``."""
 
     def logits(self, batch: Batch) -> Tensor:
@@ -42,11 +42,6 @@ class Baseline(nn.Module):
         return ClassifierOutput(logits, logits.new_zeros(len(logits), 0))
 
     forward = classify
-
-    @property
-    def n_parameters(self) -> dict[str, int]:
-        """Trainable parameters of each part."""
-        return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
 
 
 def dense(sizes: Sequence[int]) -> nn.Sequential:

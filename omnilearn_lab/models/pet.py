@@ -28,6 +28,7 @@ from omnilearn_lab.models.packing import Packing
 from omnilearn_lab.models.sizes import (
     Count,
     NamedSizes,
+    Network,
     Number,
     Probability,
     Width,
@@ -309,7 +310,7 @@ class ParticleHead(nn.Module):
         return self.layers(batch.packing.leave(self.norm(rows, packing))).float()
 
 
-class PET(nn.Module):
+class PET(Network):
     """Point-Edge Transformer: body, classifier head, generator head, optional particle head.
 
     A jet's output depends on its own particles alone: not on their order, on other jets of the batch, or on
@@ -404,11 +405,6 @@ class PET(nn.Module):
                 module.config = config
         logger.info("re-initialised for %s: %s", changes, ", ".join(renewed) or "nothing")
         return renewed
-
-    @property
-    def n_parameters(self) -> dict[str, int]:
-        """Trainable parameters of each part."""
-        return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
 
 
 def _swap_layers(model: nn.Module, fresh: nn.Module) -> Iterator[str]:

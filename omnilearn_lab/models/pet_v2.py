@@ -40,6 +40,7 @@ from omnilearn_lab.models.packing import Packing, join
 from omnilearn_lab.models.sizes import (
     Count,
     NamedSizes,
+    Network,
     Number,
     Probability,
     Width,
@@ -441,7 +442,7 @@ class MaskedHead(nn.Module):
         return at_least_float32(self.out(self.mlp(jets.in_jet_order(rows))))
 
 
-class PETv2(nn.Module):
+class PETv2(Network):
     """PET v2: a body, and the heads that its mode asks for.
 
     A jet's output depends on its own particles alone: not on their order, on other jets of the batch, or on
@@ -552,11 +553,6 @@ class PETv2(nn.Module):
         self.train(self.training)
         logger.info("re-initialised for %d classes: %s", config.n_classes, ", ".join(renewed) or "nothing")
         return renewed
-
-    @property
-    def n_parameters(self) -> dict[str, int]:
-        """Trainable parameters of each part."""
-        return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
 
     def _classify(self, encoded: Encoded) -> ClassifierOutput:
         if self.classifier is None:

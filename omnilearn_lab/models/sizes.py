@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
 
@@ -38,6 +38,15 @@ class NamedSizes:
             network = cls.__name__.removesuffix("Config")
             raise ConfigError(f"{network} has no size '{size}'; {nearest(size, cls.SIZES)}")
         return cls(**{**cls.SIZES[size], **overrides})
+
+
+class Network(nn.Module):
+    """A module that counts itself."""
+
+    @property
+    def n_parameters(self) -> dict[str, int]:
+        """Trainable parameters of each part."""
+        return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
 
 
 def check_heads(width: int, n_heads: int) -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,8 @@ from omnilearn_lab.notebook.execute import find_notebooks
 from omnilearn_lab.notebook.recorded import RECORDED, ResultsRecord
 from omnilearn_lab.notebook.report import collect_results, comparison_rows
 from omnilearn_lab.notebook.results import results_root
-from omnilearn_lab.widgets.view import as_text, button, dropdown, framed, picture, row
+from omnilearn_lab.widgets.view import as_text, button, dropdown, framed, in_background, picture, row
 
-_TICK = 0.5
 _COMMAND = "from omnilearn_lab.cli import main; main()"
 _FIRST_FIGURES = ("loss_curves", "learning_curve", "downstream", "roc", "sic")
 
@@ -78,25 +77,20 @@ class ResultsBrowser:
         """Run the chosen notebook in profile smoke, in a thread that shows the seconds."""
         name = self.to_run.value
         self.run.disabled = True
-        work = threading.Thread(target=self._execute, args=(name,), daemon=True)
-        work.start()
-        threading.Thread(target=self._count_seconds, args=(work, name), daemon=True).start()
-        return work
+        return in_background(
+            partial(self._execute, name), self.state, f"running {name}", partial(self._end, name)
+        )
 
-    def _execute(self, name: str) -> None:
+    def _execute(self, name: str) -> str:
         command = [sys.executable, "-c", _COMMAND, "run", name, "--profile", "smoke"]
         where = os.environ | {"OMNILEARN_LAB_RESULTS": str(self.folder.resolve())}
         done = subprocess.run(command, env=where, capture_output=True, text=True, check=False)
         last = (done.stdout + done.stderr).strip().splitlines()[-1:] or [""]
-        self.state.value = ("" if done.returncode == 0 else "<b>not done:</b> ") + html.escape(last[0])
+        return "<b>not done:</b> " * bool(done.returncode) + html.escape(last[0])
+
+    def _end(self, name: str) -> None:
         self.run.disabled = False
         self.look_again((name, "smoke"))
-
-    def _count_seconds(self, work: threading.Thread, name: str) -> None:
-        start = time.monotonic()
-        while work.is_alive():
-            self.state.value = f"running {name} ... {time.monotonic() - start:.0f} s"
-            work.join(_TICK)
 
     def _show(self, _: object = None) -> None:
         record = self.records.get(self.choice.value)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import html
 import threading
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ipywidgets
 
 from omnilearn_lab.catalog import CatalogView, catalog, citation, fetch, files, load
 from omnilearn_lab.display import html_table
-from omnilearn_lab.errors import OmniLearnLabError
-from omnilearn_lab.widgets.view import button, framed, row
+from omnilearn_lab.widgets.view import button, framed, in_background, row
 
-_TICK = 0.5
 _COLUMNS = ("title", "kind", "published jets", "GB", "stand-in")
 
 
@@ -58,7 +56,7 @@ class CatalogBrowser:
             [self.search, self.choice, ipywidgets.HBox([self.simulate, self.fetch]), self.state]
         )
         self.widget = framed([row([left, self.text])], "CatalogBrowser")
-        self._thread: threading.Thread | None = None
+        self._is_busy = False
         self._show()
 
     def found(self) -> tuple[str, ...]:
@@ -69,35 +67,14 @@ class CatalogBrowser:
     def start(self, work: Callable[[str], str]) -> threading.Thread:
         """Do work on the chosen dataset in a thread, with a line that counts the seconds."""
         name = self.choice.value
-        self._set_busy(busy=True)
-        self._thread = threading.Thread(target=self._run, args=(work, name), daemon=True)
-        self._thread.start()
-        return self._thread
+        self._set_busy(True)
+        return in_background(
+            partial(work, name), self.state, f"working on {name}", partial(self._set_busy, False)
+        )
 
-    def _run(self, work: Callable[[str], str], name: str) -> None:
-        finished, start = threading.Event(), time.monotonic()
-        clock = threading.Thread(target=self._count_seconds, args=(finished, name, start), daemon=True)
-        clock.start()
-        try:
-            message = work(name)
-        except OmniLearnLabError as error:
-            message = f"<b>not done:</b> {html.escape(str(error))}"
-        finally:
-            finished.set()
-            clock.join()
-        self.state.value = f"{message} ({time.monotonic() - start:.0f} s)"
-        self._set_busy(busy=False)
-
-    def _count_seconds(self, finished: threading.Event, name: str, start: float) -> None:
-        while not finished.wait(_TICK):
-            self.state.value = f"working on {html.escape(name)} ... {time.monotonic() - start:.0f} s"
-
-    def _set_busy(self, *, busy: bool) -> None:
-        self.simulate.disabled = self.fetch.disabled = busy
-        if busy:
-            self.state.value = "starting ..."
-        else:
-            self._show()
+    def _set_busy(self, is_busy: bool) -> None:
+        self._is_busy = self.simulate.disabled = self.fetch.disabled = is_busy
+        self._show()
 
     def _simulate(self, name: str) -> str:
         options: dict[str, Any] = {"source": "simulated", "max_jets": self.n_jets}
@@ -116,8 +93,7 @@ class CatalogBrowser:
     def _show(self, _: object = None) -> None:
         name = self.choice.value
         item = self.view[name] if name else None
-        is_busy = self._thread is not None and self._thread.is_alive() and self.simulate.disabled
-        if not is_busy:
+        if not self._is_busy:
             self.simulate.disabled = item is None or item.recipe is None
             self.fetch.disabled = item is None or not item.size_gb
         self.text.value = self._description(name) if name else "<p>nothing fits</p>"

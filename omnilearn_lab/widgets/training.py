@@ -20,6 +20,7 @@ from omnilearn_lab.display import html_table
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.machine import StrPath
 from omnilearn_lab.plotting.figure import PaperFigure, new_axes
+from omnilearn_lab.settings import flatten, read_settings
 from omnilearn_lab.training.runs import Progress
 from omnilearn_lab.widgets.view import FigureView, button, dropdown, slider, toggle
 
@@ -200,19 +201,10 @@ class RunBrowser(FigureView):
 
 def _facts(run: Path) -> dict[str, Any]:
     """Best loss, jets seen, seconds and every setting of a run, by dotted name."""
-    import yaml
-
     best = training.History.load(run).best()
     facts = {"best loss": f"{best['loss']:.4f}", "at epoch": f"{best.get('epoch', 0):.2f}"}
     config = run / "config.yaml"
-    return facts | (_flat(yaml.safe_load(config.read_text())) if config.is_file() else {})
-
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict):
-        return {prefix: values}
-    inner = (_flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in values.items())
-    return {name: value for part in inner for name, value in part.items()}
+    return facts | (flatten(read_settings(config)) if config.is_file() else {})
 
 
 def _differs(key: str, rows: dict[str, dict[str, Any]]) -> bool:

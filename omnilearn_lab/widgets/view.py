@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import ipywidgets
 
+from omnilearn_lab.errors import OmniLearnLabError
 from omnilearn_lab.plotting.figure import PaperFigure, Screen
 
 # JupyterLab takes plain keys for its cells (arrows go to the next cell, "x" cuts one) even when a list or a
@@ -82,6 +85,38 @@ def button(name: str, tooltip: str) -> ipywidgets.Button:
 def as_text(picture: bytes) -> str:
     """Return a picture as notebooks store it."""
     return base64.b64encode(picture).decode()
+
+
+_TICK = 0.5
+
+
+def in_background(
+    work: Callable[[], str], state: ipywidgets.HTML, doing: str, done: Callable[[], object]
+) -> threading.Thread:
+    """Do work in a thread while ``state`` counts the seconds; then it shows what came out, or our error."""
+    ended, start = threading.Event(), time.monotonic()
+
+    def count() -> None:
+        while not ended.wait(_TICK):
+            state.value = f"{html.escape(doing)} ... {time.monotonic() - start:.0f} s"
+
+    def run() -> None:
+        clock = threading.Thread(target=count, daemon=True)
+        clock.start()
+        try:
+            answer = work()
+        except OmniLearnLabError as error:
+            answer = f"<b>not done:</b> {html.escape(str(error))}"
+        finally:
+            ended.set()
+            clock.join()
+            done()
+        state.value = f"{answer} ({time.monotonic() - start:.0f} s)"
+
+    state.value = "starting ..."
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
 
 
 _DPI, _MOST_SCREENS = 110, 8

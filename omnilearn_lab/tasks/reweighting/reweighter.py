@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -40,10 +40,6 @@ from omnilearn_lab.tasks import common
 from omnilearn_lab.tasks.reweighting import ratios, samples
 from omnilearn_lab.tasks.reweighting.samples import Sample
 from omnilearn_lab.training import History
-
-if TYPE_CHECKING:
-    from omnilearn_lab.tasks import common
-
 
 _N_BINS, _INSIDE = 20, (0.005, 0.995)
 _NUMBERS = ("effective_sample_size", "n_clipped", "seconds", "n_train")
