@@ -199,7 +199,8 @@ class Speedup:
     epochs_finetuned, epochs_scratch
         Epochs until each first reaches the target; NaN when fine-tuning never does.
     epochs
-        The ratio scratch / fine-tuned; above 1 when fine-tuning is faster, NaN when not reached.
+        The ratio scratch / fine-tuned; above 1 when fine-tuning is faster, NaN when not reached, or before
+        the first update.
     seconds_finetuned, seconds_scratch, seconds
         The same in wall time; NaN when no times were given.
     is_reached
@@ -215,9 +216,16 @@ class Speedup:
     seconds: float
     is_reached: bool
 
+    @property
+    def is_from_start(self) -> bool:
+        """Whether fine-tuning begins at or below the target."""
+        return self.is_reached and not self.epochs_finetuned > 0
+
     def __str__(self) -> str:
         if not self.is_reached:
             return f"loss {self.target_loss:.4g} not reached"
+        if self.is_from_start:
+            return f"loss {self.target_loss:.4g} undercut before the first update"
         return (
             f"{self.epochs:.2g}x fewer epochs ({self.epochs_finetuned:g} instead of {self.epochs_scratch:g})"
         )

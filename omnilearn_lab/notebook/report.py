@@ -14,7 +14,7 @@ from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import StrPath, make_folder, write_text
 from omnilearn_lab.notebook.recorded import ResultsRecord, read_results
 from omnilearn_lab.notebook.results import results_root
-from omnilearn_lab.tasks.common.comparison import KINDS, ComparisonRecord, GainRecord, mean_and_spread
+from omnilearn_lab.tasks.common.comparison import KINDS, ComparisonRecord, GainRecord, speedup_text
 
 _HEAD = ("notebook", "profile", "jets", "date", "time [s]", "memory [GB]", "seeds")
 
@@ -41,7 +41,7 @@ def comparison_rows(comparison: ComparisonRecord, *, is_judged: bool = True) -> 
         gain, verdict = _gain(comparison.gains.get(metric))
         rows.append([label(metric), *ours, gain, verdict * is_judged, *published])
     if comparison.speedup_epochs is not None:
-        found = ["speed-up (epochs)", "1", mean_and_spread(comparison.speedup_epochs)]
+        found = ["speed-up (epochs)", "1", speedup_text(comparison)]
         rows.append(found + [""] * (len(head) - len(found)))
     return rows
 
@@ -173,7 +173,7 @@ def verdict(
     """
     lines = [line for metric in metrics for line in _metric_lines(record, metric)]
     if record.speedup_epochs is not None:
-        lines.append(_speed_line(record.speedup_epochs, published_speedup))
+        lines.append(_speed_line(record, published_speedup))
     return "\n".join(lines)
 
 
@@ -249,10 +249,12 @@ def _mean(record: ComparisonRecord, metric: str, arm: str) -> str:
     return f"{np.nanmean(np.array(record.metrics[metric][arm], float)):.4g}"
 
 
-def _speed_line(factors: Sequence[float | None], published: float | None) -> str:
+def _speed_line(record: ComparisonRecord, published: float | None) -> str:
+    factors = record.speedup_epochs or []
     known = [factor for factor in factors if factor is not None]
     text = "epochs to scratch's best loss: "
     if known:
         text += f"{min(known):.1f} to {max(known):.1f} times fewer, "
-    text += f"reached in {len(known)} of {len(factors)} seeds"
+    text += f"reached in {len(known) + record.n_from_start} of {len(factors)} seeds"
+    text += f", from the start in {record.n_from_start}" if record.n_from_start else ""
     return text + (f"; the paper: {published:g} times" if published is not None else "")

@@ -96,6 +96,13 @@ def test_a_target_never_reached():
     assert np.isnan(result.seconds)
 
 
+def test_a_target_undercut_before_the_first_update():
+    result = speedup([0.2, 0.1], [0.9, 0.3], epochs=([0, 1], [0, 1]))
+    assert result.is_reached and result.is_from_start and np.isnan(result.epochs)
+    assert str(result) == "loss 0.3 undercut before the first update"
+    assert not speedup([0.5, 0.4], [0.3]).is_from_start and not speedup([0.4, 0.3], [0.3]).is_from_start
+
+
 def test_time_to_target_is_the_first_crossing():
     assert time_to_target([0.5, 0.3, 0.6, 0.2], 0.3) == 2
     assert time_to_target([0.5, 0.3], 0.3, time=[100, 250]) == 250

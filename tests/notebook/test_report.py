@@ -126,6 +126,16 @@ def test_verdict_says_what_was_not_reached_or_only_bounded():
     assert "1 of 4 values are lower limits" in text
 
 
+def test_a_start_below_the_best_of_scratch_is_no_target_missed():
+    losses = {"auc": {"scratch": [0.8, 0.8], "finetuned": [0.9, 0.9]}}
+    losses["best_val_loss"] = {"scratch": [0.5, 0.5], "finetuned": [0.4, 0.4]}
+    one, both = (comparison(speedup_epochs=times, metrics=losses) for times in ([None, 2], [None, None]))
+    assert comparison_rows(one)[-1][2] == "2 (1 of 2 seeds), 1 below it from the start"
+    assert comparison_rows(both)[-1][2] == "below it from the start"
+    assert "reached in 2 of 2 seeds, from the start in 1" in verdict(one, metrics=["auc"])
+    assert "reached in 2 of 2 seeds, from the start in 2" in verdict(both, metrics=["auc"])
+
+
 def test_verdict_speaks_of_every_arm():
     metrics = {"auc": {"scratch": [0.80, 0.82], "finetuned": [0.85, 0.88], "frozen": [0.70, 0.72]}}
     first, second = verdict(comparison(metrics=metrics), metrics=["auc"]).splitlines()

@@ -101,11 +101,30 @@ class ComparisonRecord(Record):
         change = _gain(values, metric, arm)
         return None if change is None else GainRecord(**change)
 
+    @property
+    def n_from_start(self) -> int:
+        """Seeds whose fine-tuning begins below scratch's best loss, so that no ratio can be stated."""
+        losses = self.metrics.get("best_val_loss", {kind: [] for kind in KINDS})
+        rows = zip(self.speedup_epochs or [], *(losses[kind] for kind in KINDS), strict=False)
+        return sum(
+            factor is None and None not in (scratch, tuned) and tuned <= scratch
+            for factor, scratch, tuned in rows
+        )
+
     def mean_and_spread(self, metric: str, arm: str) -> str:
         """Return an arm's mean and spread over seeds as text; empty for an arm that lacks the metric."""
         values = self.metrics[metric].get(arm)
         n_limits = self.n_lower_limits.get(arm, {}).get(metric, 0)
         return "" if values is None else mean_and_spread(values, n_limits)
+
+
+def speedup_text(record: ComparisonRecord) -> str:
+    """Return how many times fewer epochs fine-tuning needs to the best loss of scratch, as text."""
+    n_from_start, factors = record.n_from_start, record.speedup_epochs or []
+    if n_from_start == len(factors) > 0:
+        return "below it from the start"
+    text = mean_and_spread(factors)
+    return f"{text}, {n_from_start} below it from the start" if n_from_start else text
 
 
 def mean_and_spread(values: Values, n_limits: int = 0) -> str:
