@@ -160,7 +160,8 @@ def scaling_curve(
     >>> scaling_curve({"scratch": ([100, 1000], [[0.80, 0.90], [0.82, 0.92]])}, y_label="AUC")
     <figure: AUC against training jets: scratch from 0.81 at 100 to 0.91 at 1000.>
     """
-    figure, ax = new_axes(ax)
+    is_wide = len(results) > _MOST_LINES_INSIDE  # with the legend beside the axes
+    figure, ax = new_axes(ax, **({"width": 9.6} if is_wide else {}))
     bands = {label: _scaling_band(label, value) for label, value in named(results, "results")}
     for i, (label, band) in enumerate(bands.items()):
         look = line_look(i)
@@ -177,8 +178,7 @@ def scaling_curve(
         ax.set_xticks(sizes, [f"{size:,g}" for size in sizes])
         ax.set_xticks([], minor=True)
     ax.margins(y=_LEGEND_ROOM)
-    beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(bands) > _MOST_LINES_INSIDE else {}
-    ax.legend(**beside)
+    ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_wide else {}))
     text = ", ".join(
         f"{k} from {b.mean[0]:.4g} at {b.x[0]:g} to {b.mean[-1]:.4g} at {b.x[-1]:g}" for k, b in bands.items()
     )

@@ -137,6 +137,7 @@ def test_many_lines_have_their_legend_beside_the_axes(n_lines, is_outside):
     figure.canvas.draw()
     axes = figure.axes[0]
     assert (axes.get_legend().get_window_extent().x0 >= axes.get_window_extent().x1) == is_outside
+    assert axes.get_window_extent().width > axes.get_window_extent().height
 
 
 def test_scaling_curve_rejects_bad_shapes_and_sizes():
