@@ -251,10 +251,11 @@ def _mean(record: ComparisonRecord, metric: str, arm: str) -> str:
 
 def _speed_line(record: ComparisonRecord, published: float | None) -> str:
     factors = record.speedup_epochs or []
-    known = [factor for factor in factors if factor is not None]
+    known = [factor for factor in factors if factor]
     text = "epochs to scratch's best loss: "
     if known:
         text += f"{min(known):.1f} to {max(known):.1f} times fewer, "
-    text += f"reached in {len(known) + record.n_from_start} of {len(factors)} seeds"
+    text += f"reached in {len(factors) - factors.count(None) + record.n_from_start} of {len(factors)} seeds"
     text += f", from the start in {record.n_from_start}" if record.n_from_start else ""
+    text += f", where scratch never improves in {factors.count(0)}" if 0 in factors else ""
     return text + (f"; the paper: {published:g} times" if published is not None else "")

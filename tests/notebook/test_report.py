@@ -130,10 +130,18 @@ def test_a_start_below_the_best_of_scratch_is_no_target_missed():
     losses = {"auc": {"scratch": [0.8, 0.8], "finetuned": [0.9, 0.9]}}
     losses["best_val_loss"] = {"scratch": [0.5, 0.5], "finetuned": [0.4, 0.4]}
     one, both = (comparison(speedup_epochs=times, metrics=losses) for times in ([None, 2], [None, None]))
-    assert comparison_rows(one)[-1][2] == "2 (1 of 2 seeds), 1 below it from the start"
-    assert comparison_rows(both)[-1][2] == "below it from the start"
+    assert comparison_rows(one)[-1][2] == "2 (1 of 2 seeds), below it from the start in 1 of 2 seeds"
+    assert comparison_rows(both)[-1][2] == "below it from the start in 2 of 2 seeds"
     assert "reached in 2 of 2 seeds, from the start in 1" in verdict(one, metrics=["auc"])
     assert "reached in 2 of 2 seeds, from the start in 2" in verdict(both, metrics=["auc"])
+
+
+def test_no_factor_is_quoted_where_scratch_is_best_before_it_trains():
+    still = comparison(speedup_epochs=[0, 2])
+    assert comparison_rows(still)[-1][2] == "2 (1 of 2 seeds), scratch never improves in 1 of 2 seeds"
+    assert "2.0 to 2.0 times fewer, reached in 2 of 2 seeds, where scratch never" in verdict(
+        still, metrics=["auc"]
+    )
 
 
 def test_verdict_speaks_of_every_arm():

@@ -119,12 +119,21 @@ class ComparisonRecord(Record):
 
 
 def speedup_text(record: ComparisonRecord) -> str:
-    """Return how many times fewer epochs fine-tuning needs to the best loss of scratch, as text."""
-    n_from_start, factors = record.n_from_start, record.speedup_epochs or []
-    if n_from_start == len(factors) > 0:
-        return "below it from the start"
-    text = mean_and_spread(factors)
-    return f"{text}, {n_from_start} below it from the start" if n_from_start else text
+    """Return how many times fewer epochs fine-tuning needs to the best loss of scratch, as text.
+
+    Examples
+    --------
+    >>> losses = {"scratch": [0.5, 0.5], "finetuned": [0.4, 0.4]}
+    >>> both = {"seeds": [1, 2], "n_train": 9, "metrics": {"best_val_loss": losses}}
+    >>> speedup_text(ComparisonRecord(**both, speedup_epochs=[2, None]))
+    '2 (1 of 2 seeds), below it from the start in 1 of 2 seeds'
+    """
+    factors = record.speedup_epochs or []
+    special = {"below it from the start": record.n_from_start, "scratch never improves": factors.count(0)}
+    notes = [f"{what} in {n} of {len(factors)} seeds" for what, n in special.items() if n]
+    if sum(special.values()) < len(factors):
+        notes.insert(0, mean_and_spread([factor or None for factor in factors]))
+    return ", ".join(notes)
 
 
 def mean_and_spread(values: Values, n_limits: int = 0) -> str:
