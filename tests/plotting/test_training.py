@@ -133,7 +133,9 @@ def test_scaling_curve_sorts_sizes_and_averages_seeds():
 
 @pytest.mark.parametrize(("n_lines", "is_outside"), [(2, False), (5, True)])
 def test_many_lines_have_their_legend_beside_the_axes(n_lines, is_outside):
-    figure = scaling_curve({f"arm {i}": ([16, 64], [i, i + 1.0]) for i in range(n_lines)}, y_label="AUC")
+    values = np.array([[0.0, 1.0], [0.1, 1.1]])  # of two seeds, which the legend says
+    lines = {f"network {i}": ([16, 64], values + i) for i in range(n_lines)}
+    figure = scaling_curve(lines, y_label="AUC")
     figure.canvas.draw()
     axes = figure.axes[0]
     assert (axes.get_legend().get_window_extent().x0 >= axes.get_window_extent().x1) == is_outside
