@@ -18,7 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from omnilearn_lab.notebook.execute import fold_solutions
+from omnilearn_lab.notebook.execute import describe_pictures, fold_solutions
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))  # the schematics beside this file
@@ -250,6 +250,7 @@ def on_page_content(text: str, /, *, page: Any, config: Any, **_: object) -> str
     folder = Path(config.site_dir) / "notebooks" / SHARED
     if page.file.src_uri.endswith(".ipynb"):  # half a megabyte of styles, the same on every page
         text = re.sub(r"<style[^>]*>(.*?)</style>", lambda m: _style(m[1], folder), text, flags=re.DOTALL)
+        text = describe_pictures(text, json.loads(Path(page.file.abs_src_path).read_text(encoding="utf-8")))
     picture = r'src="data:image/png;base64,([^"]+)"'
     text = re.sub(picture, lambda m: f'src="{_picture(base64.b64decode(m[1]), folder)}"', text)
     return fold_solutions(text)

@@ -219,15 +219,18 @@ def test_what_takes_a_minute_and_has_no_copy_is_executed(one_notebook, generate,
 
 
 def test_pages_share_figures_and_styles(generate, tmp_path):
-    page, config = (
-        SimpleNamespace(file=SimpleNamespace(src_uri="notebooks/a.ipynb")),
-        SimpleNamespace(site_dir=tmp_path),
-    )
-    text = f'<style type="text/css">b {{}}</style><img src="data:image/png;base64,{picture()}" alt="A">'
+    source = tmp_path / "a.ipynb"
+    shown = {"data": {"image/png": picture()}, "metadata": {"image/png": {"alt": 'a "b" < c'}}}
+    source.write_text(json.dumps({"cells": [{"outputs": [shown]}]}))
+    file = SimpleNamespace(src_uri="notebooks/a.ipynb", abs_src_path=str(source))
+    page, config = SimpleNamespace(file=file), SimpleNamespace(site_dir=tmp_path)
+    text = '<style type="text/css">b {}</style><img alt="No description" class="" '
+    text += f'src="data:image/png;base64,{picture()}">'
     made = [generate.on_page_content(text, page=page, config=config) for _ in range(2)]
     shared = sorted(path.name for path in (tmp_path / "notebooks" / "shared").iterdir())
     assert len(shared) == 2 and made[0] == made[1] and "base64" not in made[0] and "<style" not in made[0]
     assert all(f'"shared/{name}"' in made[0] for name in shared)
+    assert '<img alt="a &quot;b&quot; &lt; c" class="" src="shared/' in made[0]  # for who cannot see
 
 
 def test_notebooks_lead_to_the_glossary_with_and_without_a_term(generate):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import os
 import re
@@ -183,6 +184,7 @@ def _two_digits(value: float) -> str:
 
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _CELL = r'<div[^>]*class="jp-Cell '
+_PICTURE = re.compile(r'<img alt="[^"]*"([^>]*?src="data:image/png;base64,([^"]+)")')
 _SOLUTION = re.compile(rf'({_CELL}jp-CodeCell[^"]*celltag_solution.*?)(?={_CELL}jp-MarkdownCell)', re.DOTALL)
 _SHIPPED = Path(__file__).parent / "numbered"
 _STATIC_FORMATS = ("text/html", "image/svg+xml", "image/png", "text/markdown", "text/latex", "text/plain")
@@ -423,12 +425,28 @@ def _write_html(notebook: Path) -> None:
 
     config = Config({"NbConvertBase": {"display_data_priority": list(_STATIC_FORMATS)}})
     exporter = HTMLExporter(config=config)
-    exporter.log.setLevel(logging.ERROR)  # its page template drops the alternative texts we give, and warns
+    exporter.log.setLevel(logging.ERROR)  # it warns of the alternative texts that it drops
     content = nbformat.read(notebook, as_version=4)
     for cell in content.cells:
         cell["outputs"] = [output for output in cell.get("outputs", []) if not _is_bare_widget(output)]
     body, _ = exporter.from_notebook_node(content)
-    write_text(notebook.with_suffix(".html"), fold_solutions(body))
+    write_text(notebook.with_suffix(".html"), fold_solutions(describe_pictures(body, content)))
+
+
+def describe_pictures(page: str, notebook: Mapping[str, Any]) -> str:
+    """Return a page made of a notebook with the alternative texts of its figures, which nbconvert drops."""
+    texts = {
+        "".join(output["data"]["image/png"]).replace("\n", ""): output["metadata"]["image/png"]["alt"]
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", ())
+        if "alt" in output.get("metadata", {}).get("image/png", {})
+    }
+
+    def described(tag: re.Match[str]) -> str:
+        text = texts.get(tag[2].replace("\n", ""), "figure")
+        return f'<img alt="{html.escape(text)}"{tag[1]}'
+
+    return _PICTURE.sub(described, page)
 
 
 def fold_solutions(page: str) -> str:
