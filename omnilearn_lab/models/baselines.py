@@ -20,7 +20,7 @@ from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.attention import Attention
 from omnilearn_lab.models.batch import Batch, ClassifierOutput
 from omnilearn_lab.models.edges import Neighbors, nearest_neighbors
-from omnilearn_lab.models.kernels import at_least_float32
+from omnilearn_lab.models.kernels import at_least_float32, linear
 from omnilearn_lab.models.layers import Codebook, FeedForward
 from omnilearn_lab.models.packing import Packing, Sequences
 from omnilearn_lab.models.sizes import Count, NamedSizes, Network, Number, Probability, Width, check_heads
@@ -265,7 +265,7 @@ class EdgeBlock(nn.Module):
         hidden = kept.index_select(0, center) + sent.index_select(0, other)  # (E, n_out)
         hidden = functional.relu(self.norms[0](at_least_float32(hidden)))
         for layer, norm in zip(self.further, self.norms[1:], strict=True):
-            hidden = functional.relu(norm(at_least_float32(layer(hidden))))
+            hidden = functional.relu(norm(at_least_float32(linear(hidden, layer.weight))))
         hidden = hidden * share[:, None]
         mean = hidden.new_zeros(len(rows), hidden.shape[1]).index_add_(0, center, hidden)
         return functional.relu(mean + self.norm_shortcut(at_least_float32(self.shortcut(rows))))

@@ -13,7 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omnilearn_lab.models.attention import FORBIDDEN
-from omnilearn_lab.models.kernels import at_least_float32, compute_dtype, is_plain, once_differentiable
+from omnilearn_lab.models.kernels import (
+    CHUNK_ROWS,
+    at_least_float32,
+    compute_dtype,
+    is_plain,
+    linear,
+    once_differentiable,
+    product,
+    weight_gradient,
+)
 from omnilearn_lab.models.layers import MLP, Block, in_chunks
 from omnilearn_lab.models.packing import Group, Packing, Pairs, Sequences
 
@@ -183,8 +192,8 @@ class EdgeConvolution(nn.Module):
         enabled = torch.is_autocast_enabled(rows.device.type) and not self.exact_input
         with torch.autocast(rows.device.type, enabled=enabled):
             difference, center = self.first.weight.chunk(2, 1)
-            sent = functional.linear(rows, difference)  # (T, 2 n_out)
-            kept = functional.linear(rows, center - difference, self.first.bias)
+            sent = linear(rows, difference)  # (T, 2 n_out)
+            kept = linear(rows, center - difference, self.first.bias)
         if is_plain(rows):
             edges = sent.index_select(0, neighbors.rows.flatten()).view(*neighbors.rows.shape, -1)
             edges = functional.gelu(self.second(functional.gelu(edges + kept[:, None])))
@@ -208,7 +217,7 @@ class _EdgeMean(torch.autograd.Function):
         saved = []
         for rows in _chunks(sent, neighbors):
             hidden = functional.gelu(_hidden(sent, kept, neighbors, rows).to(dtype))
-            before = functional.linear(hidden, weight_c, bias_c)
+            before = product(hidden, weight_c, bias_c)
             share = neighbors.share[rows].to(dtype)
             edges = functional.gelu(before).view(*share.shape, -1).mul_(share[..., None])
             torch.sum(edges, 1, dtype=out.dtype, out=out[rows])
@@ -230,9 +239,10 @@ class _EdgeMean(torch.autograd.Function):
             share = neighbors.share[rows].to(dtype)
             d_edges = (gradient[rows, None] * share[..., None]).flatten(0, 1)
             d_before = torch.ops.aten.gelu_backward(d_edges, before)
-            d_weight = _plus(d_weight, (d_before.t() @ functional.gelu(before_hidden)).to(weight.dtype))
+            of_weight = weight_gradient(functional.gelu(before_hidden), d_before)
+            d_weight = _plus(d_weight, of_weight.to(weight.dtype))
             d_bias = _plus(d_bias, d_before.sum(0, dtype=weight.dtype))
-            d_hidden = torch.ops.aten.gelu_backward(d_before @ weight_c, before_hidden)
+            d_hidden = torch.ops.aten.gelu_backward(product(d_before, weight_c.t()), before_hidden)
             torch.sum(d_hidden.view(*share.shape, -1), 1, dtype=kept.dtype, out=d_kept[rows])
             d_sent.index_add_(0, neighbors.rows[rows].flatten(), d_hidden.to(d_sent.dtype))
         return d_sent.to(sent.dtype), d_kept, d_weight, d_bias, None
@@ -258,7 +268,6 @@ def _chunks(sent: Tensor, neighbors: Neighbors) -> list[slice]:
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
-CHUNK_EDGES = 2560  # edges at a time on CPU
 RADII = (0.5, 5.0, 16)  # first and last centre of the radial functions of atoms [Angstrom], and their number
 Z_UNIT = 8.0  # of the nuclear charges in the features of atoms: oxygen's
 
@@ -494,7 +503,7 @@ class NeighborhoodBlock(nn.Module):
     def forward(self, features: Tensor, neighbors: Neighbors) -> Tensor:
         """Map raw particles (T, F) to (T, d)."""
         others = features.index_select(0, neighbors.rows.flatten()).view(*neighbors.rows.shape, -1)
-        size = max(1, CHUNK_EDGES // neighbors.rows.shape[1])
+        size = max(1, CHUNK_ROWS // neighbors.rows.shape[1])
         return in_chunks(
             self._particles, features, others, neighbors.share, size=size, recompute=self.recompute
         )

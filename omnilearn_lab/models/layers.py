@@ -13,10 +13,9 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from omnilearn_lab.models.attention import ATTENTIONS
-from omnilearn_lab.models.kernels import gelu_scaled_tanh, is_plain, linear, scaled_tanh
+from omnilearn_lab.models.kernels import CHUNK_ROWS, gelu_scaled_tanh, is_plain, linear, scaled_tanh
 from omnilearn_lab.models.packing import Packing, Sequences
 
-CHUNK_ROWS = 2560  # rows of an MLP at a time on CPU: intermediates stay in the processor's cache
 ANGLE_SCALE = 3.0  # of deta and dphi beside ln pt, as in OmniJet-alpha
 
 
@@ -172,8 +171,9 @@ class FeedForward(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Apply the layers."""
-        hidden = functional.gelu(self.first(rows))
-        return self.second(functional.dropout(hidden, self.dropout, self.training))
+        hidden = functional.gelu(linear(rows, self.first.weight, self.first.bias))
+        hidden = functional.dropout(hidden, self.dropout, self.training)
+        return linear(hidden, self.second.weight, self.second.bias)
 
 
 class DynamicTanh(nn.Module):

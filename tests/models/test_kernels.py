@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from omnilearn_lab.models.kernels import LARGE_MATRIX, gelu_scaled_tanh, linear, scaled_tanh
+from omnilearn_lab.models import kernels
+from omnilearn_lab.models.kernels import CHUNK_ROWS, LARGE_PRODUCT, gelu_scaled_tanh, linear, scaled_tanh
 from torch.nn import functional
 
 
@@ -27,12 +28,35 @@ def test_linear(shape):
     compare(linear, functional.linear, torch.randn(shape), torch.randn(6, 5))
 
 
-def test_linear_with_a_large_matrix():
+@pytest.mark.parametrize(
+    ("n_rows", "n_in", "n_out"),
+    [(7, 128, 128), (CHUNK_ROWS, 7, 16), (CHUNK_ROWS, 16, 7), (LARGE_PRODUCT // 4096 + 1, 64, 64)],
+    ids=["large matrix", "narrow to wide, a full chunk", "wide to narrow, a full chunk", "large product"],
+)
+def test_linear_by_the_faster_library(n_rows, n_in, n_out, monkeypatch):
+    used = []
+    monkeypatch.setattr(kernels, "_product", lambda *a, by=kernels._product: used.append(a) or by(*a))
     torch.manual_seed(0)
-    weight = torch.randn(128, 128) / 128**0.5
-    assert weight.numel() >= LARGE_MATRIX
-    compare(linear, functional.linear, torch.randn(7, 128), weight, torch.randn(128))
-    compare(linear, functional.linear, torch.randn(3, 4, 128), weight)
+    rows, weight = torch.randn(n_rows, n_in), torch.randn(n_out, n_in) / n_in**0.5
+    tolerance = 2e-6 * max(1.0, n_rows**0.5 / 8)  # gradients of the weights are sums over all rows
+    compare(linear, functional.linear, rows, weight, torch.randn(n_out), tolerance=tolerance)
+    assert len(used) == 3  # values, and both gradients
+    compare(linear, functional.linear, rows.unflatten(0, (1, n_rows)), weight, tolerance=tolerance)
+    wide = torch.randn(n_out, 2 * n_in) / n_in**0.5
+    compare(linear, functional.linear, rows, wide.chunk(2, 1)[0], tolerance=tolerance)
+    assert used[-3][1].is_contiguous()  # a part of a wider matrix was copied
+
+
+def test_small_products_stay_with_the_other_library(monkeypatch):
+    monkeypatch.setattr(kernels, "_product", None)
+    compare(linear, functional.linear, torch.randn(100, 64), torch.randn(64, 64) / 8)
+
+
+def test_a_frozen_matrix_gets_no_gradient():
+    weight = torch.randn(128, 128)
+    rows = torch.randn(7, 128, requires_grad=True)
+    linear(rows, weight).sum().backward()
+    assert weight.grad is None and torch.allclose(rows.grad, weight.sum(0).expand(7, -1), atol=1e-4)
 
 
 def test_linear_without_rows():
