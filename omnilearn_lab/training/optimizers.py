@@ -69,8 +69,9 @@ class TrainConfig:
         Translate the dense layers with ``torch.compile``: the first updates take minutes, later ones are
         faster on a GPU. Rounding differs.
     accumulate
-        Micro-batches per update: same result, less memory. Where a GPU's memory is exhausted, the number
-        doubles by itself; of several processes, the launcher starts all anew from the last checkpoint.
+        Micro-batches per update: same result, less memory. A CPU takes more of them by itself where jets
+        times width are many. Where a GPU's memory is exhausted, the number doubles by itself; of several
+        processes, the launcher starts all anew from the last checkpoint.
     validations_per_epoch
         How often the validation loss is measured; 0.5 means after every second epoch.
     records_per_validation

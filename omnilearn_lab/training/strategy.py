@@ -30,6 +30,7 @@ from omnilearn_lab.training.runs import Run
 log = logging.getLogger(__name__)
 
 _VALIDATION_SEED = 20_240_416
+CPU_CHANNELS = 1 << 14  # jets times width of a part on a CPU: more at once take memory, and no less time
 
 
 class Strategy:
@@ -62,7 +63,7 @@ class Strategy:
         self.model, self.average, self.config, self.run = model, average, config, run
         self.objective, self.optimizer = objective, optimizer
         self.device, self.shard = next(model.parameters()).device, distributed.this_shard()
-        self.n_parts = config.accumulate
+        self.n_parts = max(config.accumulate, self._parts_on_cpu())
         self.is_sharded = self.shard.n_ranks > 1 and config.parallel == "fsdp"
         self._body = [p for n, p in model.named_parameters() if n.startswith("body.") and p.requires_grad]
 
@@ -158,6 +159,17 @@ class Strategy:
         """Return a context in which matrix products have the precision of the settings."""
         enabled = self.config.precision == "bf16"
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def _parts_on_cpu(self) -> int:
+        """Parts that save memory on a CPU; one where jets of an update are looked at together."""
+        norms = (isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
+        compares = getattr(self.objective, "alpha", "") == "batch" or getattr(
+            self.objective, "contrastive", 0
+        )
+        if self.device.type != "cpu" or compares or any(norms):
+            return 1
+        width = getattr(getattr(self.model, "config", None), "width", 0)
+        return max(1, -(-self.config.batch_size * width // (CPU_CHANNELS * self.shard.n_ranks)))
 
     def _add_gradients(
         self, portion: Portion, step: int, whole: Whole, ranks: list[tuple[int, int]]

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError, TrainingError
+from omnilearn_lab.models import ParticleNet, ParticleNetConfig
 from omnilearn_lab.training import (
     Batches,
     Classification,
+    FlowPretraining,
     Generation,
     JointPretraining,
     Run,
     TrainConfig,
     Trainer,
     runs,
+    strategy,
 )
 from omnilearn_lab.training.distributed import LossModule
 from omnilearn_lab.training.strategy import evaluate
@@ -117,6 +120,20 @@ def test_accumulation_changes_nothing_but_rounding(objective):
         assert second[name].item() == pytest.approx(first[name].item(), rel=1e-5), name
     gradients = [flat_gradient(one.model) for one in (plain, split)]
     np.testing.assert_allclose(*gradients, atol=1e-5 * float(gradients[0].abs().max()))
+
+
+def test_a_cpu_takes_large_updates_in_parts_where_jets_do_not_see_each_other(monkeypatch):
+    monkeypatch.setattr(strategy, "CPU_CHANNELS", 16 * 5)  # five jets of width 16 at once
+    jets, other = weighted_jets(), packed(32, seed=9)
+
+    def made(model=None, objective=None, **changes):
+        config = TrainConfig(**{**vars(CONFIG), **changes})
+        return Trainer(model or small_model(), objective or Classification(), jets, other, config)
+
+    assert (made().strategy.n_parts, made(accumulate=8).strategy.n_parts) == (4, 8)  # updates of 16
+    assert made(objective=JointPretraining(alpha="batch")).strategy.n_parts == 1
+    assert made(objective=FlowPretraining(contrastive=0.1)).strategy.n_parts == 1
+    assert made(ParticleNet(ParticleNetConfig.named("tiny"))).strategy.n_parts == 1  # batch norms
 
 
 def test_out_of_memory_splits_the_batch_and_says_so(tmp_path, caplog):
