@@ -88,6 +88,36 @@ def test_the_readme_is_two_screens_and_names_two_commands():
     assert commands[-1] == "make test"
 
 
+def recorded_texts(number: str) -> set[str]:
+    """Every mean and spread of the recorded runs of a notebook, as text."""
+    from omnilearn_lab.notebook.recorded import RECORDED, read_results
+    from omnilearn_lab.tasks.common.comparison import speedup_text
+
+    runs = [read_results(path.parent) for path in RECORDED.glob(f"{number}_*/*/results.json")]
+    comparisons = [each for run in runs for each in run.comparisons.values()]
+    texts = {
+        each.mean_and_spread(m, arm) for each in comparisons for m in each.metrics for arm in each.metrics[m]
+    }
+    return texts | {speedup_text(each) for each in comparisons}
+
+
+def test_claims_quote_what_was_recorded():
+    page = (ROOT / "docs" / "results.md").read_text()
+    rows = re.findall(r"^\| (\d\d) .*$", page, re.MULTILINE)
+    assert set(rows) >= {f"{n:02d}" for n in range(3, 14)}
+    for line in re.findall(r"^\| \d\d .*$", page, re.MULTILINE):
+        quoted = re.findall(r"-?[\d.]+ ± [\d.]+", line)
+        assert set(quoted) <= recorded_texts(line[2:4]), line[:40]
+
+
+def test_the_first_numbers_of_a_reader_are_the_recorded_ones():
+    recorded = recorded_texts("03")
+    for page in ("README.md", "docs/results.md"):
+        table = (ROOT / page).read_text().split("\n|---|", 1)[1].split("\n\n")[0]
+        cells = [cell.strip() for row in table.splitlines()[1:] for cell in row.split("|")[2:4]]
+        assert len(cells) >= 4 and set(cells) - {"1"} <= recorded, page
+
+
 def test_the_snippet_of_the_readme_gives_scores(monkeypatch):
     """With few jets: the front door's four lines, as they stand there."""
     code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
