@@ -30,7 +30,7 @@ from omnilearn_lab.training.runs import Run
 log = logging.getLogger(__name__)
 
 _VALIDATION_SEED = 20_240_416
-CPU_CHANNELS = 1 << 14  # jets times width of a part on a CPU: more at once take memory, and no less time
+CPU_CHANNELS = 1 << 13  # jets times width of a part on a CPU: more at once take memory, and no less time
 
 
 class Strategy:
