@@ -90,6 +90,7 @@ def test_the_readme_is_two_screens_and_names_two_commands():
 
 def recorded_texts(number: str) -> set[str]:
     """Every mean and spread of the recorded runs of a notebook, as text."""
+    from omnilearn_lab.metrics import spread
     from omnilearn_lab.notebook.recorded import RECORDED, read_results
     from omnilearn_lab.tasks.common.comparison import speedup_text
 
@@ -98,7 +99,9 @@ def recorded_texts(number: str) -> set[str]:
     texts = {
         each.mean_and_spread(m, arm) for each in comparisons for m in each.metrics for arm in each.metrics[m]
     }
-    return texts | {speedup_text(each) for each in comparisons}
+    texts |= {speedup_text(each) for each in comparisons}
+    lists = [values for run in runs for values in run.numbers.values() if isinstance(values, list)]
+    return texts | {str(spread(values)) for values in lists if all(isinstance(v, float) for v in values)}
 
 
 def test_claims_quote_what_was_recorded():
