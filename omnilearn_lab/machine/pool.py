@@ -33,7 +33,7 @@ from omnilearn_lab.errors import (
     WorkerError,
     translated,
 )
-from omnilearn_lab.machine.resources import forget_kernels, memory_limit, release_memory, usable_cores
+from omnilearn_lab.machine.resources import memory_limit, release_memory, usable_cores
 
 _PER_WORKER = 0.6e9  # bytes: PET tiny in training, float32, parts of 50 jets of 45 particles (measured)
 _BESIDE = 0.6e9  # the notebook itself
@@ -217,7 +217,6 @@ def run_jobs(
     """
     n_workers = min(workers or usable_workers(), len(jobs))
     bar = tqdm(total=len(jobs), desc=title, disable=not progress)
-    forget_kernels()
     if n_workers <= 1 or (use_gpu and _has_gpu()):
         return _run_here(function, jobs, bar)
     release_memory()  # the workers need it

@@ -19,11 +19,13 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from omnilearn_lab.errors import TrainingError
+from omnilearn_lab.machine.resources import forget_kernels
 
 CHUNK_ROWS = 2560  # rows of an MLP at a time on CPU: intermediates stay in the processor's cache
 LARGE_MATRIX = 1 << 14  # weights from which on oneDNN pays
-LARGE_PRODUCT = 16_000_000  # multiplications from which on it does
+LARGE_PRODUCT = 64_000_000  # multiplications from which on it does, and keeps little memory for each shape
 _PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
+forget_kernels()  # of shapes that hardly come again; nothing has run on oneDNN yet
 
 
 @contextmanager
