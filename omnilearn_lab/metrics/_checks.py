@@ -117,3 +117,12 @@ def as_features(name: str, values: ArrayLike) -> np.ndarray:
     if array.ndim != 2 or not array.size:
         raise MetricError(f"{name} must have shape (N,) or (N, K) with N >= 1, found {np.shape(values)}")
     return _finite(name, array)
+
+
+def share_error(share: ArrayLike, n: ArrayLike) -> np.ndarray:
+    """Uncertainty of a share measured on n jets: half of Wilson's interval of one standard deviation.
+
+    The binomial sqrt(p (1 - p) / n) for many jets, and not zero where none or all of a few are counted.
+    """
+    p, n = np.asarray(share, dtype=float), np.asarray(n, dtype=float)
+    return np.sqrt(p * (1 - p) / n + 1 / (4 * n**2)) / (1 + 1 / n)

@@ -383,7 +383,7 @@ def classification_metrics(
         auc_by_class={names[c]: by_class[c] for c in shown},
         n_jets=len(labels),
         auc_error=float(np.mean([_pair_error(table, labels, weights, pair) for pair in pairs])),
-        accuracy_error=float(np.sqrt(share * (1 - share) / _checks.effective_number(weights))),
+        accuracy_error=float(_checks.share_error(share, _checks.effective_number(weights))),
     )
 
 

@@ -11,7 +11,14 @@ from scipy.special import gammaincc
 
 from omnilearn_lab.display import number
 from omnilearn_lab.errors import MetricError, nearest
-from omnilearn_lab.metrics._checks import as_labels, as_matrix, as_values, as_weights, effective_number
+from omnilearn_lab.metrics._checks import (
+    as_labels,
+    as_matrix,
+    as_values,
+    as_weights,
+    effective_number,
+    share_error,
+)
 from omnilearn_lab.metrics.distances import Weights
 
 if TYPE_CHECKING:
@@ -145,8 +152,9 @@ class CalibrationCurve:
     edges : array, shape (K + 1,)
         Bin edges in [0, 1]; bins are closed on the left, the last on both sides.
     predicted, observed, uncertainty : array, shape (K,)
-        Weighted mean prediction, weighted fraction of hits, and its binomial error
-        :math:`\sqrt{f(1-f)/n}` with n the effective number of jets; NaN in empty bins.
+        Weighted mean prediction, weighted fraction of hits, and half of its Wilson interval of one
+        standard deviation: :math:`\sqrt{f(1-f)/n}` for large n, the effective number of jets, and not zero
+        for few; NaN in empty bins.
     fraction : array, shape (K,)
         Share of the weight in each bin.
     expected_calibration_error
@@ -218,7 +226,7 @@ def calibration_curve(
         edges=np.linspace(0, 1, n_bins + 1),
         predicted=mean,
         observed=observed,
-        uncertainty=np.sqrt(observed * (1 - observed) / n_effective),
+        uncertainty=share_error(observed, n_effective),
         fraction=fraction,
         expected_calibration_error=float(np.sum((fraction * np.abs(observed - mean))[filled])),
     )

@@ -226,6 +226,8 @@ class Speedup:
             return f"loss {self.target_loss:.4g} not reached"
         if self.is_from_start:
             return f"loss {self.target_loss:.4g} undercut before the first update"
+        if not self.epochs_scratch > 0:
+            return f"scratch never improves on its first loss, {self.target_loss:.4g}"
         return (
             f"{self.epochs:.2g}x fewer epochs ({self.epochs_finetuned:g} instead of {self.epochs_scratch:g})"
         )

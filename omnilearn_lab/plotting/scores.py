@@ -138,7 +138,7 @@ def calibration(
     Returns
     -------
     Figure
-        One table per label with binomial errors; empty bins are left out.
+        One table per label with errors by Wilson's interval; empty bins are left out.
 
     Raises
     ------

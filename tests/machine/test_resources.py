@@ -23,6 +23,14 @@ def test_the_users_own_setting_stays(monkeypatch):
     assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "5"
 
 
+def test_networks_keep_few_kernels_in_any_process():
+    """Not in workers alone: a kernel that trains or embeds by itself would keep a thousand."""
+    code = "import os, omnilearn_lab.models; print(os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'])"
+    env = {k: v for k, v in os.environ.items() if k != "ONEDNN_PRIMITIVE_CACHE_CAPACITY"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 64
+
+
 RELEASE = """
 import psutil
 from omnilearn_lab.machine import reuse_memory

@@ -101,6 +101,13 @@ def test_a_calibrated_score_has_errors_of_statistical_size():
     assert curve.expected_calibration_error < 0.01
 
 
+def test_none_or_all_of_few_jets_is_no_certainty():
+    curve = calibration_curve([0.05, 0.95, 0.95, *[0.55] * 1000], [0, 1, 1, *[0, 1] * 500])
+    one, many, two = curve.uncertainty[[0, 5, 9]]
+    assert (one, two) == pytest.approx((1 / 4, 1 / 6))  # Wilson: (1 / 2n) / (1 + 1 / n)
+    assert many == pytest.approx(np.sqrt(0.25 / 1000), rel=1e-3)
+
+
 def test_an_overconfident_score_is_found():
     rng = np.random.default_rng(2)
     labels = rng.random(50_000) < 0.5

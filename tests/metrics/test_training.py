@@ -103,6 +103,11 @@ def test_a_target_undercut_before_the_first_update():
     assert not speedup([0.5, 0.4], [0.3]).is_from_start and not speedup([0.4, 0.3], [0.3]).is_from_start
 
 
+def test_no_factor_where_scratch_is_best_before_it_trains():
+    result = speedup([0.9, 0.5], [0.6, 0.7], epochs=([0, 1], [0, 1]))
+    assert str(result) == "scratch never improves on its first loss, 0.6"
+
+
 def test_time_to_target_is_the_first_crossing():
     assert time_to_target([0.5, 0.3, 0.6, 0.2], 0.3) == 2
     assert time_to_target([0.5, 0.3], 0.3, time=[100, 250]) == 250
