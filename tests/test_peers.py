@@ -2,11 +2,13 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from benchmarks import peer_omnilearned as peers
 
+ROOT = Path(__file__).parents[1]
 SERVER = """
 import os, sys
 from benchmarks.peer_omnilearned import answer, program
@@ -27,7 +29,7 @@ answer({"fp32": program(make), "compiled": program(broken), "fatal": program(fat
 @pytest.fixture
 def server(tmp_path):
     script = tmp_path / "server.py"
-    script.write_text(SERVER)
+    script.write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{SERVER}")
     with peers.peer([sys.executable, str(script)], ("fp32", "compiled", "fatal")) as ways:
         yield ways
 
