@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables import SIX, observables
-from omnilearn_lab.observables.clustering import Constituents, slices
-from omnilearn_lab.observables.compute import _fastjet, fastjet_njettiness
 
 RADIUS = 0.4
 MEAN_PARTICLES = 25
@@ -39,7 +37,8 @@ def make_jets(n_jets: int, seed: int = 0) -> Jets:
 
 def loop_over_fastjet(jets: Jets, *, groom: bool) -> None:
     """Mass, N and width, and on request the rest of the six, with FastJet objects jet by jet."""
-    fastjet = _fastjet()
+    import fastjet
+
     cluster = fastjet._swig.ClusterSequence
     ca = fastjet.JetDefinition(fastjet.cambridge_algorithm, 999.0)
     kt = fastjet.JetDefinition(fastjet.kt_algorithm, 999.0)
@@ -68,13 +67,6 @@ def soft_drop(fastjet, jet) -> float:
     return 0.0
 
 
-def fastjet_batches(jets: Jets) -> None:
-    """N-subjettiness through FastJet's Awkward interface, all jets of a slice in one call."""
-    for rows in slices(jets):
-        particles = Constituents(jets, rows)
-        fastjet_njettiness(particles, [1, 2], axes="kt", jet_radius=RADIUS)
-
-
 def rate(action, n_jets: int) -> dict[str, float]:
     """Jets per second of wall clock and of processor time."""
     wall, cpu = time.perf_counter(), time.process_time()
@@ -89,14 +81,11 @@ def measure(n_jets: int) -> dict[str, dict[str, float]]:
     few = jets[: min(LOOP_JETS, n_jets)]
     observables(few, jet_radius=RADIUS)  # imports and first-call costs
     loop_over_fastjet(few[:2], groom=True)
-    fastjet_batches(few[:10])
-    some = jets[: min(10 * LOOP_JETS, n_jets)]
     return {
         "mass, N, width": rate(lambda: observables(jets, SIX[:3], jet_radius=RADIUS), n_jets),
         "mass, N, width: FastJet loop": rate(lambda: loop_over_fastjet(few, groom=False), len(few)),
         "all six": rate(lambda: observables(jets, jet_radius=RADIUS), n_jets),
         "all six: FastJet loop": rate(lambda: loop_over_fastjet(few, groom=True), len(few)),
-        "tau_2: FastJet batches": rate(lambda: fastjet_batches(some), len(some)),
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from omnilearn_lab.errors import JetsError
+from omnilearn_lab.errors import JetsError, MissingDependencyError, translated
 
 PARTICLE_FIELDS = ("deta", "dphi", "pt", "energy")
 JET_FIELDS = ("pt", "eta", "phi", "mass", "multiplicity")
@@ -73,6 +73,44 @@ def jet_kinematics(total: np.ndarray) -> dict[str, np.ndarray]:
     with np.errstate(divide="ignore", invalid="ignore"):
         eta = np.arcsinh(pz / pt)
     return {"pt": pt, "eta": eta, "phi": np.arctan2(py, px), "mass": mass}
+
+
+def cluster_sequence(momenta: Sequence[np.ndarray], counts: np.ndarray, algorithm: str, radius: float) -> Any:
+    """Cluster the particles of many events with FastJet (E scheme), without its banner.
+
+    Parameters
+    ----------
+    momenta : four float arrays, shape (T,)
+        px, py, pz, E of all particles, event after event [GeV].
+    counts : int array, shape (N,)
+        Particles of each event.
+    algorithm : str
+        As FastJet calls it: ``"antikt_algorithm"``, say.
+    radius : float
+        R.
+
+    Returns
+    -------
+    fastjet.ClusterSequence
+        Of N events.
+
+    Raises
+    ------
+    MissingDependencyError
+        When FastJet is not installed.
+
+    References
+    ----------
+    M. Cacciari, G. Salam, G. Soyez, FastJet user manual, arXiv 1111.6097.
+    """
+    import awkward as ak
+
+    with translated(MissingDependencyError, "clustering needs FastJet", "pip install 'fastjet>=3.5'"):
+        import fastjet
+    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
+    record = ak.zip(dict(zip(("px", "py", "pz", "E"), momenta, strict=True)), with_name="Momentum4D")
+    definition = fastjet.JetDefinition(getattr(fastjet, algorithm), radius)
+    return fastjet.ClusterSequence(ak.unflatten(record, counts), definition)
 
 
 def check_names(kind: str, columns: Mapping[str, Any], needed: tuple[str, ...]) -> None:

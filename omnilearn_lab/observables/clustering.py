@@ -1,4 +1,4 @@
-"""The particles of jets in double precision, and kT and Cambridge/Aachen trees of many jets at once in NumPy.
+"""The particles of jets in double precision, and Cambridge/Aachen trees of many jets at once in NumPy.
 
 Jets of equal particle number are clustered together, one merge of every jet per step, so the
 cost of Python is shared by the whole batch. The trees are those of FastJet (E scheme, unlimited
@@ -31,15 +31,6 @@ class Tree(NamedTuple):
     """(pt [GeV], rapidity, azimuth) of every node, shape (2P - 1, B, 3)."""
     children: np.ndarray
     """The two nodes joined by each merge, shape (P - 1, B, 2)."""
-
-
-class Subjets(NamedTuple):
-    """Exclusive subjets of B jets, k of each."""
-
-    momenta: np.ndarray
-    """(px, py, pz, E) [GeV], shape (k, B, 4)."""
-    coordinates: np.ndarray
-    """(pt [GeV], rapidity, azimuth), shape (k, B, 3)."""
 
 
 def pt_y_phi(momenta: np.ndarray) -> np.ndarray:
@@ -116,12 +107,12 @@ def equal_sizes(counts: np.ndarray) -> Iterator[np.ndarray]:
             yield rows[start : start + size]
 
 
-def cluster(momenta: np.ndarray, coordinates: np.ndarray, *, power: int) -> Tree:
-    r"""Cluster jets of equal particle number completely.
+def cluster(momenta: np.ndarray, coordinates: np.ndarray) -> Tree:
+    r"""Cluster jets of equal particle number completely, nearest particles first (Cambridge/Aachen).
 
     At every step the pair with the smallest
 
-    .. math:: d_{ij} = \min(p_{T,i}^{2p}, p_{T,j}^{2p})\,[(y_i - y_j)^2 + \Delta\phi_{ij}^2]
+    .. math:: \Delta R_{ij}^2 = (y_i - y_j)^2 + \Delta\phi_{ij}^2
 
     is replaced by the sum of its four-momenta (E scheme), until one is left.
 
@@ -131,8 +122,6 @@ def cluster(momenta: np.ndarray, coordinates: np.ndarray, *, power: int) -> Tree
         (px, py, pz, E) [GeV] of P particles in each of B jets.
     coordinates : float array, shape (P, B, 3)
         Their `pt_y_phi`.
-    power : int
-        p: 1 is kT, 0 is Cambridge/Aachen.
 
     Returns
     -------
@@ -140,51 +129,18 @@ def cluster(momenta: np.ndarray, coordinates: np.ndarray, *, power: int) -> Tree
 
     References
     ----------
-    Cacciari, Salam and Soyez, "The anti-kt jet clustering algorithm", Eq. 1, arXiv:0802.1189.
-    For p >= 0 the closest pair is always one particle and its geometric neighbour:
-    Cacciari and Salam, "Dispelling the N^3 myth for the kt jet-finder", arXiv:hep-ph/0512210.
+    Dokshitzer et al., "Better jet clustering algorithms", arXiv:hep-ph/9707323.
 
     Examples
     --------
     >>> pair = np.array([[[1.0, 0.0, 0.0, 1.0]], [[0.0, 2.0, 0.0, 2.0]]])
-    >>> cluster(pair, pt_y_phi(pair), power=1).momenta[-1, 0]
+    >>> cluster(pair, pt_y_phi(pair)).momenta[-1, 0]
     array([1., 2., 0., 3.])
     """
-    state = _State(momenta, coordinates, power)
+    state = _State(momenta, coordinates)
     for step in range(len(momenta) - 1):
         state.merge(step)
     return Tree(state.momenta, state.coordinates, state.children)
-
-
-def exclusive_subjets(tree: Tree, k: int) -> Subjets:
-    """Undo the last merges of every jet until ``k`` subjets are left (all particles if fewer).
-
-    Parameters
-    ----------
-    tree : Tree
-    k : int
-
-    Returns
-    -------
-    Subjets
-        With min(k, P) subjets per jet.
-
-    Examples
-    --------
-    >>> pair = np.array([[[1.0, 0.0, 0.0, 1.0]], [[0.0, 2.0, 0.0, 2.0]]])
-    >>> exclusive_subjets(cluster(pair, pt_y_phi(pair), power=1), 2).coordinates[..., 0].ravel()
-    array([1., 2.])
-    """
-    n_merges, n_jets, _ = tree.children.shape
-    jets = np.arange(n_jets)
-    nodes = np.full((1, n_jets), 2 * n_merges)
-    for _ in range(min(k, n_merges + 1) - 1):
-        latest = nodes.argmax(axis=0)
-        pair = tree.children[nodes[latest, jets] - n_merges - 1, jets]
-        nodes[latest, jets] = pair[:, 0]
-        nodes = np.concatenate([nodes, pair[None, :, 1]])
-    nodes.sort(axis=0)
-    return Subjets(tree.momenta[nodes, jets], tree.coordinates[nodes, jets])
 
 
 class _State:
@@ -194,28 +150,24 @@ class _State:
     ``nearest`` say which slot is closest to it in rapidity and azimuth, and how close (squared).
     """
 
-    def __init__(self, momenta: np.ndarray, coordinates: np.ndarray, power: int) -> None:
+    def __init__(self, momenta: np.ndarray, coordinates: np.ndarray) -> None:
         n, n_jets, _ = momenta.shape
-        self.n, self.size, self.power = n, n, power
+        self.n = self.size = n
         self.jets = np.arange(n_jets)
         self.momenta = np.concatenate([momenta, np.empty((n - 1, n_jets, 4))])
         self.coordinates = np.concatenate([coordinates, np.empty((n - 1, n_jets, 3))])
         self.children = np.empty((n - 1, n_jets, 2), dtype=np.int64)
         self.node = np.repeat(np.arange(n)[:, None], n_jets, axis=1)
-        pt, self.y, self.phi = (coordinates[..., c].copy() for c in range(3))
-        self.scale = self._scale(pt)
+        self.y, self.phi = (coordinates[..., c].copy() for c in (1, 2))
         self.neighbour = np.zeros((n, n_jets), dtype=np.int64)
         self.nearest = np.zeros((n, n_jets))
         for slot in range(n if n > 1 else 0):
             self._search(np.full(n_jets, slot), self.jets)
 
-    def _scale(self, pt: np.ndarray) -> np.ndarray:
-        return pt ** (2 * self.power)
-
     def merge(self, step: int) -> None:
         """Join the closest pair (i, j) of every jet; the sum takes slot i."""
         filled = slice(0, self.size)
-        i = (self.scale[filled] * self.nearest[filled]).argmin(axis=0)
+        i = self.nearest[filled].argmin(axis=0)
         j = self.neighbour[i, self.jets]
         self._join(step, i, j)
         stale = (self.neighbour[filled] == i) | (self.neighbour[filled] == j)
@@ -231,13 +183,12 @@ class _State:
         kinematics = pt_y_phi(total)
         self.momenta[new], self.coordinates[new] = total, kinematics
         self.node[i, jets] = new
-        self.scale[i, jets] = self._scale(kinematics[:, 0])
         self.y[i, jets], self.phi[i, jets] = kinematics[:, 1], kinematics[:, 2]
 
     def _close_gap(self, i: np.ndarray, j: np.ndarray, stale: np.ndarray) -> np.ndarray:
         """Move the last slot into the emptied slot j, and return where i is now."""
         jets, last = self.jets, self.size - 1
-        for values in (self.node, self.scale, self.y, self.phi, self.nearest, self.neighbour, stale):
+        for values in (self.node, self.y, self.phi, self.nearest, self.neighbour, stale):
             values[j, jets] = values[last]
         self.size = last
         neighbour = self.neighbour[:last]
@@ -371,13 +322,13 @@ class Constituents:
         distance = np.hypot(self.rapidity - self.per_particle(y), wrapped(self.phi - self.per_particle(phi)))
         return np.where(self.per_particle(self.counts) == 1, 0.0, distance)
 
-    def trees(self, *, power: int) -> Iterator[tuple[np.ndarray, Tree]]:
-        """Yield rows of jets with their trees: kT for ``power=1``, Cambridge/Aachen for 0."""
+    def trees(self) -> Iterator[tuple[np.ndarray, Tree]]:
+        """Yield rows of jets with their trees."""
         for rows in equal_sizes(self.counts):
             index = self.offsets[rows] + np.arange(self.counts[rows[0]])[:, None]
             momenta = np.stack([component[index] for component in self.momenta], axis=-1)
             coordinates = np.stack([c[index] for c in (self.pt, self.rapidity, self.phi)], axis=-1)
-            yield rows, cluster(momenta, coordinates, power=power)
+            yield rows, cluster(momenta, coordinates)
 
 
 def wrapped(angle: np.ndarray) -> np.ndarray:

@@ -10,17 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnilearn_lab.errors import ConfigError, MissingDependencyError, nearest, translated
+from omnilearn_lab.errors import ConfigError, MissingDependencyError, nearest
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.observables.clustering import (
-    Constituents,
-    Subjets,
-    Tree,
-    exclusive_subjets,
-    mass_of,
-    slices,
-    wrapped,
-)
+from omnilearn_lab.jets.columns import cluster_sequence
+from omnilearn_lab.observables.clustering import Constituents, Tree, mass_of, slices, wrapped
 from omnilearn_lab.observables.config import (
     FASTJET_AXES,
     SIX,
@@ -50,7 +43,7 @@ def soft_drop(tree: Tree, settings: SoftDrop) -> Groomed:
     Parameters
     ----------
     tree : Tree
-        From `cluster` with ``power=0``, B jets.
+        From `cluster`, B jets.
     settings : SoftDrop
 
     Returns
@@ -66,7 +59,7 @@ def soft_drop(tree: Tree, settings: SoftDrop) -> Groomed:
     --------
     >>> from omnilearn_lab.observables.clustering import cluster, pt_y_phi
     >>> pair = np.array([[[80.0, 0.0, 0.0, 80.0]], [[19.6, 4.0, 0.0, 20.004]]])
-    >>> soft_drop(cluster(pair, pt_y_phi(pair), power=0), SoftDrop()).z_g.round(3)
+    >>> soft_drop(cluster(pair, pt_y_phi(pair)), SoftDrop()).z_g.round(3)
     array([0.2])
     """
     n_merges, n_jets, _ = tree.children.shape
@@ -94,55 +87,15 @@ def _splitting(tree: Tree, pair: np.ndarray, jets: np.ndarray) -> tuple[np.ndarr
     return pt.min(axis=1) / pt.sum(axis=1), distance
 
 
-def subjettiness(tree: Tree, axes: Subjets, *, jet_radius: float, beta: float = 1.0) -> np.ndarray:
-    r"""N-subjettiness with the normalised measure.
-
-    .. math:: \tau_N = \frac{\sum_i p_{T,i} \min_k \Delta R_{ik}^\beta}{R^\beta \sum_i p_{T,i}}
-
-    Parameters
-    ----------
-    tree : Tree
-        Holds the P particles of B jets as its first nodes.
-    axes : Subjets
-        The N axes of each jet.
-    jet_radius : float
-        R.
-    beta : float
-
-    Returns
-    -------
-    float64 array, shape (B,)
-        0 when a jet has no more particles than axes.
-
-    References
-    ----------
-    Thaler and Van Tilburg, "Identifying Boosted Objects with N-subjettiness", Eq. 2.1, arXiv:1011.2268.
-
-    Examples
-    --------
-    >>> from omnilearn_lab.observables.clustering import cluster, exclusive_subjets, pt_y_phi
-    >>> pair = np.array([[[80.0, 0.0, 0.0, 80.0]], [[20.0, 0.0, 0.0, 20.0]]])
-    >>> tree = cluster(pair, pt_y_phi(pair), power=1)
-    >>> subjettiness(tree, exclusive_subjets(tree, 1), jet_radius=0.4)
-    array([0.])
-    """
-    n_particles = len(tree.children) + 1
-    pt, y, phi = np.moveaxis(tree.coordinates[:n_particles], -1, 0)
-    if n_particles <= len(axes.coordinates):
-        return np.zeros(pt.shape[1])
-    nearest = np.full(pt.shape, np.inf)
-    for _, axis_y, axis_phi in np.moveaxis(axes.coordinates, -1, 1):
-        np.minimum(nearest, (y - axis_y) ** 2 + wrapped(phi - axis_phi) ** 2, out=nearest)
-    return (pt * nearest ** (beta / 2)).sum(axis=0) / (jet_radius**beta * pt.sum(axis=0))
-
-
 _ANY_RADIUS = 999.0
 
 
-def fastjet_njettiness(
+def subjettiness(
     particles: Constituents, orders: Sequence[int], *, axes: str, jet_radius: float, beta: float = 1.0
 ) -> np.ndarray:
-    """N-subjettiness from FastJet with the normalised measure.
+    r"""N-subjettiness from FastJet with the normalised measure.
+
+    .. math:: \tau_N = \frac{\sum_i p_{T,i} \min_k \Delta R_{ik}^\beta}{R^\beta \sum_i p_{T,i}}
 
     Parameters
     ----------
@@ -158,36 +111,20 @@ def fastjet_njettiness(
     Returns
     -------
     float64 array, shape (N, K)
+        0 when a jet has no more particles than axes.
 
     Raises
     ------
     MissingDependencyError
         When FastJet is not installed.
+
+    References
+    ----------
+    Thaler and Van Tilburg, "Identifying Boosted Objects with N-subjettiness", Eq. 2.1, arXiv:1011.2268.
     """
-    sequence = _cluster(particles, "kt_algorithm")
+    sequence = cluster_sequence(particles.momenta, particles.counts, "kt_algorithm", _ANY_RADIUS)
     tau = sequence.njettiness("NormalizedMeasure", FASTJET_AXES[axes], list(orders), beta=beta, R0=jet_radius)
     return np.asarray(tau, dtype=np.float64).reshape(len(particles.counts), len(orders))
-
-
-def _cluster(particles: Constituents, algorithm: str) -> Any:
-    """Cluster all jets in one call: a loop over jets would be many times slower."""
-    import awkward as ak
-
-    fastjet = _fastjet()
-    fields = dict(zip(("px", "py", "pz", "E"), particles.momenta, strict=True))
-    jagged = ak.unflatten(ak.zip(fields, with_name="Momentum4D"), particles.counts)
-    return fastjet.ClusterSequence(jagged, fastjet.JetDefinition(getattr(fastjet, algorithm), _ANY_RADIUS))
-
-
-@cache
-def _fastjet() -> Any:
-    """FastJet, told not to print its banner on standard output at first use."""
-    needs = "axes other than 'kt' need FastJet, which does not import"
-    with translated(MissingDependencyError, needs, "install 'fastjet>=3.5'"):
-        import fastjet
-        import fastjet._swig as swig
-    swig.ClusterSequence.set_fastjet_banner_stream(None)
-    return fastjet
 
 
 class Batch:
@@ -212,26 +149,17 @@ class Batch:
     def groomed(self) -> Groomed:
         """All jets after soft drop."""
         result = Groomed(*np.empty((4, len(self.particles.counts))))
-        for rows, tree in self.particles.trees(power=0):
+        for rows, tree in self.particles.trees():
             for column, values in zip(result, soft_drop(tree, self.config.soft_drop), strict=True):
                 column[rows] = values
         return result
 
     @cached_property
     def tau(self) -> dict[int, np.ndarray]:
-        """tau_N by N, with beta = 1."""
-        return dict(zip(self.orders, self.subjettiness(1.0).T, strict=True))
-
-    def subjettiness(self, beta: float) -> np.ndarray:
-        """tau_N for all orders, shape (N, K)."""
-        settings: dict[str, Any] = {"jet_radius": self.config.jet_radius, "beta": beta}
-        if self.config.axes != "kt":
-            return fastjet_njettiness(self.particles, self.orders, axes=self.config.axes, **settings)
-        result = np.empty((len(self.particles.counts), len(self.orders)))
-        for rows, tree in self.particles.trees(power=1):
-            for column, order in enumerate(self.orders):
-                result[rows, column] = subjettiness(tree, exclusive_subjets(tree, order), **settings)
-        return result
+        """tau_N with beta = 1 by N, shape (N,)."""
+        axes, radius = self.config.axes, self.config.jet_radius
+        tau = subjettiness(self.particles, self.orders, axes=axes, jet_radius=radius)
+        return dict(zip(self.orders, tau.T, strict=True))
 
     def angularity(self, kappa: float, beta: float) -> np.ndarray:
         """Generalised angularity with the chosen exponents, shape (N,)."""

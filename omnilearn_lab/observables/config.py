@@ -155,7 +155,7 @@ class ObservableConfig:
         Needed by the width, the angularities and tau_N; it cancels in ratios.
     axes : str
         Axes of tau_N: ``"kt"`` (exclusive kT subjets, as published), ``"wta_kt"``,
-        ``"one_pass_kt"`` or ``"one_pass_wta_kt"`` (the last three through FastJet).
+        ``"one_pass_kt"`` or ``"one_pass_wta_kt"``.
     soft_drop : SoftDrop
     ungroomed : str
         ln rho of a jet with zero groomed mass, a key of `UNGROOMED`.

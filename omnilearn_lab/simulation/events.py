@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnilearn_lab.errors import MissingDependencyError, SimulationError, nearest, translated
+from omnilearn_lab.jets.columns import cluster_sequence
 
 
 @dataclass(frozen=True)
@@ -330,15 +331,9 @@ def _find(
     """Return jets per event, particles per jet, and positions of the particles inside their event."""
     import awkward as ak
 
-    fastjet = _import_fastjet()
-    record = ak.zip(
-        {"px": particles["px"], "py": particles["py"], "pz": particles["pz"], "E": particles["energy"]},
-        with_name="Momentum4D",
-    )
-    events = ak.unflatten(record, np.diff(particles.offsets))
-    with quiet_stdout():
-        sequence = fastjet.ClusterSequence(events, fastjet.JetDefinition(getattr(fastjet, algorithm), radius))
-        index = sequence.constituent_index(min_pt=min_pt)
+    momenta = [particles[name] for name in ("px", "py", "pz", "energy")]
+    sequence = cluster_sequence(momenta, np.diff(particles.offsets), algorithm, radius)
+    index = sequence.constituent_index(min_pt=min_pt)
     sizes = ak.to_numpy(ak.flatten(ak.num(index, axis=2)))
     return ak.to_numpy(ak.num(index, axis=1)), sizes, ak.to_numpy(ak.flatten(index, axis=None))
 
@@ -360,13 +355,6 @@ def _ordered(
     members, new_offsets = unsorted.members(order)
     columns = {name: values[order] for name, values in shapes.items()}
     return Clusters(event=event, rank=rank, offsets=new_offsets, constituents=members, **columns)
-
-
-def _import_fastjet() -> Any:
-    needs = translated(MissingDependencyError, "clustering needs FastJet", "pip install fastjet")
-    with needs, quiet_stdout():
-        import fastjet
-    return fastjet
 
 
 _VISIBLE = (1, 2, 3, 4, 5, 21, 11, 13, 15)

@@ -6,7 +6,6 @@ from omnilearn_lab.observables.clustering import (
     Constituents,
     cluster,
     equal_sizes,
-    exclusive_subjets,
     mass_of,
     pt_y_phi,
     slices,
@@ -36,9 +35,8 @@ def test_coordinates_by_hand():
     np.testing.assert_allclose(phi, [np.arctan2(4, 3), np.pi, -np.pi / 2])
 
 
-@pytest.mark.parametrize("power", [0, 1])
-def test_every_merge_adds_two_momenta_and_uses_every_node_once(momenta, power):
-    tree = cluster(momenta, pt_y_phi(momenta), power=power)
+def test_every_merge_adds_two_momenta_and_uses_every_node_once(momenta):
+    tree = cluster(momenta, pt_y_phi(momenta))
     jets = np.arange(N_JETS)
     for step, pair in enumerate(tree.children):
         parents = tree.momenta[pair[:, 0], jets] + tree.momenta[pair[:, 1], jets]
@@ -49,32 +47,11 @@ def test_every_merge_adds_two_momenta_and_uses_every_node_once(momenta, power):
     np.testing.assert_allclose(tree.coordinates, pt_y_phi(tree.momenta))
 
 
-@pytest.mark.parametrize("power", [0, 1])
-@pytest.mark.parametrize("k", [1, 2, 3, 5])
-def test_subjets_are_those_of_fastjet(momenta, power, k):
-    fastjet = pytest.importorskip("fastjet")
-    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
-    algorithm = (fastjet.cambridge_algorithm, fastjet.kt_algorithm)[power]
-    found = exclusive_subjets(cluster(momenta, pt_y_phi(momenta), power=power), k).coordinates[..., 0]
-    assert found.shape == (k, N_JETS)
-    for jet in range(N_JETS):
-        particles = [fastjet.PseudoJet(*row) for row in momenta[:, jet].tolist()]
-        sequence = fastjet._swig.ClusterSequence(particles, fastjet.JetDefinition(algorithm, 999.0))
-        expected = sorted(subjet.pt() for subjet in sequence.exclusive_jets(k))
-        np.testing.assert_allclose(sorted(found[:, jet]), expected, rtol=1e-9)
-
-
-def test_more_subjets_than_particles_are_the_particles(momenta):
-    few = momenta[:3]
-    subjets = exclusive_subjets(cluster(few, pt_y_phi(few), power=1), 7)
-    np.testing.assert_array_equal(subjets.momenta, few)
-
-
 def test_one_particle_and_coinciding_particles(momenta):
-    alone = cluster(momenta[:1], pt_y_phi(momenta[:1]), power=0)
+    alone = cluster(momenta[:1], pt_y_phi(momenta[:1]))
     np.testing.assert_array_equal(alone.momenta, momenta[:1])
     same = np.repeat(momenta[:1], 5, axis=0)
-    np.testing.assert_allclose(cluster(same, pt_y_phi(same), power=1).momenta[-1], 5 * momenta[0])
+    np.testing.assert_allclose(cluster(same, pt_y_phi(same)).momenta[-1], 5 * momenta[0])
 
 
 def test_equal_sizes_gives_every_row_once():

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from omnilearn_lab import observables as obs
 from omnilearn_lab.errors import ConfigError, MissingDependencyError
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.jets.columns import cluster_sequence
 from omnilearn_lab.observables import clustering, compute
-from omnilearn_lab.observables.clustering import Constituents, cluster, exclusive_subjets, pt_y_phi
+from omnilearn_lab.observables.clustering import Constituents, cluster, pt_y_phi
 from omnilearn_lab.observables.compute import soft_drop, subjettiness
 from omnilearn_lab.observables.config import FASTJET_AXES, SoftDrop
 
@@ -292,7 +293,7 @@ def particles():
 
 def test_soft_drop_follows_the_harder_branch(particles):
     """First the soft particle fails, then 10 GeV against the rest passes with 0.1001."""
-    tree = cluster(particles, pt_y_phi(particles), power=0)
+    tree = cluster(particles, pt_y_phi(particles))
     groomed = soft_drop(tree, SoftDrop())
     core = particles[:2, 0].sum(axis=0)
     core_pt, core_y, core_phi = pt_y_phi(core)
@@ -304,33 +305,37 @@ def test_soft_drop_follows_the_harder_branch(particles):
 
 
 def test_a_harder_cut_goes_deeper_and_an_impossible_one_to_the_end(particles):
-    tree = cluster(particles, pt_y_phi(particles), power=0)
+    tree = cluster(particles, pt_y_phi(particles))
     np.testing.assert_allclose(soft_drop(tree, SoftDrop(z_cut=0.2)).z_g, 1 / 3)
     last = soft_drop(tree, SoftDrop(z_cut=0.4))
     assert [float(values[0]) for values in last] == [0.0, 60.0, 0.0, 0.0]
 
 
 def test_no_cut_keeps_the_jet(particles):
-    tree = cluster(particles, pt_y_phi(particles), power=0)
+    tree = cluster(particles, pt_y_phi(particles))
     groomed = soft_drop(tree, SoftDrop(z_cut=0.0))
     np.testing.assert_allclose(groomed.pt, tree.coordinates[-1, :, 0])
 
 
-def test_subjettiness_by_hand(particles):
-    """Three axes: the pair of hardest close particles is one of them."""
-    tree = cluster(particles, pt_y_phi(particles), power=1)
-    axes = exclusive_subjets(tree, 3)
-    distance = np.hypot(
-        ROW[:, 1, None] - axes.coordinates[:, 0, 1], ROW[:, 2, None] - axes.coordinates[:, 0, 2]
-    )
+@pytest.fixture(scope="module")
+def one_jet(build):
+    jets = build([ROW.tolist()])
+    return Constituents(jets, slice(0, 1))
+
+
+def test_subjettiness_by_hand(one_jet, particles):
+    """Three axes: kT joins the soft particle and its neighbour first."""
+    first, second, third, soft = particles[:, 0]
+    axes = pt_y_phi(np.stack([first, second + soft, third]))
+    distance = np.hypot(ROW[:, 1, None] - axes[:, 1], ROW[:, 2, None] - axes[:, 2])
     expected = (ROW[:, 0] * distance.min(axis=1) ** 2).sum() / (0.5**2 * ROW[:, 0].sum())
-    np.testing.assert_allclose(subjettiness(tree, axes, jet_radius=0.5, beta=2.0), expected)
+    found = subjettiness(one_jet, [3], axes="kt", jet_radius=0.5, beta=2.0)
+    np.testing.assert_allclose(found, [[expected]], rtol=1e-5)
     assert expected > 0
 
 
-def test_as_many_axes_as_particles_leave_nothing(particles):
-    tree = cluster(particles, pt_y_phi(particles), power=1)
-    assert subjettiness(tree, exclusive_subjets(tree, 4), jet_radius=0.5).tolist() == [0.0]
+def test_as_many_axes_as_particles_leave_nothing(one_jet):
+    assert subjettiness(one_jet, [4, 5], axes="kt", jet_radius=0.5).tolist() == [[0.0, 0.0]]
 
 
 RELATIVE = 1e-6
@@ -374,7 +379,8 @@ def drop(jet, fastjet):
 
 def fastjet_soft_drop(particles, settings):
     """All jets in one call; z_g and R_g of jets that fail are 0 here, -1 in FastJet."""
-    groomed = compute._cluster(particles, "cambridge_algorithm").exclusive_jets_softdrop_grooming(
+    sequence = cluster_sequence(particles.momenta, particles.counts, "cambridge_algorithm", 999.0)
+    groomed = sequence.exclusive_jets_softdrop_grooming(
         njets=1, beta=settings.beta, symmetry_cut=settings.z_cut, R0=settings.r0
     )
     names = ("msoftdrop", "ptsoftdrop", "symmetrysoftdrop", "deltaRsoftdrop")
@@ -407,11 +413,8 @@ def test_simulated_jets_agree_with_a_loop_over_fastjet(pythia_jets):
     assert_agreement(pythia_jets)
 
 
-def test_batched_calls_agree_with_our_trees(toy_jets):
+def test_soft_drop_of_all_jets_in_one_call_agrees_with_our_trees(toy_jets):
     particles = Constituents(toy_jets, slice(0, len(toy_jets)))
-    tau = compute.fastjet_njettiness(particles, [1, 2, 3, 4], axes="kt", jet_radius=RADIUS)
-    ours = [value(toy_jets, f"tau_{n}", jet_radius=RADIUS) for n in (1, 2, 3, 4)]
-    np.testing.assert_allclose(ours, tau.T, rtol=RELATIVE, atol=1e-10)
     settings = obs.SoftDrop(z_cut=0.15, beta=1.0, r0=RADIUS)
     groomed = fastjet_soft_drop(particles, settings)
     config = obs.ObservableConfig(soft_drop=settings)
@@ -437,12 +440,10 @@ def test_the_banner_stays_silent():
     assert done.stdout == ""
 
 
-def test_plain_axes_need_no_fastjet(toy_jets, monkeypatch):
-    compute._fastjet.cache_clear()
+def test_a_missing_fastjet_is_named(toy_jets, monkeypatch):
     monkeypatch.setitem(sys.modules, "fastjet", None)
-    assert np.isfinite(value(toy_jets, "tau_21")).all()
     with pytest.raises(MissingDependencyError, match="install 'fastjet"):
-        value(toy_jets, "tau_21", axes="wta_kt")
+        value(toy_jets, "tau_21")
 
 
 GRAPHS = (  # the five prime multigraphs with four vertices and four edges

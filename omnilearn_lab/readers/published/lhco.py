@@ -9,14 +9,13 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from omnilearn_lab.errors import DataFileError, MissingDependencyError, translated
+from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.jets.columns import cluster_sequence
 from omnilearn_lab.jets.files import tell_left_out
 from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import eta_from_rapidity, jet_axis, momenta_from_eta, padded_rows
 from omnilearn_lab.readers.storage import open_frame
 from omnilearn_lab.settings import settings
-
-_NAMES = {"px": "px", "py": "py", "pz": "pz", "E": "energy"}
 
 
 class Clustered(NamedTuple):
@@ -62,17 +61,12 @@ def cluster_leading(
     >>> cluster_leading(event, np.array([3])).counts.tolist()
     [2, 1]
     """
-    with translated(MissingDependencyError, "clustering needs fastjet", "install it with pip"):
-        import awkward as ak
-        import fastjet
-        import vector
+    import awkward as ak
+
     filled = np.flatnonzero(counts)
     starts = (np.cumsum(counts) - counts)[filled]
-    flat = {ours: np.asarray(momenta[name], dtype=np.float64) for ours, name in _NAMES.items()}
-    vector.register_awkward()
-    events = ak.unflatten(ak.zip(flat, with_name="Momentum4D"), counts[filled])
-    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
-    sequence = fastjet.ClusterSequence(events, fastjet.JetDefinition(fastjet.antikt_algorithm, radius))
+    flat = [np.asarray(momenta[name], dtype=np.float64) for name in ("px", "py", "pz", "energy")]
+    sequence = cluster_sequence(flat, counts[filled], "antikt_algorithm", radius)
     jets, members = sequence.inclusive_jets(), sequence.constituent_index()
     order = ak.argsort(jets.px**2 + jets.py**2, axis=1, ascending=False)[:, :n_jets]
     chosen = members[order] + starts
