@@ -54,7 +54,11 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "accuracy": ("Accuracy", ""),
     "auc": ("AUC", ""),
     "auc_one_vs_one": ("AUC, one against one", ""),
+    "auc_b_light": ("AUC, b against light", ""),
+    "auc_data_against_reference": ("AUC, data against reference", ""),
+    "auc_data_against_generated": ("AUC, data against generated", ""),
     "sic": (r"Largest $\epsilon_S/\sqrt{\epsilon_B}$", ""),
+    "max_sic": (r"Largest $\epsilon_S/\sqrt{\epsilon_B}$", ""),
     # haloes
     "r2_omega_m": (r"$R^2$ of $\Omega_m$", ""),
     "r2_sigma_8": (r"$R^2$ of $\sigma_8$", ""),

@@ -18,7 +18,7 @@ import numpy as np
 import pydantic
 from pydantic import AfterValidator, Field
 
-from omnilearn_lab.display import label
+from omnilearn_lab.display import LABELS, label
 from omnilearn_lab.errors import ConfigError, DataFileError, first_lines, is_folder, translated
 from omnilearn_lab.machine import StrPath, write_text
 from omnilearn_lab.plotting.data import Column, FigureData, Table, read_figure_data
@@ -325,8 +325,15 @@ def _rounded(value: float, towards: Any) -> float:
 
 
 def _labelled(name: str) -> str:
-    """Return a name as `_flat` makes it, with labels in the place of keys."""
-    return ": ".join(label(key) for key in name.split(": "))
+    """Return a name as `_flat` makes it, with labels in the place of keys, or their words.
+
+    >>> _labelled("floor: ln_rho"), _labelled("n_data")
+    ('floor: ln ρ', 'n data')
+    """
+    return ": ".join(
+        label(key) if key in LABELS or not re.fullmatch("[a-z_]+", key) else key.replace("_", " ")
+        for key in name.split(": ")
+    )
 
 
 def _flat(values: Any, name: str = "", depth: int = 9) -> Iterator[tuple[str, float]]:
