@@ -167,16 +167,6 @@ class History:
         return self.column("epoch")
 
     @property
-    def steps(self) -> np.ndarray:
-        """Updates before each validation."""
-        return self.column("step")
-
-    @property
-    def jets(self) -> np.ndarray:
-        """Jets seen before each validation."""
-        return self.column("jets")
-
-    @property
     def seconds(self) -> np.ndarray:
         """Training time before each validation."""
         return self.column("seconds")

@@ -40,7 +40,7 @@ from omnilearn_lab.simulation.molecules.sets import (
 )
 from omnilearn_lab.tasks.common import ClassifierData, ClassifierSettings, load_trained, train_classifier
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
-from omnilearn_lab.tasks.reweighting.reweighter import Reweighter, ReweightingResult, reweight
+from omnilearn_lab.tasks.reweighting.reweighter import Reweighter
 from omnilearn_lab.tasks.reweighting.samples import PairedSample
 from omnilearn_lab.tasks.search.weak_supervision import WeakSupervisionConfig, WeakSupervisionResult
 from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, UnfoldingResult, read_weights
@@ -313,9 +313,6 @@ SAMPLES: dict[str, Sample] = {
     "reweighter": Sample("reweighter.json", _write_reweighter, lambda path: Reweighter.load(path.parent)),
     "reweighter weights": Sample(
         "network.safetensors", _write_reweighter, lambda path: Reweighter.load(path.parent)
-    ),
-    "reweighting": Sample(
-        "a.npz", lambda path: reweight(*NUMBERS, LOGISTIC).save(path), ReweightingResult.load
     ),
     "weak supervision": Sample("scores.npz", _write_scores, WeakSupervisionResult.load),
     "unfolding": Sample("a.h5", lambda path: _unfolding().save(path), UnfoldingResult.load),

@@ -22,7 +22,7 @@ def test_a_history_is_read_back_and_rewound(tmp_path):
     read = History.load(tmp_path)
     assert read.records == written.records
     read.rewind(1)
-    assert History.load(tmp_path).steps.tolist() == [0, 1]
+    assert History.load(tmp_path).column("step").tolist() == [0, 1]
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
@@ -99,7 +99,7 @@ def test_records_are_written(tmp_path):
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     written = events.Scalars("loss/validation")
-    assert [e.step for e in written] == history.steps.tolist()
+    assert [e.step for e in written] == history.column("step").tolist()
     assert [e.value for e in written] == pytest.approx(history.val_loss.tolist(), rel=1e-6)
 
 

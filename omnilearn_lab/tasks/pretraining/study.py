@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+import timeit
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
@@ -166,22 +166,13 @@ def _cost(jets: Batch, size: str) -> dict[str, float]:
         sum(float(p.grad.sum()) for p in model.parameters())
 
     milliseconds = {
-        name: 1000 * _best(call) / len(jets) for name, call in (("train", train), ("infer", infer))
+        call: 1000 * min(timeit.repeat(call, number=1, repeat=2)) / len(jets) for call in (train, infer)
     }
     return {
         "parameters [M]": count_parameters(size) / 1e6,
-        "training [ms per jet]": milliseconds["train"],
-        "inference [ms per jet]": milliseconds["infer"],
+        "training [ms per jet]": milliseconds[train],
+        "inference [ms per jet]": milliseconds[infer],
     }
-
-
-def _best(call: Callable[[], None]) -> float:
-    times = []
-    for _ in range(2):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 @settings

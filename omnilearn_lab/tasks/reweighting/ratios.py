@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations_with_replacement
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import Field
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import PolynomialFeatures
 from torch import nn
 
 from omnilearn_lab import models
@@ -25,7 +26,7 @@ from omnilearn_lab.tasks.reweighting.samples import Sample, check_sample
 from omnilearn_lab.training import Classification, History, Run, TrainConfig, Trainer, default_device, select
 
 _OF_TABLES = ("mlp", "logistic")
-_RIDGE, _NEWTON_STEPS, _NEWTON_TOLERANCE = 1e-6, 50, 1e-9
+_RIDGE, _TOLERANCE = 1e-6, 1e-9
 
 
 @settings
@@ -141,10 +142,12 @@ class LogisticRatio:
         both = np.concatenate(samples)
         scale = both.std(axis=0)
         center, scale = both.mean(axis=0), np.where(scale > 0, scale, 1.0)
-        columns = _monomials((both - center) / scale, degree)
-        label = np.repeat([0.0, 1.0], [len(s) for s in samples])
+        label = np.repeat([0, 1], [len(s) for s in samples])
         weight = np.concatenate([w / w.sum() for w in weights])
-        return cls(center, scale, _newton(columns, label, weight, ridge), degree)
+        options = {"C": 1 / ridge if ridge else np.inf, "tol": _TOLERANCE, "solver": "newton-cholesky"}
+        fitted = LogisticRegression(**options, fit_intercept=False)  # the constant is a monomial
+        fitted.fit(_monomials((both - center) / scale, degree), label, weight)
+        return cls(center, scale, fitted.coef_[0], degree)
 
     def logits(self, table: np.ndarray) -> np.ndarray:
         """Return the logit of every row, shape (N,)."""
@@ -293,11 +296,7 @@ def _network(samples: Sequence[Sample], config: RatioConfig) -> nn.Module:
 
 
 def _monomials(table: np.ndarray, degree: int) -> np.ndarray:
-    columns = [np.ones(len(table))]
-    for power in range(1, degree + 1):
-        for choice in combinations_with_replacement(range(table.shape[1]), power):
-            columns.append(table[:, choice].prod(axis=1))
-    return np.stack(columns, axis=1)
+    return PolynomialFeatures(degree).fit_transform(table)
 
 
 def _logistic(
@@ -306,13 +305,13 @@ def _logistic(
     """The polynomial with the ridge that does best on jets kept aside, then fitted to all."""
     best = config.ridges[0]
     if len(config.ridges) > 1:  # the same rows are kept where source and target are the same jets
-        orders = [np.random.default_rng(config.training.seed).permutation(len(s)) for s in samples]
-        ends = [max(1, round(config.validation_fraction * len(s))) for s in samples]
-        train, held_out = (
-            [[values[order[part(end)]] for values, order, end in zip(sets, orders, ends, strict=True)]
-             for sets in (samples, weights)]
-            for part in (lambda end: slice(end, None), lambda end: slice(end))
-        )  # fmt: skip
+        seed, share = config.training.seed, config.validation_fraction
+        orders = (np.random.default_rng(seed).permutation(len(s)) for s in samples)
+        rows = [np.split(order, [max(1, round(share * len(order)))]) for order in orders]
+        held_out, train = (
+            [[values[some] for values, some in zip(sets, chosen, strict=True)] for sets in (samples, weights)]
+            for chosen in zip(*rows, strict=True)
+        )
         if any(w.sum() <= 0 for w in (*train[1], *held_out[1])):
             raise TrainingError("all weight of one sample is among the jets kept aside; more jets are needed")
         fits = {ridge: LogisticRatio.fit(*train, config.degree, ridge=ridge) for ridge in config.ridges}
@@ -325,19 +324,3 @@ def _cross_entropy(
 ) -> float:
     terms = (np.logaddexp(0, sign * ratio.logits(s)) for sign, s in zip((1, -1), samples, strict=True))
     return sum(float(w @ term / w.sum()) for w, term in zip(weights, terms, strict=True))
-
-
-def _newton(columns: np.ndarray, label: np.ndarray, weight: np.ndarray, penalty: float) -> np.ndarray:
-    """Minimise sum w [log(1 + e^l) - y l] + ridge |c|^2 / 2 over c, with l = columns c."""
-    coefficients = np.zeros(columns.shape[1])
-    ridge = penalty * np.eye(columns.shape[1])
-    for _ in range(_NEWTON_STEPS):
-        probability = 0.5 * (1 + np.tanh(0.5 * np.clip(columns @ coefficients, -50, 50)))
-        gradient = columns.T @ (weight * (probability - label)) + penalty * coefficients
-        curvature = columns.T @ (columns * (weight * probability * (1 - probability))[:, None]) + ridge
-        step = np.linalg.solve(curvature, gradient)
-        largest = np.abs(step).max()
-        coefficients = coefficients - step / max(1.0, largest)  # damped while far away
-        if largest < _NEWTON_TOLERANCE:
-            break
-    return coefficients

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -19,15 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from omnilearn_lab import metrics, models
 from omnilearn_lab.display import label, number
-from omnilearn_lab.errors import (
-    CheckpointError,
-    ConfigError,
-    DataFileError,
-    JetsError,
-    is_file,
-    nearest,
-    translated,
-)
+from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, is_file, nearest, translated
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import StrPath, atomic_path, make_folder, write_text
 from omnilearn_lab.metrics import effective_sample_size
@@ -42,7 +34,6 @@ from omnilearn_lab.tasks.reweighting.samples import Sample
 from omnilearn_lab.training import History
 
 _N_BINS, _INSIDE = 20, (0.005, 0.995)
-_NUMBERS = ("effective_sample_size", "n_clipped", "seconds", "n_train")
 
 
 @dataclass(frozen=True)
@@ -194,41 +185,6 @@ class ReweightingResult:
         numbers["calibration_error"] = self.calibration.expected_calibration_error
         return numbers | ({"best_val_loss": self.history.best()["loss"]} if self.history.records else {})
 
-    def save(self, path: StrPath) -> Path:
-        """Write everything to an ``.npz`` file (arrays and one JSON text, no pickles)."""
-        path = Path(path).with_suffix(".npz")
-        about = {
-            "distances": {name: _plain(asdict(change)) for name, change in self.distances.items()},
-            "calibration": _plain(asdict(self.calibration)),
-            "history": self.history.records,
-        }
-        about |= {name: getattr(self, name) for name in _NUMBERS}
-        with atomic_path(path) as partial:
-            np.savez(partial, weights=self.weights, about=json.dumps(about))
-        return path
-
-    @classmethod
-    def load(cls, path: StrPath) -> ReweightingResult:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        DataFileError
-            When the file is missing or not one of these.
-        """
-        with translated(DataFileError, f"'{path}' is no saved reweighting", "give a file of save()"):
-            with np.load(path, allow_pickle=False) as file:
-                weights, about = file["weights"], json.loads(str(file["about"]))
-            distances = {
-                name: DistanceChange(
-                    **{when: binned.TriangularDiscriminator(**_arrays(d)) for when, d in change.items()}
-                )
-                for name, change in about.pop("distances").items()
-            }
-            calibration = metrics.CalibrationCurve(**_arrays(about.pop("calibration")))
-            history = History(about.pop("history"))
-            return cls(weights, distances, calibration=calibration, history=history, **about)
-
 
 def improved(results: Sequence[ReweightingResult]) -> list[str]:
     """Return the observables that are closer to the target than before, on average over trainings."""
@@ -256,22 +212,6 @@ def distance_table(comparison: common.Comparison[ReweightingResult]) -> pd.DataF
 def _edges_of(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Equal bins over nearly all values of each column."""
     return {name: np.linspace(*np.quantile(v, _INSIDE), _N_BINS + 1) for name, v in columns.items()}
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays as lists, below any depth; not-a-number stays, as Python's JSON allows."""
-    return {
-        name: _plain(v) if isinstance(v, Mapping) else v.tolist() if isinstance(v, np.ndarray) else v
-        for name, v in values.items()
-    }
-
-
-def _arrays(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists as arrays again; ``outside`` is a pair."""
-    return {
-        name: tuple(v) if name == "outside" else np.array(v) if isinstance(v, list) else v
-        for name, v in values.items()
-    }
 
 
 log = logging.getLogger(__name__)

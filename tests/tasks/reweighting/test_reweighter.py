@@ -8,13 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from omnilearn_lab.display import label
-from omnilearn_lab.errors import CheckpointError, ConfigError, DataFileError, JetsError
+from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighting.reweighter import (
     Reweighter,
-    ReweightingResult,
     compare_reweighting,
     distance_changes,
     distance_table,
@@ -88,7 +87,7 @@ def test_samples_without_overlap_do_not_look_perfect():
     assert result.n_clipped > 0 and result.effective_sample_size <= 505 - result.n_clipped
 
 
-def test_result_measures_on_other_events_and_is_saved(tmp_path):
+def test_result_measures_on_other_events():
     samples, others = (gaussian(), gaussian(mean=0.5, seed=2)), (gaussian(seed=3), gaussian(mean=0.5, seed=4))
     result = reweight(*samples, LOGISTIC, evaluate=others)
     change = result.distances["column 0"]
@@ -97,13 +96,6 @@ def test_result_measures_on_other_events_and_is_saved(tmp_path):
     assert change.after.value < 4 * change.after.floor
     assert result.effective_sample_size < len(result.weights)
     assert result.calibration.expected_calibration_error < 0.03
-    again = ReweightingResult.load(result.save(tmp_path / "reweighting.npz"))
-    np.testing.assert_array_equal(again.weights, result.weights)
-    assert again.values() == result.values()
-    assert again.distances["column 0"].before.outside == change.before.outside
-    np.testing.assert_array_equal(again.calibration.observed, result.calibration.observed)
-    with pytest.raises(DataFileError, match="no saved reweighting"):
-        ReweightingResult.load(tmp_path / "missing.npz")
 
 
 @pytest.mark.parametrize("network", ["logistic", "mlp", "pet"])
