@@ -23,7 +23,7 @@ from omnilearn_lab.models.edges import Neighbors, nearest_neighbors
 from omnilearn_lab.models.kernels import at_least_float32, linear
 from omnilearn_lab.models.layers import Codebook, FeedForward
 from omnilearn_lab.models.packing import Packing, Sequences
-from omnilearn_lab.models.sizes import Count, NamedSizes, Network, Number, Probability, Width, check_heads
+from omnilearn_lab.models.sizes import Count, NamedSizes, Network, Number, Probability, Width
 from omnilearn_lab.settings import settings
 
 Widths = Annotated[tuple[Width, ...], Field(min_length=1)]
@@ -355,9 +355,6 @@ class PlainTransformerConfig(NamedSizes):
     ratio: Count = 4
     dropout: Probability = 0.1
 
-    def __post_init__(self) -> None:
-        check_heads(self.width, self.n_heads)
-
 
 class TransformerBlock(nn.Module):
     """Pre-norm block: x + attention(norm(x)), then x + feed-forward(norm(x))."""
@@ -452,9 +449,6 @@ class TrackTransformerConfig(NamedSizes):
     n_heads: Count = 8
     dropout: Probability = 0.0
     n_features: Width = 4
-
-    def __post_init__(self) -> None:
-        check_heads(self.width, self.n_heads)
 
 
 class TrackTransformer(Baseline):
@@ -568,9 +562,6 @@ class TokenTransformerConfig(NamedSizes):
     n_heads: Count = 8
     dropout: Probability = 0.0
 
-    def __post_init__(self) -> None:
-        check_heads(self.width, self.n_heads)
-
 
 class TokenBody(nn.Module):
     """Embed codes, and let each see those before it and itself; no positional encoding.
@@ -665,11 +656,9 @@ class TokenTransformer(Baseline):
             codes = torch.cat([codes, new.masked_fill(has_ended, self.end)], 1)
         return codes[:, 1:]
 
-    def replace_heads(self, *, n_classes: int | None = None, n_jet_features: int | None = None) -> list[str]:
+    def replace_heads(self, *, n_classes: int) -> list[str]:
         """Give the classifier another number of classes; returns the names of what starts anew."""
-        if n_jet_features is not None:
-            raise ConfigError("a TokenTransformer has no jet features: leave n_jet_features out")
-        if n_classes in (None, self.config.n_classes):
+        if n_classes == self.config.n_classes:
             return []
         self.config = dataclasses.replace(self.config, n_classes=n_classes)
         self.out = nn.Linear(self.config.width, n_classes).to(self.out.weight.device)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from omnilearn_lab.errors import CheckpointError, ConfigError, is_file, nearest, translated
 from omnilearn_lab.machine import atomic_path, make_folder, write_text
 from omnilearn_lab.models.adapters import merged
-from omnilearn_lab.models.sizes import check_tensors
+from omnilearn_lab.models.sizes import check_tensors, fitting
 from omnilearn_lab.settings import from_mapping, to_mapping
 
 logger = logging.getLogger(__name__)
@@ -102,17 +102,15 @@ def save_checkpoint(
     return path
 
 
-def load_checkpoint(
-    source: str | Path, *, n_classes: int | None = None, n_jet_features: int | None = None
-) -> nn.Module:
+def load_checkpoint(source: str | Path, **heads: int) -> nn.Module:
     """Load a network saved by `save_checkpoint`, in evaluation mode and float32, on CPU.
 
     Parameters
     ----------
     source
         A ``.safetensors`` file, or the name of a shipped checkpoint (see `shipped_checkpoints`).
-    n_classes, n_jet_features
-        Other sizes for the heads; the layers concerned start anew, and the log names them.
+    **heads
+        Other sizes for the heads, as ``n_classes``; the layers concerned start anew, and the log names them.
 
     Returns
     -------
@@ -136,12 +134,10 @@ def load_checkpoint(
         raise CheckpointError(f"{path}: not a readable safetensors file ({error}); get it again") from error
     model = _build(card, tensors, path)
     assign(model, tensors, str(path))
-    changes = {"n_classes": n_classes, "n_jet_features": n_jet_features}
-    changes = {key: value for key, value in changes.items() if value is not None}
-    if changes:
+    if heads:
         if not hasattr(model, "replace_heads"):
-            raise CheckpointError(f"{path}: a {card['model']} has no heads to replace ({sorted(changes)})")
-        model.replace_heads(**changes)
+            raise CheckpointError(f"{path}: a {card['model']} has no heads to replace ({sorted(heads)})")
+        model.replace_heads(**heads)
     return model.eval()
 
 
@@ -199,11 +195,7 @@ def transfer(source: str | Path, model: nn.Module) -> Transfer:
     """
     own = model.state_dict()
     weights = load_checkpoint(source).state_dict()
-    fits = {
-        name: value
-        for name, value in weights.items()
-        if name in own and own[name].shape == value.shape and name.split(".")[1] != "out"
-    }
+    fits = {n: value for n, value in fitting(weights, own).items() if n.split(".")[1] != "out"}
     new = {name: value.numel() for name, value in own.items() if name not in fits}
     outcome = Transfer({name: value.numel() for name, value in fits.items()}, new)
     if sum(outcome.taken.values()) < sum(new.values()):

@@ -233,7 +233,6 @@ def integrate(
     times: Sequence[float] | Sequence[Tensor],
     *,
     method: str = "ralston3",
-    progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
 ) -> Tensor:
     """Follow dx/dt = velocity(x, t) from ``times[0]`` to ``times[-1]``.
 
@@ -249,8 +248,6 @@ def integrate(
     method
         A key of `SOLVERS`. ``"ralston3"`` has the smallest error at equal numbers of evaluations, 12 to
         96, on a mixture of Gaussians under the cosine schedule (the tests measure it).
-    progress
-        Wraps the loop over steps, for instance ``tqdm``.
 
     Returns
     -------
@@ -271,9 +268,9 @@ def integrate(
         raise ConfigError(f"solver '{method}'; {nearest(method, SOLVERS)}")
     if len(times) < 2:
         raise ConfigError(f"a grid of {len(times)} times has no step: give two or more")
-    tableau, state, steps = SOLVERS[method], start, range(len(times) - 1)
-    for i in progress(steps) if progress else steps:
-        state = _step(velocity, state, times[i], times[i + 1] - times[i], tableau)
+    state = start
+    for time, after in pairwise(times):
+        state = _step(velocity, state, time, after - time, SOLVERS[method])
     return state
 
 
@@ -289,7 +286,6 @@ def _step(
 
 
 PUBLISHED, DDIM = "published", "ddim"
-Progress = Callable[[Iterable[int]], Iterable[int]]
 Velocity = Callable[[Tensor, float], Tensor]
 
 
@@ -458,12 +454,12 @@ def denoising_path(
     >>> len(denoising_path(model, like, config=SamplerConfig(2)))
     3
     """
-    config, follow = config or SamplerConfig(), PATHS[model.path]
+    config = config or SamplerConfig()
     velocity = partial(_velocity, model, batch, config.guidance)
     noise = draw_noise(model, len(batch.features), config)
     states = [noise.to(batch.features.device, non_blocking=True)]
     for span in pairwise(i / config.n_steps for i in range(config.n_steps, -1, -1)):
-        states.append(follow(velocity, states[-1], 1, method=config.method, span=span))
+        states.append(follow(velocity, states[-1], 1, path=model.path, method=config.method, span=span))
     return states
 
 
@@ -491,15 +487,23 @@ def denoise(velocity: Velocity, noise: Tensor, config: SamplerConfig, *, path: s
     ConfigError
         For a method that the path does not have.
     """
-    progress = _bar if config.show_progress else None
-    if config.method in SOLVERS:
-        return PATHS[path](velocity, noise, config.n_steps, method=config.method, progress=progress)
-    if path != "cosine":
+    if config.method not in SOLVERS and path != "cosine":
         raise ConfigError(
             f"'{config.method}' samples along PET's cosine path; take one of {sorted(SOLVERS)} here"
         )
-    sampler = midpoint_ddim if config.method == PUBLISHED else ddim
-    return sampler(velocity, noise, config.n_steps, progress=progress)
+    samplers = {DDIM: ddim, PUBLISHED: midpoint_ddim}
+    solve = samplers.get(config.method) or partial(follow, path=path, method=config.method)
+    if not config.show_progress:
+        return solve(velocity, noise, config.n_steps)
+    from tqdm.auto import tqdm
+
+    with tqdm(desc="sampling", unit="evaluation", leave=False) as bar:
+
+        def counted(state: Tensor, time: float) -> Tensor:
+            bar.update()
+            return velocity(state, time)
+
+        return solve(counted, noise, config.n_steps)
 
 
 def draw_noise(model: VelocityModel, n_particles: int, config: SamplerConfig) -> Tensor:
@@ -508,12 +512,6 @@ def draw_noise(model: VelocityModel, n_particles: int, config: SamplerConfig) ->
     if model.path == "straight":
         return config.noise.draw(n_particles, generator)
     return torch.randn(n_particles, model.config.n_diffused, generator=generator)
-
-
-def _bar(steps: Iterable[int]) -> Iterable[int]:
-    from tqdm.auto import tqdm
-
-    return tqdm(steps, desc="sampling", unit="step", leave=False)
 
 
 def _empty_batch(
@@ -546,53 +544,35 @@ def _guided(model: VelocityModel, batch: Batch, guidance: float, state: Tensor, 
     return (1 + guidance) * velocity - guidance * model.velocity(noisy, time, None)
 
 
-def follow_line(
-    velocity: Velocity,
-    noise: Tensor,
+def follow(
+    velocity: Callable[[Tensor, Any], Tensor],
+    start: Tensor,
     n_steps: int,
     *,
-    method: str = "midpoint",
-    progress: Progress | None = None,
-    span: tuple[float, float] = (1.0, 0.0),
-) -> Tensor:
-    """Follow dx/dt = velocity(x, t), the flow of PET v2; parameters and result as of `follow_cosine`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> follow_line(lambda x, t: torch.ones_like(x), torch.tensor([0.3]), 4)
-    tensor([-0.7000])
-    """
-    times = torch.linspace(*span, n_steps + 1, dtype=torch.float64).tolist()
-    return integrate(velocity, noise, times, method=method, progress=progress)
-
-
-def follow_cosine(
-    velocity: Velocity,
-    noise: Tensor,
-    n_steps: int,
-    *,
+    path: str = "cosine",
     method: str = "ralston3",
-    progress: Progress | None = None,
-    span: tuple[float, float] = (1.0, 0.0),
+    span: tuple[Any, Any] = (1.0, 0.0),
 ) -> Tensor:
-    """Solve the probability-flow equation of the cosine schedule, from t = 1 to t = 0 unless told otherwise.
+    """Solve the flow of a network, from t = 1 to t = 0 unless told otherwise.
 
     With x = cos(phi) x_0 + sin(phi) eps the velocity v = cos(phi) eps - sin(phi) x_0 is dx/dphi, so the
-    equation is dx/dphi = v(x, phi), and phi is linear in t.
+    equation of the cosine schedule is dx/dphi = v(x, phi), and phi is linear in t. On a straight path
+    it is dx/dt = v(x, t), the flow of PET v2.
 
     Parameters
     ----------
     velocity
         v(x, t) with t in [0, 1].
-    noise
+    start
         x at the first time.
     n_steps
         Equal steps in t.
-    method, progress
+    path
+        A key of `PATHS`.
+    method
         See `omnilearn_lab.models.diffusion.integrate`.
     span
-        First and last time.
+        First and last time: two numbers, or two tensors when rows have times of their own.
 
     Returns
     -------
@@ -604,19 +584,30 @@ def follow_cosine(
     A unit Gaussian stays what it is, so its velocity is zero:
 
     >>> import torch
-    >>> follow_cosine(lambda x, t: torch.zeros_like(x), torch.tensor([0.3]), 4)
+    >>> follow(lambda x, t: torch.zeros_like(x), torch.tensor([0.3]), 4)
     tensor([0.3000])
+    >>> follow(lambda x, t: torch.ones_like(x), torch.tensor([0.3]), 4, path="straight")
+    tensor([-0.7000])
     """
-    start, end = (cosine_angle(time) for time in span)
-    angles = [start + (end - start) * i / n_steps for i in range(n_steps + 1)]
+    place_of, time_of = PATHS[path]
+    first, last = (place_of(time) for time in span)
 
-    def by_angle(state: Tensor, angle: float) -> Tensor:
-        return velocity(state, min(max(cosine_time(angle), 0.0), 1.0))
+    def by_place(state: Tensor, place: Any) -> Tensor:
+        time = time_of(place)
+        return velocity(state, time.clamp(0, 1) if isinstance(time, Tensor) else min(max(time, 0.0), 1.0))
 
-    return integrate(by_angle, noise, angles, method=method, progress=progress)
+    places = [first + (last - first) * i / n_steps for i in range(n_steps + 1)]
+    return integrate(by_place, start, places, method=method)
 
 
-def ddim(velocity: Velocity, noise: Tensor, n_steps: int, *, progress: Progress | None = None) -> Tensor:
+PATHS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "cosine": (cosine_angle, cosine_time),
+    "straight": (float, float),
+}
+"""In what the flow of a network is solved, by its ``path``: that as a function of time, and back."""
+
+
+def ddim(velocity: Velocity, noise: Tensor, n_steps: int) -> Tensor:
     """First-order deterministic sampler: x_0 and the noise as predicted, held fixed during a step.
 
     With both fixed a step of d in the angle of the schedule is a rotation, x <- cos(d) x + sin(d) v.
@@ -629,8 +620,6 @@ def ddim(velocity: Velocity, noise: Tensor, n_steps: int, *, progress: Progress 
         x at t = 1.
     n_steps
         Equal steps in t, one evaluation each.
-    progress
-        Wraps the loop over steps.
 
     Returns
     -------
@@ -650,15 +639,13 @@ def ddim(velocity: Velocity, noise: Tensor, n_steps: int, *, progress: Progress 
     2.0
     """
     turn = (cosine_angle(0.0) - cosine_angle(1.0)) / n_steps
-    state, steps = noise, range(n_steps, 0, -1)
-    for i in progress(steps) if progress else steps:
+    state = noise
+    for i in range(n_steps, 0, -1):
         state = math.cos(turn) * state + math.sin(turn) * velocity(state, i / n_steps)
     return state
 
 
-def midpoint_ddim(
-    velocity: Velocity, noise: Tensor, n_steps: int, *, progress: Progress | None = None
-) -> Tensor:
+def midpoint_ddim(velocity: Velocity, noise: Tensor, n_steps: int) -> Tensor:
     """OmniLearn's published sampler: deterministic DDIM steps with the noise estimated at half the step.
 
     Two evaluations a step; the result is the last estimate of x_0, not x. It divides by alpha(1) = 4.5e-5 in
@@ -672,8 +659,6 @@ def midpoint_ddim(
         x at t = 1.
     n_steps
         Equal steps in t; the publication uses 300 for jets of 150 particles.
-    progress
-        Wraps the loop over steps.
 
     Returns
     -------
@@ -685,8 +670,7 @@ def midpoint_ddim(
     J. Song, C. Meng, S. Ermon, arXiv:2010.02502; T. Karras et al., arXiv:2206.00364; arXiv:2404.16091.
     """
     state = estimate = noise
-    steps = range(n_steps, 0, -1)
-    for i in progress(steps) if progress else steps:
+    for i in range(n_steps, 0, -1):
         alpha, sigma = _level(i / n_steps, noise)
         alpha_mid, sigma_mid = _level((i - 0.5) / n_steps, noise)
         alpha_next, sigma_next = _level((i - 1) / n_steps, noise)
@@ -701,10 +685,6 @@ def midpoint_ddim(
 def _level(time: float, like: Tensor) -> tuple[Tensor, Tensor]:
     """Amplitudes in the precision of the samples, as published."""
     return cosine_level(torch.full((), time, dtype=like.dtype, device=like.device))
-
-
-PATHS: dict[str, Callable[..., Tensor]] = {"cosine": follow_cosine, "straight": follow_line}
-"""How to solve the flow of a network, by its ``path``."""
 
 
 def average_velocity(
@@ -758,13 +738,8 @@ def average_velocity(
     """
     if n_substeps < 1:
         raise ConfigError(f"n_substeps is {n_substeps}: at least 1")
+    reached = follow(velocity, state, n_substeps, method=method, span=span)
     first, last = (cosine_angle(time) for time in span)
-    angles = [first + (last - first) * i / n_substeps for i in range(n_substeps + 1)]
-
-    def by_angle(x: Tensor, angle: Tensor) -> Tensor:
-        return velocity(x, cosine_time(angle).clamp(0.0, 1.0))
-
-    reached = integrate(by_angle, state, angles, method=method)
     return (reached - state) / (last - first)
 
 

@@ -14,10 +14,10 @@ from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.models.attention import Attention
 from omnilearn_lab.models.batch import Batch, ClassifierOutput
 from omnilearn_lab.models.diffusion import SamplerConfig, cosine_level, denoise
-from omnilearn_lab.models.layers import FeedForward, JetNorm, LayerScale, TimeEmbedding, modulate
+from omnilearn_lab.models.layers import FeedForward, JetNorm, LayerScale, TimeEmbedding, glorot, modulate
 from omnilearn_lab.models.packing import Packing
 from omnilearn_lab.models.pet import PET, Body, ClassifierHead, PETConfig
-from omnilearn_lab.models.sizes import Count, Width
+from omnilearn_lab.models.sizes import Count, Width, fitting
 from omnilearn_lab.settings import settings
 
 
@@ -95,11 +95,7 @@ class JetGenerator(nn.Module):
         )
         self.norm = nn.LayerNorm(2 * width, eps=1e-6)
         self.out = nn.Linear(2 * width, config.n_jet_features)
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        self.apply(glorot)
         nn.init.zeros_(self.out.weight)
 
     def velocity(self, jet: Tensor, time: Tensor, label: Tensor) -> Tensor:
@@ -341,12 +337,10 @@ class DijetClassifier(nn.Module):
 
     def take(self, pet: PET) -> list[str]:
         """Copy body and classifier head of a pretrained PET; return the names that did not fit."""
-        kept = []
-        for part in ("body", "classifier"):
-            own, other = getattr(self, part).state_dict(), getattr(pet, part).state_dict()
-            fitting = {k: v for k, v in other.items() if k in own and own[k].shape == v.shape}
-            getattr(self, part).load_state_dict(fitting, strict=False)
-            kept += [f"{part}.{key}" for key in own if key not in fitting]
+        own = self.state_dict()
+        taken = fitting(pet.state_dict(), own)
+        self.load_state_dict(own | taken)
+        kept = [name for name in own if name.startswith(("body.", "classifier.")) and name not in taken]
         if any(name.startswith("body.") for name in kept):
             raise ConfigError(f"the bodies have different sizes: {', '.join(kept[:4])} ...")
         logger.info("not taken from the pretrained network: %s", ", ".join(kept) or "nothing")

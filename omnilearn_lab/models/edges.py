@@ -12,17 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from omnilearn_lab.models import kernels
 from omnilearn_lab.models.attention import FORBIDDEN
-from omnilearn_lab.models.kernels import (
-    CHUNK_ROWS,
-    at_least_float32,
-    compute_dtype,
-    is_plain,
-    linear,
-    once_differentiable,
-    product,
-    weight_gradient,
-)
 from omnilearn_lab.models.layers import MLP, Block, in_chunks
 from omnilearn_lab.models.packing import Group, Packing, Pairs, Sequences
 
@@ -192,9 +183,9 @@ class EdgeConvolution(nn.Module):
         enabled = torch.is_autocast_enabled(rows.device.type) and not self.exact_input
         with torch.autocast(rows.device.type, enabled=enabled):
             difference, center = self.first.weight.chunk(2, 1)
-            sent = linear(rows, difference)  # (T, 2 n_out)
-            kept = linear(rows, center - difference, self.first.bias)
-        if is_plain(rows):
+            sent = kernels.linear(rows, difference)  # (T, 2 n_out)
+            kept = kernels.linear(rows, center - difference, self.first.bias)
+        if kernels.is_plain(rows):
             edges = sent.index_select(0, neighbors.rows.flatten()).view(*neighbors.rows.shape, -1)
             edges = functional.gelu(self.second(functional.gelu(edges + kept[:, None])))
             return (edges * neighbors.share[..., None]).sum(1)
@@ -211,13 +202,13 @@ class _EdgeMean(torch.autograd.Function):
     def forward(
         ctx: Any, sent: Tensor, kept: Tensor, weight: Tensor, bias: Tensor, neighbors: Neighbors
     ) -> Tensor:
-        dtype = compute_dtype(weight)
+        dtype = kernels.compute_dtype(weight)
         weight_c, bias_c = weight.to(dtype), bias.to(dtype)
         out = sent.new_empty(len(sent), len(weight), dtype=torch.promote_types(weight.dtype, dtype))
         saved = []
         for rows in _chunks(sent, neighbors):
             hidden = functional.gelu(_hidden(sent, kept, neighbors, rows).to(dtype))
-            before = product(hidden, weight_c, bias_c)
+            before = kernels.product(hidden, weight_c, bias_c)
             share = neighbors.share[rows].to(dtype)
             edges = functional.gelu(before).view(*share.shape, -1).mul_(share[..., None])
             torch.sum(edges, 1, dtype=out.dtype, out=out[rows])
@@ -239,10 +230,10 @@ class _EdgeMean(torch.autograd.Function):
             share = neighbors.share[rows].to(dtype)
             d_edges = (gradient[rows, None] * share[..., None]).flatten(0, 1)
             d_before = torch.ops.aten.gelu_backward(d_edges, before)
-            of_weight = weight_gradient(functional.gelu(before_hidden), d_before)
+            of_weight = kernels.weight_gradient(functional.gelu(before_hidden), d_before)
             d_weight = _plus(d_weight, of_weight.to(weight.dtype))
             d_bias = _plus(d_bias, d_before.sum(0, dtype=weight.dtype))
-            d_hidden = torch.ops.aten.gelu_backward(product(d_before, weight_c.t()), before_hidden)
+            d_hidden = torch.ops.aten.gelu_backward(kernels.product(d_before, weight_c.t()), before_hidden)
             torch.sum(d_hidden.view(*share.shape, -1), 1, dtype=kept.dtype, out=d_kept[rows])
             d_sent.index_add_(0, neighbors.rows[rows].flatten(), d_hidden.to(d_sent.dtype))
         return d_sent.to(sent.dtype), d_kept, d_weight, d_bias, None
@@ -392,16 +383,16 @@ class PairBias(nn.Module):
 
     def forward(self, features: Tensor, packing: Packing) -> list[Tensor]:
         """Return a bias (G, H, m, m) for each block of ``packing``, from raw particles (T, F)."""
-        features = at_least_float32(features)
+        features = kernels.at_least_float32(features)
         return [self._bias(features, pairs) for pairs in packing.pairs]
 
     def _bias(self, features: Tensor, pairs: Pairs) -> Tensor:
         first, second = (features.index_select(0, rows) for rows in (pairs.first, pairs.second))
         itself = features.new_zeros(1, self.features.n_features)
         values = torch.cat([self.features.of(first, second, self.space), itself])
-        recompute = not is_plain(values)  # its hidden layer is wide, its input narrow
-        values = at_least_float32(in_chunks(self.mlp, values, recompute=recompute))
-        if is_plain(values):
+        recompute = not kernels.is_plain(values)  # its hidden layer is wide, its input narrow
+        values = kernels.at_least_float32(in_chunks(self.mlp, values, recompute=recompute))
+        if kernels.is_plain(values):
             return _spread(values, pairs.table)
         return _Symmetric.apply(values, pairs.places, pairs.table)
 
@@ -424,7 +415,7 @@ class _Symmetric(torch.autograd.Function):
         return _spread(values, table)
 
     @staticmethod
-    @once_differentiable
+    @kernels.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         (places,) = ctx.saved_tensors
         diagonal = gradient.diagonal(dim1=2, dim2=3).sum((0, 2))
@@ -442,18 +433,6 @@ def key_bias(mask: Tensor) -> Tensor:
     [-0.0, -1000000000.0]
     """
     return torch.mul(~mask, FORBIDDEN)[:, None, None, :]
-
-
-def with_leads(bias: Tensor, n_leads: int) -> Tensor:
-    """Add ``n_leads`` rows and columns of zeros in front of a bias (G, H, m, m).
-
-    Examples
-    --------
-    >>> import torch
-    >>> with_leads(torch.ones(1, 1, 2, 2), 1).sum((0, 1)).tolist()
-    [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
-    """
-    return functional.pad(bias, (n_leads, 0, n_leads, 0))
 
 
 class NeighborhoodBlock(nn.Module):
@@ -503,7 +482,7 @@ class NeighborhoodBlock(nn.Module):
     def forward(self, features: Tensor, neighbors: Neighbors) -> Tensor:
         """Map raw particles (T, F) to (T, d)."""
         others = features.index_select(0, neighbors.rows.flatten()).view(*neighbors.rows.shape, -1)
-        size = max(1, CHUNK_ROWS // neighbors.rows.shape[1])
+        size = max(1, kernels.CHUNK_ROWS // neighbors.rows.shape[1])
         return in_chunks(
             self._particles, features, others, neighbors.share, size=size, recompute=self.recompute
         )
@@ -520,7 +499,7 @@ class NeighborhoodBlock(nn.Module):
             edges = functional.pad(edges[..., n_hidden:], (n_hidden, 0))
         if self.pairs is not None:
             edges = torch.cat([edges, self.pairs.of(centers, others, self.space)], -1)
-        edges = at_least_float32(self.mlp(edges))
+        edges = kernels.at_least_float32(self.mlp(edges))
         for block in self.blocks[:-1]:
             edges = block(edges, Sequences(), biases)
         return self._mean_of_last(self.blocks[-1], edges, biases, share)

@@ -143,6 +143,14 @@ def _weighted_sum(values: Tensor, packing: Packing) -> Tensor:
     return packing.sum_rows(values)
 
 
+def glorot(module: nn.Module) -> None:
+    """Give a dense layer Glorot-uniform weights and zero biases; leave other modules as they are."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 class LayerScale(nn.Module):
     """Multiply each channel by a trained factor that starts small.
 

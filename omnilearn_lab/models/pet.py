@@ -10,9 +10,7 @@ arXiv:2404.16091.
 
 from __future__ import annotations
 
-import dataclasses
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -23,21 +21,10 @@ from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.attention import ATTENTIONS, Attention
 from omnilearn_lab.models.batch import Batch, ClassifierOutput, JointOutput
 from omnilearn_lab.models.edges import EdgeConvolution, Neighbors, nearest_neighbors
-from omnilearn_lab.models.layers import FeedForward, JetNorm, LayerScale, TimeEmbedding, modulate
+from omnilearn_lab.models.layers import FeedForward, JetNorm, LayerScale, TimeEmbedding, glorot, modulate
 from omnilearn_lab.models.packing import Packing
-from omnilearn_lab.models.sizes import (
-    Count,
-    NamedSizes,
-    Network,
-    Number,
-    Probability,
-    Width,
-    check_choice,
-    check_heads,
-)
+from omnilearn_lab.models.sizes import Count, NamedSizes, Network, Number, Probability, Width, check_choice
 from omnilearn_lab.settings import settings
-
-logger = logging.getLogger(__name__)
 
 
 @settings
@@ -112,7 +99,7 @@ class PETConfig(NamedSizes):
     attention: str = "softmax"
 
     def __post_init__(self) -> None:
-        check_heads(self.width, self.n_heads)
+        super().__post_init__()
         check_choice("attention", self.attention, ATTENTIONS)
         if self.n_diffused > self.n_features:
             raise ConfigError(f"n_diffused {self.n_diffused} is not in 1 ... n_features {self.n_features}")
@@ -382,50 +369,9 @@ class PET(Network):
             return label
         return functional.one_hot(label, self.config.n_classes).float()
 
-    def replace_heads(self, *, n_classes: int | None = None, n_jet_features: int | None = None) -> list[str]:
-        """Give the heads other sizes; only the layers whose shape changes start anew.
-
-        Parameters
-        ----------
-        n_classes, n_jet_features
-            New sizes; None keeps the present one.
-
-        Returns
-        -------
-        list of str
-            Names of the parameters that were re-initialised (also logged).
-        """
-        changes = {"n_classes": n_classes, "n_jet_features": n_jet_features}
-        config = dataclasses.replace(self.config, **{k: v for k, v in changes.items() if v is not None})
-        fresh = type(self)(config).to(next(self.parameters()).device)
-        renewed = list(_swap_layers(self, fresh))
-        self.config = config
-        for module in self.modules():
-            if isinstance(getattr(module, "config", None), PETConfig):
-                module.config = config
-        logger.info("re-initialised for %s: %s", changes, ", ".join(renewed) or "nothing")
-        return renewed
-
-
-def _swap_layers(model: nn.Module, fresh: nn.Module) -> Iterator[str]:
-    """Put the layers of ``fresh`` whose shapes differ into ``model``; yield their parameters' names."""
-    for name, layer in list(model.named_modules()):
-        other = fresh.get_submodule(name)
-        if _own_shapes(layer) != _own_shapes(other):
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, other)
-            yield from (f"{name}.{key}" for key in _own_shapes(other))
-
-
-def _own_shapes(module: nn.Module) -> dict[str, torch.Size]:
-    return {name: parameter.shape for name, parameter in module.named_parameters(recurse=False)}
-
 
 def _reset(module: nn.Module) -> None:
     """Glorot-uniform kernels and zero biases for dense layers; attention has bounds of its own."""
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+    glorot(module)
     if isinstance(module, Attention):  # visited after its dense layers
         module.reset_parameters()

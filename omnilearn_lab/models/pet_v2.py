@@ -11,8 +11,6 @@ arXiv:2510.24066.
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -25,31 +23,12 @@ from torch.nn import functional
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.attention import ATTENTIONS, Attention
 from omnilearn_lab.models.batch import Batch, ClassifierOutput, JointOutput
-from omnilearn_lab.models.edges import (
-    PAIRS,
-    NeighborhoodBlock,
-    PairBias,
-    Space,
-    key_bias,
-    nearest_neighbors,
-    with_leads,
-)
+from omnilearn_lab.models.edges import PAIRS, NeighborhoodBlock, PairBias, Space, key_bias, nearest_neighbors
 from omnilearn_lab.models.kernels import at_least_float32
-from omnilearn_lab.models.layers import MLP, Block, Codebook, DynamicTanh, TimeWaves
+from omnilearn_lab.models.layers import MLP, Block, Codebook, DynamicTanh, TimeWaves, glorot
 from omnilearn_lab.models.packing import Packing, join
-from omnilearn_lab.models.sizes import (
-    Count,
-    NamedSizes,
-    Network,
-    Number,
-    Probability,
-    Width,
-    check_choice,
-    check_heads,
-)
+from omnilearn_lab.models.sizes import Count, NamedSizes, Network, Number, Probability, Width, check_choice
 from omnilearn_lab.settings import settings
-
-logger = logging.getLogger(__name__)
 
 TOKEN_SPREAD = 0.02
 N_PLACES = 128  # of hidden particles in their jet; all further ones share the last
@@ -155,7 +134,7 @@ class PETv2Config(NamedSizes):
         check_choice("pairs", self.pairs, PAIRS)
         if self.pairs == "collider" and (self.n_coordinates, self.period) != (2, None):
             raise ConfigError("pairs 'collider' are those of eta and phi: choose 'space' or 'molecule'")
-        check_heads(self.width, self.n_heads)
+        super().__post_init__()
         if self.tags_particles != (self.n_particle_classes > 0):
             raise ConfigError(
                 f"n_particle_classes is {self.n_particle_classes} in mode '{self.mode}': it must be positive "
@@ -305,11 +284,11 @@ class BodyV2(nn.Module):
 
     def biases(self, batch: Batch, encoded: Encoded) -> list[Tensor]:
         """Attention bias of each block of jets."""
-        keys = encoded.key_biases()
+        keys, n = encoded.key_biases(), encoded.n_leads  # leads have no pairs
         if self.pair_bias is None:
             return keys
         pairs = self.pair_bias(batch.features, batch.packing)
-        return [with_leads(pair, encoded.n_leads) + key for pair, key in zip(pairs, keys, strict=True)]
+        return [functional.pad(pair, (n, 0, n, 0)) + key for pair, key in zip(pairs, keys, strict=True)]
 
     def drop(self, rows: Tensor, packing: Packing) -> Tensor:
         """Leave out the rows (T, d) of some jets, in training."""
@@ -523,37 +502,6 @@ class PETv2(Network):
         encoded = self.body(batch)
         return self._classify(encoded), self._generate(encoded, label)
 
-    def replace_heads(self, *, n_classes: int | None = None, n_jet_features: int | None = None) -> list[str]:
-        """Give the heads another number of classes; only the tensors whose shape changes start anew.
-
-        Parameters
-        ----------
-        n_classes
-            New number of classes; None keeps the present one.
-        n_jet_features
-            Not a size of this network; must be None.
-
-        Returns
-        -------
-        list of str
-            Names of the parameters that were re-initialised (also logged).
-        """
-        if n_jet_features is not None:
-            raise ConfigError("PETv2 has no jet features in its heads: leave n_jet_features out")
-        config = dataclasses.replace(self.config, n_classes=n_classes or self.config.n_classes)
-        fresh = PETv2(config).to(self.body.token.device)
-        old, new = self.state_dict(), fresh.state_dict()
-        fitting = {
-            name: value for name, value in old.items() if name in new and new[name].shape == value.shape
-        }
-        renewed = [name for name in new if name not in fitting]
-        fresh.load_state_dict(new | fitting)
-        self.classifier, self.generator = fresh.classifier, fresh.generator
-        self.config = self.body.config = config
-        self.train(self.training)
-        logger.info("re-initialised for %d classes: %s", config.n_classes, ", ".join(renewed) or "nothing")
-        return renewed
-
     def _classify(self, encoded: Encoded) -> ClassifierOutput:
         if self.classifier is None:
             raise self._lacks("classifier head", "'classifier', 'regression', 'pretrain' or 'ftag'")
@@ -571,9 +519,6 @@ class PETv2(Network):
 
 def _reset(module: nn.Module) -> None:
     """Xavier-uniform matrices, zero biases, tokens from a narrow normal distribution."""
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, BodyV2):
+    glorot(module)
+    if isinstance(module, BodyV2):
         nn.init.trunc_normal_(module.token, std=TOKEN_SPREAD)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
@@ -9,6 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from omnilearn_lab.errors import CheckpointError, ConfigError, nearest
+
+logger = logging.getLogger(__name__)
 
 Width = Annotated[int, Field(gt=0, le=1 << 16)]
 """Columns of an array: positive, and no more than any machine could hold."""
@@ -21,9 +25,20 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class NamedSizes:
-    """Configurations with named sizes: ``SIZES`` of a subclass maps each to the fields it changes."""
+    """Configurations with named sizes: ``SIZES`` of a subclass maps each to the fields it changes.
+
+    Raises
+    ------
+    ConfigError
+        When the heads of an attention do not divide its width.
+    """
 
     SIZES = {}  # of mappings
+
+    def __post_init__(self) -> None:
+        width, n_heads = getattr(self, "width", 0), getattr(self, "n_heads", 1)
+        if width % n_heads:
+            raise ConfigError(f"width {width} is not a multiple of n_heads {n_heads}: change one")
 
     @classmethod
     def named(cls, size: str, **overrides: Any) -> Self:
@@ -41,25 +56,57 @@ class NamedSizes:
 
 
 class Network(nn.Module):
-    """A module that counts itself."""
+    """A module that counts itself, and can be given other heads."""
+
+    config: Any
 
     @property
     def n_parameters(self) -> dict[str, int]:
         """Trainable parameters of each part."""
         return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
 
+    def replace_heads(self, **sizes: int) -> list[str]:
+        """Give the heads other sizes; only the layers whose shape changes start anew.
 
-def check_heads(width: int, n_heads: int) -> None:
-    """Refuse a number of heads that does not divide the width with a `ConfigError`.
+        Parameters
+        ----------
+        **sizes
+            Fields of the configuration: ``n_classes``, and ``n_jet_features`` where a network has them.
+
+        Returns
+        -------
+        list of str
+            Names of the parameters that were re-initialised (also logged).
+
+        Raises
+        ------
+        ConfigError
+            For sizes that this network does not have.
+        """
+        fresh = type(self)(dataclasses.replace(self.config, **sizes)).to(next(self.parameters()).device)
+        new = fresh.state_dict()
+        fits = fitting(self.state_dict(), new)
+        changed = {name.rpartition(".")[0] for name in new.keys() - fits.keys()}
+        kept = {name: value for name, value in fits.items() if name.rpartition(".")[0] not in changed}
+        fresh.load_state_dict(new | kept)
+        for name, part in fresh.named_children():
+            setattr(self, name, part.train(self.training))
+        self.config = fresh.config
+        renewed = [name for name in new if name not in kept]
+        logger.info("re-initialised for %s: %s", sizes, ", ".join(renewed) or "nothing")
+        return renewed
+
+
+def fitting(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return those tensors that a network has, too, in the same shape.
 
     Examples
     --------
-    >>> check_heads(128, 5)
-    Traceback (most recent call last):
-    omnilearn_lab.errors.ConfigError: width 128 is not a multiple of n_heads 5: change one
+    >>> import torch
+    >>> list(fitting({"a": torch.ones(2), "b": torch.ones(2)}, {"a": torch.ones(3), "b": torch.zeros(2)}))
+    ['b']
     """
-    if width % n_heads:
-        raise ConfigError(f"width {width} is not a multiple of n_heads {n_heads}: change one")
+    return {name: v for name, v in tensors.items() if name in own and own[name].shape == v.shape}
 
 
 def check_choice(what: str, value: str, choices: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import StrPath, run_jobs, usable_workers
 from omnilearn_lab.models import baselines
 from omnilearn_lab.models.layers import Codebook
-from omnilearn_lab.models.sizes import check_tensors
+from omnilearn_lab.models.sizes import check_tensors, fitting
 from omnilearn_lab.settings import from_mapping, read_settings, settings
 from omnilearn_lab.tasks.common.comparison import Arm
 from omnilearn_lab.training import TrainConfig, default_device, embed_jets
@@ -180,13 +180,11 @@ def copy_fitting(weights: Mapping[str, Tensor], model: nn.Module) -> list[str]:
         When nothing agrees.
     """
     own = model.state_dict()
-    fitting = {
-        name: value for name, value in weights.items() if name in own and own[name].shape == value.shape
-    }
-    if not fitting:
+    copied = fitting(weights, own)
+    if not copied:
         raise ConfigError("no weight of the pretrained network fits this one; use the same sizes for both")
-    model.load_state_dict({**own, **fitting})
-    return list(fitting)
+    model.load_state_dict(own | copied)
+    return list(copied)
 
 
 def load_classifier(source: str, *, n_classes: int | None = None) -> nn.Module:

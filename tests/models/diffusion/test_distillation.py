@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.models.diffusion import average_velocity, cosine_level, distillation_pair, follow_cosine
+from omnilearn_lab.models.diffusion import average_velocity, cosine_level, distillation_pair, follow
 from tests.training.helpers import packed, small_model
 from torch import nn
 
@@ -34,7 +34,7 @@ def rms(a, b):
 
 @pytest.fixture(scope="module")
 def exact():
-    return follow_cosine(mixture_velocity, noise(), 400, method="rk4")
+    return follow(mixture_velocity, noise(), 400, method="rk4")
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 4])
@@ -43,8 +43,8 @@ def test_euler_steps_with_the_average_velocity_are_exact(n_steps, exact):
         span = (torch.full_like(state, time), torch.full_like(state, time - 1 / n_steps))
         return average_velocity(mixture_velocity, state, span, method="rk4", n_substeps=200 // n_steps)
 
-    assert rms(follow_cosine(average, noise(), n_steps, method="euler"), exact) < 1e-3
-    assert rms(follow_cosine(mixture_velocity, noise(), n_steps, method="euler"), exact) > 3e-2
+    assert rms(follow(average, noise(), n_steps, method="euler"), exact) < 1e-3
+    assert rms(follow(mixture_velocity, noise(), n_steps, method="euler"), exact) > 3e-2
 
 
 def test_rows_have_times_of_their_own():
@@ -112,9 +112,9 @@ def test_a_student_of_four_steps_beats_its_teacher_at_four_steps():
     train(student, average, 800)
     start = noise().float()
     with torch.no_grad():
-        converged = follow_cosine(frozen, start, 64)
+        converged = follow(frozen, start, 64)
         few = {
-            n: rms(follow_cosine(net, start, 4, method="euler"), converged)
+            n: rms(follow(net, start, 4, method="euler"), converged)
             for n, net in (("teacher", frozen), ("student", student))
         }
     assert few["student"] < 0.6 * few["teacher"], few

@@ -12,7 +12,7 @@ from omnilearn_lab.models.diffusion import (
     cosine_level,
     denoise,
     denoising_path,
-    follow_cosine,
+    follow,
     midpoint_ddim,
 )
 from omnilearn_lab.models.published.v1 import load_keras
@@ -41,7 +41,7 @@ def gaussian_solution(noise):
 def solve(method, n_steps, noise):
     if method == "published":
         return midpoint_ddim(gaussian_velocity, noise, n_steps)
-    return follow_cosine(gaussian_velocity, noise, n_steps, method=method)
+    return follow(gaussian_velocity, noise, n_steps, method=method)
 
 
 def rms(method, n_steps):
@@ -76,11 +76,11 @@ def mixture_velocity(state, time):
 @pytest.mark.parametrize("n_evaluations", [12, 24, 48, 96])
 def test_the_default_has_the_smallest_error_at_equal_cost(n_evaluations):
     noise = torch.randn(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    exact = follow_cosine(mixture_velocity, noise, 1000, method="rk4")
+    exact = follow(mixture_velocity, noise, 1000, method="rk4")
     found = {"published": midpoint_ddim(mixture_velocity, noise, n_evaluations // 2)}
     for method, tableau in SOLVERS.items():
         n_steps = n_evaluations // tableau.n_evaluations
-        found[method] = follow_cosine(mixture_velocity, noise, n_steps, method=method)
+        found[method] = follow(mixture_velocity, noise, n_steps, method=method)
     errors = {method: (state - exact).square().mean().sqrt().item() for method, state in found.items()}
     assert min(errors, key=errors.get) == SamplerConfig().method, errors
 
@@ -152,7 +152,7 @@ def test_bad_requests_are_errors(model):
 
 def error_of(config, velocity=mixture_velocity):
     noise = torch.randn(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    exact = follow_cosine(velocity, noise, 1000, method="rk4")
+    exact = follow(velocity, noise, 1000, method="rk4")
     return (denoise(velocity, noise, config) - exact).square().mean().sqrt().item()
 
 

@@ -29,18 +29,6 @@ def test_backwards_is_the_inverse():
     torch.testing.assert_close(back, start, rtol=0, atol=1e-7)
 
 
-def test_progress_sees_every_step():
-    seen = []
-
-    def progress(steps):
-        for step in steps:
-            seen.append(step)
-            yield step
-
-    integrate(lambda x, t: x, torch.zeros(1), [0, 1, 2, 3], progress=progress)
-    assert seen == [0, 1, 2]
-
-
 def test_unknown_solvers_and_empty_grids_are_errors():
     with pytest.raises(ConfigError, match="did you mean 'heun'"):
         integrate(lambda x, t: x, torch.zeros(1), [0, 1], method="huen")

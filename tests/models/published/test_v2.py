@@ -153,7 +153,7 @@ def test_averaged_weights_must_be_there(written):
 
 
 def test_heads_refuse_jet_features():
-    with pytest.raises(ConfigError, match="no jet features"):
+    with pytest.raises(ConfigError, match="no setting 'n_jet_features'"):
         PETv2(PETv2Config(**SMALL)).replace_heads(n_jet_features=4)
 
 
