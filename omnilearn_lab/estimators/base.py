@@ -90,7 +90,54 @@ class Estimator(BaseEstimator):
         return 0 if self.random_state is None else int(self.random_state)
 
 
-class JetEstimator(Estimator):
+class SavedEstimator(Estimator):
+    """Base of the estimators that a folder can keep: a card with the parameters, and what `fit` made."""
+
+    def save(self, folder: StrPath) -> Path:
+        """Keep the fitted estimator in a folder: weights as safetensors, the rest as JSON, nothing pickled.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        self._check_fitted()
+        folder = make_folder(folder)
+        parameters = {k: v for k, v in self.get_params(deep=False).items() if k != "directory"}
+        card = {"estimator": type(self).__name__, "parameters": parameters, **self._write(folder)}
+        write_text(folder / _CARD, json.dumps(card, indent=1, default=_plain))
+        return folder
+
+    @classmethod
+    def load(cls, folder: StrPath) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            When the folder holds no such estimator, or a file of it is missing or damaged.
+        """
+        folder = Path(folder)
+        problem = f"'{folder}' holds no estimator: {_CARD} and what it names cannot be read"
+        with translated(CheckpointError, problem, "give a folder that an estimator's save wrote"):
+            card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+            kind = getattr(importlib.import_module("omnilearn_lab.estimators"), card["estimator"], None)
+            if not (isinstance(kind, type) and issubclass(kind, cls)):
+                raise CheckpointError(f"'{folder}' holds a '{card['estimator']}', not a {cls.__name__}")
+            made = kind(**card["parameters"])
+            made._read(folder, card)
+        return made
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        """Write what `fit` made; return what else belongs in the card."""
+        raise NotImplementedError
+
+    def _read(self, folder: Path, card: Mapping[str, Any]) -> None:
+        """Take what `_write` wrote."""
+        raise NotImplementedError
+
+
+class JetEstimator(SavedEstimator):
     """Base of the estimators with one network: parameters, splits, training, saving.
 
     Attributes
@@ -105,43 +152,23 @@ class JetEstimator(Estimator):
     _arrays: ClassVar[tuple[str, ...]] = ()  # fitted arrays to keep beside the network
     _facts: ClassVar[tuple[str, ...]] = ()  # fitted plain values to keep in the card
 
-    def save(self, folder: StrPath) -> Path:
-        """Keep the fitted estimator in a folder: weights as safetensors, the rest as JSON, nothing pickled.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        """
-        self._check_fitted()
-        folder = make_folder(folder)
+    def _write(self, folder: Path) -> dict[str, Any]:
         save_checkpoint(self.network_.cpu(), folder / _NETWORK, {"task": type(self).__name__})
         made = {name: getattr(self, name) for name in self._arrays if hasattr(self, name)}
         arrays = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in made.items()}
         with atomic_path(folder / _ARRAYS) as path:
             save_file(arrays or {"none": torch.zeros(0)}, path)
-        card = {
-            "estimator": type(self).__name__,
-            "parameters": {k: v for k, v in self.get_params(deep=False).items() if k != "directory"},
-            "inputs": to_mapping(self.inputs_),
-            "facts": {name: getattr(self, name) for name in self._facts if hasattr(self, name)},
-        }
-        write_text(folder / _CARD, json.dumps(card, indent=1, default=_plain))
-        return folder
+        facts = {name: getattr(self, name) for name in self._facts if hasattr(self, name)}
+        return {"inputs": to_mapping(self.inputs_), "facts": facts}
 
-    @classmethod
-    def load(cls, folder: StrPath) -> Self:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        CheckpointError
-            When the folder holds no such estimator, or a file of it is missing or damaged.
-        """
-        made = load_estimator(folder)
-        if not isinstance(made, cls):
-            raise CheckpointError(f"'{folder}' holds a {type(made).__name__}, not a {cls.__name__}")
-        return made
+    def _read(self, folder: Path, card: Mapping[str, Any]) -> None:
+        self.inputs_ = from_mapping(Inputs, card["inputs"])
+        for name in set(self._facts) & set(card["facts"]):
+            setattr(self, name, _array(card["facts"][name]))
+        for name, value in load_file(folder / _ARRAYS).items():
+            if name in self._arrays:
+                setattr(self, name, value.numpy())
+        self.network_, self.history_ = load_checkpoint(folder / _NETWORK), History()
 
     def checksum(self) -> str:
         """Return what tells this fitted estimator from others: a hash of its weights."""
@@ -194,7 +221,7 @@ class JetEstimator(Estimator):
 
 
 def load_estimator(folder: StrPath) -> JetEstimator:
-    """Read any estimator that was saved; the folder says which one it is.
+    """Read any estimator of jets that was saved; the folder says which one it is.
 
     Raises
     ------
@@ -207,22 +234,7 @@ def load_estimator(folder: StrPath) -> JetEstimator:
     Traceback (most recent call last):
     omnilearn_lab.errors.CheckpointError: 'no/such/folder' holds no estimator: estimator.json ...
     """
-    folder = Path(folder)
-    problem = f"'{folder}' holds no estimator: {_CARD} and what it names cannot be read"
-    with translated(CheckpointError, problem, "give a folder that an estimator's save wrote"):
-        card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-        cls = getattr(importlib.import_module("omnilearn_lab.estimators"), card["estimator"], None)
-        if not (isinstance(cls, type) and issubclass(cls, JetEstimator)):
-            raise CheckpointError(f"'{folder}' holds a '{card['estimator']}', which is no estimator of ours")
-        made = cls(**card["parameters"])
-        made.inputs_ = from_mapping(Inputs, card["inputs"])
-        for name in set(cls._facts) & set(card["facts"]):
-            setattr(made, name, _array(card["facts"][name]))
-        for name, value in load_file(folder / _ARRAYS).items():
-            if name in cls._arrays:
-                setattr(made, name, value.numpy())
-        made.network_, made.history_ = load_checkpoint(folder / _NETWORK), History()
-    return made
+    return JetEstimator.load(folder)
 
 
 def as_jets(jets: JetsLike) -> Jets:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.estimators.base import Estimator, JetsLike, OnRecord, as_jets
+from omnilearn_lab.estimators.base import JetsLike, OnRecord, SavedEstimator, as_jets
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import StrPath
 from omnilearn_lab.models import SamplerConfig
 from omnilearn_lab.tasks.generation import JetGeneration, JetGenerationConfig
 from omnilearn_lab.training import TrainConfig
 
 
 @dataclass(eq=False, repr=False)
-class PETGenerator(Estimator):
+class PETGenerator(SavedEstimator):
     """Generate jets: their kinematics and multiplicity first, then their particles, by class.
 
     Parameters
@@ -109,28 +109,13 @@ class PETGenerator(Estimator):
             raise ConfigError(f"n_jets is {n_jets}; at least one jet is to be generated")
         return generation.sample(n_jets, label=label, seed=self.random_state if seed is None else seed)
 
-    def save(self, folder: StrPath) -> Path:
-        """Keep both networks in a folder."""
-        return self._check_fitted().save(folder)
+    def _write(self, folder: Path) -> dict[str, Any]:
+        self.generation_.save(folder)
+        return {"classes": self.classes_}
 
-    @classmethod
-    def load(cls, folder: StrPath) -> Self:
-        """Read what `save` wrote."""
-        generation = JetGeneration.load(folder)
-        config = generation.config
-        made = cls(
-            None if config.from_scratch else config.checkpoint,
-            epochs=config.particles.epochs,
-            batch_size=config.particles.batch_size,
-            learning_rate=config.particles.learning_rate,
-            kinematics_epochs=config.kinematics.epochs,
-            n_steps=config.sampler.n_steps,
-            standardization=config.standardization,
-            random_state=config.particles.seed,
-        )
-        made.generation_, made.history_ = generation, generation.histories
-        made.classes_ = np.array((generation.domain and generation.domain.class_names) or ("jets",))
-        return made
+    def _read(self, folder: Path, card: Mapping[str, Any]) -> None:
+        self.generation_ = JetGeneration.load(folder)
+        self.history_, self.classes_ = self.generation_.histories, np.array(card["classes"])
 
     def _config(self) -> JetGenerationConfig:
         shared: dict[str, Any] = {"batch_size": self.batch_size, "ema_decay": 0.999, "seed": self._seed()}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.model_selection import StratifiedKFold
 
 from omnilearn_lab.errors import ConfigError, JetsError
-from omnilearn_lab.estimators.base import Estimator, JetsLike, as_jets
+from omnilearn_lab.estimators.base import Estimator, JetsLike, SavedEstimator, as_jets
 from omnilearn_lab.estimators.networks import PETClassifier
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import StrPath
@@ -47,7 +48,7 @@ class _RatioEstimator(Estimator):
 
 
 @dataclass(eq=False, repr=False)
-class Reweighter(_RatioEstimator):
+class Reweighter(SavedEstimator, _RatioEstimator):
     r"""Weights that make one sample of jets (source) look like another (target).
 
     A classifier with output f gives :math:`w = f/(1-f) \approx p_\mathrm{target}/p_\mathrm{source}`.
@@ -128,28 +129,13 @@ class Reweighter(_RatioEstimator):
         target = self._check_fitted().predict_probability(_sample(jets))
         return np.stack([1 - target, target], axis=1)
 
-    def save(self, folder: StrPath) -> Path:
-        """Keep network, settings and normalisation in a folder."""
-        return self._check_fitted().save(folder)
+    def _write(self, folder: Path) -> dict[str, Any]:
+        self.reweighter_.save(folder)
+        return {}
 
-    @classmethod
-    def load(cls, folder: StrPath) -> Self:
-        """Read what `save` wrote."""
-        reweighter = reweighting.Reweighter.load(folder)
-        config, training = reweighter.config, reweighter.config.training
-        made = cls(
-            None if config.init == "scratch" else config.init,
-            network=config.network,
-            epochs=training.epochs,
-            batch_size=training.batch_size,
-            learning_rate=training.learning_rate,
-            body_lr_factor=training.body_lr_factor,
-            use_pid=config.use_pid,
-            clip=config.clip,
-            random_state=training.seed,
-        )
-        made.reweighter_, made.history_ = reweighter, reweighter.history
-        return made
+    def _read(self, folder: Path, card: Mapping[str, Any]) -> None:
+        self.reweighter_ = reweighting.Reweighter.load(folder)
+        self.history_ = self.reweighter_.history
 
 
 @dataclass(eq=False, repr=False)
