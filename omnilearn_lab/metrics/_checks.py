@@ -20,9 +20,11 @@ def as_values(name: str, values: ArrayLike) -> np.ndarray:
     return _finite(name, array)
 
 
-def as_matrix(name: str, values: ArrayLike) -> np.ndarray:
-    """Finite numbers, shape (N, C), float64."""
+def as_table(name: str, values: ArrayLike) -> np.ndarray:
+    """Return finite numbers with a column per class, (N, C); scores (N,) are those of class 1 of two."""
     array = np.asarray(values, dtype=float)
+    if array.ndim == 1:
+        return np.stack([1 - as_values(name, array), array], axis=1)
     if array.ndim != 2 or array.shape[1] < 2:
         raise MetricError(
             f"{name} must have shape (N, C) with C >= 2, found {array.shape}; one column per class"

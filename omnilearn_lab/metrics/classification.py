@@ -94,9 +94,7 @@ def auc(
     """
     if multi_class not in ("ovo", "ovr"):
         raise MetricError(f"no multi-class AUC '{multi_class}'; {nearest(str(multi_class), ('ovo', 'ovr'))}")
-    if np.ndim(probabilities) == 1:
-        return roc(probabilities, labels, weights=weights).auc
-    table = _checks.as_matrix("probabilities", probabilities)
+    table = _checks.as_table("probabilities", probabilities)
     if table.shape[1] == 2:
         return roc(table[:, 1], labels, weights=weights).auc
     if multi_class == "ovr":
@@ -131,7 +129,7 @@ def auc_per_class(
     >>> auc_per_class([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.3, 0.3, 0.4]], [0, 1, 2])
     (1.0, 1.0, 1.0)
     """
-    table = _checks.as_matrix("probabilities", probabilities)
+    table = _checks.as_table("probabilities", probabilities)
     labels, weights = _checks.labels_of_all(table, labels, weights)
     return tuple(roc(column, labels == c, weights=weights).auc for c, column in enumerate(table.T))
 
@@ -165,7 +163,7 @@ def pair_score(probabilities: ArrayLike, signal: int, background: int) -> np.nda
     >>> pair_score([[0.2, 0.6, 0.2]], signal=1, background=0).round(2).tolist()
     [0.75]
     """
-    table = _checks.as_matrix("probabilities", probabilities)
+    table = _checks.as_table("probabilities", probabilities)
     if table.min(initial=0.0) < 0:
         raise MetricError("probabilities: found negative values; pass softmax outputs, not logits")
     for column in (signal, background):
@@ -225,13 +223,9 @@ def confusion_matrix(
 def _predictions(
     probabilities: ArrayLike, labels: ArrayLike, weights: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if np.ndim(probabilities) == 1:
-        predicted, n_classes = (_checks.as_values("probabilities", probabilities) > 0.5).astype(np.int64), 2
-    else:
-        table = _checks.as_matrix("probabilities", probabilities)
-        predicted, n_classes = table.argmax(axis=1), table.shape[1]
-    labels = _checks.as_labels(labels, len(predicted), n_classes=n_classes)
-    return predicted, labels, _checks.as_weights(weights, len(predicted))
+    table = _checks.as_table("probabilities", probabilities)
+    labels = _checks.as_labels(labels, len(table), n_classes=table.shape[1])
+    return table.argmax(axis=1), labels, _checks.as_weights(weights, len(table))
 
 
 def _pair_auc(table: np.ndarray, labels: np.ndarray, weights: np.ndarray, pair: tuple[int, int]) -> float:
@@ -361,7 +355,7 @@ def classification_metrics(
     >>> print(result.rejection(0.5))
     45.6 ± 9.8
     """
-    table = _as_table(probabilities)
+    table = _checks.as_table("probabilities", probabilities)
     labels, weights = _checks.labels_of_all(table, labels, weights)
     names = _checks.names_of(class_names, table.shape[1])
     signals = [c for c in range(table.shape[1]) if c != background]
@@ -390,10 +384,3 @@ def classification_metrics(
 def _pair_error(table: np.ndarray, labels: np.ndarray, weights: np.ndarray, pair: tuple[int, int]) -> float:
     used = np.isin(labels, pair)
     return roc(table[used, pair[1]], labels[used] == pair[1], weights=weights[used]).auc_error
-
-
-def _as_table(probabilities: ArrayLike) -> np.ndarray:
-    if np.ndim(probabilities) == 1:
-        score = _checks.as_values("probabilities", probabilities)
-        return np.stack([1 - score, score], axis=1)
-    return _checks.as_matrix("probabilities", probabilities)

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field
 
 from omnilearn_lab.display import number
-from omnilearn_lab.errors import MetricError, MissingDependencyError, translated
+from omnilearn_lab.errors import ConfigError, MetricError, MissingDependencyError, translated
 from omnilearn_lab.metrics._checks import as_features, as_values, as_weights
+from omnilearn_lab.settings import settings
 
 N_COMPARABLE = 50_000  # jets per sample in JetNet's and the papers' numbers
 
 Weights = tuple[ArrayLike | None, ArrayLike | None]
 
 
-@dataclass(frozen=True)
+@settings
 class Sampling:
     """How many jets are drawn (with replacement), how often, and the seed.
 
@@ -33,13 +35,9 @@ class Sampling:
         Seed of the draws.
     """
 
-    n_jets: int = N_COMPARABLE
-    n_batches: int = 5
+    n_jets: Annotated[int, Field(ge=1)] = N_COMPARABLE
+    n_batches: Annotated[int, Field(ge=1)] = 5
     seed: int = 42
-
-    def __post_init__(self) -> None:
-        if self.n_jets < 1 or self.n_batches < 1:
-            raise MetricError(f"sampling needs at least one jet and one batch, found {self}")
 
 
 @dataclass(frozen=True)
@@ -327,7 +325,7 @@ def _particles(name: str, jets: ArrayLike, mask: ArrayLike | None) -> tuple[np.n
 _BLOCK = 1000  # rows of the kernel matrix in memory at a time
 
 
-@dataclass(frozen=True)
+@settings
 class FpdConfig:
     """Extrapolation of the Frechet distance to infinite statistics; the defaults are JetNet's.
 
@@ -343,20 +341,18 @@ class FpdConfig:
         Seed of the draws.
     """
 
-    min_samples: int = 20_000
+    min_samples: Annotated[int, Field(ge=2)] = 20_000
     max_samples: int = N_COMPARABLE
-    n_points: int = 10
-    n_batches: int = 20
+    n_points: Annotated[int, Field(ge=3)] = 10
+    n_batches: Annotated[int, Field(ge=1)] = 20
     seed: int = 42
 
     def __post_init__(self) -> None:
-        if not (2 <= self.min_samples < self.max_samples and self.n_points >= 3 and self.n_batches >= 1):
-            raise MetricError(
-                f"FPD needs 2 <= min_samples < max_samples, n_points >= 3, n_batches >= 1: {self}"
-            )
+        if self.min_samples >= self.max_samples:
+            raise ConfigError(f"FPD needs min_samples < max_samples: {self}")
 
 
-@dataclass(frozen=True)
+@settings
 class KpdConfig:
     """Batches of the kernel distance; the defaults are JetNet's.
 
@@ -368,13 +364,9 @@ class KpdConfig:
         Batch i uses seed + 1000 i.
     """
 
-    n_batches: int = 10
-    batch_size: int = 5_000
+    n_batches: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=2)] = 5_000
     seed: int = 42
-
-    def __post_init__(self) -> None:
-        if self.n_batches < 1 or self.batch_size < 2:
-            raise MetricError(f"KPD needs at least one batch of two jets: {self}")
 
 
 def frechet_distance(reference: ArrayLike, generated: ArrayLike) -> float:
@@ -462,10 +454,7 @@ def fpd(
         for size in sizes
     ]
     value, error = _intercept(1 / sizes, np.asarray(distances))
-    is_default = (config.min_samples, config.max_samples, config.n_points, config.n_batches) == (
-        FpdConfig.min_samples, FpdConfig.max_samples, FpdConfig.n_points, FpdConfig.n_batches,
-    )  # fmt: skip
-    return _one(value, error, len(a), len(b), is_default)
+    return _one(value, error, len(a), len(b), is_default=config == FpdConfig(seed=config.seed))
 
 
 def kpd(
@@ -519,8 +508,8 @@ def kpd(
         for i in range(config.n_batches)
     ]
     low, high = np.percentile(values, [16.275, 83.725])
-    is_default = (config.n_batches, config.batch_size) == (KpdConfig.n_batches, KpdConfig.batch_size)
-    return _one(float(np.median(values)), float(high - low) / 2, len(a), len(b), is_default)
+    is_default = config == KpdConfig(seed=config.seed)
+    return _one(float(np.median(values)), float(high - low) / 2, len(a), len(b), is_default=is_default)
 
 
 def _pair(reference: ArrayLike, generated: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -593,7 +582,7 @@ def _kernel_sum(a: np.ndarray, b: np.ndarray) -> float:
     return float(sum(np.sum((block / a.shape[1] + 1) ** 4) for block in blocks))
 
 
-def _one(value: float, error: float, n: int, m: int, is_default: bool) -> GenerationScore:
+def _one(value: float, error: float, n: int, m: int, *, is_default: bool) -> GenerationScore:
     comparable = is_default and min(n, m) >= N_COMPARABLE
     return GenerationScore(value, error, (value,), (error,), n, m, comparable)
 
@@ -687,7 +676,6 @@ def _optimal_transport() -> Callable[..., float]:
     return partial(emd2, check_marginals=False, center_dual=False)
 
 
-T = TypeVar("T")
 COVERAGE_SAMPLING = Sampling(n_jets=100, n_batches=10)
 
 

@@ -11,14 +11,8 @@ from scipy.special import gammaincc
 
 from omnilearn_lab.display import number
 from omnilearn_lab.errors import MetricError, nearest
-from omnilearn_lab.metrics._checks import (
-    as_labels,
-    as_matrix,
-    as_values,
-    as_weights,
-    effective_number,
-    share_error,
-)
+from omnilearn_lab.metrics import _checks
+from omnilearn_lab.metrics._checks import as_values, as_weights, effective_number
 from omnilearn_lab.metrics.distances import Weights
 
 if TYPE_CHECKING:
@@ -226,7 +220,7 @@ def calibration_curve(
         edges=np.linspace(0, 1, n_bins + 1),
         predicted=mean,
         observed=observed,
-        uncertainty=share_error(observed, n_effective),
+        uncertainty=_checks.share_error(observed, n_effective),
         fraction=fraction,
         expected_calibration_error=float(np.sum((fraction * np.abs(observed - mean))[filled])),
     )
@@ -234,11 +228,8 @@ def calibration_curve(
 
 def _confidence(probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Prediction and whether it came true, per jet."""
-    if np.ndim(probabilities) == 1:
-        predicted = as_values("probabilities", probabilities)
-        return predicted, as_labels(labels, len(predicted), n_classes=2).astype(float)
-    table = as_matrix("probabilities", probabilities)
-    labels = as_labels(labels, len(table), n_classes=table.shape[1])
+    table = _checks.as_table("probabilities", probabilities)
+    labels = _checks.as_labels(labels, len(table), n_classes=table.shape[1])
     if table.shape[1] == 2:
         return table[:, 1], labels.astype(float)
     return table.max(axis=1), (table.argmax(axis=1) == labels).astype(float)

@@ -15,20 +15,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import h5py
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from omnilearn_lab.errors import ConfigError, DataFileError, TrainingError
+from omnilearn_lab.errors import DataFileError, TrainingError
 from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets, read_jets
 from omnilearn_lab.machine import StrPath
 from omnilearn_lab.models import Batch
+from omnilearn_lab.settings import settings
 from omnilearn_lab.training.distributed import Shard, this_shard
 from omnilearn_lab.training.losses import Whole
 
@@ -272,7 +273,7 @@ class Feed:
 _HEAD = 64  # jets of a file by which it is known again
 
 
-@dataclass(frozen=True)
+@settings
 class StreamConfig:
     """How files are read.
 
@@ -292,16 +293,10 @@ class StreamConfig:
         For sizes below one.
     """
 
-    block_rows: int = 2048
-    window_blocks: int = 16
+    block_rows: Annotated[int, Field(ge=1)] = 2048
+    window_blocks: Annotated[int, Field(ge=1)] = 16
     seed: int = 0
     shard: Shard = Shard()
-
-    def __post_init__(self) -> None:
-        if self.block_rows < 1 or self.window_blocks < 1:
-            raise ConfigError(
-                f"block_rows is {self.block_rows}, window_blocks {self.window_blocks}; at least 1 is needed"
-            )
 
 
 class _Block(NamedTuple):

@@ -155,7 +155,7 @@ def test_too_few_jets_is_an_error(files):
 
 @pytest.mark.parametrize("bad", [{"block_rows": 0}, {"window_blocks": 0}])
 def test_bad_sizes(bad):
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(ConfigError, match="greater than or equal to 1"):
         StreamConfig(**bad)
 
 
