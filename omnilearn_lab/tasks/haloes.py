@@ -25,19 +25,9 @@ from omnilearn_lab.models import Batch, PETv2, PETv2Config, load_checkpoint, sav
 from omnilearn_lab.models.checkpoints import Transfer, transfer
 from omnilearn_lab.settings import settings
 from omnilearn_lab.simulation.haloes import Grid, Universes
-from omnilearn_lab.tasks.common import Comparison, LearningCurve, compare
-from omnilearn_lab.training import (
-    Batches,
-    Classification,
-    History,
-    ParticleRegression,
-    Regression,
-    Run,
-    TrainConfig,
-    Trainer,
-    default_device,
-    select,
-)
+from omnilearn_lab.tasks.common import LearningCurve, compare
+from omnilearn_lab.training import Batches, History, Run, TrainConfig, Trainer, default_device, select
+from omnilearn_lab.training.losses import Classification, ParticleRegression, Regression
 
 PRIOR = np.array([[0.1, 0.6], [0.5, 1.0]])
 """Lowest and highest omega_m and sigma_8, of our universes and of CosmoBench's."""
@@ -345,12 +335,8 @@ def compare_haloes(
         for n, epochs in chosen.sizes.items()
         for name, training in chosen.arms.items()
     }
-    trained: Comparison[HaloResult] = compare(
-        partial(train_haloes, data, chosen), arms, seeds=chosen.seeds, **options
-    )
-    return LearningCurve(
-        tuple(trained.select({name: f"{name}-{n}" for name in chosen.arms}) for n in sorted(chosen.sizes))
-    )
+    trained = compare(partial(train_haloes, data, chosen), arms, seeds=chosen.seeds, **options)
+    return LearningCurve.of(trained, chosen.arms, chosen.sizes)
 
 
 def two_point(data: HaloData) -> HaloResult:

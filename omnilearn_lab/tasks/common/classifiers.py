@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -263,6 +263,12 @@ class LearningCurve:
         if len({(tuple(each.results), each.seeds) for each in self.comparisons}) != 1:
             raise ConfigError("a learning curve needs comparisons, all with the same arms and seeds")
 
+    @classmethod
+    def of(cls, trained: Comparison[Any], arms: Iterable[str], sizes: Iterable[int]) -> LearningCurve:
+        """Return what was trained together, every arm with every size as an arm of the name "arm-size"."""
+        arms = tuple(arms)
+        return cls(tuple(trained.select({arm: f"{arm}-{n}" for arm in arms}) for n in sorted(sizes)))
+
     @property
     def sizes(self) -> np.ndarray:
         """Training jets, shape (K,)."""
@@ -322,8 +328,7 @@ def train_learning_curve(
     }
     named = {f"{kind}-{n}": chosen for (kind, n), chosen in arms.items()}
     trained = train_classifiers(data, named, seeds=settings.seeds, **options)
-    kinds = dict.fromkeys(kind for kind, _ in arms)
-    return LearningCurve(tuple(trained.select({k: f"{k}-{n}" for k in kinds}) for n in sorted(sizes)))
+    return LearningCurve.of(trained, dict.fromkeys(kind for kind, _ in arms), sizes)
 
 
 def _with_epochs(settings: ClassifierComparisonSettings, epochs: float) -> ClassifierComparisonSettings:

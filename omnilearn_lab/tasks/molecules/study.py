@@ -19,7 +19,7 @@ from omnilearn_lab.models import Batch
 from omnilearn_lab.models.checkpoints import Transfer, transfer
 from omnilearn_lab.settings import settings
 from omnilearn_lab.simulation.molecules import ELEMENTS, Molecules
-from omnilearn_lab.tasks.common import Comparison, LearningCurve, compare
+from omnilearn_lab.tasks.common import LearningCurve, compare
 from omnilearn_lab.tasks.molecules.networks import ContinuousFilters, Forces, MoleculePET
 from omnilearn_lab.training import Batches, History, Run, TrainConfig, Trainer, Whole, default_device
 
@@ -361,9 +361,5 @@ def compare_molecules(data: MoleculeData, chosen: MoleculeSettings, **options: A
         for n, epochs in chosen.sizes.items()
         for name, arm in chosen.arms.items()
     }
-    trained: Comparison[MoleculeResult] = compare(
-        partial(train_molecules, data, chosen), arms, seeds=chosen.seeds, **options
-    )
-    return LearningCurve(
-        tuple(trained.select({name: f"{name}-{n}" for name in chosen.arms}) for n in sorted(chosen.sizes))
-    )
+    trained = compare(partial(train_molecules, data, chosen), arms, seeds=chosen.seeds, **options)
+    return LearningCurve.of(trained, chosen.arms, chosen.sizes)

@@ -2,13 +2,8 @@
 # ruff: noqa: I001
 
 from omnilearn_lab.tasks.pretraining.evidence import DownstreamRecord, downstream_records, downstream_table
-from omnilearn_lab.tasks.pretraining.objectives import (
-    ObjectiveStudySettings,
-    generation_floor,
-    pretrain_objectives,
-    tune_classifiers,
-    tune_generators,
-)
+from omnilearn_lab.tasks.pretraining.objectives import ObjectiveStudySettings, generation_floor
+from omnilearn_lab.tasks.pretraining.objectives import pretrain_objectives, tune_classifiers, tune_generators
 from omnilearn_lab.tasks.pretraining.pretraining import PretrainConfig, launch_pretraining, pretrain
 from omnilearn_lab.tasks.pretraining.study import ClassStudySettings, choose_classes, count_parameters
 from omnilearn_lab.tasks.pretraining.study import join_classes, network_costs, noised_particles

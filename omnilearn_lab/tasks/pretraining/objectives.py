@@ -22,13 +22,9 @@ from omnilearn_lab.tasks.common.classification import ClassifierData, Classifier
 from omnilearn_lab.tasks.common.classifiers import LearningCurve
 from omnilearn_lab.tasks.common.comparison import Comparison, compare
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, copy_fitting
+from omnilearn_lab.tasks.generation import GeneratorData, generation_scores
 from omnilearn_lab.tasks.generation.generator import assemble, generate_like_v2
-from omnilearn_lab.tasks.generation.scores import (
-    GenerationScores,
-    GeneratorData,
-    ScoresConfig,
-    generation_scores,
-)
+from omnilearn_lab.tasks.generation.scores import GenerationScores, ScoresConfig
 from omnilearn_lab.tasks.pretraining.pretraining import Objectives, PretrainConfig, pretrain
 from omnilearn_lab.training import History, Run, TrainConfig, Trainer, default_device
 from omnilearn_lab.training.losses import FlowGeneration
@@ -139,11 +135,8 @@ def tune_classifiers(
         ``workers``, ``directory``, ``progress`` of `omnilearn_lab.tasks.common.compare`.
     """
     arms = {f"{arm}-{n}": (arm, n) for n in chosen.sizes for arm in chosen.arms}
-    trained: Comparison[ClassifierResult] = compare(
-        partial(_tune_classifier, data, chosen, checkpoints), arms, seeds=chosen.seeds, **options
-    )
-    points = [trained.select({arm: f"{arm}-{n}" for arm in chosen.arms}) for n in sorted(chosen.sizes)]
-    return LearningCurve(tuple(points))
+    train = partial(_tune_classifier, data, chosen, checkpoints)
+    return LearningCurve.of(compare(train, arms, seeds=chosen.seeds, **options), chosen.arms, chosen.sizes)
 
 
 def _tune_classifier(

@@ -28,69 +28,16 @@ from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks import common
 from omnilearn_lab.tasks.common.networks import fit_codebook
 from omnilearn_lab.tasks.pretraining.evidence import measured
-from omnilearn_lab.training import (
-    FlowPretraining,
-    JointPretraining,
-    LaunchedRun,
-    NextToken,
-    Objective,
-    Run,
-    Shard,
-    StreamConfig,
-    StreamingBatches,
-    TrainConfig,
-    Trainer,
-    default_device,
-    describe_environment,
-    launch,
-    process_group,
-    processes_here,
-    this_shard,
-)
-from omnilearn_lab.training.distributed import agree
+from omnilearn_lab.training import Shard, StreamConfig, StreamingBatches, TrainConfig, Trainer, default_device
+from omnilearn_lab.training.distributed import agree, process_group, processes_here, this_shard
+from omnilearn_lab.training.losses import FlowPretraining, JointPretraining, NextToken, Objective
+from omnilearn_lab.training.runs import LaunchedRun, Run, describe_environment, launch
 
 Streaming = Literal["auto", "always", "never"]
 """When training jets are streamed from files: when they do not fit into memory, or always, or never."""
 
 _BYTES_PER_JET = 16_000  # measured: 5.2 GB for 325,000 JetClass jets of 40 particles and their inputs
 _SHARE_OF_MEMORY = 0.5
-
-
-@settings
-class JetSource:
-    """Which jets to load.
-
-    Parameters
-    ----------
-    dataset, source, seed
-        As for `omnilearn_lab.catalog.load`.
-    n_jets : mapping of split to int
-    streaming
-        One of `Streaming`, for the training jets.
-    """
-
-    dataset: str
-    source: str
-    seed: int
-    n_jets: Mapping[str, int]
-    streaming: Streaming = "auto"
-
-    def load(self, split: str) -> Jets:
-        """Load or simulate the jets of a split."""
-        return load(self.dataset, split, source=self.source, max_jets=self.n_jets[split], seed=self.seed)
-
-    def files(self) -> list[Path]:
-        """Return ML-ready files with the training jets: converted published ones, or the simulated set."""
-        store = open_store()
-        converted = store.find(f"{self.dataset}/{CONVERTED}/train")
-        if converted is not None and self.source != "simulated":
-            return sorted(converted.glob("*.h5"))
-        recipe = catalog()[self.dataset].recipe
-        if recipe is None or self.source == "published":
-            return []
-        wanted = SimulatedSet(str(recipe), "quick", "train", self.n_jets["train"], self.seed)
-        made = store.find(wanted.file_name)
-        return [made] if made is not None else []
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +88,8 @@ class PretrainingData:
         return StreamingBatches(self.train, own.stop - own.start, config, transform=transform)
 
 
-def settled(source: JetSource, directory: str | os.PathLike[str]) -> JetSource:
-    """Return the source with "auto" decided once for a run, so that all its processes and starts agree.
+def settled(config: PretrainConfig, directory: str | os.PathLike[str]) -> PretrainConfig:
+    """Return the settings with "auto" streaming decided once for a run: all its processes and starts agree.
 
     Free memory differs between processes and from day to day, and streamed jets come in another order. The
     first process to ask leaves its answer in ``streaming.txt`` of the run directory.
@@ -152,17 +99,17 @@ def settled(source: JetSource, directory: str | os.PathLike[str]) -> JetSource:
     ConfigError
         As `load_pretraining_data`; then nothing is decided.
     """
-    if source.streaming != "auto":
-        return source
+    if config.streaming != "auto":
+        return config
     path = Path(directory) / "streaming.txt"
     make_folder(path.parent)
     with locked(path):
         if not path.is_file():
-            write_text(path, _way(source))
-    return replace(source, streaming=path.read_text())
+            write_text(path, _way(config))
+    return replace(config, streaming=path.read_text())
 
 
-def load_pretraining_data(source: JetSource) -> PretrainingData:
+def load_pretraining_data(config: PretrainConfig) -> PretrainingData:
     """Load validation and test jets, and the training jets or the names of their files.
 
     Raises
@@ -170,27 +117,27 @@ def load_pretraining_data(source: JetSource) -> PretrainingData:
     ConfigError
         When the training jets fit neither into memory nor lie in files that can be streamed.
     """
-    way = _way(source) if source.streaming == "auto" else source.streaming
+    way = _way(config) if config.streaming == "auto" else config.streaming
     if way == "never":
-        return PretrainingData(source.load("train"), source.load("val"), source.load("test"))
-    if not source.files() and fits_in_memory(source.n_jets["train"]):
-        source.load("train")  # simulates and leaves a file
-    return PretrainingData(_files(source), source.load("val"), source.load("test"))
+        return PretrainingData(*(config.load(split) for split in config.n_jets))
+    if not config.files() and fits_in_memory(config.n_train):
+        config.load("train")  # simulates and leaves a file
+    return PretrainingData(_files(config), config.load("val"), config.load("test"))
 
 
-def _way(source: JetSource) -> str:
-    if fits_in_memory(source.n_jets["train"]):
+def _way(config: PretrainConfig) -> str:
+    if fits_in_memory(config.n_train):
         return "never"
-    _files(source)
+    _files(config)
     return "always"
 
 
-def _files(source: JetSource) -> list[Path]:
-    files = source.files()
+def _files(config: PretrainConfig) -> list[Path]:
+    files = config.files()
     if not files:
         raise ConfigError(
-            f"{source.n_jets['train']:,} jets of '{source.dataset}' do not fit into memory and no ML-ready "
-            f"files hold them; convert the published files (omnilearn-lab data convert {source.dataset}), or "
+            f"{config.n_train:,} jets of '{config.dataset}' do not fit into memory and no ML-ready "
+            f"files hold them; convert the published files (omnilearn-lab data convert {config.dataset}), or "
             "use fewer jets"
         )
     return files
@@ -214,31 +161,21 @@ def fits_in_memory(n_jets: int, *, available: int | None = None) -> bool:
     return n_jets * _BYTES_PER_JET * processes_here(os.environ) < _SHARE_OF_MEMORY * bytes_here
 
 
-_TRAINING = {
-    "pet": TrainConfig(
-        epochs=2.5,
-        batch_size=128,
-        learning_rate=5e-4,
-        warmup_epochs=0.1,
-        ema_decay=0.999,
-        precision="bf16",
-        validations_per_epoch=5,
-    ),
-    "pet_v2": TrainConfig(
-        epochs=2.0,
-        batch_size=128,
-        learning_rate=5e-4,
-        betas=(0.95, 0.98),
-        weight_decay=0.0,
-        warmup_epochs=0.1,
-        ema_decay=0.999,
-        precision="bf16",
-        validations_per_epoch=5,
-    ),
-}
-_TRAINING["tokens"] = replace(
-    _TRAINING["pet"], learning_rate=3e-3, optimizer="adamw", betas=(0.9, 0.999), weight_decay=0.01
+_PET = TrainConfig(
+    epochs=2.5,
+    batch_size=128,
+    learning_rate=5e-4,
+    warmup_epochs=0.1,
+    ema_decay=0.999,
+    precision="bf16",
+    validations_per_epoch=5,
 )
+_ADAMW = {"learning_rate": 3e-3, "optimizer": "adamw", "betas": (0.9, 0.999), "weight_decay": 0.01}
+_TRAINING = {
+    "pet": _PET,
+    "pet_v2": replace(_PET, epochs=2.0, betas=(0.95, 0.98), weight_decay=0.0),
+    "tokens": replace(_PET, **_ADAMW),
+}
 _MODELS = {"pet": PET, "pet_v2": PETv2, "tokens": TokenTransformer}
 _SIZES = {"pet": PETConfig, "pet_v2": PETv2Config, "tokens": TokenTransformerConfig}
 _PAPERS = {"pet": "arXiv:2404.16091", "pet_v2": "arXiv:2510.24066", "tokens": "arXiv:2403.05618"}
@@ -417,10 +354,27 @@ class PretrainConfig:
             return NextToken()
         return FlowPretraining(**factors, masked=asked.masked, masked_share=asked.masked_share)
 
-    def jets(self) -> JetSource:
-        """Return which jets to train and measure on."""
-        n_jets = {"train": self.n_train, "val": self.n_validation, "test": self.n_test}
-        return JetSource(self.dataset, self.source, self.seed, n_jets, self.streaming)
+    @property
+    def n_jets(self) -> dict[str, int]:
+        """Jets of each split."""
+        return {"train": self.n_train, "val": self.n_validation, "test": self.n_test}
+
+    def load(self, split: str) -> Jets:
+        """Load or simulate the jets of a split."""
+        return load(self.dataset, split, source=self.source, max_jets=self.n_jets[split], seed=self.seed)
+
+    def files(self) -> list[Path]:
+        """Return ML-ready files with the training jets: converted published ones, or the simulated set."""
+        store = open_store()
+        converted = store.find(f"{self.dataset}/{CONVERTED}/train")
+        if converted is not None and self.source != "simulated":
+            return sorted(converted.glob("*.h5"))
+        recipe = catalog()[self.dataset].recipe
+        if recipe is None or self.source == "published":
+            return []
+        wanted = SimulatedSet(str(recipe), "quick", "train", self.n_train, self.seed)
+        made = store.find(wanted.file_name)
+        return [made] if made is not None else []
 
     def inputs(self, jets: Jets) -> Batch:
         """Return jets as the network reads them."""
@@ -464,8 +418,9 @@ def pretrain(
     OmniLearn, arXiv:2404.16091, section III; OmniLearned, arXiv:2510.24066.
     """
     path = Path(directory) / config.file_name
-    source = settled(config.jets(), directory)
-    data = load_pretraining_data(source)  # before the processes meet: a simulation may take an hour
+    data = load_pretraining_data(
+        settled(config, directory)
+    )  # before the processes meet: a simulation may take an hour
     with process_group():
         _train(config, data, path, on_record)
     return path

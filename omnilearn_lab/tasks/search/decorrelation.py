@@ -302,7 +302,7 @@ def template_hunt(
     masses, passes = np.asarray(masses, dtype=float), np.asarray(passes, dtype=bool)
     if masses.shape != passes.shape or not np.isfinite(masses).all():
         raise MetricError("masses must be finite, with one decision each; remove jets without a mass")
-    edges = spectrum_edges(window.limits, window.signal_region, n_bins)
+    edges = spectrum_edges(window, n_bins)
     is_signal = window.inside((edges[1:] + edges[:-1]) / 2)
     counts, failing = (np.histogram(masses[chosen], edges)[0] for chosen in (passes, ~passes))
     regions = counts[is_signal], counts[~is_signal], failing[~is_signal], failing[is_signal]
@@ -408,11 +408,10 @@ def control_experiments(
     search: Callable[[np.ndarray, np.ndarray], Sequence[ScanPoint]],
     n_jets: int,
     *,
-    n_data: int,
     n_experiments: int = 20,
     seed: int = 1,
 ) -> dict[float, Control]:
-    """Repeat a search on splits of a sample without signal: some jets play data, the others reference.
+    """Repeat a search on halves of a sample without signal: one plays data, the other reference.
 
     Parameters
     ----------
@@ -420,8 +419,6 @@ def control_experiments(
         Called with the row numbers of data and of reference; returns what `flat_scan` does.
     n_jets
         Jets of the sample.
-    n_data
-        Of them, so many play the data.
     n_experiments
         At least two.
     seed
@@ -434,15 +431,13 @@ def control_experiments(
     Raises
     ------
     MetricError
-        For more data than jets, or fewer than two experiments.
+        For fewer than two jets or experiments.
     """
-    if not 0 < n_data < n_jets or n_experiments < 2:
-        raise MetricError(
-            f"{n_experiments} experiments, {n_data} data of {n_jets} jets: at least two, and jets left over"
-        )
+    if min(n_jets, n_experiments) < 2:
+        raise MetricError(f"{n_experiments} experiments with {n_jets} jets: at least two of both are needed")
     rng = np.random.default_rng(seed)
     orders = (rng.permutation(n_jets) for _ in range(n_experiments))
-    runs = [search(order[:n_data], order[n_data:]) for order in orders]
+    runs = [search(*np.split(order, [n_jets // 2])) for order in orders]
     values = {point[0].kept: np.array([p.significance for p in point]) for point in zip(*runs, strict=True)}
     return {share: Control(found) for share, found in values.items() if np.isfinite(found).all()}
 
@@ -465,13 +460,11 @@ def flat_control(
     n_experiments, seed
         As in `control_experiments`.
     """
-    half = len(background.masses) // 2
 
     def search(data: np.ndarray, reference: np.ndarray) -> tuple[ScanPoint, ...]:
         return flat_scan(background.rows(data), background.rows(reference), window, kept)
 
-    n_jets = len(background.masses)
-    return control_experiments(search, n_jets, n_data=half, n_experiments=n_experiments, seed=seed)
+    return control_experiments(search, len(background.masses), n_experiments=n_experiments, seed=seed)
 
 
 def judged(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -74,7 +74,8 @@ class MassWindow:
     def __post_init__(self) -> None:
         if not self.limits[0] < self.signal_region[0] < self.signal_region[1] < self.limits[1]:
             raise ConfigError(
-                f"the signal region {self.signal_region} GeV must lie inside {self.limits} GeV, off its ends"
+                f"the signal region {self.signal_region} GeV must lie inside the limits {self.limits} GeV, with "
+                "sidebands on both sides"
             )
 
     def inside(self, masses: ArrayLike) -> np.ndarray:
@@ -144,17 +145,15 @@ class MassFit:
         return FUNCTIONS[self.function][1]
 
 
-def spectrum_edges(
-    limits: tuple[float, float], signal_region: tuple[float, float], n_bins: int
-) -> np.ndarray:
+def spectrum_edges(window: MassWindow, n_bins: int) -> np.ndarray:
     """Return about ``n_bins`` equal bins between the limits, with edges on those of the signal region.
 
     Examples
     --------
-    >>> spectrum_edges((0.0, 10.0), (4.0, 7.0), 5).tolist()
+    >>> spectrum_edges(MassWindow((4.0, 7.0), (0.0, 10.0)), 5).tolist()
     [0.0, 2.0, 4.0, 5.5, 7.0, 8.5, 10.0]
     """
-    (low, high), (left, right) = limits, signal_region
+    (low, high), (left, right) = window.limits, window.signal_region
     width = (high - low) / n_bins
     below, inside, above = (
         np.linspace(a, b, max(1, round((b - a) / width)) + 1)
@@ -173,40 +172,28 @@ class SpectrumModel:
     Parameters
     ----------
     fit : MassFit
-    signal_region
-        Lower and upper mass [GeV]; one bin of the fit, whatever the shape of the signal in it.
-
-    Raises
-    ------
-    ConfigError
-        When the signal region does not lie inside the limits with room on both sides.
+    window : MassWindow
+        Its signal region is one bin of the fit, whatever the shape of the signal in it.
 
     Examples
     --------
-    >>> model = SpectrumModel(MassFit(n_bins=9), (3300.0, 3700.0))
+    >>> model = SpectrumModel(MassFit(n_bins=9), MassWindow())
     >>> model.edges.round().tolist()
     [2300.0, 2633.0, 2967.0, 3300.0, 3700.0, 4025.0, 4350.0, 4675.0, 5000.0]
     """
 
     fit: MassFit
-    signal_region: tuple[float, float]
-    edges: np.ndarray = field(init=False)
+    window: MassWindow
 
-    def __post_init__(self) -> None:
-        (low, high), (left, right) = self.fit.limits, self.signal_region
-        if not low < left < right < high:
-            raise ConfigError(
-                f"the signal region {self.signal_region} GeV must lie inside the limits {self.fit.limits} "
-                "GeV, with sidebands on both sides"
-            )
-        edges = spectrum_edges(self.fit.limits, self.signal_region, self.fit.n_bins)
-        object.__setattr__(self, "edges", edges)
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """Edges of the bins [GeV]."""
+        return spectrum_edges(self.window, self.fit.n_bins)
 
     @cached_property
     def is_signal(self) -> np.ndarray:
         """Which bins lie in the signal region, shape (K,)."""
-        centres = (self.edges[1:] + self.edges[:-1]) / 2
-        return (centres > self.signal_region[0]) & (centres < self.signal_region[1])
+        return self.window.inside((self.edges[1:] + self.edges[:-1]) / 2)
 
     @cached_property
     def _group(self) -> np.ndarray:
@@ -373,9 +360,7 @@ def sample_masses(
     MetricError, ConfigError
         As `bump_hunt`.
     """
-    model = SpectrumModel(fit or MassFit(), signal_region)
-    counts = np.histogram(_checked(masses), model.edges)[0]
-    _check_sidebands(counts, model)
+    model, counts = _counted(masses, signal_region, fit)
     parameters, _ = model.maximise(model.grouped(counts.astype(float)), use_signal_region=False)
     rate = model.expected(parameters)[0] * model.is_signal
     rng = np.random.default_rng(seed)
@@ -421,36 +406,39 @@ def bump_hunt(masses: ArrayLike, signal_region: tuple[float, float], fit: MassFi
     >>> hunt.observed, abs(hunt.significance) < 3
     (461, True)
     """
-    fit = fit or MassFit()
-    model = SpectrumModel(fit, signal_region)
-    counts = np.histogram(_checked(masses), model.edges)[0]
-    grouped = model.grouped(counts.astype(float))
-    _check_sidebands(counts, model)
-    parameters, sideband_nll = model.maximise(grouped, use_signal_region=False)
-    null, null_nll = model.maximise(grouped, use_signal_region=True)
+    model, counts = _counted(masses, signal_region, fit)
+    parameters, null, sigma = _tested(model, model.grouped(counts.astype(float)))
     curve, slope = model.expected(parameters)
     covariance = model.uncertainty(parameters)
     inside = slope[model.is_signal].sum(axis=0)
-    expected, error = curve[model.is_signal].sum(), np.sqrt(inside @ covariance @ inside)
-    observed = int(counts[model.is_signal].sum())
-    sigma = _signed_root(observed, expected, null_nll - sideband_nll)
-    p_toys, p_toys_error = _toys(model, null, sigma) if fit.n_toys else (np.nan, np.nan)
+    p_toys, p_toys_error = _toys(model, null, sigma) if model.fit.n_toys else (np.nan, np.nan)
     beside = ~model.is_signal
     return BumpHunt(
-        signal_region=(float(signal_region[0]), float(signal_region[1])),
+        signal_region=model.window.signal_region,
         edges=model.edges,
         counts=counts,
         curve=curve,
         curve_uncertainty=np.sqrt(np.einsum("kp,pq,kq->k", slope, covariance, slope)),
-        observed=observed,
-        expected=float(expected),
-        expected_uncertainty=float(error),
+        observed=int(counts[model.is_signal].sum()),
+        expected=float(curve[model.is_signal].sum()),
+        expected_uncertainty=float(np.sqrt(inside @ covariance @ inside)),
         significance=sigma,
         p_value_toys=p_toys,
         p_value_toys_uncertainty=p_toys_error,
         chi2=float(np.sum((counts - curve)[beside] ** 2 / curve[beside])),
-        n_degrees_of_freedom=int(beside.sum()) - fit.n_parameters,
+        n_degrees_of_freedom=int(beside.sum()) - model.fit.n_parameters,
     )
+
+
+def _counted(
+    masses: ArrayLike, signal_region: tuple[float, float], fit: MassFit | None
+) -> tuple[SpectrumModel, np.ndarray]:
+    """The model of a spectrum, and the counts in its bins, which suffice for the fit."""
+    fit = fit or MassFit()
+    model = SpectrumModel(fit, MassWindow(signal_region, fit.limits))
+    counts = np.histogram(_checked(masses), model.edges)[0]
+    _check_sidebands(counts, model)
+    return model, counts
 
 
 def _checked(masses: ArrayLike) -> np.ndarray:
@@ -464,7 +452,7 @@ def _checked(masses: ArrayLike) -> np.ndarray:
 
 
 def _check_sidebands(counts: np.ndarray, model: SpectrumModel) -> None:
-    low, high = model.signal_region
+    low, high = model.window.signal_region
     centres = (model.edges[1:] + model.edges[:-1]) / 2
     sides = {"below": counts[centres < low], "above": counts[centres > high]}
     empty = [name for name, side in sides.items() if side.sum() == 0]
@@ -479,10 +467,14 @@ def _check_sidebands(counts: np.ndarray, model: SpectrumModel) -> None:
         )
 
 
-def _signed_root(observed: float, expected: float, difference: float) -> float:
-    """Signed root of the likelihood ratio; ``difference`` leaves out the signal region's own term."""
-    own = observed - xlogy(observed, observed)
-    return float(np.sign(observed - expected) * np.sqrt(2 * max(difference - own, 0.0)))
+def _tested(model: SpectrumModel, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Parameters without and with the signal region, and the significance, of grouped counts."""
+    parameters, sideband_nll = model.maximise(counts, use_signal_region=False)
+    null, null_nll = model.maximise(counts, use_signal_region=True)
+    observed, expected = counts[-1], model.expected(parameters)[0][model.is_signal].sum()
+    own = observed - xlogy(observed, observed)  # of the signal region, whose number of events is free
+    root = np.sqrt(2 * max(null_nll - sideband_nll - own, 0.0))
+    return parameters, null, float(np.sign(observed - expected) * root)
 
 
 def _toys(model: SpectrumModel, null: np.ndarray, sigma: float) -> tuple[float, float]:
@@ -490,16 +482,9 @@ def _toys(model: SpectrumModel, null: np.ndarray, sigma: float) -> tuple[float, 
     fit = model.fit
     rates = model.grouped(model.expected(null)[0])
     draws = np.random.default_rng(fit.seed).poisson(rates, (fit.n_toys, len(rates))).astype(float)
-    beyond = sum(_toy_significance(model, counts) >= sigma for counts in draws)
+    beyond = sum(_tested(model, counts)[-1] >= sigma for counts in draws)
     p = (1 + beyond) / (1 + fit.n_toys)
     return float(p), float(np.sqrt(p * (1 - p) / fit.n_toys))
-
-
-def _toy_significance(model: SpectrumModel, counts: np.ndarray) -> float:
-    parameters, sideband_nll = model.maximise(counts, use_signal_region=False)
-    _, null_nll = model.maximise(counts, use_signal_region=True)
-    expected = model.expected(parameters)[0][model.is_signal].sum()
-    return _signed_root(counts[-1], expected, null_nll - sideband_nll)
 
 
 _LEVEL = 0.05

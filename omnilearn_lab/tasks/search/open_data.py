@@ -401,14 +401,12 @@ def embedded_control(
     n_experiments, seed
         As in `omnilearn_lab.tasks.search.decorrelation.control_experiments`.
     """
-    n_jets = len(reference.masses)
 
     def search(data: np.ndarray, others: np.ndarray) -> tuple[decorrelation.ScanPoint, ...]:
         return search_embedded(reference.take(data), reference.take(others), settings, seed=seed).scan
 
-    return decorrelation.control_experiments(
-        search, n_jets, n_data=n_jets // 2, n_experiments=n_experiments, seed=seed
-    )
+    n_jets = len(reference.masses)
+    return decorrelation.control_experiments(search, n_jets, n_experiments=n_experiments, seed=seed)
 
 
 def compare_weak_supervision(

@@ -224,7 +224,7 @@ def assert_close(ours, theirs):
 
 
 def test_streaming_is_chosen_where_memory_does_not_suffice(published, monkeypatch):
-    source = replace(CONFIG, source="published").jets()
+    source = replace(CONFIG, source="published")
     assert isinstance(module.load_pretraining_data(source).train, Jets)
     monkeypatch.setattr(module, "fits_in_memory", lambda n: False)
     data = module.load_pretraining_data(source)
@@ -236,7 +236,7 @@ def test_streaming_is_chosen_where_memory_does_not_suffice(published, monkeypatc
 
 
 def test_a_run_reads_its_jets_as_at_its_first_start(published, monkeypatch):
-    source, run = replace(CONFIG, source="published").jets(), published / "run"
+    source, run = replace(CONFIG, source="published"), published / "run"
     monkeypatch.setattr(module, "fits_in_memory", lambda n: False)
     with pytest.raises(ConfigError, match="do not fit into memory"):
         module.settled(replace(source, dataset="top_tagging"), run)

@@ -72,11 +72,11 @@ def test_the_control_is_flat_and_a_sculpting_score_is_caught():
         fit = MassFit(WINDOW.limits, "log_polynomial2", n_bins=16)
         return efficiency_scan(*pool.rows(data), WINDOW.signal_region, fit=fit, kept=SHARES)
 
-    controls = control_experiments(flat, 8000, n_data=4000)
+    controls = control_experiments(flat, 8000)
     assert list(controls) == list(SHARES)
     assert all(control.is_flat for control in controls.values()), [str(c) for c in controls.values()]
     assert all(0.5 < control.values.std() < 1.4 for control in controls.values())
-    bending = control_experiments(bent, 8000, n_data=4000)
+    bending = control_experiments(bent, 8000)
     assert not any(control.is_flat for control in bending.values())
     assert "NOT FLAT" in str(bending[0.1])
 
@@ -135,9 +135,9 @@ def test_splits_are_disjoint_and_of_the_seed():
         seen.append((data, reference))
         return [ScanPoint(0.5, None)]
 
-    assert control_experiments(search, 100, n_data=30, n_experiments=5) == {}  # a gap is no control
-    control_experiments(search, 100, n_data=30, n_experiments=5)
-    assert all(len(d) == 30 and sorted([*d, *r]) == list(range(100)) for d, r in seen)
+    assert control_experiments(search, 100, n_experiments=5) == {}  # a gap is no control
+    control_experiments(search, 100, n_experiments=5)
+    assert all(len(d) == 50 and sorted([*d, *r]) == list(range(100)) for d, r in seen)
     np.testing.assert_array_equal(seen[0][0], seen[5][0])
 
 
@@ -153,4 +153,4 @@ def test_bad_input_is_named():
     with pytest.raises(MetricError, match="one decision each"):
         template_hunt(np.full(9, 120.0), np.zeros(3, dtype=bool), WINDOW)
     with pytest.raises(MetricError, match="at least two"):
-        control_experiments(lambda *_: [], 10, n_data=10)
+        control_experiments(lambda *_: [], 1)

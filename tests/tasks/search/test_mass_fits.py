@@ -12,6 +12,7 @@ from omnilearn_lab.tasks.search.decorrelation import efficiency_scan, significan
 from omnilearn_lab.tasks.search.mass_fits import (
     FUNCTIONS,
     MassFit,
+    MassWindow,
     SpectrumModel,
     bump_hunt,
     expected_sensitivity,
@@ -79,7 +80,7 @@ def test_signal_outside_the_window_does_not_count():
 
 
 def test_edges_are_those_of_the_window():
-    model = SpectrumModel(MassFit(), REGION)
+    model = SpectrumModel(MassFit(), MassWindow(REGION))
     assert set(REGION) <= set(model.edges) and model.edges[0] == 2300 and model.edges[-1] == 5000
     assert model.is_signal.sum() == 4
 

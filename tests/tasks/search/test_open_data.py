@@ -82,7 +82,7 @@ def test_signal_is_found_and_background_alone_is_flat():
     def search(data, reference):
         return search_embedded(pool.take(data), pool.take(reference), settings).scan
 
-    controls = control_experiments(search, 4000, n_data=2000)
+    controls = control_experiments(search, 4000)
     assert all(control.is_flat for control in controls.values()), [str(c) for c in controls.values()]
 
 
