@@ -26,12 +26,12 @@ from omnilearn_lab.models import Batch, load_checkpoint, save_checkpoint
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model, network_batch
 from omnilearn_lab.training import History, Objective, Run, TrainConfig, Trainer, default_device
+from omnilearn_lab.training.trainer import OnRecord
 
 _CARD, _NETWORK, _ARRAYS = "estimator.json", "network.safetensors", "arrays.safetensors"
 _AT_ONCE = 20_000  # jets turned into network inputs at a time: bounds the memory of long predictions
 
 JetsLike = Jets | Sequence[Jets]
-OnRecord = Callable[[dict[str, Any]], None]
 
 
 @settings

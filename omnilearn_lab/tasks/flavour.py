@@ -21,7 +21,7 @@ from omnilearn_lab.models import Batch
 from omnilearn_lab.readers import GN2_TRACK_INPUTS
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks import common
-from omnilearn_lab.tasks.common.classification import measure
+from omnilearn_lab.tasks.common.classification import train_trees
 from omnilearn_lab.tasks.common.heads import HeadKind
 from omnilearn_lab.training import Classification, FlavourTagging, TrainConfig
 
@@ -422,17 +422,8 @@ def train_displacement_trees(jets: Mapping[str, Jets]) -> TaggerResult:
     start = time.perf_counter()
     jets = {name: sample[:_MOST_JETS] for name, sample in jets.items()}
     rows = {name: common.Rows(displacement_table(sample), sample.label) for name, sample in jets.items()}
-    trees = common.fit_head(rows["train"], rows["val"], kind="trees", n_classes=len(CLASSES))
-    seconds = time.perf_counter() - start
-    result = measure(
-        {"test": rows["test"]._replace(weight=jets["test"].jet.get("weight"))},
-        lambda name: trees.predict(rows[name].values),
-        CLASSES,
-        best_val_loss=trees.val_loss,
-        n_train=len(jets["train"]),
-        seconds_training=seconds,
-    )
-    return TaggerResult(**vars(result))
+    rows["test"] = rows["test"]._replace(weight=jets["test"].jet.get("weight"))
+    return TaggerResult(**vars(train_trees(rows, CLASSES, len(CLASSES), start=start)))
 
 
 def train_frozen_tagger(

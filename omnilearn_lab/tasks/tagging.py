@@ -18,7 +18,7 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.observables import OBSERVABLES, SIX, Observable, observables
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks import common
-from omnilearn_lab.tasks.common.classification import measure
+from omnilearn_lab.tasks.common.classification import train_trees
 from omnilearn_lab.training import TrainConfig
 
 _MEDIANS = ("soft_drop_mass", "multiplicity", "tau_21", "tau_32")
@@ -203,18 +203,9 @@ def train_boosted_trees(
     for name, sample in rows.items():
         if unseen := sorted(set(np.unique(sample.label)) - set(np.unique(train.label))):
             raise JetsError(f"{name} jets have labels {unseen}, which no training jet has; load more")
-    n_classes = int(train.label.max()) + 1
-    trees = common.fit_head(train, rows["val"], kind="trees", n_classes=n_classes)
-    seconds = time.perf_counter() - start
-    return measure(
-        {name: sample for name, sample in rows.items() if name not in ("train", "val")},
-        lambda name: trees.predict(rows[name].values),
-        jets["test"].class_names,
-        config.signal_efficiencies,
-        best_val_loss=trees.val_loss,
-        n_train=len(train.label),
-        seconds_training=seconds,
-    )
+    class_names, n_classes = jets["test"].class_names, int(train.label.max()) + 1
+    points = config.signal_efficiencies
+    return train_trees(rows, class_names, n_classes, start=start, signal_efficiencies=points)
 
 
 def _rows(jets: Jets, name: str, config: BoostedTreesConfig) -> common.Rows:

@@ -21,10 +21,11 @@ from omnilearn_lab.machine import StrPath, atomic_path
 from omnilearn_lab.metrics import ClassificationMetrics, classification_metrics, pair_score
 from omnilearn_lab.models import Batch
 from omnilearn_lab.settings import to_mapping
-from omnilearn_lab.tasks.common.heads import Rows
+from omnilearn_lab.tasks.common.heads import Rows, fit_head
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model, network_batch
 from omnilearn_lab.training import Batches, Classification, History, Objective, Run, Trainer, default_device
 from omnilearn_lab.training.heads import evaluating
+from omnilearn_lab.training.trainer import OnRecord
 
 _EVALUATION_BATCH = 256  # larger ones are not faster and need more memory
 
@@ -198,7 +199,7 @@ def train_classifier(
     model: nn.Module | None = None,
     objective: Objective | None = None,
     run_directory: StrPath | None = None,
-    on_record: Callable[[dict[str, Any]], None] | None = None,
+    on_record: OnRecord | None = None,
 ) -> ClassifierResult:
     """Train a classifier and measure it on the test jets.
 
@@ -278,6 +279,37 @@ def measure(
     made = (probabilities["test"], metrics.pop("test"), labels["test"], weights["test"])
     seconds = time.perf_counter() - start
     return ClassifierResult(*made, others=metrics, seconds_evaluation=seconds, **about)
+
+
+def train_trees(
+    rows: Mapping[str, Rows],
+    class_names: Sequence[str],
+    n_classes: int,
+    *,
+    start: float,
+    signal_efficiencies: Sequence[float] = (0.5, 0.3),
+) -> ClassifierResult:
+    """Fit boosted trees to the rows "train", tuned on "val", and measure them on all others.
+
+    Parameters
+    ----------
+    rows : mapping of name to Rows
+    class_names, n_classes
+    start
+        When the work on these rows began, by `time.perf_counter`: training counts from there.
+    signal_efficiencies
+        Where background rejections are measured.
+    """
+    trees = fit_head(rows["train"], rows["val"], kind="trees", n_classes=n_classes)
+    return measure(
+        {name: some for name, some in rows.items() if name not in ("train", "val")},
+        lambda name: trees.predict(rows[name].values),
+        class_names,
+        signal_efficiencies,
+        best_val_loss=trees.val_loss,
+        n_train=len(rows["train"].label),
+        seconds_training=time.perf_counter() - start,
+    )
 
 
 def predict(model: nn.Module, jets: Batch, *, precision: str = "fp32") -> np.ndarray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,11 @@ HeadKind = Literal["logistic", "mlp", "trees"]
 
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse regularisation of a logistic regression
 _PENALTIES = (0.01, 1.0)  # squared weights of a hidden layer of 64
-_TREES = ((0.1, 2), (0.1, 3), (0.05, 5))  # rate and depth
-_MOST_TREES = 200
+TREES = tuple(
+    {"learning_rate": rate, "max_depth": depth, "max_iter": 200, "early_stopping": False}
+    for rate, depth in ((0.1, 2), (0.1, 3), (0.05, 5))
+)
+"""Settings of boosted trees to choose from; how many of the trees are kept is chosen, too."""
 _TINY = 1e-12
 
 
@@ -40,7 +43,7 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A fitted classifier and how it was chosen.
+    """A fitted classifier.
 
     Parameters
     ----------
@@ -48,15 +51,12 @@ class Head:
         Of scikit-learn.
     n_classes
     val_loss
-        Cross-entropy of the validation rows.
-    choice : dict
-        The settings that gave the smallest validation loss.
+        Cross-entropy of the validation rows: the smallest of all candidates.
     """
 
     model: ClassifierMixin
     n_classes: int
     val_loss: float
-    choice: dict[str, Any]
 
     def predict(self, values: np.ndarray) -> np.ndarray:
         """Return class probabilities, shape (N, C); zero for classes that no training jet had."""
@@ -96,65 +96,61 @@ def fit_head(
     """
     if len(np.unique(train.label)) < 2:
         raise ConfigError("all training jets are of one class; give jets of at least two")
-    fitted = _fitted(train, validation, kind, seed)
     jets = np.arange(len(validation.label))
 
-    def loss(probabilities: np.ndarray, classes: np.ndarray) -> float:
-        right = _all_classes(probabilities, classes, n_classes)[jets, validation.label]
+    def loss(fitted: _Fitted) -> float:
+        probabilities = _all_classes(fitted.probabilities, fitted.model.classes_, n_classes)
+        right = probabilities[jets, validation.label]
         return float(np.average(-np.log(np.maximum(right, _TINY)), weights=validation.weight))
 
-    best = min(
-        ((loss(p, model.classes_), choice, model) for p, choice, model in fitted), key=lambda item: item[0]
-    )
-    val_loss, choice, model = best
-    if kind == "trees":  # without those grown after the best
+    best = min(_fitted(train, validation, kind, seed), key=loss)
+    model = best.model
+    if best.n_trees:  # without those grown after the best
         from sklearn.base import clone
 
-        model = clone(model).set_params(max_iter=choice["max_iter"])
+        model = clone(model).set_params(max_iter=best.n_trees)
         model.fit(train.values, train.label, sample_weight=train.weight)
-    return Head(model, n_classes, val_loss, choice)
+    return Head(model, n_classes, loss(best))
 
 
-def _fitted(
-    train: Rows, validation: Rows, kind: HeadKind, seed: int
-) -> Iterator[tuple[np.ndarray, dict[str, Any], ClassifierMixin]]:
-    """Probabilities of the validation rows by every candidate."""
+class _Fitted(NamedTuple):
+    """A candidate, and its probabilities of the validation rows with the first ``n_trees`` of its trees."""
+
+    probabilities: np.ndarray
+    model: ClassifierMixin
+    n_trees: int = 0
+
+
+def _fitted(train: Rows, validation: Rows, kind: HeadKind, seed: int) -> Iterator[_Fitted]:
     if kind == "trees":
-        for rate, depth in _TREES:
-            yield from _grown(train, validation, {"learning_rate": rate, "max_depth": depth})
+        yield from _grown(train, validation)
         return
     from sklearn.linear_model import LogisticRegression
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if kind == "logistic":
-        choices = [{"C": strength, "max_iter": 2000} for strength in _STRENGTHS]
-        models = [LogisticRegression(**choice) for choice in choices]
-    else:
-        choices = [{"alpha": penalty, "hidden_layer_sizes": (64,), "max_iter": 100} for penalty in _PENALTIES]
-        models = [MLPClassifier(**choice, early_stopping=True, random_state=seed) for choice in choices]
-    for choice, model in zip(choices, models, strict=True):
+    models = [LogisticRegression(C=strength, max_iter=2000) for strength in _STRENGTHS]
+    if kind == "mlp":
+        options = {"hidden_layer_sizes": (64,), "max_iter": 100, "early_stopping": True, "random_state": seed}
+        models = [MLPClassifier(alpha=penalty, **options) for penalty in _PENALTIES]
+    for model in models:
         name = type(model).__name__.lower()
         scaled = make_pipeline(StandardScaler(), model)
         weights = {} if train.weight is None else {f"{name}__sample_weight": train.weight}
         scaled.fit(train.values, train.label, **weights)
-        yield scaled.predict_proba(validation.values), choice, scaled
+        yield _Fitted(scaled.predict_proba(validation.values), scaled)
 
 
-def _grown(
-    train: Rows, validation: Rows, choice: dict[str, Any]
-) -> Iterator[tuple[np.ndarray, dict[str, Any], ClassifierMixin]]:
-    """Probabilities of the validation rows after every tree."""
+def _grown(train: Rows, validation: Rows) -> Iterator[_Fitted]:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     least = max(5, min(20, len(train.label) // 50))
-    model = HistGradientBoostingClassifier(
-        **choice, max_iter=_MOST_TREES, min_samples_leaf=least, early_stopping=False
-    )
-    model.fit(train.values, train.label, sample_weight=train.weight)
-    for number, probabilities in enumerate(model.staged_predict_proba(validation.values), start=1):
-        yield probabilities, choice | {"max_iter": number}, model
+    for choice in TREES:
+        model = HistGradientBoostingClassifier(**choice, min_samples_leaf=least)
+        model.fit(train.values, train.label, sample_weight=train.weight)
+        for number, probabilities in enumerate(model.staged_predict_proba(validation.values), start=1):
+            yield _Fitted(probabilities, model, number)
 
 
 def _all_classes(probabilities: np.ndarray, classes: np.ndarray, n_classes: int) -> np.ndarray:

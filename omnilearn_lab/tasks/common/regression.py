@@ -19,13 +19,13 @@ from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.tasks.common.classification import network_outputs
 from omnilearn_lab.tasks.common.classifiers import ClassifierComparisonSettings, FrozenSettings
 from omnilearn_lab.tasks.common.comparison import Comparison, compare
+from omnilearn_lab.tasks.common.heads import TREES
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model, network_batch
 from omnilearn_lab.training import History, Regression, Run, Trainer, default_device, embed_jets
 
 _SPLITS = ("train", "val", "test")
 _STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # penalties of a ridge regression, chosen on the validation jets
-_TREES = ((0.1, 2), (0.1, 3), (0.05, 5))  # rate and depth, likewise
-_MOST_TREES, _LEAST_JETS, _N_BOOTSTRAP = 200, 5, 100
+_LEAST_JETS, _N_BOOTSTRAP = 5, 100
 _CHARGED = (211, 11, 13)
 
 
@@ -142,14 +142,9 @@ class RegressionData:
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         start, best = time.perf_counter(), (np.inf, np.zeros(0))
-        for rate, depth in _TREES:
-            trees = HistGradientBoostingRegressor(
-                learning_rate=rate,
-                max_depth=depth,
-                max_iter=_MOST_TREES,
-                min_samples_leaf=_LEAST_JETS,
-                early_stopping=False,
-            ).fit(self.tables["train"], self.targets["train"])
+        for choice in TREES:
+            trees = HistGradientBoostingRegressor(**choice, min_samples_leaf=_LEAST_JETS)
+            trees.fit(self.tables["train"], self.targets["train"])
             stages = zip(*(trees.staged_predict(self.tables[n]) for n in ("val", "test")), strict=True)
             losses = [(_square(guess - self.targets["val"]), test) for guess, test in stages]
             best = min(best, *losses, key=lambda item: item[0])

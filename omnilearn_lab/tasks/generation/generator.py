@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -25,6 +25,7 @@ from omnilearn_lab.models.dijet import perturb_jets, sample_jets
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model
 from omnilearn_lab.training import Generation, History, Run, TrainConfig, Trainer, default_device
+from omnilearn_lab.training.trainer import OnRecord
 
 
 def generate_like(
@@ -448,11 +449,7 @@ class JetGeneration:
         self.histories: dict[str, History] = {}
 
     def fit(
-        self,
-        jets: Jets,
-        validation: Jets | None = None,
-        *,
-        on_record: Callable[[dict[str, Any]], None] | None = None,
+        self, jets: Jets, validation: Jets | None = None, *, on_record: OnRecord | None = None
     ) -> JetGeneration:
         """Train both stages.
 
@@ -481,7 +478,7 @@ class JetGeneration:
         return self.fit_particles(jets, validation, on_record=on_record)
 
     def fit_kinematics(
-        self, jets: Jets, validation: Jets, *, on_record: Callable[[dict[str, Any]], None] | None = None
+        self, jets: Jets, validation: Jets, *, on_record: OnRecord | None = None
     ) -> JetGeneration:
         """Train the first stage only: jet pt, eta, mass and multiplicity, given the class."""
         jets, validation = labelled(jets), labelled(validation)
@@ -497,7 +494,7 @@ class JetGeneration:
         return self
 
     def fit_particles(
-        self, jets: Jets, validation: Jets, *, on_record: Callable[[dict[str, Any]], None] | None = None
+        self, jets: Jets, validation: Jets, *, on_record: OnRecord | None = None
     ) -> JetGeneration:
         """Train the second stage only: the particles, given jet and class; enough for `sample_like`."""
         jets, validation = labelled(jets), labelled(validation)
@@ -637,7 +634,7 @@ class JetGeneration:
         task: tuple[nn.Module, Any],
         train: models.Batch,
         validation: models.Batch,
-        on_record: Callable[[dict[str, Any]], None] | None,
+        on_record: OnRecord | None,
     ) -> None:
         settings = getattr(self.config, stage)
         about = to_mapping(self.config) | {"stage": stage, "domain": to_mapping(self.domain)}

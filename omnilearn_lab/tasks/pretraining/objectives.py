@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,7 @@ from pydantic import Field
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.features import pet_v2_batch
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import run_jobs
+from omnilearn_lab.machine import StrPath, run_jobs
 from omnilearn_lab.models import PETv2, SamplerConfig, load_checkpoint
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks.common.classification import ClassifierData, ClassifierResult, train_classifier
@@ -96,7 +95,7 @@ Checkpoints = Mapping[tuple[str, int], str]
 
 
 def pretrain_objectives(
-    chosen: ObjectiveStudySettings, directory: str | os.PathLike[str], **options: Any
+    chosen: ObjectiveStudySettings, directory: StrPath, **options: Any
 ) -> dict[tuple[str, int], str]:
     """Pretrain every combination with every seed, on the same jets for as many updates.
 

@@ -19,7 +19,7 @@ from omnilearn_lab.catalog import catalog, load, open_store
 from omnilearn_lab.catalog.load import CONVERTED, SimulatedSet
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.jets import Jets, read_jets
-from omnilearn_lab.machine import locked, make_folder, write_text
+from omnilearn_lab.machine import StrPath, locked, make_folder, write_text
 from omnilearn_lab.models import PET, Batch, PETConfig, PETv2, PETv2Config, read_card, save_checkpoint
 from omnilearn_lab.models.baselines import TokenTransformer, TokenTransformerConfig
 from omnilearn_lab.models.checkpoints import assign, load_checkpoint
@@ -32,6 +32,7 @@ from omnilearn_lab.training import Shard, StreamConfig, StreamingBatches, TrainC
 from omnilearn_lab.training.distributed import agree, process_group, processes_here, this_shard
 from omnilearn_lab.training.losses import FlowPretraining, JointPretraining, NextToken, Objective
 from omnilearn_lab.training.runs import LaunchedRun, Run, describe_environment, launch
+from omnilearn_lab.training.trainer import OnRecord
 
 Streaming = Literal["auto", "always", "never"]
 """When training jets are streamed from files: when they do not fit into memory, or always, or never."""
@@ -88,7 +89,7 @@ class PretrainingData:
         return StreamingBatches(self.train, own.stop - own.start, config, transform=transform)
 
 
-def settled(config: PretrainConfig, directory: str | os.PathLike[str]) -> PretrainConfig:
+def settled(config: PretrainConfig, directory: StrPath) -> PretrainConfig:
     """Return the settings with "auto" streaming decided once for a run: all its processes and starts agree.
 
     Free memory differs between processes and from day to day, and streamed jets come in another order. The
@@ -383,12 +384,7 @@ class PretrainConfig:
         return common.network_batch(jets, inputs=inputs, use_extra=self.network == "pet_v2")
 
 
-def pretrain(
-    config: PretrainConfig,
-    directory: str | os.PathLike[str],
-    *,
-    on_record: Callable[[dict[str, Any]], None] | None = None,
-) -> Path:
+def pretrain(config: PretrainConfig, directory: StrPath, *, on_record: OnRecord | None = None) -> Path:
     """Pretrain with the joint loss of the paper, and write the averaged weights as a checkpoint with card.
 
     Started by torchrun or srun, the processes share the jets of each update and the first one writes;
@@ -427,7 +423,7 @@ def pretrain(
 
 
 def launch_pretraining(
-    config: PretrainConfig, directory: str | os.PathLike[str], *, n_processes: int | None = None
+    config: PretrainConfig, directory: StrPath, *, n_processes: int | None = None
 ) -> LaunchedRun:
     """Pretrain in processes of their own: it goes on when the notebook is closed.
 
@@ -458,12 +454,7 @@ def launch_pretraining(
     return launch(directory, "omnilearn_lab.cli", arguments, n_processes=processes)
 
 
-def _train(
-    config: PretrainConfig,
-    data: PretrainingData,
-    path: Path,
-    on_record: Callable[[dict[str, Any]], None] | None,
-) -> None:
+def _train(config: PretrainConfig, data: PretrainingData, path: Path, on_record: OnRecord | None) -> None:
     """Train, and write the checkpoint in the first process; nothing of it stays in memory."""
     trainer = _trainer(config, data, path.parent)
     trainer.fit(on_record)
@@ -471,7 +462,7 @@ def _train(
         _write(config, data, trainer, path)
 
 
-def _trainer(config: PretrainConfig, data: PretrainingData, directory: str | os.PathLike[str]) -> Trainer:
+def _trainer(config: PretrainConfig, data: PretrainingData, directory: StrPath) -> Trainer:
     shard = this_shard()
     model = config.model(len(data.class_names)).to(default_device())
     size, seed = config.training.batch_size, config.training.seed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import timeit
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
@@ -20,7 +19,7 @@ from torch.nn import functional
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.features import jets_from_features, pet_batch, pet_v2_batch
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import run_jobs
+from omnilearn_lab.machine import StrPath, run_jobs
 from omnilearn_lab.models import Batch, PETv2, PETv2Config, perturb
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.classification import ClassifierData, ClassifierResult, train_classifier
@@ -33,7 +32,7 @@ from omnilearn_lab.training import FlowPretraining, TrainConfig, Trainer, defaul
 def pretrain_sizes(
     config: PretrainConfig,
     sizes: Sequence[int],
-    directory: str | os.PathLike[str],
+    directory: StrPath,
     *,
     workers: int | None = None,
     progress: bool = True,

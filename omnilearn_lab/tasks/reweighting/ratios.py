@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from omnilearn_lab.tasks.common import networks
 from omnilearn_lab.tasks.common.classification import network_outputs
 from omnilearn_lab.tasks.reweighting.samples import Sample, check_sample
 from omnilearn_lab.training import Classification, History, Run, TrainConfig, Trainer, default_device, select
+from omnilearn_lab.training.trainer import OnRecord
 
 _OF_TABLES = ("mlp", "logistic")
 _RIDGE, _TOLERANCE = 1e-6, 1e-9
@@ -175,7 +176,7 @@ def fit_ratio(
     *,
     start: RatioModel | None = None,
     run_directory: StrPath | None = None,
-    on_record: Callable[[dict[str, Any]], None] | None = None,
+    on_record: OnRecord | None = None,
 ) -> RatioModel:
     """Train a classifier of target (1) against source (0), both with the same total weight.
 

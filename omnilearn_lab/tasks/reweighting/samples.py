@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -215,27 +216,19 @@ def load_two_generators(
     DataFileError
         When published files are asked for and are not there.
     """
+    if source not in ("simulated", "published"):
+        raise ConfigError(f"source is '{source}'; 'simulated' or 'published' is needed")
+    ask, options = (
+        partial(load_pairs, _DATASET, split, source=source, seed=seed),
+        LoadOptions(data_dir=data_dir),
+    )
     if source == "simulated":
-        options = LoadOptions(data_dir=data_dir)
-        both = load_pairs(
-            _DATASET, split, source="simulated", max_jets=2 * n_jets, seed=seed, options=options
-        )
+        both = ask(max_jets=2 * n_jets, options=options)
         names = both.truth.class_names
         parts = [select_pairs(both, both.truth.label == names.index(name)) for name in _VARIANTS]
-    elif source == "published":
-        parts = [
-            load_pairs(
-                _DATASET,
-                split,
-                source="published",
-                max_jets=n_jets,
-                seed=seed,
-                options=LoadOptions(data_dir=data_dir, variant=variant),
-            )
-            for variant in _VARIANTS.values()
-        ]
     else:
-        raise ConfigError(f"source is '{source}'; 'simulated' or 'published' is needed")
+        variants = (replace(options, variant=variant) for variant in _VARIANTS.values())
+        parts = [ask(max_jets=n_jets, options=each) for each in variants]
     return TwoGenerators(*(_with_radius(part, source) for part in parts))
 
 

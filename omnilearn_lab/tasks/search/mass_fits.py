@@ -74,8 +74,8 @@ class MassWindow:
     def __post_init__(self) -> None:
         if not self.limits[0] < self.signal_region[0] < self.signal_region[1] < self.limits[1]:
             raise ConfigError(
-                f"the signal region {self.signal_region} GeV must lie inside the limits {self.limits} GeV, with "
-                "sidebands on both sides"
+                f"the signal region {self.signal_region} GeV must lie inside the limits {self.limits} GeV, "
+                "with sidebands on both sides"
             )
 
     def inside(self, masses: ArrayLike) -> np.ndarray:
