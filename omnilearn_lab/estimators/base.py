@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -72,10 +72,18 @@ class Inputs:
         )
 
 
+@dataclass(eq=False, repr=False)
 class Estimator(BaseEstimator):
-    """Base of all estimators: a seed, and what tells a fitted one."""
+    """Base of all estimators: the parameters they share, and what tells a fitted one."""
 
     _fitted: ClassVar[str] = "network_"  # set by fit
+
+    checkpoint: str | None = "tiny"
+    _: KW_ONLY
+    epochs: float = 4.0
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    random_state: int | None = 1
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, self._fitted)

@@ -53,15 +53,12 @@ class PETGenerator(SavedEstimator):
 
     _fitted: ClassVar = "generation_"
 
-    checkpoint: str | None = "tiny"
     _: KW_ONLY
     epochs: float = 10.0
-    batch_size: int = 128
     learning_rate: float = 5e-4
     kinematics_epochs: float = 50.0
     n_steps: int = 8
     standardization: str = "jetclass"
-    random_state: int | None = 1
     directory: str | None = None
 
     def fit(

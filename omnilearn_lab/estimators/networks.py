@@ -32,12 +32,8 @@ Rows = tuple[np.ndarray, np.ndarray]  # embeddings, and what belongs to them
 class _PETEstimator(TransformerMixin, base.JetEstimator):
     """Parameters that classifier and regressor share."""
 
-    checkpoint: str | None = "tiny"
     _: KW_ONLY
     train: str = "all"
-    epochs: float = 4.0
-    batch_size: int = 128
-    learning_rate: float = 1e-3
     body_lr_factor: float = 0.1
     network: str = "pet"
     size: str = "tiny"
@@ -46,7 +42,6 @@ class _PETEstimator(TransformerMixin, base.JetEstimator):
     max_particles: int | None = None
     standardization: str = "jetclass"
     precision: str = "fp32"
-    random_state: int | None = 1
     directory: str | None = None
 
     def transform(self, jets: base.JetsLike) -> np.ndarray:

@@ -25,16 +25,11 @@ from omnilearn_lab.training import TrainConfig
 class _RatioEstimator(Estimator):
     """Parameters that reweighting and unfolding share."""
 
-    checkpoint: str | None = "tiny"
     _: KW_ONLY
     network: str = "pet"
-    epochs: float = 4.0
-    batch_size: int = 128
-    learning_rate: float = 1e-3
     body_lr_factor: float = 0.1
     use_pid: bool = True
     clip: float = 10.0
-    random_state: int | None = 1
     directory: str | None = None
 
     def _ratio(self) -> reweighting.RatioConfig:
@@ -244,15 +239,10 @@ class WeakSupervision(Estimator):
 
     _fitted: ClassVar = "taggers_"
 
-    checkpoint: str | None = "tiny"
     _: KW_ONLY
     train: str = "head"
     n_folds: int = 2
-    epochs: float = 4.0
-    batch_size: int = 128
-    learning_rate: float = 1e-3
     use_pid: bool = True
-    random_state: int | None = 1
 
     def fit(self, data: JetsLike, background: JetsLike) -> WeakSupervision:
         """Train on data against background.
