@@ -196,9 +196,9 @@ def scan_injections(
     """
     settings = settings or InjectionSettings()
     n = settings.network.jets_per_event
-    pairs = {"background": background, "signal": signal}
-    counts = _Counts(*(events.check_events(jets, n, name) for name, jets in pairs.items()))
-    _check_counts(counts, settings)
+    n_background = events.check_events(background, n, "background")
+    n_signal = events.check_events(signal, n, "signal")
+    n_tests = _tests(n_background, n_signal, settings)
     arms = {
         f"{kind}-{injection}": _Point(None if kind == "frozen" else settings.compare.arm(kind), injection)
         for injection in settings.injections
@@ -210,14 +210,14 @@ def scan_injections(
         inputs = {"jets_per_event": n, "use_pid": settings.network.use_pid, "workers": options.get("workers")}
         rows = events.embed_events(joined, settings.compare.checkpoint, **inputs)
     with events.shared_events(joined, settings.network) as path:
-        train = partial(_train, _Events(path, rows, counts), settings)
+        train = partial(_train, _Events(settings, path, rows, n_background, n_signal))
         together = compare(train, arms, seeds=settings.compare.seeds, **options)
     by_injection = {
         injection: together.select({kind: f"{kind}-{injection}" for kind in settings.kinds})
         for injection in settings.injections
     }
-    labels = _roles(counts, settings, settings.compare.seeds[0]).test >= counts.background
-    return InjectionScan(settings, by_injection, random_sic(labels, min_background=settings.min_background))
+    luck = random_sic(np.repeat([False, True], n_tests), min_background=settings.min_background)
+    return InjectionScan(settings, by_injection, luck)
 
 
 def random_sic(labels: np.ndarray, *, min_background: float = 10, n_trials: int = _N_RANDOM) -> Spread:
@@ -243,11 +243,6 @@ def random_sic(labels: np.ndarray, *, min_background: float = 10, n_trials: int 
     return spread([max_sic(curve, min_background=min_background).value for curve in curves])
 
 
-class _Counts(NamedTuple):
-    background: int
-    signal: int
-
-
 class _Point(NamedTuple):
     """One way to train at one injection; None stands for the frozen body."""
 
@@ -256,74 +251,62 @@ class _Point(NamedTuple):
 
 
 class _Events(NamedTuple):
-    """All events: as network inputs in a file, and embedded where that is asked for."""
+    """All events, signal after background: as network inputs in a file, and embedded where asked for."""
 
+    settings: InjectionSettings
     path: Path
     rows: np.ndarray | None
-    counts: _Counts
+    n_background: int
+    n_signal: int
+
+    def job(self, point: _Point, seed: int, run_directory: Path | None) -> events.EventJob:
+        """Deal out the events: data, reference, and what is left for the test."""
+        settings, arm, rng = self.settings, point.arm or Arm(), np.random.default_rng(seed)
+        background = rng.permutation(self.n_background)
+        signal = self.n_background + rng.permutation(self.n_signal)
+        ends = np.cumsum([settings.n_data, settings.n_reference])
+        data, reference, rest = np.split(background, ends)
+        data = np.concatenate([data, signal[: point.injection]])
+        n_events = self.n_background + self.n_signal
+        is_data, weight = np.zeros(n_events, dtype=bool), np.ones(n_events)
+        is_data[data] = True
+        weight[reference] = len(data) / len(reference)
+        used = np.random.default_rng(seed).permutation(np.concatenate([data, reference]))
+        n_validation = max(1, round(settings.validation_fraction * len(used)))
+        return events.EventJob(
+            train=used[n_validation:],
+            validation=used[:n_validation],
+            score=np.concatenate([rest, signal[max(settings.injections) :]]),
+            is_data=is_data,
+            weight=weight,
+            network=replace(settings.network, init=arm.init, like=arm.like),
+            training=replace(arm.training, seed=seed),
+            run_directory=run_directory,
+        )
 
 
-class _Roles(NamedTuple):
-    """Event numbers of each role; signal follows background in the joined sample."""
-
-    data: np.ndarray
-    reference: np.ndarray
-    signal: np.ndarray
-    test: np.ndarray
-
-
-def _check_counts(counts: _Counts, settings: InjectionSettings) -> None:
-    needed = _Counts(settings.n_data + settings.n_reference, max(settings.injections))
-    for name, there, number in zip(_Counts._fields, counts, needed, strict=True):
+def _tests(n_background: int, n_signal: int, settings: InjectionSettings) -> tuple[int, int]:
+    """Background and signal events that are left for the test."""
+    used = {"background": settings.n_data + settings.n_reference, "signal": max(settings.injections)}
+    left = []
+    for (name, number), there in zip(used.items(), (n_background, n_signal), strict=True):
         if there < number + _MIN_EVENTS:
             raise JetsError(
                 f"{there} {name} events in the signal region; the scan uses {number} for training and at "
                 f"least {_MIN_EVENTS} for the test: load more events, or scan fewer"
             )
+        left.append(there - number)
+    return left[0], left[1]
 
 
-def _roles(counts: _Counts, settings: InjectionSettings, seed: int) -> _Roles:
-    rng = np.random.default_rng(seed)
-    background = rng.permutation(counts.background)
-    signal = counts.background + rng.permutation(counts.signal)
-    ends = np.cumsum([settings.n_data, settings.n_reference])
-    data, reference, rest = np.split(background, ends)
-    return _Roles(data, reference, signal, np.concatenate([rest, signal[max(settings.injections) :]]))
-
-
-def _train(
-    shared: _Events, settings: InjectionSettings, point: _Point, seed: int, run_directory: Path | None
-) -> InjectionResult:
-    counts = shared.counts
-    roles = _roles(counts, settings, seed)
-    job = _job(roles, settings, point, seed, sum(counts))._replace(run_directory=run_directory)
+def _train(shared: _Events, point: _Point, seed: int, run_directory: Path | None) -> InjectionResult:
+    settings, job = shared.settings, shared.job(point, seed, run_directory)
     if point.arm is None:
         trained = events.train_event_head(shared.rows, job, settings.head)
     else:
         trained = events.train_event_network(shared.path, job)
-    curve = roc(trained.scores, roles.test >= counts.background)
+    curve = roc(trained.scores, job.score >= shared.n_background)
     best = max_sic(curve, min_background=settings.min_background).value
     n_train = settings.n_data + point.injection + settings.n_reference
     history = trained.history if len(trained.history) else None
-    return InjectionResult(curve, best, history, n_train, len(roles.test))
-
-
-def _job(
-    roles: _Roles, settings: InjectionSettings, point: _Point, seed: int, n_events: int
-) -> events.EventJob:
-    arm = point.arm or Arm()
-    data = np.concatenate([roles.data, roles.signal[: point.injection]])
-    is_data, weight = np.zeros(n_events, dtype=bool), np.ones(n_events)
-    is_data[data] = True
-    weight[roles.reference] = len(data) / len(roles.reference)
-    used = np.random.default_rng(seed).permutation(np.concatenate([data, roles.reference]))
-    n_validation = max(1, round(settings.validation_fraction * len(used)))
-    return events.EventJob(
-        train=used[n_validation:],
-        validation=used[:n_validation],
-        score=roles.test,
-        is_data=is_data,
-        weight=weight,
-        network=replace(settings.network, init=arm.init, like=arm.like),
-        training=replace(arm.training, seed=seed),
-    )
+    return InjectionResult(curve, best, history, n_train, len(job.score))

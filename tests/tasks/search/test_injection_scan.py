@@ -1,6 +1,7 @@
 """The scan over injected signal: roles of events, the floor, the significance improvement by hand."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from omnilearn_lab.tasks.search.injection_scan import (
     InjectionResult,
     InjectionScan,
     InjectionSettings,
-    _Counts,
-    _roles,
+    _Events,
+    _Point,
     random_sic,
     scan_injections,
 )
@@ -61,11 +62,12 @@ def test_the_frozen_kind_alone_finds_a_signal(config, samples):
 
 
 def test_no_event_has_two_roles(config):
-    roles = _roles(_Counts(140, 60), config, seed=1)
-    joined = np.concatenate([roles.data, roles.reference, roles.signal[:20], roles.test])
-    assert len(joined) == len(set(joined)) == 200
-    other = _roles(_Counts(140, 60), config, seed=2)
-    assert set(other.data) != set(roles.data)
+    shared = _Events(config, Path(), None, 140, 60)
+    one, other = (shared.job(_Point(None, 20), seed, None) for seed in (1, 2))
+    roles = np.concatenate([one.train, one.validation, one.score])
+    assert len(roles) == len(set(roles)) == 200
+    assert one.is_data.sum() == 60 and one.is_data[140:].sum() == 20 and not one.is_data[one.score].any()
+    assert set(np.flatnonzero(other.is_data)) != set(np.flatnonzero(one.is_data))
 
 
 def test_significance_improvement_by_hand():
