@@ -116,7 +116,7 @@ def w1_mass(
     reference: ArrayLike,
     generated: ArrayLike,
     *,
-    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    sampling: Sampling = Sampling(),
     weights: Weights = (None, None),
 ) -> GenerationScore:
     """W1-M: distance of the jet-mass distributions.
@@ -159,7 +159,7 @@ def w1_efp(
     reference: ArrayLike,
     generated: ArrayLike,
     *,
-    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    sampling: Sampling = Sampling(),
     weights: Weights = (None, None),
 ) -> GenerationScore:
     """W1-EFP: distance of the distributions of energy-flow polynomials, mean over polynomials.
@@ -209,7 +209,7 @@ def w1_particles(
     generated: ArrayLike,
     *,
     masks: tuple[ArrayLike, ArrayLike] | None = None,
-    sampling: Sampling = Sampling(),  # noqa: B008 (frozen)
+    sampling: Sampling = Sampling(),
     weights: Weights = (None, None),
 ) -> GenerationScore:
     """W1-P: distance of the pooled particle features, mean over features.
@@ -405,7 +405,7 @@ def fpd(
     reference: ArrayLike,
     generated: ArrayLike,
     *,
-    config: FpdConfig = FpdConfig(),  # noqa: B008 (frozen)
+    config: FpdConfig = FpdConfig(),
     weights: Weights = (None, None),
 ) -> GenerationScore:
     """Frechet physics distance, extrapolated to infinite statistics.
@@ -461,7 +461,7 @@ def kpd(
     reference: ArrayLike,
     generated: ArrayLike,
     *,
-    config: KpdConfig = KpdConfig(),  # noqa: B008 (frozen)
+    config: KpdConfig = KpdConfig(),
     weights: Weights = (None, None),
 ) -> GenerationScore:
     r"""Kernel physics distance: unbiased squared maximum mean discrepancy with a quartic kernel.

@@ -374,7 +374,7 @@ class VelocityModel(Protocol):
 
 
 @torch.no_grad()
-def sample(model: VelocityModel, jets: JetInputs, *, config: SamplerConfig | None = None) -> Samples:
+def sample(model: VelocityModel, jets: JetInputs, *, config: SamplerConfig = SamplerConfig()) -> Samples:
     """Generate the particles of jets with given multiplicities, jet features, labels or conditions.
 
     Parameters
@@ -406,7 +406,7 @@ def sample(model: VelocityModel, jets: JetInputs, *, config: SamplerConfig | Non
     >>> sample(model, wanted, config=SamplerConfig(n_steps=2)).particles.shape
     torch.Size([4, 3])
     """
-    config, counts = config or SamplerConfig(), jets.counts.cpu().numpy()
+    counts = jets.counts.cpu().numpy()
     if len(counts) == 0 or counts.min() < 1:
         raise JetsError("every generated jet needs at least one particle: raise the multiplicities to 1")
     offsets = np.concatenate([[0], counts.cumsum()])
@@ -427,7 +427,7 @@ def sample(model: VelocityModel, jets: JetInputs, *, config: SamplerConfig | Non
 
 @torch.no_grad()
 def denoising_path(
-    model: VelocityModel, batch: Batch, *, config: SamplerConfig | None = None
+    model: VelocityModel, batch: Batch, *, config: SamplerConfig = SamplerConfig()
 ) -> list[Tensor]:
     """Generate like `sample`, all jets at once, and keep the particles after every step.
 
@@ -454,7 +454,6 @@ def denoising_path(
     >>> len(denoising_path(model, like, config=SamplerConfig(2)))
     3
     """
-    config = config or SamplerConfig()
     velocity = partial(_velocity, model, batch, config.guidance)
     noise = draw_noise(model, len(batch.features), config)
     states = [noise.to(batch.features.device, non_blocking=True)]

@@ -141,7 +141,7 @@ def perturb_jets(jet: Tensor, time: Tensor, noise: Tensor | None = None) -> Pert
 
 
 @torch.no_grad()
-def sample_jets(model: JetGenerator, label: Tensor, *, config: SamplerConfig | None = None) -> Tensor:
+def sample_jets(model: JetGenerator, label: Tensor, *, config: SamplerConfig = SamplerConfig()) -> Tensor:
     """Generate standardised jet features (B, J) for given classes.
 
     Parameters
@@ -159,7 +159,6 @@ def sample_jets(model: JetGenerator, label: Tensor, *, config: SamplerConfig | N
     >>> sample_jets(JetGenerator(), torch.tensor([0, 1, 1]), config=SamplerConfig(n_steps=2)).shape
     torch.Size([3, 4])
     """
-    config = config or SamplerConfig()
     generator = torch.Generator().manual_seed(config.seed)
     noise = torch.randn(len(label), model.config.n_jet_features, generator=generator)
     noise = noise.to(label.device, non_blocking=True)

@@ -23,7 +23,7 @@ from omnilearn_lab.models.batch import Batch, ClassifierOutput, JointOutput
 from omnilearn_lab.models.edges import EdgeConvolution, Neighbors, nearest_neighbors
 from omnilearn_lab.models.layers import FeedForward, JetNorm, LayerScale, TimeEmbedding, glorot, modulate
 from omnilearn_lab.models.packing import Packing
-from omnilearn_lab.models.sizes import Count, NamedSizes, Network, Number, Probability, Width, check_choice
+from omnilearn_lab.models.sizes import Count, NamedSizes, Number, Pretrained, Probability, Width, check_choice
 from omnilearn_lab.settings import settings
 
 
@@ -297,7 +297,7 @@ class ParticleHead(nn.Module):
         return self.layers(batch.packing.leave(self.norm(rows, packing))).float()
 
 
-class PET(Network):
+class PET(Pretrained):
     """Point-Edge Transformer: body, classifier head, generator head, optional particle head.
 
     A jet's output depends on its own particles alone: not on their order, on other jets of the batch, or on

@@ -27,7 +27,7 @@ from omnilearn_lab.models.edges import PAIRS, NeighborhoodBlock, PairBias, Space
 from omnilearn_lab.models.kernels import at_least_float32
 from omnilearn_lab.models.layers import MLP, Block, Codebook, DynamicTanh, TimeWaves, glorot
 from omnilearn_lab.models.packing import Packing, join
-from omnilearn_lab.models.sizes import Count, NamedSizes, Network, Number, Probability, Width, check_choice
+from omnilearn_lab.models.sizes import Count, NamedSizes, Number, Pretrained, Probability, Width, check_choice
 from omnilearn_lab.settings import settings
 
 TOKEN_SPREAD = 0.02
@@ -421,7 +421,7 @@ class MaskedHead(nn.Module):
         return at_least_float32(self.out(self.mlp(jets.in_jet_order(rows))))
 
 
-class PETv2(Network):
+class PETv2(Pretrained):
     """PET v2: a body, and the heads that its mode asks for.
 
     A jet's output depends on its own particles alone: not on their order, on other jets of the batch, or on

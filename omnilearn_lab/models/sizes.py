@@ -56,14 +56,18 @@ class NamedSizes:
 
 
 class Network(nn.Module):
-    """A module that counts itself, and can be given other heads."""
-
-    config: Any
+    """A module that counts itself."""
 
     @property
     def n_parameters(self) -> dict[str, int]:
         """Trainable parameters of each part."""
         return {name: sum(p.numel() for p in part.parameters()) for name, part in self.named_children()}
+
+
+class Pretrained(Network):
+    """A network with a body to be pretrained, whose heads can be given other sizes."""
+
+    config: Any
 
     def replace_heads(self, **sizes: int) -> list[str]:
         """Give the heads other sizes; only the layers whose shape changes start anew.

@@ -154,7 +154,7 @@ class BoostedTreesConfig:
 
 
 def train_boosted_trees(
-    jets: Mapping[str, Jets], config: BoostedTreesConfig | None = None
+    jets: Mapping[str, Jets], config: BoostedTreesConfig = BoostedTreesConfig()
 ) -> common.ClassifierResult:
     """Train gradient-boosted trees on observables of jets and measure them on other jets.
 
@@ -196,7 +196,7 @@ def train_boosted_trees(
     >>> bool(train_boosted_trees(splits, BoostedTreesConfig(jet_radius=0.8)).metrics.auc > 0.9)
     True
     """
-    config, start = config or BoostedTreesConfig(), time.perf_counter()
+    start = time.perf_counter()
     jets = {name: sample[: config.most_jets] for name, sample in jets.items()}
     rows = {name: _rows(sample, name, config) for name, sample in jets.items()}
     train = rows["train"]

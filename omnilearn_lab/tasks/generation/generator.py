@@ -32,7 +32,7 @@ def generate_like(
     model: models.PET,
     jets: Jets,
     *,
-    config: models.SamplerConfig | None = None,
+    config: models.SamplerConfig = models.SamplerConfig(),
     standardization: str = "jetclass",
     keep_jet: bool = False,
 ) -> Jets:
@@ -75,7 +75,6 @@ def generate_like(
     >>> made.counts.tolist(), made.provenance["sampler"]
     ([2], 'ralston3, 2 steps, seed 0')
     """
-    config = config or models.SamplerConfig()
     rows = generated_features(model, jets, config=config, standardization=standardization)
     generated = jets_from_features(rows, jets, standardization=standardization, keep_jet=keep_jet)
     about = {"source": "generated", "sampler": f"{config.method}, {config.n_steps} steps, seed {config.seed}"}
@@ -124,7 +123,7 @@ def generation_trajectory(
     model: models.PET,
     jets: Jets,
     *,
-    config: models.SamplerConfig | None = None,
+    config: models.SamplerConfig = models.SamplerConfig(),
     standardization: str = "jetclass",
 ) -> Trajectory:
     """Generate jets like given ones and keep every step, for `omnilearn_lab.widgets.DiffusionPlayer`.
@@ -154,7 +153,6 @@ def generation_trajectory(
     >>> path.times, path.particles(0).shape
     ((1.0, 0.5, 0.0), (3, 2, 3))
     """
-    config = config or models.SamplerConfig()
     _check_fit(model, models.PET, jets)
     batch = pet_batch(jets, standardization=standardization).to(next(model.parameters()).device)
     model.eval()
@@ -166,7 +164,9 @@ def generation_trajectory(
     return Trajectory(tuple(i / config.n_steps for i in range(config.n_steps, -1, -1)), tuple(steps))
 
 
-def generate_like_v2(model: models.PETv2, jets: Jets, *, config: models.SamplerConfig | None = None) -> Jets:
+def generate_like_v2(
+    model: models.PETv2, jets: Jets, *, config: models.SamplerConfig = models.SamplerConfig(127, "midpoint")
+) -> Jets:
     """Generate one jet for each given jet with a PET v2: same number of particles, class and condition.
 
     Parameters
@@ -199,7 +199,6 @@ def generate_like_v2(model: models.PETv2, jets: Jets, *, config: models.SamplerC
     >>> generate_like_v2(model, like, config=models.SamplerConfig(1)).counts.tolist()
     [2]
     """
-    config = config or models.SamplerConfig(127, "midpoint")
     _check_fit(model, models.PETv2, jets)
     model.eval()
     n_told, n_extra = model.config.n_condition, model.config.n_extra

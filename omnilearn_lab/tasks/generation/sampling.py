@@ -222,7 +222,7 @@ def sampler_study(
     reference: Jets,
     samplers: Sequence[SamplerConfig],
     *,
-    config: StudyConfig | None = None,
+    config: StudyConfig = StudyConfig(),
     workers: int | None = None,
 ) -> SamplerStudy:
     """Sample the same jets in several ways, from the same noise, and measure cost and quality.
@@ -245,7 +245,6 @@ def sampler_study(
     SamplerStudy
         All points share their noise: differences between them are more precise than the distances.
     """
-    config = config or StudyConfig()
     named = {"": generators} if isinstance(generators, JetGeneration) else dict(generators)
     if "" not in named:
         raise ConfigError(f"one of the generators must be named ''; found {sorted(named)}")
@@ -342,7 +341,7 @@ class Distillation:
 
 
 def distill(
-    generator: JetGeneration, jets: Jets, validation: Jets, *, config: DistillConfig | None = None
+    generator: JetGeneration, jets: Jets, validation: Jets, *, config: DistillConfig = DistillConfig()
 ) -> JetGeneration:
     """Return a generator whose particles take ``config.n_steps`` evaluations of the network.
 
@@ -366,7 +365,6 @@ def distill(
     ----------
     T. Salimans, J. Ho, arXiv:2202.00512; OmniLearn, arXiv:2404.16091, names faster sampling as future work.
     """
-    config = config or DistillConfig()
     student = generator.with_config(replace(generator.config, sampler=config.sampler))
     teacher = copy.deepcopy(generator.particles).eval()
     scale = generator.config.standardization

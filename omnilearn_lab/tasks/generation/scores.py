@@ -94,7 +94,7 @@ class GenerationScores:
 
 
 def generation_scores(
-    reference: Jets, generated: Jets, *, config: ScoresConfig | None = None
+    reference: Jets, generated: Jets, *, config: ScoresConfig = ScoresConfig()
 ) -> GenerationScores:
     """Compare generated jets with true ones.
 
@@ -131,7 +131,6 @@ def generation_scores(
     >>> generation_scores(jets, jets).w1_mass.value
     0.0
     """
-    config = config or ScoresConfig()
     for name, jets in (("reference", reference), ("generated", generated)):
         if len(jets) == 0:
             raise JetsError(f"there are no {name} jets to compare; check the selection")
@@ -151,7 +150,7 @@ def generation_scores(
 
 
 def scores_by_class(
-    reference: Jets, generated: Jets, *, config: ScoresConfig | None = None
+    reference: Jets, generated: Jets, *, config: ScoresConfig = ScoresConfig()
 ) -> dict[str, GenerationScores]:
     """Return `generation_scores` of each class on its own, by class name.
 

@@ -81,7 +81,7 @@ def efficiency_scan(
     scores: ArrayLike,
     signal_region: tuple[float, float],
     *,
-    fit: MassFit | None = None,
+    fit: MassFit = MassFit(),
     kept: Sequence[float] = (1.0, 0.3, 0.1, 0.05),
 ) -> tuple[ScanPoint, ...]:
     """Hunt a bump in shares of the data with the highest scores.

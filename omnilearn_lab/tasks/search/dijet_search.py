@@ -96,7 +96,7 @@ def load_lhco(
     n_window: int,
     *,
     source: Literal["simulated", "published"] = "simulated",
-    window: MassWindow | None = None,
+    window: MassWindow = MassWindow(),
     max_particles: int = 279,
     seed: int = 1,
 ) -> LhcoSamples:
@@ -124,7 +124,7 @@ def load_lhco(
     JetsError
         When no event of one kind lies in the signal region.
     """
-    window, options = window or MassWindow(), LoadOptions(max_particles=max_particles)
+    options = LoadOptions(max_particles=max_particles)
     n_jets = None if n_spectrum is None else 2 * n_spectrum
     spectrum = near = load("lhco", source=source, max_jets=n_jets, seed=seed, options=options)
     if source == "simulated":
@@ -180,7 +180,7 @@ def search_dijets(
     data: Jets,
     reference: Jets,
     signal_region: tuple[float, float],
-    settings: DijetSearchSettings | None = None,
+    settings: DijetSearchSettings = DijetSearchSettings(),
     *,
     directory: StrPath | None = None,
     workers: int | None = None,
@@ -209,7 +209,6 @@ def search_dijets(
     JetsError
         For too little data.
     """
-    settings = settings or DijetSearchSettings()
     mass = event_column(data, "dijet_mass")
     inside = (mass >= signal_region[0]) & (mass < signal_region[1])
     result = weak_supervision(

@@ -165,7 +165,7 @@ class InjectionScan:
 
 
 def scan_injections(
-    background: Jets, signal: Jets, settings: InjectionSettings | None = None, **options: Any
+    background: Jets, signal: Jets, settings: InjectionSettings = InjectionSettings(), **options: Any
 ) -> InjectionScan:
     """Train data-against-background networks for several injections and measure them with true labels.
 
@@ -194,7 +194,6 @@ def scan_injections(
     ----------
     OmniLearn, arXiv:2404.16091, section VIII and Figure 7.
     """
-    settings = settings or InjectionSettings()
     n = settings.network.jets_per_event
     n_background = events.check_events(background, n, "background")
     n_signal = events.check_events(signal, n, "signal")

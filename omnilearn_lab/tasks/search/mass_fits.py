@@ -335,7 +335,7 @@ def sample_masses(
     n: int,
     signal_region: tuple[float, float],
     *,
-    fit: MassFit | None = None,
+    fit: MassFit = MassFit(),
     seed: int = 1,
 ) -> np.ndarray:
     """Draw masses in the signal region from the smooth spectrum that is fitted beside it.
@@ -368,7 +368,7 @@ def sample_masses(
     return model.edges[chosen] + rng.random(n) * np.diff(model.edges)[chosen]
 
 
-def bump_hunt(masses: ArrayLike, signal_region: tuple[float, float], fit: MassFit | None = None) -> BumpHunt:
+def bump_hunt(masses: ArrayLike, signal_region: tuple[float, float], fit: MassFit = MassFit()) -> BumpHunt:
     r"""Count the events in a mass window against a smooth spectrum fitted beside it.
 
     The test statistic is :math:`q = 2[\ln L(\hat s, \hat\theta) - \ln L(0, \hat{\hat\theta})]` with the
@@ -431,10 +431,9 @@ def bump_hunt(masses: ArrayLike, signal_region: tuple[float, float], fit: MassFi
 
 
 def _counted(
-    masses: ArrayLike, signal_region: tuple[float, float], fit: MassFit | None
+    masses: ArrayLike, signal_region: tuple[float, float], fit: MassFit
 ) -> tuple[SpectrumModel, np.ndarray]:
     """The model of a spectrum, and the counts in its bins, which suffice for the fit."""
-    fit = fit or MassFit()
     model = SpectrumModel(fit, MassWindow(signal_region, fit.limits))
     counts = np.histogram(_checked(masses), model.edges)[0]
     _check_sidebands(counts, model)

@@ -180,7 +180,7 @@ class WeakSupervisionResult:
 def weak_supervision(
     data: Jets,
     background: Jets,
-    config: WeakSupervisionConfig | None = None,
+    config: WeakSupervisionConfig = WeakSupervisionConfig(),
     *,
     test: Jets | None = None,
     directory: StrPath | None = None,
@@ -220,7 +220,6 @@ def weak_supervision(
     Metodiev, Nachman, Thaler, arXiv:1708.02949 (classification without labels); Collins, Howe, Nachman,
     arXiv:1805.02664 (cross-validation over folds); OmniLearn, arXiv:2404.16091, section VIII.
     """
-    config = config or WeakSupervisionConfig()
     samples = {"data": data, "background": background} | ({} if test is None else {"test": test})
     n_jets = config.network.jets_per_event
     counts = {name: events.check_events(jets, n_jets, name) for name, jets in samples.items()}
@@ -236,7 +235,7 @@ def weak_supervision(
 def weak_supervision_of_rows(
     data: np.ndarray,
     background: np.ndarray,
-    config: WeakSupervisionConfig | None = None,
+    config: WeakSupervisionConfig = WeakSupervisionConfig(),
     *,
     test: np.ndarray | None = None,
     background_weights: ArrayLike | None = None,
@@ -262,7 +261,6 @@ def weak_supervision_of_rows(
     JetsError
         As there.
     """
-    config = config or WeakSupervisionConfig()
     samples = {"data": data, "background": background} | ({} if test is None else {"test": test})
     plan = _plan({name: len(rows) for name, rows in samples.items()}, background_weights, config)
     rows, jobs = np.concatenate(list(samples.values())), (plan.job(k, None) for k in range(config.n_folds))

@@ -189,7 +189,7 @@ def bayesian_unfolding(
     *,
     detector_edges: ArrayLike | None = None,
     data_weights: ArrayLike | None = None,
-    config: IBUConfig | None = None,
+    config: IBUConfig = IBUConfig(),
 ) -> IBUResult:
     """Unfold one observable by iterating Bayes' theorem from the simulation's particle level.
 
@@ -228,7 +228,6 @@ def bayesian_unfolding(
     >>> np.abs(result.values / np.histogram(hidden, result.edges)[0] - 1).max() < 0.1
     True
     """
-    config = config or IBUConfig()
     edges, seen = (_edges(e) for e in (edges, edges if detector_edges is None else detector_edges))
     values = np.asarray(data, dtype=float).ravel()
     if not len(values):

@@ -12,7 +12,8 @@ KINDS = ("logistic", "mlp", "trees")
 
 @pytest.fixture(autouse=True)
 def few_trees(monkeypatch):
-    monkeypatch.setattr(heads, "_MOST_TREES", 50)  # the best of these few rows have fewer than 30
+    trees = tuple(choice | {"max_iter": 50} for choice in heads.TREES)
+    monkeypatch.setattr(heads, "TREES", trees)  # the best of these few rows have fewer than 30
 
 
 def rows(n=300, *, seed=0, shift=1.5, n_classes=2, n_noise=4):
