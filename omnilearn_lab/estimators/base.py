@@ -278,12 +278,9 @@ def split(jets: Jets, labels: np.ndarray | None, fraction: float, seed: int) -> 
             f"validation is {fraction}; a share between 0 and 1 of the jets is held out, or give jets"
         )
     rows = np.arange(len(jets))
-    try:
+    problem = f"{len(jets)} jets cannot be split into {1 - fraction:g} and {fraction:g}"
+    with translated(ConfigError, problem, "give more jets, or another share"):
         train, held_out = train_test_split(rows, test_size=fraction, random_state=seed, stratify=labels)
-    except ValueError as error:
-        raise ConfigError(
-            f"{len(jets)} jets cannot be split into {1 - fraction:g} and {fraction:g}: {error}"
-        ) from error
     return np.sort(train), np.sort(held_out)
 
 

@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,15 +124,12 @@ def load_checkpoint(source: str | Path, **heads: int) -> nn.Module:
         If the file is missing or damaged, or tensors are missing, superfluous, misshaped or hold numbers that
         are not finite (all listed).
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load
 
     path = _resolve(source)
-    try:
+    with translated(CheckpointError, f"{path}: not a readable safetensors file", "get it again"):
         content = path.read_bytes()
         card, tensors = _matching_card(path, content), load(content)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); get it again") from error
     model = _build(card, tensors, path)
     assign(model, tensors, str(path))
     if heads:
@@ -208,12 +206,10 @@ def transfer(source: str | Path, model: nn.Module) -> Transfer:
 def read_card(source: str | Path) -> dict[str, Any]:
     """Return the JSON card beside a checkpoint (a file or the name of a shipped one)."""
     path = _card_path(_resolve(source))
-    try:
+    with _card_of(path):
         if path.stat().st_size > MAX_CARD:
             raise CheckpointError(f"{path}: a card of more than {MAX_CARD >> 20} MB is none")
         text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise _no_card(path, error) from error
     return _parsed(text, path, {"model", "config", "sha256"})
 
 
@@ -339,28 +335,24 @@ def _matching_card(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _parsed(text: str, path: Path, keys: set[str]) -> dict[str, Any]:
-    try:
+    with _card_of(path):
         card = json.loads(text)
-    except (ValueError, RecursionError, TypeError) as error:
-        raise _no_card(path, error) from error
     if not isinstance(card, dict) or not keys <= set(card):
         lacking = sorted(keys - set(card)) if isinstance(card, dict) else "every entry"
         raise CheckpointError(f"{path}: the card lacks {lacking}; get weights and card again")
     return card
 
 
-def _no_card(path: Path, error: Exception) -> CheckpointError:
+def _card_of(path: Path) -> AbstractContextManager[None]:
     remedy = "a checkpoint is two files, weights and card: get both again"
-    return CheckpointError(f"{path}: no readable card ({error}); {remedy}")
+    return translated(CheckpointError, f"{path}: no readable card", remedy)
 
 
 def _header(content: bytes, path: Path) -> tuple[dict[str, Any], int]:
     """Header of a safetensors file, and where its numbers start."""
     start = 8 + int.from_bytes(content[:8], "little")
-    try:
+    with translated(CheckpointError, f"{path}: not a safetensors file", "get it again"):
         header = json.loads(content[8:start])
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a safetensors file ({error}); get it again") from error
     return (header if isinstance(header, dict) else {}), start
 
 

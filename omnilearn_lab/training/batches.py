@@ -24,7 +24,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from omnilearn_lab.errors import DataFileError, TrainingError
+from omnilearn_lab.errors import DataFileError, TrainingError, translated
 from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets, read_jets
 from omnilearn_lab.machine import StrPath
@@ -463,13 +463,9 @@ class StreamingBatches:
 def _cut(paths: Sequence[Path], block_rows: int) -> list[_Block]:
     blocks = []
     for number, path in enumerate(paths):
-        try:
-            with h5py.File(path, "r") as file:
-                n_rows = len(file["pid"])
-        except (OSError, KeyError) as error:
-            raise DataFileError(
-                f"'{path}' is not a readable ML-ready HDF5 file ({error}); delete it and make it again"
-            ) from error
+        problem = f"'{path}' is not a readable ML-ready HDF5 file"
+        with translated(DataFileError, problem, "delete it and make it again"), h5py.File(path, "r") as file:
+            n_rows = len(file["pid"])
         blocks += [_Block(number, i, min(i + block_rows, n_rows)) for i in range(0, n_rows, block_rows)]
     return blocks
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from omnilearn_lab.errors import CheckpointError, ConfigError
+from omnilearn_lab.errors import CheckpointError, ConfigError, translated
 from omnilearn_lab.machine import atomic_hdf5
 from omnilearn_lab.models.attention import Attention
 from omnilearn_lab.models.pet import PET, PETConfig
@@ -102,20 +102,16 @@ def read_keras(path: str | Path, *, ema: bool = False) -> dict[str, np.ndarray]:
     """Read the tensors of body, classifier and generator as ``part/layer/variable`` to array."""
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            prefixes = LAYOUTS[_layout(file, path)]
-            chosen = EMA_PARTS if ema else {part: part for part in EMA_PARTS}
-            tensors = {}
-            for part, source in chosen.items():
-                if prefixes[source] not in file:
-                    raise CheckpointError(f"{path}: no '{prefixes[source]}' ({source}) in this file")
-                tensors.update(_tensors(part, file[prefixes[source]], Path(path)))
-            return tensors
-    except CheckpointError:
-        raise
-    except (OSError, RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
-        raise CheckpointError(f"{path}: not a readable HDF5 file ({error}); download it again") from error
+    problem = f"{path}: not a readable HDF5 file"
+    with translated(CheckpointError, problem, "download it again"), h5py.File(path, "r") as file:
+        prefixes = LAYOUTS[_layout(file, path)]
+        chosen = EMA_PARTS if ema else {part: part for part in EMA_PARTS}
+        tensors = {}
+        for part, source in chosen.items():
+            if prefixes[source] not in file:
+                raise CheckpointError(f"{path}: no '{prefixes[source]}' ({source}) in this file")
+            tensors.update(_tensors(part, file[prefixes[source]], Path(path)))
+        return tensors
 
 
 def _layout(file: Any, path: str | Path) -> str:
