@@ -247,11 +247,8 @@ def _need_both(labels: np.ndarray, weights: np.ndarray) -> None:
 
 def _interpolated(curve: RocCurve, target: float) -> tuple[float, float]:
     """Background efficiency and passing count where the curve reaches the target, linearly between points."""
-    signal, background, passed = (
-        curve.signal_efficiency,
-        curve.background_efficiency,
-        curve.n_background_passed,
-    )
+    signal, background = curve.signal_efficiency, curve.background_efficiency
+    passed = curve.n_background_passed
     right = int(np.searchsorted(signal, target, side="left"))
     left = right - 1
     fraction = (target - signal[left]) / (signal[right] - signal[left])

@@ -305,8 +305,13 @@ def speedup(
     """
     target = float(_curve("scratch", scratch).min())
     _curve("finetuned", finetuned)
-    fast, slow = _both(finetuned, scratch, target, epochs)
-    fast_s, slow_s = (np.nan, np.nan) if seconds is None else _both(finetuned, scratch, target, seconds)
+
+    def reached(times: tuple[ArrayLike | None, ArrayLike | None]) -> list[float]:
+        both = zip((finetuned, scratch), times, strict=True)
+        return [time_to_target(curve, target, time=time) for curve, time in both]
+
+    fast, slow = reached(epochs or (None, None))
+    fast_s, slow_s = (np.nan, np.nan) if seconds is None else reached(seconds)
     return Speedup(
         target_loss=target,
         epochs_finetuned=fast,
@@ -317,13 +322,6 @@ def speedup(
         seconds=_ratio(slow_s, fast_s),
         is_reached=not np.isnan(fast),
     )
-
-
-def _both(
-    finetuned: ArrayLike, scratch: ArrayLike, target: float, times: tuple[ArrayLike, ArrayLike] | None
-) -> tuple[float, float]:
-    first, second = times if times is not None else (None, None)
-    return time_to_target(finetuned, target, time=first), time_to_target(scratch, target, time=second)
 
 
 def _ratio(slow: float, fast: float) -> float:

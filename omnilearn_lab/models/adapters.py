@@ -124,7 +124,8 @@ def add_adapters(model: nn.Module, rank: int = 8, *, alpha: float | None = None,
     for name in names:
         if name not in adapted:
             layer = model.get_submodule(name)
-            _replace(model, name, AdaptedLinear(layer, rank, alpha=alpha or 2.0 * rank, generator=generator))
+            wrapped = AdaptedLinear(layer, rank, alpha=alpha or 2.0 * rank, generator=generator)
+            model.set_submodule(name, wrapped)
     fresh = getattr(model, "fresh", frozenset())
     for name, parameter in model.body.named_parameters():
         parameter.requires_grad_(name.endswith((".rise", ".fall")) or f"body.{name}" in fresh)
@@ -141,7 +142,7 @@ def merge_adapters(model: nn.Module) -> list[str]:
     """
     names = adapted_layers(model)
     for name in names:
-        _replace(model, name, model.get_submodule(name).merge())
+        model.set_submodule(name, model.get_submodule(name).merge())
     if names:
         model.body.requires_grad_(True)
     return names
@@ -167,8 +168,3 @@ def _dense_layers(model: nn.Module) -> list[str]:
     adapted = [name for name, layer in named if isinstance(layer, AdaptedLinear)]
     plain = [n for n, m in named if isinstance(m, nn.Linear) and n.removesuffix(".layer") not in adapted]
     return adapted + plain
-
-
-def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, layer)

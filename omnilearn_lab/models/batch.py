@@ -16,6 +16,9 @@ from torch.nn import functional
 from omnilearn_lab.errors import JetsError
 from omnilearn_lab.models.packing import Packing
 
+PER_PARTICLE = ("features", "points", "pid", "extra", "particle_label", "particle_target")
+"""Fields of a `Batch` with a row for each particle."""
+
 
 class ClassifierOutput(NamedTuple):
     """Class logits (B, C) and regressed jet quantities (B, J)."""
@@ -88,9 +91,8 @@ class Batch:
 
     def __post_init__(self) -> None:
         n_rows, n_jets = len(self.features), len(self.offsets) - 1
-        of_particles = ("points", "pid", "extra", "particle_label", "particle_target")
         of_jets = ("jet", "label", "weight", "condition")
-        for name, size in [(n, n_rows) for n in of_particles] + [(n, n_jets) for n in of_jets]:
+        for name, size in [(n, n_rows) for n in PER_PARTICLE] + [(n, n_jets) for n in of_jets]:
             value = getattr(self, name)
             if value is not None and len(value) != size:
                 asked = f"{n_jets} jets with {n_rows} particles need {size}"
@@ -250,8 +252,7 @@ def hide_particles(batch: Batch, share: float) -> Hidden:
     rows, left = mixed[first], mixed[last].sort().values
     places = torch.zeros(is_used.shape, dtype=torch.int64, device=device)
     places.view(-1)[slots] = place[rows]
-    names = ("features", "points", "pid", "extra", "particle_label", "particle_target")
-    kept = {name: None if getattr(batch, name) is None else getattr(batch, name)[left] for name in names}
+    kept = {name: v[left] for name, v in batch.tensors().items() if name in PER_PARTICLE}
     packing = Packing.plan(counts - n_hidden, one_block=batch.packing.one_block).to(device)
     offsets = functional.pad(packing.counts.long().cumsum(0), (1, 0))
     visible = dataclasses.replace(batch, offsets=offsets, **kept).keep(packing)

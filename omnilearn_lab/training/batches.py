@@ -29,6 +29,7 @@ from omnilearn_lab.features import pet_batch
 from omnilearn_lab.jets import Jets, read_jets
 from omnilearn_lab.machine import StrPath
 from omnilearn_lab.models import Batch
+from omnilearn_lab.models.batch import PER_PARTICLE
 from omnilearn_lab.settings import settings
 from omnilearn_lab.training.distributed import Shard, this_shard
 from omnilearn_lab.training.losses import Whole
@@ -37,8 +38,6 @@ Fingerprint = dict[str, list[float]]
 """What `project` says of each column."""
 
 _CHUNK, _GOLDEN = 1 << 20, (math.sqrt(5) - 1) / 2
-
-_PER_PARTICLE = frozenset({"features", "points", "pid", "extra", "particle_label", "particle_target"})
 
 
 def select(jets: Batch, rows: Tensor) -> Batch:
@@ -64,7 +63,7 @@ def select(jets: Batch, rows: Tensor) -> Batch:
     offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     first = torch.repeat_interleave(jets.offsets[:-1][rows] - offsets[:-1], counts)
     take = first + torch.arange(int(offsets[-1]))
-    chosen = {n: v[take if n in _PER_PARTICLE else rows] for n, v in jets.tensors().items() if n != "offsets"}
+    chosen = {n: v[take if n in PER_PARTICLE else rows] for n, v in jets.tensors().items() if n != "offsets"}
     return Batch(offsets=offsets, **chosen)
 
 

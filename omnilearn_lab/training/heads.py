@@ -184,13 +184,12 @@ def _embed(model: nn.Module, jets: Batch, jets_per_event: int) -> np.ndarray:
 @contextmanager
 def _without(model: nn.Module, name: str) -> Iterator[None]:
     """Inside, the layer hands on what it gets, so that the logits are the embedding."""
-    parent, _, child = name.rpartition(".")
-    owner, layer = model.get_submodule(parent), model.get_submodule(name)
-    setattr(owner, child, nn.Identity())
+    layer = model.get_submodule(name)
+    model.set_submodule(name, nn.Identity())
     try:
         yield
     finally:
-        setattr(owner, child, layer)
+        model.set_submodule(name, layer)
 
 
 @contextmanager
