@@ -28,14 +28,9 @@ HOMES = {
     "PET": "pet",
     "PublishedPET": "published.padding",
     "PETv2": "pet_v2",
-    "JetGenerator": "dijet",
-    "DijetClassifier": "dijet",
-    "DijetGenerator": "dijet",
-    "PFN": "baselines",
-    "ParticleNet": "baselines",
-    "PlainTransformer": "baselines",
-    "TrackTransformer": "baselines",
-    "TokenTransformer": "baselines",
+    **dict.fromkeys(("JetGenerator", "DijetClassifier", "DijetGenerator"), "dijet"),
+    **dict.fromkeys(("PFN", "ParticleNet", "PlainTransformer"), "baselines"),
+    **dict.fromkeys(("TrackTransformer", "TokenTransformer"), "baselines"),
 }
 """Module of each network that has checkpoints."""
 

@@ -299,7 +299,7 @@ def molecule_features(first: Tensor, second: Tensor, space: Space) -> Tensor:
     return values.masked_fill(is_same[..., None], 0.0)
 
 
-def pair_features(first: Tensor, second: Tensor) -> Tensor:
+def pair_features(first: Tensor, second: Tensor, space: Space = PLANE) -> Tensor:
     """Return ln m^2, ln dR and ln kT of particle pairs; zero where the logarithm has no argument.
 
     m^2 = 2 pt_a pt_b (cosh(deta) - cos(dphi)), dR^2 = deta^2 + dphi^2, kT = min(pt_a, pt_b) dR.
@@ -312,6 +312,8 @@ def pair_features(first: Tensor, second: Tensor) -> Tensor:
     ----------
     first, second
         deta, dphi, ln(pt / GeV), ln(energy / GeV) of the two particles, shapes (..., 4).
+    space
+        Of eta and phi.
 
     Returns
     -------
@@ -329,7 +331,7 @@ def pair_features(first: Tensor, second: Tensor) -> Tensor:
     >>> [round(value, 4) for value in pair_features(one, other).tolist()]
     [-0.3921, -0.6931, -0.6931]
     """
-    deta, dphi = first[..., 0] - second[..., 0], first[..., 1] - second[..., 1]
+    deta, dphi = space.difference(first[..., :2], second[..., :2]).unbind(-1)
     pt_first, pt_second = torch.exp(first[..., 2]), torch.exp(second[..., 2])
     mass_squared = 2 * pt_first * pt_second * (torch.cosh(deta) - torch.cos(dphi))
     distance_squared = deta.square() + dphi.square()
@@ -344,13 +346,9 @@ def _log(values: Tensor) -> Tensor:
     return values.masked_fill(values <= 0, 1.0).log()
 
 
-def _collider(first: Tensor, second: Tensor, space: Space) -> Tensor:
-    return pair_features(first, second)
-
-
 PAIRS: Mapping[str, PairFeatures] = MappingProxyType(
     {
-        "collider": PairFeatures(3, _collider),
+        "collider": PairFeatures(3, pair_features),
         "space": PairFeatures(1, space_features),
         "molecule": PairFeatures(3 + RADII[2], molecule_features),
     }

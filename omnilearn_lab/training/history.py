@@ -19,14 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from omnilearn_lab.errors import (
-    MissingDependencyError,
-    TrainingError,
-    is_file,
-    is_folder,
-    nearest,
-    translated,
-)
+from omnilearn_lab.errors import MissingDependencyError, TrainingError, is_file, nearest, translated
 from omnilearn_lab.machine import StrPath, write_text
 
 if TYPE_CHECKING:
@@ -94,7 +87,7 @@ class History:
             When there is no such file, or a line before the last one is not a record.
         """
         path = Path(path)
-        path = path / "metrics.jsonl" if is_folder(path) else path
+        path = path if is_file(path) else path / "metrics.jsonl"
         if not is_file(path):
             raise TrainingError(f"no history at '{path}'; give a run directory or its metrics.jsonl")
         with translated(TrainingError, f"'{path}' cannot be read", "name another run directory"):

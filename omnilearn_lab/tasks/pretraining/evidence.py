@@ -13,14 +13,13 @@ from torch import nn
 
 from omnilearn_lab.display import label, signed
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.metrics import classification_metrics, spread
+from omnilearn_lab.metrics import classification_metrics
 from omnilearn_lab.models import read_card
 from omnilearn_lab.tasks import common
 from omnilearn_lab.tasks.common.comparison import KINDS
 from omnilearn_lab.tasks.common.networks import complete_batch
 
 _ENTRY = "downstream"
-_NAMES = ("scratch", "fine-tuned")  # as in KINDS
 _SHARE_OF_ERROR = 0.25  # a change below this share of the statistical error is nothing
 
 
@@ -151,7 +150,7 @@ def downstream_table(records: Iterable[DownstreamRecord]) -> pd.DataFrame:
     rows = {}
     for record in sorted(records, key=lambda r: (r.checkpoint, r.task, r.n_train)):
         for metric in record.metrics:
-            cells = {name: _cell(record, metric, kind) for kind, name in zip(KINDS, _NAMES, strict=True)}
+            cells = {label(kind): record.mean_and_spread(metric, kind) for kind in KINDS}
             gain = record.gains[metric]
             cells |= {"gain": signed(gain.difference, gain.error), "verdict": gain.verdict}
             about = {
@@ -164,8 +163,3 @@ def downstream_table(records: Iterable[DownstreamRecord]) -> pd.DataFrame:
     return pd.DataFrame(
         list(rows.values()), index=pd.MultiIndex.from_tuples(rows, names=names) if rows else None
     )
-
-
-def _cell(record: DownstreamRecord, metric: str, kind: str) -> str:
-    is_limit = record.n_lower_limits.get(kind, {}).get(metric, 0) > 0
-    return ("≥ " if is_limit else "") + str(spread(record.metrics[metric][kind]))
