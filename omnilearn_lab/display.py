@@ -80,6 +80,8 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "w1_particles": ("$W_1$-P", ""),
     "w1_efp": ("$W_1$-EFP", ""),
     "fpnd": ("FPND", ""),
+    "fpd": ("FPD", ""),
+    "kpd": ("KPD", ""),
     "coverage": ("Coverage", ""),
     "mmd": ("MMD", ""),
     # trainings

@@ -22,12 +22,7 @@ from omnilearn_lab.models import PET, Batch, SamplerConfig
 from omnilearn_lab.models.diffusion import distillation_pair
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.generation.generator import JetGeneration, generated_features, labelled
-from omnilearn_lab.tasks.generation.scores import (
-    GenerationScores,
-    ScoresConfig,
-    generation_scores,
-    metric_label,
-)
+from omnilearn_lab.tasks.generation.scores import GenerationScores, ScoresConfig, generation_scores
 from omnilearn_lab.training import TrainConfig, Trainer, Whole
 
 
@@ -122,8 +117,7 @@ class SamplerStudy:
         floor = self.floor.to_dict()
         points = sorted(self.points, key=lambda p: p.sampler.guidance)
         return {
-            f"w = {p.sampler.guidance:g}": {metric_label(m): p.value(m) / floor[m] for m in floor}
-            for p in points
+            f"w = {p.sampler.guidance:g}": {label(m): p.value(m) / floor[m] for m in floor} for p in points
         }
 
     def cheapest(self, reference: SamplerPoint) -> dict[str, SamplerPoint]:

@@ -191,17 +191,6 @@ def beside_published(
     return table
 
 
-def metric_label(name: str) -> str:
-    """Return how the papers write a metric, for figures.
-
-    Examples
-    --------
-    >>> metric_label("w1_particles"), metric_label("fpd")
-    ('W1-P', 'FPD')
-    """
-    return {"w1_mass": "W1-M", "w1_particles": "W1-P", "w1_efp": "W1-EFP"}.get(name, name.upper())
-
-
 def relative_cloud(jets: Jets) -> np.ndarray:
     """Return deta, dphi and pt / jet pt of all particles, zero-padded, shape (N, P, 3): JetNet's layout."""
     cloud, _ = jets.to_padded(fields=("deta", "dphi", "pt"))
@@ -379,7 +368,7 @@ def over_floor(
     below = {metric: value for metric, value in floor.to_dict().items() if value > 0}
     return {
         f"{label(kind)}, {variant}": {
-            metric_label(m): [v / below[m] for v in comparison.values(kind, f"{m}[{variant}]")] for m in below
+            label(m): [v / below[m] for v in comparison.values(kind, f"{m}[{variant}]")] for m in below
         }
         for kind, runs in comparison.results.items()
         for variant in runs[0].scores

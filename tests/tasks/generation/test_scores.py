@@ -151,7 +151,7 @@ def test_distances_over_the_floor(comparison, data):
     over = over_floor(comparison, floor)
     assert set(over) == {f"{k}, {v}" for k in ("scratch", "fine-tuned") for v in ("ideal", "two-stage")}
     first = comparison.values("scratch", "w1_mass[ideal]")[0]
-    assert over["scratch, ideal"]["W1-M"][0] == pytest.approx(first / floor.w1_mass.value)
+    assert over["scratch, ideal"]["W₁-M"][0] == pytest.approx(first / floor.w1_mass.value)
 
 
 @pytest.mark.slow
