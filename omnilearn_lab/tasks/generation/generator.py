@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -394,10 +394,8 @@ class JetGenerationConfig:
     checkpoint: str = "tiny"
     from_scratch: bool = False
     standardization: Literal[(*STANDARDIZATIONS,)] = "jetclass"  # type: ignore[valid-type]
-    particles: TrainConfig = field(default_factory=lambda: TrainConfig(learning_rate=5e-4, ema_decay=0.999))
-    kinematics: TrainConfig = field(
-        default_factory=lambda: TrainConfig(50, learning_rate=1e-3, ema_decay=0.999, validations_per_epoch=1)
-    )
+    particles: TrainConfig = TrainConfig(learning_rate=5e-4, ema_decay=0.999)
+    kinematics: TrainConfig = TrainConfig(50, learning_rate=1e-3, ema_decay=0.999, validations_per_epoch=1)
     kinematics_width: Annotated[int, Field(gt=0)] = 128
     sampler: models.SamplerConfig = models.SamplerConfig(n_steps=8)
     kinematics_sampler: models.SamplerConfig = models.SamplerConfig(n_steps=32)

@@ -229,13 +229,12 @@ def choose_classes(jets: Jets, names: Sequence[str], n_jets: int) -> Jets:
     for name in names:
         if name not in jets.class_names:
             raise ConfigError(f"no class '{name}'; {nearest(name, jets.class_names)}")
-    rows = [torch.from_numpy(jets.label == jets.class_names.index(name)).nonzero()[:, 0] for name in names]
     share = -(-n_jets // len(names))
-    chosen = torch.cat([row[:share] for row in rows])
+    rows = [np.flatnonzero(jets.label == jets.class_names.index(name))[:share] for name in names]
+    chosen = np.concatenate(rows)
     if len(chosen) < n_jets:
         raise ConfigError(f"{len(chosen)} jets of {', '.join(names)}, {share} of each wanted: load more jets")
-    label = torch.cat([torch.full((min(share, len(row)),), i) for i, row in enumerate(rows)])
-    kept = jets[chosen.numpy()].with_jet(label=label.numpy())
+    kept = jets[chosen].with_jet(label=np.repeat(np.arange(len(names)), [len(row) for row in rows]))
     return replace(kept, class_names=tuple(names)).shuffle(0)[:n_jets]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -55,15 +55,9 @@ class SidebandGeneratorConfig:
     window: MassWindow = MassWindow()
     width: int = 64
     n_jet_layers: int = 3
-    kinematics: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            30, 128, learning_rate=1e-3, ema_decay=0.999, validations_per_epoch=1
-        )
-    )
+    kinematics: TrainConfig = replace(generation.JetGenerationConfig.kinematics, epochs=30, batch_size=128)
     kinematics_sampler: SamplerConfig = SamplerConfig(n_steps=32)
-    particles: generation.JetGenerationConfig = field(
-        default_factory=lambda: generation.JetGenerationConfig(standardization="lhco")
-    )
+    particles: generation.JetGenerationConfig = generation.JetGenerationConfig(standardization="lhco")
     max_particles: Annotated[int, Field(gt=0)] = 279
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
 

@@ -271,10 +271,9 @@ class UnfoldingStudy:
         columns = {
             title: {name: str(s) for name, s in row.items()} for title, row in self.by_observable().items()
         }
-        before = {name: self.before(name) for name in self.edges}
-        first = {"before": {name: f"{d.value:.2f}" for name, d in before.items()}}
-        floor = {"floor": {name: f"{d.floor:.2f}" for name, d in before.items()}}
-        return pd.DataFrame(first | columns | floor).rename(index=label)
+        levels = {title: {n: f"{v:.2f}" for n, v in row.items()} for title, row in self.levels().items()}
+        first = {"before": levels.pop("before")}
+        return pd.DataFrame(first | columns | levels).rename(index=label)
 
     def by_iteration(self, names: Sequence[str]) -> pd.DataFrame:
         """Return the mean distance over seeds after every iteration, a row per observable and method."""
