@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from omnilearn_lab.errors import MetricError, nearest
 from omnilearn_lab.metrics import _checks
-from omnilearn_lab.metrics.efficiency import Rejection, background_rejection, roc
+from omnilearn_lab.metrics.efficiency import Rejection, RocCurve, background_rejection, roc
 
 
 def accuracy(probabilities: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None) -> float:
@@ -101,7 +101,8 @@ def auc(
         return float(np.mean(auc_per_class(table, labels, weights=weights)))
     labels, weights = _checks.labels_of_all(table, labels, weights)
     pairs = combinations(range(table.shape[1]), 2)
-    return float(np.mean([_pair_auc(table, labels, weights, pair) for pair in pairs]))
+    curves = (curve for pair in pairs for curve in _pair_curves(table, labels, weights, pair))
+    return float(np.mean([curve.auc for curve in curves]))
 
 
 def auc_per_class(
@@ -228,9 +229,12 @@ def _predictions(
     return table.argmax(axis=1), labels, _checks.as_weights(weights, len(table))
 
 
-def _pair_auc(table: np.ndarray, labels: np.ndarray, weights: np.ndarray, pair: tuple[int, int]) -> float:
+def _pair_curves(
+    table: np.ndarray, labels: np.ndarray, weights: np.ndarray, pair: tuple[int, int]
+) -> list[RocCurve]:
+    """Curves of two classes against each other, by the output of either."""
     used = np.isin(labels, pair)
-    return float(np.mean([roc(table[used, c], labels[used] == c, weights=weights[used]).auc for c in pair]))
+    return [roc(table[used, c], labels[used] == c, weights=weights[used]) for c in pair]
 
 
 @dataclass(frozen=True)
@@ -376,11 +380,6 @@ def classification_metrics(
         rejections=rejections,
         auc_by_class={names[c]: by_class[c] for c in shown},
         n_jets=len(labels),
-        auc_error=float(np.mean([_pair_error(table, labels, weights, pair) for pair in pairs])),
+        auc_error=float(np.mean([_pair_curves(table, labels, weights, p)[1].auc_error for p in pairs])),
         accuracy_error=float(_checks.share_error(share, _checks.effective_number(weights))),
     )
-
-
-def _pair_error(table: np.ndarray, labels: np.ndarray, weights: np.ndarray, pair: tuple[int, int]) -> float:
-    used = np.isin(labels, pair)
-    return roc(table[used, pair[1]], labels[used] == pair[1], weights=weights[used]).auc_error

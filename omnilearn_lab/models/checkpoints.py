@@ -281,12 +281,6 @@ def load_published(
         return load_published_v2(path, weights="ema" if ema else "live", **overrides)
     if path.suffix != ".h5":
         raise CheckpointError(f"{path}: published weights end in .h5 (OmniLearn) or .pt (OmniLearned)")
-    return _load_keras(path, padding, padded_length, ema, overrides)
-
-
-def _load_keras(
-    path: Path, padding: str, padded_length: int, ema: bool, heads: Mapping[str, int]
-) -> nn.Module:
     from omnilearn_lab.models.published import PublishedPET, load_keras
 
     if padding not in ("exact", "published"):
@@ -294,8 +288,8 @@ def _load_keras(
     model = load_keras(path, ema=ema)
     if padding == "published":
         model = PublishedPET.of(model, padded_length=padded_length)
-    if heads:
-        model.replace_heads(**heads)
+    if overrides:
+        model.replace_heads(**overrides)
     return model
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.models.attention import ATTENTIONS, Attention
 from omnilearn_lab.models.batch import Batch, ClassifierOutput, JointOutput
-from omnilearn_lab.models.edges import EdgeConvolution, Neighbors, nearest_neighbors
+from omnilearn_lab.models.edges import EdgeConvolution, nearest_neighbors
 from omnilearn_lab.models.layers import FeedForward, JetNorm, LayerScale, TimeEmbedding, glorot, modulate
 from omnilearn_lab.models.packing import Packing
 from omnilearn_lab.models.sizes import Count, NamedSizes, Number, Pretrained, Probability, Width, check_choice
@@ -174,13 +174,10 @@ class Body(nn.Module):
         """Edge convolutions: neighbours in the plane first, then in the learned channels."""
         rows = features
         for layer in self.edges:
-            rows = layer(rows, self.neighbors(points, packing))
+            near = nearest_neighbors(points, packing, n_neighbors=self.config.n_neighbors)
+            rows = layer(rows, near)
             points = rows
         return rows
-
-    def neighbors(self, points: Tensor, packing: Packing) -> Neighbors:
-        """Nearest other particles of the same jet."""
-        return nearest_neighbors(points, packing, n_neighbors=self.config.n_neighbors)
 
     def drop_features(self, features: Tensor, packing: Packing) -> Tensor:
         """Set the identification columns of some jets to zero, in training."""

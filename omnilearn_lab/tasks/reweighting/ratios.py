@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import PolynomialFeatures
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from torch import nn
 
 from omnilearn_lab import models
@@ -140,15 +140,14 @@ class LogisticRatio:
         ridge: float = _RIDGE,
     ) -> LogisticRatio:
         """Fit target (second sample) against source (first), each with total weight one."""
-        both = np.concatenate(samples)
-        scale = both.std(axis=0)
-        center, scale = both.mean(axis=0), np.where(scale > 0, scale, 1.0)
+        scaler = StandardScaler()
+        scaled = scaler.fit_transform(np.concatenate(samples))
         label = np.repeat([0, 1], [len(s) for s in samples])
         weight = np.concatenate([w / w.sum() for w in weights])
         options = {"C": 1 / ridge if ridge else np.inf, "tol": _TOLERANCE, "solver": "newton-cholesky"}
         fitted = LogisticRegression(**options, fit_intercept=False)  # the constant is a monomial
-        fitted.fit(_monomials((both - center) / scale, degree), label, weight)
-        return cls(center, scale, fitted.coef_[0], degree)
+        fitted.fit(_monomials(scaled, degree), label, weight)
+        return cls(scaler.mean_, scaler.scale_, fitted.coef_[0], degree)
 
     def logits(self, table: np.ndarray) -> np.ndarray:
         """Return the logit of every row, shape (N,)."""
@@ -283,10 +282,8 @@ def _network(samples: Sequence[Sample], config: RatioConfig) -> nn.Module:
     """The network to train; its last layer starts at zero, so that all weights start at one."""
     if config.reads_tables:
         torch.manual_seed(config.training.seed)
-        both = np.concatenate(samples)
-        scale = both.std(axis=0)
-        scale[scale == 0] = 1.0
-        moments = torch.from_numpy(both.mean(axis=0)), torch.from_numpy(scale)
+        scaler = StandardScaler().fit(np.concatenate(samples))
+        moments = map(torch.from_numpy, (scaler.mean_, scaler.scale_))
         network: nn.Module = RowClassifier(*moments, hidden=config.hidden)
     else:
         network = networks.make_model(config.classifier)

@@ -18,6 +18,7 @@ from scipy.special import log_ndtr, xlogy
 
 from omnilearn_lab.display import number
 from omnilearn_lab.errors import ConfigError, MetricError, MissingDependencyError, translated
+from omnilearn_lab.metrics import p_value_to_sigma
 from omnilearn_lab.settings import settings
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(4)
@@ -566,19 +567,14 @@ def expected_sensitivity(
         scan = np.linspace(0.0, 6.0, _N_SCAN)
         _, band = pyhf.infer.intervals.upper_limits.upper_limit(empty, model, scan, level=_LEVEL)
     low2, low1, median, high1, high2 = (scale * float(v) for v in band)
-    return Sensitivity(_sigma(p_value), median, (low2, low1, high1, high2))
+    sigma = p_value_to_sigma(max(p_value, 1e-300)) if p_value < 1 else 0.0
+    return Sensitivity(sigma, median, (low2, low1, high1, high2))
 
 
 def _scale(signal: np.ndarray, background: np.ndarray, error: np.ndarray) -> float:
     """Signal strength that is one standard deviation: sets the range of the scan."""
     information = np.sum(signal**2 / (background + error**2))
     return float(1 / np.sqrt(information) + 3 / signal.sum())
-
-
-def _sigma(p_value: float) -> float:
-    from omnilearn_lab.metrics import p_value_to_sigma
-
-    return p_value_to_sigma(max(p_value, 1e-300)) if p_value < 1 else 0.0
 
 
 @contextlib.contextmanager

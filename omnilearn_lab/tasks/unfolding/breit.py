@@ -25,7 +25,7 @@ BREIT_EDGES: Mapping[str, np.ndarray] = {
     "Breit jet pT [GeV]": np.linspace(5.0, 35.0, 11),
     "Breit thrust": np.linspace(0.0, 1.0, 11),
 }
-"""Bins of what `BreitObservables` holds, in its order, by a title for tables and figures."""
+"""Bins of what `breit_observables` gives, by its title for tables and figures."""
 _SIMULATION, _DATA = "rapgap_like", "djangoh_like"
 _E_LEPTON, _E_PROTON = 27.6, 920.0  # HERA beams [GeV], the proton along +z
 _Q2_MIN, _Y_RANGE = 150.0, (0.08, 0.7)
@@ -39,26 +39,7 @@ _BATCH = 2000
 _LEPTON = ("lepton_px", "lepton_py", "lepton_pz", "lepton_energy")
 
 
-@dataclass(frozen=True, eq=False)
-class DISEvents:
-    """Events before and after an H1-like smearing: every row is the hadronic final state of one event.
-
-    Parameters
-    ----------
-    pairs : PairedJets
-        Particles inside the acceptance in the laboratory; the "jet" is their sum. Columns ``lepton_px`` to
-        ``lepton_energy`` [GeV] hold the scattered lepton at either level.
-    model : str
-    """
-
-    pairs: PairedJets
-    model: str
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-
-def simulate_dis(model: str, n_events: int, *, seed: int = 1) -> DISEvents:
+def simulate_dis(model: str, n_events: int, *, seed: int = 1) -> PairedJets:
     """Simulate neutral-current events with all their hadrons, as the recipe ``h1_dis`` generates them.
 
     That recipe keeps the leading laboratory jet only, which cannot be boosted as an event; the same
@@ -72,6 +53,12 @@ def simulate_dis(model: str, n_events: int, *, seed: int = 1) -> DISEvents:
     n_events
         Events that pass the selection, with hadrons at both levels.
     seed
+
+    Returns
+    -------
+    PairedJets
+        Every row is the hadronic final state of one event inside the acceptance in the laboratory; the "jet"
+        is its sum. Columns ``lepton_px`` to ``lepton_energy`` [GeV] hold the scattered lepton at each level.
 
     Raises
     ------
@@ -93,7 +80,7 @@ def simulate_dis(model: str, n_events: int, *, seed: int = 1) -> DISEvents:
         replace(Jets.concatenate([getattr(p, level) for p in parts])[:n_events], provenance=facts)
         for level in ("truth", "detector")
     )
-    return DISEvents(PairedJets(truth, detector), model)
+    return PairedJets(truth, detector)
 
 
 def dis_kinematics(lepton: np.ndarray) -> dict[str, np.ndarray]:
@@ -162,36 +149,20 @@ def _boost(momenta: np.ndarray, frame: np.ndarray) -> np.ndarray:
     return np.concatenate([momenta[:, :3] - shift * frame[:, :3], energy], axis=1)
 
 
-@dataclass(frozen=True, eq=False)
-class BreitObservables:
-    """What reclustering in the Breit frame gives, one entry per event.
-
-    Parameters
-    ----------
-    n_jets : array, shape (N,)
-        Jets of the kT algorithm with R = 1 and pt > 5 GeV.
-    leading_pt : array, shape (N,)
-        Transverse momentum of the hardest jet [GeV]; NaN without jets.
-    thrust : array, shape (N,)
-        1 - (2/Q) sum |p_z| over the current hemisphere, p_z < 0: zero for a single quark jet.
-    """
-
-    n_jets: np.ndarray
-    leading_pt: np.ndarray
-    thrust: np.ndarray
-
-    def values(self) -> Mapping[str, np.ndarray]:
-        """Return the observables by name."""
-        return vars(self)
-
-
-def breit_observables(events: Jets) -> BreitObservables:
+def breit_observables(events: Jets) -> dict[str, np.ndarray]:
     """Boost the hadrons of every event to its Breit frame, cluster them there, and measure.
 
     Parameters
     ----------
     events : Jets
-        As in `DISEvents`.
+        As of `simulate_dis`.
+
+    Returns
+    -------
+    dict of title to array, shape (N,)
+        Jets of the kT algorithm with R = 1 and pt > 5 GeV; transverse momentum of the hardest [GeV],
+        not-a-number without jets; thrust, 1 - (2/Q) sum |p_z| over the current hemisphere, p_z < 0: zero for
+        a single quark jet.
 
     Raises
     ------
@@ -210,7 +181,7 @@ def breit_observables(events: Jets) -> BreitObservables:
     current = np.bincount(events.jet_index, np.maximum(-momenta[:, 2], 0), minlength=len(events))
     q = np.sqrt(dis_kinematics(lepton)["q2"])
     n_jets = np.bincount(jets.event, minlength=len(events)).astype(float)
-    return BreitObservables(n_jets, leading, 1 - 2 * current / q)
+    return dict(zip(BREIT_EDGES, (n_jets, leading, 1 - 2 * current / q), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,9 +257,8 @@ def unfold_dis(n_events: int, training: TrainConfig, *, n_iterations: int = 2, s
     simulation = simulate_dis(_SIMULATION, n_events, seed=2 * seed)
     data = simulate_dis(_DATA, n_events, seed=2 * seed + 1)
     config = OmniFoldConfig(RatioConfig(training=training), n_iterations=n_iterations, seeds=(seed,))
-    result = OmniFold(config).fit(simulation.pairs, data.pairs.detector)
-    measured = (breit_observables(e.pairs.truth).values().values() for e in (data, simulation))
-    return DISUnfolding(result, *(dict(zip(BREIT_EDGES, values, strict=True)) for values in measured))
+    result = OmniFold(config).fit(simulation, data.detector)
+    return DISUnfolding(result, *(breit_observables(events.truth) for events in (data, simulation)))
 
 
 # ---- events --------------------------------------------------------------------------------------
