@@ -54,7 +54,7 @@ class Plan:
     def of(cls, is_dry: bool) -> Plan:
         """The plan of a dry run on the CPU, or of the real one."""
         if is_dry:
-            return cls("cpu", ("PET-tiny", "PETv2-tiny"), (4,), 1, 200)
+            return cls("cpu", ("PET-tiny", "PETv2-tiny"), (4,), 1, 100)
         return cls("cuda", networks.MODELS, (256, 4096), 5, 200_000)
 
 
@@ -197,7 +197,7 @@ def pretrain(plan: Plan, clock: Clock) -> dict[str, Any]:
         batch, source = pet_batch(jets), "simulated JetClass"
     except OmniLearnLabError as error:
         batch, source = networks.jets(wanted, 13), f"random numbers, as no jets could be made ({error})"
-    size, seconds = (8, 5.0) if plan.device == "cpu" else (256, max(20.0, clock.left - 20))
+    size, seconds = (8, 1.0) if plan.device == "cpu" else (256, max(20.0, clock.left - 20))
     torch.manual_seed(1)
     model = PET(PETConfig.named("tiny" if plan.device == "cpu" else "small")).to(plan.device)
     config = TrainConfig(epochs=1000, batch_size=size, validations_per_epoch=0.01, precision="bf16")

@@ -41,13 +41,14 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CASES)
-def test_body_and_heads_are_one_graph_for_all_sizes(name):
+def test_body_and_heads_are_one_graph_for_all_sizes(name, backend):
     """One program for the first batch, and one for all others: the compiler learns which sizes change."""
     torch._dynamo.reset()
     torch.manual_seed(0)
     make, n_features, loss = CASES[name]
-    model, counter = make().eval(), CompileCounterWithBackend("aot_eager")
+    model, counter = make().eval(), CompileCounterWithBackend(backend)
     compiled = torch.compile(loss, fullgraph=True, backend=counter)
     time, lengths = torch.linspace(0.1, 0.9, 8), set()
     for seed in range(3):

@@ -41,7 +41,7 @@ def toy_jets():
 
 @pytest.fixture(scope="session")
 def pythia_jets():
-    """2,000 anti-kT jets (R = 0.8) of dijet events, particle masses included."""
+    """800 anti-kT jets (R = 0.8) of dijet events, particle masses included."""
     import awkward as ak
     import fastjet
     import pythia8mc
@@ -51,14 +51,14 @@ def pythia_jets():
                  "Beams:eCM = 13000", "PartonLevel:MPI = off", "Print:quiet = on"):  # fmt: skip
         pythia.readString(line)
     pythia.init()
-    events = ak.Array(pythia.nextBatch(1050)).prt
+    events = ak.Array(pythia.nextBatch(420)).prt
     is_visible = events.status > 0
     for neutrino in (12, 14, 16):
         is_visible = is_visible & (abs(events.id) != neutrino)
     momenta = events.p[is_visible]
     particles = ak.zip({"px": momenta.px, "py": momenta.py, "pz": momenta.pz, "E": momenta.e})
     sequence = fastjet.ClusterSequence(particles, fastjet.JetDefinition(fastjet.antikt_algorithm, 0.8))
-    hardest = ak.flatten(sequence.constituents(300.0)[:, :2], axis=1)[:2000]
+    hardest = ak.flatten(sequence.constituents(300.0)[:, :2], axis=1)[:800]
     flat = ak.flatten(hardest)
     momenta = np.stack([np.asarray(flat[k]) for k in ("px", "py", "pz", "E")], axis=-1)
     offsets = np.concatenate([[0], np.cumsum(ak.num(hardest))])

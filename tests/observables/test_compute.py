@@ -409,7 +409,7 @@ def test_toy_jets_agree_with_a_loop_over_fastjet(toy_jets):
 
 
 def test_simulated_jets_agree_with_a_loop_over_fastjet(pythia_jets):
-    assert len(pythia_jets) == 2000
+    assert len(pythia_jets) == 800
     assert_agreement(pythia_jets)
 
 

@@ -83,6 +83,7 @@ def test_seeds_and_starts_differ(comparison):
     assert len(set(curves)) == 4
 
 
+@pytest.mark.slow  # one of the tests of other jets does this quickly
 def test_processes_give_the_same_numbers(small, comparison_settings, comparison):
     again = compare_classifiers(small, comparison_settings, workers=2, progress=False)
     for kind in ("scratch", "finetuned"):
