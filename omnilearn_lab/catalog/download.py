@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import logging
 import os
@@ -200,7 +201,7 @@ class Download:
                 "page? Open it in a browser; where it asks you to sign in, do that, download the file there, "
                 f"and put it at '{self._target}'"
             )
-        return _chain(first, blocks)
+        return itertools.chain([first], blocks)
 
     def _check_space(self, answer: requests.Response) -> None:
         coming = answer.headers.get("Content-Length", "")
@@ -324,11 +325,6 @@ def _session() -> requests.Session:
 def _strong_tag(answer: requests.Response) -> str | None:
     tag = answer.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else None
-
-
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
 
 
 _RECORD = "received.json"

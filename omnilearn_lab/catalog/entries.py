@@ -263,11 +263,8 @@ def _read(path: str, _changed: int) -> Catalogue:
     try:
         return Catalogue.model_validate(values)
     except pydantic.ValidationError as error:
-        raise CatalogError(_explain(path, error)) from error
-
-
-def _explain(path: str, error: pydantic.ValidationError) -> str:
-    return f"'{path}' is not a valid catalogue:\n" + first_lines(_line(item) for item in error.errors())
+        lines = first_lines(_line(item) for item in error.errors())
+        raise CatalogError(f"'{path}' is not a valid catalogue:\n{lines}") from error
 
 
 def _line(item: Any) -> str:
@@ -301,7 +298,7 @@ CATALOG_VARIABLE = "OMNILEARN_LAB_CATALOG"
 """Environment variable that names a catalogue file of the user's own."""
 
 _FOLDER = Path(__file__).parent
-_COLUMNS = ("name", "title", "kind", "published jets", "GB", "simulated stand-in")
+COLUMNS = ("name", "title", "kind", "published jets", "GB", "simulated stand-in")
 
 
 @dataclass(frozen=True, repr=False)
@@ -340,26 +337,21 @@ class CatalogView:
         return [_row(name, item) for name, item in self.entries.items()]
 
     def __repr__(self) -> str:
-        table = [_COLUMNS, *self.rows()]
-        widths = [max(len(row[i]) for row in table) for i in range(len(_COLUMNS))]
+        table = [COLUMNS, *self.rows()]
+        widths = [max(len(row[i]) for row in table) for i in range(len(COLUMNS))]
         lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in table)
         return "\n".join(line.rstrip() for line in lines)
 
     def _repr_html_(self) -> str:
-        return html_table([_COLUMNS, *self.rows()])
+        return html_table([COLUMNS, *self.rows()])
 
 
 def _row(name: str, item: DatasetEntry) -> tuple[str, ...]:
     jets = sum(split.jets or 0 for split in item.splits.values())
     place = "" if item.availability == "public" else f" ({item.availability.replace('_', ' ')})"
-    return (
-        name,
-        item.title,
-        item.kind,
-        (f"{jets:,}" if jets else "-") + place,
-        f"{item.size_gb:g}" if item.size_gb else "-",
-        item.recipe or "-",
-    )
+    size = f"{item.size_gb:g}" if item.size_gb else "-"
+    published = (f"{jets:,}" if jets else "-") + place
+    return name, item.title, item.kind, published, size, item.recipe or "-"
 
 
 def catalog(file: StrPath | None = None) -> CatalogView:

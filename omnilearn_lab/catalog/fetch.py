@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
+from tqdm.auto import tqdm
 
 from omnilearn_lab.catalog.download import (
     Download,
@@ -118,8 +119,11 @@ def fetch_files(name: str, wanted: Sequence[DataFile], store: Store, options: Fe
     folder = make_folder(store.target(name))
     missing = [file for file in wanted if not check_file(name, file, store).is_here]
     _check_space(folder, missing)
-    with _Progress(name, missing, visible=options.progress and bool(missing)) as progress:
-        _Job(name, store, options, progress).run(wanted)
+    sizes = [file.size for file in missing]
+    total = sum(filter(None, sizes)) if all(sizes) else None
+    look = {"unit": "B", "unit_scale": True, "disable": not (options.progress and missing)}
+    with tqdm(total=total, desc=f"fetching {name}", **look) as bar:
+        _Job(name, store, options, _Progress(bar)).run(wanted)
     unverified = [file.name for file in missing if file.checksum is None]
     if unverified:
         log.warning(
@@ -136,19 +140,8 @@ def fetch_files(name: str, wanted: Sequence[DataFile], store: Store, options: Fe
 class _Progress:
     """One bar for all bytes of a fetch, shared by its threads; also how they are told to stop."""
 
-    def __init__(self, name: str, missing: Sequence[DataFile], visible: bool) -> None:
-        from tqdm.auto import tqdm
-
-        sizes = [file.size for file in missing]
-        total = sum(filter(None, sizes)) if all(sizes) else None
-        self._bar = tqdm(total=total, unit="B", unit_scale=True, desc=f"fetching {name}", disable=not visible)
-        self._lock, self.stop = threading.Lock(), threading.Event()
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *failure: Any) -> None:
-        self._bar.close()
+    def __init__(self, bar: tqdm) -> None:
+        self._bar, self._lock, self.stop = bar, threading.Lock(), threading.Event()
 
     def __call__(self, change: int) -> None:
         if self.stop.is_set():

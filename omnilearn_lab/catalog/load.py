@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from pydantic import Field
@@ -21,15 +21,11 @@ from omnilearn_lab import __version__
 from omnilearn_lab.catalog.entries import DatasetEntry, SplitName, catalog, files
 from omnilearn_lab.catalog.store import Store, checksum, open_store, unpacked_name
 from omnilearn_lab.errors import CatalogError, DataFileError, OmniLearnLabError, nearest, translated
-from omnilearn_lab.jets import Jets, read_jets, write_jets
+from omnilearn_lab.jets import Jets, PairedJets, read_jets, write_jets
 from omnilearn_lab.jets.files import tell_left_out
 from omnilearn_lab.machine import StrPath, locked, make_folder, write_text
 from omnilearn_lab.readers import OmniFold, Reader, make_reader, read_level_pairs
 from omnilearn_lab.settings import settings, to_mapping
-
-if TYPE_CHECKING:
-    from omnilearn_lab.simulation import PairedJets
-
 
 log = logging.getLogger(__name__)
 _SPLITS = ("train", "val", "test")
@@ -116,13 +112,9 @@ def load_simulated(wanted: SimulatedSet, store: Store, arguments: Mapping[str, A
             return jets
         made = _simulate(wanted, path.parent, arguments or {})
         write_jets(made, path, max_particles=int(made.counts.max(initial=1)))
-        _note(wanted, path)
+        note = to_mapping(wanted) | {"checksum": checksum(path)}
+        write_text(_sidecar(path), json.dumps(note, indent=1))
         return read_jets(path)
-
-
-def _note(wanted: SimulatedSet, path: Path) -> None:
-    """Write beside a finished file what it is."""
-    write_text(_sidecar(path), json.dumps(to_mapping(wanted) | {"checksum": checksum(path)}, indent=1))
 
 
 def _simulate(wanted: SimulatedSet, folder: Path, arguments: Mapping[str, Any]) -> Jets:
@@ -450,7 +442,9 @@ def load_pairs(
     else:
         n_jets = max_jets or options.n_simulated
         wanted = SimulatedSet(str(item.recipe), options.profile, split, n_jets, seed)
-        pairs, used = _simulated_pairs(wanted, store, options), "simulated"
+        levels = [replace(wanted, level=name) for name in ("truth", "detector")]
+        pairs = PairedJets(*(load_simulated(level, store, options.simulation) for level in levels))
+        used = "simulated"
     log.info("%s/%s: %d %s pairs of jets", name, split, len(pairs), used)
     return pairs
 
@@ -485,25 +479,14 @@ def _class_names(item: DatasetEntry, jets: Jets, used: str) -> tuple[str, ...]:
     return jets.class_names if is_own or len(item.classes) != len(jets.class_names) else item.classes
 
 
-def _simulated_pairs(wanted: SimulatedSet, store: Store, options: LoadOptions) -> PairedJets:
-    from omnilearn_lab.simulation import PairedJets
-
-    levels = (
-        load_simulated(replace(wanted, level=n), store, options.simulation) for n in ("truth", "detector")
-    )
-    return PairedJets(*levels)
-
-
 def _published_pairs(published: PublishedFiles, max_jets: int | None, seed: int) -> PairedJets:
-    from omnilearn_lab.simulation import PairedJets
-
     reader = published.reader if isinstance(published.reader, OmniFold) else OmniFold()
     parts, missing = [], max_jets
     for path in published.paths:
         parts.append(read_level_pairs(path, stop=missing, reader=reader))
-        missing = None if missing is None else missing - len(parts[-1].particle)
+        missing = None if missing is None else missing - len(parts[-1])
         if missing is not None and missing <= 0:
             break
-    order = np.random.default_rng(seed).permutation(sum(len(part.particle) for part in parts))
-    truth, detector = (Jets.concatenate(level)[order] for level in zip(*parts, strict=True))
-    return PairedJets(truth, detector)
+    levels = ([getattr(part, level) for part in parts] for level in ("truth", "detector"))
+    pairs = PairedJets(*map(Jets.concatenate, levels))
+    return pairs[np.random.default_rng(seed).permutation(len(pairs))]

@@ -107,11 +107,11 @@ def stand_ins(names: Iterable[str] | None = None) -> list[StandIn]:
     for name in names or ():
         if view[name].recipe is None:
             raise CatalogError(f"dataset '{name}' has no stand-in; {nearest(name, with_recipe)}")
-    found = []
-    for name in with_recipe if names is None else names:
-        found.append(StandIn(name, "", str(view[name].recipe)))
-        found += [StandIn(name, variant, used) for variant, used in view[name].recipe_variants.items()]
-    return found
+    return [
+        StandIn(name, variant, str(used))
+        for name in (with_recipe if names is None else names)
+        for variant, used in {"": view[name].recipe, **view[name].recipe_variants}.items()
+    ]
 
 
 def check_stand_ins(

@@ -13,7 +13,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial, reduce
 from pathlib import Path
+from typing import NamedTuple
 
 from omnilearn_lab.errors import DataFileError, DownloadError, translated
 from omnilearn_lab.machine import StrPath, atomic_folder
@@ -125,19 +127,6 @@ _BLOCK = 1 << 20
 _PAGE = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.I | re.S)
 
 
-class _Adler32:
-    """Adler-32 with the interface of `hashlib`."""
-
-    def __init__(self) -> None:
-        self._value = 1
-
-    def update(self, block: bytes) -> None:
-        self._value = zlib.adler32(block, self._value)
-
-    def hexdigest(self) -> str:
-        return f"{self._value:08x}"
-
-
 def checksum(path: Path, kind: str = "sha256") -> str:
     """Return ``kind:digits`` of a file, read in blocks.
 
@@ -154,11 +143,12 @@ def checksum(path: Path, kind: str = "sha256") -> str:
     ...     checksum(Path(file.name), "adler32")
     'adler32:00000001'
     """
-    digest = _Adler32() if kind == "adler32" else hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return f"{kind}:{digest.hexdigest()}"
+        if kind != "adler32":
+            make = partial(hashlib.new, kind, usedforsecurity=False)
+            return f"{kind}:{hashlib.file_digest(file, make).hexdigest()}"
+        blocks = iter(partial(file.read, _BLOCK), b"")
+        return f"{kind}:{reduce(lambda value, block: zlib.adler32(block, value), blocks, 1):08x}"
 
 
 def matches(path: Path, expected: str) -> bool:
@@ -208,59 +198,47 @@ def format_fault(path: Path, name: str) -> str | None:
         tail = file.read()
     if is_web_page(head):
         return "it is a web page"
-    for endings, check in _FORMATS.items():
-        if name.endswith(endings):
-            return check(head, tail, size)
-    return ""
+    form = next((form for endings, form in _FORMATS.items() if name.endswith(endings)), None)
+    if form is None:
+        return ""
+    if not head.startswith(form.mark, form.place):
+        return f"it does not begin as {form.kind} file does"
+    if form.told_size is not None:
+        end = form.told_size(head)
+        return None if size >= end else f"it has {size} of the {end} bytes that it tells"
+    if form.ends_well is None:
+        return ""
+    return None if form.ends_well(tail, size) else f"it does not end as {form.kind} file does"
 
 
-def _hdf5_fault(head: bytes, _: bytes, size: int) -> str | None:
-    if not head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return "it does not begin as an HDF5 file does"
+def _told_by_hdf5(head: bytes) -> int:
     version, width = head[8], head[13] if head[8] < 2 else head[9]
     place = {0: 24, 1: 28}.get(version, 12) + 2 * width  # after base address and one more address
-    end = int.from_bytes(head[place : place + width], "little")
-    return None if size >= end else f"it has {size} of the {end} bytes that it tells"
+    return int.from_bytes(head[place : place + width], "little")
 
 
-def _root_fault(head: bytes, _: bytes, size: int) -> str | None:
-    if not head.startswith(b"root"):
-        return "it does not begin as a ROOT file does"
+def _told_by_root(head: bytes) -> int:
     is_large = int.from_bytes(head[4:8], "big") >= 1_000_000
-    end = int.from_bytes(head[12 : 20 if is_large else 16], "big")
-    return None if size >= end else f"it has {size} of the {end} bytes that it tells"
+    return int.from_bytes(head[12 : 20 if is_large else 16], "big")
 
 
-def _parquet_fault(head: bytes, tail: bytes, _: int) -> str | None:
-    if not head.startswith(b"PAR1"):
-        return "it does not begin as a parquet file does"
-    return None if tail.endswith(b"PAR1") else "it does not end as a parquet file does"
+class _Format(NamedTuple):
+    """How files of a format begin, and what tells that they are complete."""
+
+    kind: str
+    mark: bytes
+    place: int = 0
+    told_size: Callable[[bytes], int] | None = None
+    ends_well: Callable[[bytes, int], bool] | None = None
 
 
-def _zip_fault(head: bytes, tail: bytes, _: int) -> str | None:
-    if not head.startswith(b"PK"):
-        return "it does not begin as a zip file does"
-    return None if b"PK\x05\x06" in tail else "it does not end as a zip file does"
-
-
-def _tar_fault(head: bytes, tail: bytes, size: int) -> str | None:
-    if head[257:262] != b"ustar":
-        return "it does not begin as a tar file does"
-    ends_well = size % 512 == 0 and not any(tail[-1024:])
-    return None if ends_well else "it does not end as a tar file does"
-
-
-def _gzip_fault(head: bytes, _: bytes, __: int) -> str | None:
-    return "" if head.startswith(b"\x1f\x8b") else "it does not begin as a gzip file does"
-
-
-_FORMATS: dict[tuple[str, ...], Callable[[bytes, bytes, int], str | None]] = {
-    (".h5", ".hdf5"): _hdf5_fault,
-    (".root",): _root_fault,
-    (".parquet",): _parquet_fault,
-    (".zip", ".npz"): _zip_fault,
-    (".tar",): _tar_fault,
-    (".gz", ".tgz"): _gzip_fault,
+_FORMATS = {
+    (".h5", ".hdf5"): _Format("an HDF5", b"\x89HDF\r\n\x1a\n", told_size=_told_by_hdf5),
+    (".root",): _Format("a ROOT", b"root", told_size=_told_by_root),
+    (".parquet",): _Format("a parquet", b"PAR1", ends_well=lambda tail, _: tail.endswith(b"PAR1")),
+    (".zip", ".npz"): _Format("a zip", b"PK", ends_well=lambda tail, _: b"PK\x05\x06" in tail),
+    (".tar",): _Format("a tar", b"ustar", 257, None, lambda tail, n: n % 512 == 0 and not any(tail[-1024:])),
+    (".gz", ".tgz"): _Format("a gzip", b"\x1f\x8b"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ import omnilearn_lab as lab
 from omnilearn_lab.cli.data import AsJson, own_reader
 from omnilearn_lab.cli.display import hdf5_target, make_table, say, shorten, show, show_json
 from omnilearn_lab.errors import ConfigError, DataFileError, nearest, translated
-from omnilearn_lab.machine import atomic_hdf5, atomic_path, check_disk, make_folder, write_text
+from omnilearn_lab.machine import append_rows, atomic_hdf5, atomic_path, check_disk, make_folder, write_text
 
 Files = Annotated[list[Path], typer.Argument(help="files of jets; a pattern such as 'data/*.root' works")]
 Model = Annotated[Path, typer.Argument(help="folder that finetune wrote")]
@@ -98,7 +98,7 @@ def predict(
     Example: omnilearn-lab predict tagger data.root --columns map.yaml --out scored.root
     """
     estimator, reader = lab.estimators.load_estimator(model), _reader(columns, "drop")
-    for source, target in _targets(_expand(files), out).items():
+    for source, target in _targets(lab.readers.own.reader.expand(files), out).items():
         scores, places = _scores(estimator, reader, source, target.with_name(f".{target.name}.scores"), chunk)
         mapped = getattr(reader, "columns", None)
         columns_made = {f"{name}_{part}" if part else name: values for part, values in scores.items()}
@@ -130,11 +130,8 @@ def evaluate(model: Model, files: Files, columns: Columns = None, as_json: AsJso
     if as_json:
         show_json({name: float(value) for name, value in numbers.items()})
     else:
-        show(
-            make_table(
-                f"{len(jets):,} jets", ("", ""), [(k, f"{v:.4g}") for k, v in numbers.items()], numbers=1
-            )
-        )
+        rows = [(name, f"{value:.4g}") for name, value in numbers.items()]
+        show(make_table(f"{len(jets):,} jets", ("", ""), rows, numbers=1))
 
 
 def embed(
@@ -148,12 +145,14 @@ def embed(
 
     Example: omnilearn-lab embed tiny jets.h5 --out embedding.h5
     """
-    reader, sources = _reader(columns, "drop"), _expand(files)
+    reader, sources = _reader(columns, "drop"), lab.readers.own.reader.expand(files)
     with atomic_hdf5(hdf5_target(out)) as file:
         estimator = lab.estimators.load_estimator(model) if Path(model).is_dir() else None
         for jets in _chunks(reader, sources, chunk):
             estimator = estimator or lab.estimators.PETClassifier.untrained(model, jets)
-            _append(file, {"embedding": estimator.transform(jets), "label": jets.jet.get("label")})
+            append_rows(file, "embedding", estimator.transform(jets))
+            if "label" in jets.jet:
+                append_rows(file, "label", jets.label)
             check_disk(file)
     say(f"written: {shorten(out)}")
 
@@ -211,7 +210,7 @@ def reweight(
         )
     weights = reweighter.predict(jets)
     with atomic_hdf5(out) as file:
-        _append(file, {"weight": weights})
+        append_rows(file, "weight", weights)
     if save:
         reweighter.save(save)
     share = weights.sum() ** 2 / (weights**2).sum() / len(weights)
@@ -249,18 +248,6 @@ def _reader(columns: str | None, bad_jets: Any = "error") -> lab.readers.Reader:
     return own_reader(columns, bad_jets)
 
 
-def _expand(files: list[Path]) -> list[Path]:
-    """Files by name, and all that fit a pattern."""
-    paths: list[Path] = []
-    for path in files:
-        is_pattern = any(sign in path.name for sign in "*?[") and not path.exists()
-        matches = sorted(path.parent.glob(path.name)) if is_pattern else [path]
-        if not matches:
-            raise ConfigError(f"no file fits '{path}'")
-        paths += matches
-    return paths
-
-
 def _chunks(reader: lab.readers.Reader, files: list[Path], chunk: int) -> Iterator[lab.jets.Jets]:
     with tqdm(total=sum(map(reader.count, files)), unit=" rows", unit_scale=True) as bar:
         for path in files:
@@ -273,7 +260,7 @@ def _chunks(reader: lab.readers.Reader, files: list[Path], chunk: int) -> Iterat
 def _read(
     files: list[Path], columns: str | None, max_jets: int | None = None, seed: int = 1
 ) -> lab.jets.Jets:
-    jets = lab.jets.Jets.concatenate(_chunks(_reader(columns), _expand(files), _CHUNK))
+    jets = lab.jets.Jets.concatenate(_chunks(_reader(columns), lab.readers.own.reader.expand(files), _CHUNK))
     if max_jets is None or max_jets >= len(jets):
         return jets
     return jets[np.sort(np.random.default_rng(seed).permutation(len(jets))[:max_jets])]
@@ -312,11 +299,8 @@ def _scores(
 
     Finished chunks stay in a folder until all are there: a killed run goes on.
     """
-    about = {
-        "file": [source.stat().st_size, source.stat().st_mtime_ns],
-        "chunk": chunk,
-        "model": estimator.checksum(),
-    }
+    stamp = [source.stat().st_size, source.stat().st_mtime_ns]
+    about = {"file": stamp, "chunk": chunk, "model": estimator.checksum()}
     if not _is_of(parts / "about.json", about):
         shutil.rmtree(parts, ignore_errors=True)
         parts.mkdir(parents=True)
@@ -344,23 +328,9 @@ def _scores(
 
 def _is_of(note: Path, about: dict[str, Any]) -> bool:
     """Whether a note is there, whole, and says the same."""
-    try:
+    with suppress(OSError, ValueError, RecursionError):
         return json.loads(note.read_text(encoding="utf-8")) == about
-    except (OSError, ValueError, RecursionError):
-        return False
-
-
-def _append(file: Any, columns: dict[str, np.ndarray | None]) -> None:
-    """Add rows to the datasets of an open HDF5 file."""
-    for name, values in columns.items():
-        if values is None:
-            continue
-        if name not in file:
-            shape = (0, *values.shape[1:])
-            file.create_dataset(name, shape, values.dtype, maxshape=(None, *shape[1:]), chunks=True)
-        data = file[name]
-        data.resize(len(data) + len(values), axis=0)
-        data[-len(values) :] = values
+    return False
 
 
 @contextmanager

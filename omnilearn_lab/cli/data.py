@@ -32,7 +32,7 @@ Slots = Annotated[int, typer.Option(help="slots per jet; the softest particles b
 @data_app.command("list")
 def list_datasets(as_json: AsJson = False) -> None:
     """List all datasets: what they are, how large, and what stands for them offline."""
-    heads = ("name", "title", "kind", "published jets", "GB", "simulated stand-in")
+    heads = lab.catalog.entries.COLUMNS
     rows = lab.catalog.catalog().rows()
     if as_json:
         show_json([dict(zip(heads, row, strict=True)) for row in rows])
@@ -165,11 +165,7 @@ def convert(
         made = _convert_files(sources, out, chosen, options, executor=executor)
     for path in made:
         say(f"wrote {shorten(path)}")
-    say(f"OmniLearned reads it with: {_original_command(made[0])}")
-
-
-def _original_command(path: Path) -> str:
-    return lab.jets.original_command(lab.jets.read_jets(path, 0, 1))
+    say(f"OmniLearned reads it with: {lab.jets.original_command(lab.jets.read_jets(made[0], 0, 1))}")
 
 
 def _only_name(sources: list[str], out: Path | None) -> str:
@@ -236,25 +232,19 @@ def verify(
     """
     if (name is None) is not every:
         raise ConfigError("name a dataset to check its files, or give --all to check all stand-ins")
-    if name is not None:
-        is_good = _verify_files(name, split, variant, data_dir=data_dir, as_json=as_json)
-    else:
+    if name is None:
         is_good = _verify_stand_ins(n_jets, seed, profile, as_json=as_json)
+    else:
+        options = lab.catalog.FetchOptions(data_dir=data_dir, variant=variant)
+        states = lab.catalog.verify(name, split=split, options=options)
+        is_good = all(status.is_here for status in states)
+        if as_json:
+            show_json([asdict(status) for status in states])
+        else:
+            rows = [(status.name, status.state, status.detail) for status in states]
+            show(make_table(f"files of {name}", ("file", "state", "detail"), rows))
     if not is_good:
         raise typer.Exit(1)
-
-
-def _verify_files(
-    name: str, split: str | None, variant: str | None, *, data_dir: Path | None, as_json: bool
-) -> bool:
-    options = lab.catalog.FetchOptions(data_dir=data_dir, variant=variant)
-    found = lab.catalog.verify(name, split=split, options=options)
-    if as_json:
-        show_json([asdict(status) for status in found])
-    else:
-        rows = [(status.name, status.state, status.detail) for status in found]
-        show(make_table(f"files of {name}", ("file", "state", "detail"), rows))
-    return all(status.is_here for status in found)
 
 
 def _verify_stand_ins(n_jets: int, seed: int, profile: str, *, as_json: bool) -> bool:

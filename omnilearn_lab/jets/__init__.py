@@ -2,9 +2,9 @@
 
 from omnilearn_lab.jets.columns import SPECIES, charge_of, index_from_pid, reduce_pid
 from omnilearn_lab.jets.files import jet_condition, original_command, read_jets, write_jets
-from omnilearn_lab.jets.jets import InputSpec, Jets
+from omnilearn_lab.jets.jets import InputSpec, Jets, PairedJets
 
 __all__ = [
-    "SPECIES", "InputSpec", "Jets", "charge_of", "index_from_pid", "jet_condition",
+    "InputSpec", "Jets", "PairedJets", "SPECIES", "charge_of", "index_from_pid", "jet_condition",
     "original_command", "read_jets", "reduce_pid", "write_jets",
 ]  # fmt: skip

@@ -65,6 +65,19 @@ def sorted_by_pt(columns: dict[str, np.ndarray], offsets: np.ndarray) -> dict[st
     return {name: values[order] for name, values in columns.items()}
 
 
+def take_rows(offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which entries the given rows of a jagged array hold, and the offsets of these rows.
+
+    Examples
+    --------
+    >>> take_rows(np.array([0, 2, 3]), np.array([1, 0]))
+    (array([2, 0, 1]), array([0, 1, 3]))
+    """
+    counts = np.diff(offsets)[rows]
+    made = np.concatenate([[0], np.cumsum(counts)])
+    return np.arange(made[-1]) + np.repeat(offsets[:-1][rows] - made[:-1], counts), made
+
+
 def jet_kinematics(total: np.ndarray) -> dict[str, np.ndarray]:
     """Return pt, eta, phi and mass of four-momenta, shape (N, 4)."""
     px, py, pz, energy = total.T
@@ -73,6 +86,25 @@ def jet_kinematics(total: np.ndarray) -> dict[str, np.ndarray]:
     with np.errstate(divide="ignore", invalid="ignore"):
         eta = np.arcsinh(pz / pt)
     return {"pt": pt, "eta": eta, "phi": np.arctan2(py, px), "mass": mass}
+
+
+def momenta_from_eta(
+    pt: np.ndarray, eta: np.ndarray, phi: np.ndarray, mass: np.ndarray | float = 0.0
+) -> dict[str, np.ndarray]:
+    """Return ``px, py, pz, energy`` from transverse momentum, pseudorapidity, azimuth and mass [GeV].
+
+    Examples
+    --------
+    >>> momenta_from_eta(np.array([3.0]), np.zeros(1), np.zeros(1), 4.0)["energy"].tolist()
+    [5.0]
+    """
+    pt, eta, phi = (np.asarray(values, dtype=np.float64) for values in (pt, eta, phi))
+    return {
+        "px": pt * np.cos(phi),
+        "py": pt * np.sin(phi),
+        "pz": pt * np.sinh(eta),
+        "energy": np.hypot(pt * np.cosh(eta), mass),
+    }
 
 
 def cluster_sequence(momenta: Sequence[np.ndarray], counts: np.ndarray, algorithm: str, radius: float) -> Any:
@@ -203,7 +235,7 @@ def pdg_charge(pid: np.ndarray) -> np.ndarray:
     pid = np.asarray(pid)
     if pid.dtype.kind not in "iu":
         raise JetsError(f"particle codes are {pid.dtype}; whole PDG codes are needed")
-    codes, charges = _table()
+    codes, charges, _ = _table()
     place = np.minimum(np.searchsorted(codes, pid), len(codes) - 1)
     charge = charges[place]
     is_odd = (codes[place] != pid) | (charge % 3 != 0)
@@ -215,14 +247,30 @@ def pdg_charge(pid: np.ndarray) -> np.ndarray:
     return charge // 3
 
 
+def mass_of(pid: np.ndarray) -> np.ndarray:
+    """Return masses [GeV] of PDG codes; 0 for codes that are not in the PDG's table.
+
+    Examples
+    --------
+    >>> mass_of(np.array([211, -2212, 22, 0])).round(3).tolist()
+    [0.14, 0.938, 0.0, 0.0]
+    """
+    pid = np.asarray(pid, dtype=np.int64)
+    codes, _, masses = _table()
+    place = np.minimum(np.searchsorted(codes, pid), len(codes) - 1)
+    return np.where(codes[place] == pid, masses[place], 0.0)
+
+
 @cache
-def _table() -> tuple[np.ndarray, np.ndarray]:
-    """All codes of the PDG's table, in rising order, and three times their charges."""
+def _table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All codes of the PDG's table, in rising order, three times their charges, and their masses [GeV]."""
     from particle import Particle
 
-    charges = {int(entry.pdgid): entry.three_charge for entry in Particle.all()} | {0: 0}
-    codes = sorted(code for code, charge in charges.items() if charge is not None)
-    return np.array(codes), np.array([charges[code] for code in codes])
+    entries = {int(entry.pdgid): entry for entry in Particle.all() if entry.three_charge is not None}
+    codes = sorted({*entries, 0})
+    rows = [(entries[c].three_charge, (entries[c].mass or 0.0) / 1000) if c else (0, 0.0) for c in codes]
+    charges, masses = zip(*rows, strict=True)
+    return np.array(codes), np.array(charges), np.array(masses)
 
 
 def index_from_pid(pid: np.ndarray) -> np.ndarray:

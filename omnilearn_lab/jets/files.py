@@ -29,7 +29,7 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets.columns import index_from_pid, jet_kinematics, pid_from_index
 from omnilearn_lab.jets.jets import Jets
-from omnilearn_lab.machine import StrPath, atomic_hdf5, check_disk, make_folder
+from omnilearn_lab.machine import StrPath, append_rows, atomic_hdf5, check_disk, make_folder
 from omnilearn_lab.machine.files import attributes, check_dataset, reading
 
 _log = logging.getLogger(__name__)
@@ -105,19 +105,8 @@ def _append(file: h5py.File, jets: Jets, slots: int) -> None:
         if stored[name] != values:
             raise JetsError(f"a batch has {name} {values}; the first one had {stored[name]}")
     for name, column in _columns(jets, slots).items():
-        if name not in file:
-            file.create_dataset(
-                name,
-                data=column,
-                chunks=(min(_CHUNK_ROWS, max(len(column), 1)), *column.shape[1:]),
-                maxshape=(None, *column.shape[1:]),
-                compression="gzip",
-                compression_opts=1,
-                shuffle=True,
-            )
-        else:
-            file[name].resize(len(file[name]) + len(column), axis=0)
-            file[name][len(file[name]) - len(column) :] = column
+        chunks = (min(_CHUNK_ROWS, max(len(column), 1)), *column.shape[1:])
+        append_rows(file, name, column, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True)
 
 
 def read_jets(path: StrPath, start: int = 0, stop: int | None = None) -> Jets:
@@ -295,9 +284,14 @@ def _read(file: h5py.File, path: Path, rows: slice) -> tuple[Jets, np.ndarray]:
         if name in file:
             extra = file[name][rows][keep][mask]
             particles |= {n: extra[:, i] for i, n in enumerate(_names(about[_COLUMNS[name]]))}
-    labels = _labels(about)
+    labels = {
+        "class_names": tuple(_names(about.get("class_names", ()))),
+        "provenance": json.loads(about.get("provenance", '{"source": "published"}')),
+    }
     if "jet" not in file:
-        return _without_axis(particles, offsets, {"label": label}, labels), kept
+        axis = dict.fromkeys(("pt", "eta", "phi", "mass"), np.zeros(len(offsets) - 1))
+        axis |= _fit_axis(particles, offsets) | {"label": label}  # what the energies tell of the axis
+        return Jets.build(particles, offsets, axis, **labels), kept
     jet: dict[str, Any] = {}
     for name in ("jet", "jet_integers"):
         if name in file:
@@ -344,13 +338,6 @@ def _names(stored: Iterable[Any]) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in stored]
 
 
-def _labels(about: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "class_names": tuple(_names(about.get("class_names", ()))),
-        "provenance": json.loads(about.get("provenance", '{"source": "published"}')),
-    }
-
-
 def _decode(rows: np.ndarray) -> dict[str, np.ndarray]:
     """The layout's columns to physical ones; 4 are kinematics, 5 with species, 8 or 9 with displacement."""
     width = rows.shape[1]
@@ -370,15 +357,6 @@ def _decode(rows: np.ndarray) -> dict[str, np.ndarray]:
     if width not in (4, 5, 8, 9):
         particles |= {f"feature_{i}": rows[:, i] for i in range(4, width)}
     return particles
-
-
-def _without_axis(
-    particles: dict[str, np.ndarray], offsets: np.ndarray, jet: dict[str, Any], labels: dict[str, Any]
-) -> Jets:
-    """Jets around the axis that the energies tell."""
-    none = np.zeros(len(offsets) - 1)
-    axis = {"pt": none, "eta": none, "phi": none, "mass": none}
-    return Jets.build(particles, offsets, axis | _fit_axis(particles, offsets) | jet, **labels)
 
 
 def _fit_axis(particles: Mapping[str, np.ndarray], offsets: np.ndarray) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from omnilearn_lab.jets.columns import (
     check_offsets,
     jet_kinematics,
     sorted_by_pt,
+    take_rows,
     wrap,
 )
 from omnilearn_lab.settings import settings
@@ -191,9 +192,7 @@ class Jets:
         """Select jets by slice, integer array or boolean mask (a single integer keeps a batch of one)."""
         chosen: Any = [key] if isinstance(key, int | np.integer) else key
         rows = np.arange(len(self))[chosen]
-        counts = self.counts[rows]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        take = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], counts)
+        take, offsets = take_rows(self.offsets, rows)
         return self._like({k: v[take] for k, v in self.particles.items()}, offsets, rows)
 
     def truncate(self, max_particles: int) -> Jets:
@@ -407,6 +406,27 @@ class Jets:
     def _like(self, particles: dict[str, np.ndarray], offsets: np.ndarray, rows: Any) -> Jets:
         jet = {k: v[rows] for k, v in self.jet.items()}
         return replace(self, particles=particles, offsets=offsets.astype(np.int64), jet=jet)
+
+
+@dataclass(frozen=True)
+class PairedJets:
+    """The same jets before and after the detector.
+
+    Parameters
+    ----------
+    truth, detector : Jets
+        Of equal length; row i of both comes from the event ``truth.jet["event"][i]``.
+    """
+
+    truth: Jets
+    detector: Jets
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def __getitem__(self, rows: Any) -> PairedJets:
+        """Return some events, at both levels."""
+        return PairedJets(self.truth[rows], self.detector[rows])
 
 
 def _check_physics(jets: Jets) -> None:

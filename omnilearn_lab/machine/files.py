@@ -384,6 +384,26 @@ def atomic_hdf5(target: StrPath, *, copy_of: StrPath | None = None) -> Iterator[
             disk.check()
 
 
+def append_rows(file: h5py.File, name: str, values: Any, **options: Any) -> None:
+    """Write rows behind those that a dataset has; where there is none, make it.
+
+    Parameters
+    ----------
+    file
+        Open for writing.
+    name
+        Of the dataset.
+    values : array
+    **options
+        Of `h5py.Group.create_dataset`, for the first rows.
+    """
+    if name not in file:
+        file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]), **options)
+        return
+    file[name].resize(len(file[name]) + len(values), axis=0)
+    file[name][len(file[name]) - len(values) :] = values
+
+
 def check_disk(file: h5py.File) -> None:
     """Raise the error that writing into a file of `atomic_hdf5` met, if any.
 

@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
 from multiprocessing import current_process
@@ -28,11 +28,13 @@ from tqdm.auto import tqdm
 
 from omnilearn_lab.errors import (
     ConfigError,
+    DataFileError,
     MissingDependencyError,
     OmniLearnLabError,
     WorkerError,
     translated,
 )
+from omnilearn_lab.machine.files import locked, make_folder, read_arrays, write_arrays
 from omnilearn_lab.machine.resources import memory_limit, release_memory, usable_cores
 
 _PER_WORKER = 0.6e9  # bytes: PET tiny in training, float32, parts of 50 jets of 45 particles (measured)
@@ -144,13 +146,13 @@ def serve(descriptor: int) -> None:
             except Exception as error:
                 answer = (False, error)
             try:
-                answer[0] or copy.copy(
-                    answer[1]
-                )  # an error that cannot be built again would end the parent's thread
+                if not answer[0]:
+                    copy.copy(answer[1])  # an error that cannot be built again would end the parent's thread
                 parent.send(answer)
             except Exception as error:
                 reason = error if answer[0] else answer[1]
                 parent.send((False, OmniLearnLabError(f"{type(reason).__name__}: {reason}")))
+            release_memory()
 
 
 def _end_with(parent: int) -> None:
@@ -215,26 +217,55 @@ def run_jobs(
     >>> run_jobs(max, {"a": (1, 2), "b": (5, 4)}, workers=1, progress=False)
     {'a': 2, 'b': 5}
     """
-    n_workers = min(workers or usable_workers(), len(jobs))
-    bar = tqdm(total=len(jobs), desc=title, disable=not progress)
-    if n_workers <= 1 or (use_gpu and _has_gpu()):
-        return _run_here(function, jobs, bar)
-    release_memory()  # the workers need it
+    n_workers = 1 if use_gpu and _has_gpu() else workers or usable_workers()
     results = {}
-    with bar, WorkerPool(n_workers) as pool:
+    with tqdm(total=len(jobs), desc=title, disable=not progress) as bar:
         shares = _Shares(bar)
-        futures = {
-            pool.submit(_run, function, arguments, on_report=partial(shares.hear, key)): key
-            for key, arguments in jobs.items()
-        }
-        for done in as_completed(futures):
-            results[futures[done]] = done.result()
-            shares.end(futures[done])
+        for key, result in as_finished(function, jobs, n_workers, on_report=shares.hear):
+            results[key] = result
+            shares.end(key)
     return {key: results[key] for key in jobs}
 
 
+def run_kept(
+    function: Callable[..., Mapping[str, Any]],
+    jobs: Mapping[int, tuple[Any, ...]],
+    folder: Path | None,
+    **options: Any,
+) -> dict[int, Mapping[str, Any]]:
+    """Do as `run_jobs` for numbered jobs that return arrays by name, and keep those of each job in a file.
+
+    Parameters
+    ----------
+    function, jobs
+        As for `run_jobs`.
+    folder
+        Of the files: what is there already is read, and made again where it is damaged. None keeps nothing.
+    **options
+        Of `run_jobs`.
+    """
+    calls = {i: (function, some, folder and folder / f"{i:06d}.npz") for i, some in jobs.items()}
+    with nullcontext() if folder is None else locked(make_folder(folder) / "jobs"):
+        return run_jobs(_kept, calls, use_gpu=False, **options)
+
+
+def _kept(function: Callable[..., Any], arguments: tuple[Any, ...], path: Path | None) -> Any:
+    if path is None:
+        return function(*arguments)
+    if path.exists():
+        with suppress(DataFileError):
+            return read_arrays(path)
+    arrays = function(*arguments)
+    write_arrays(path, arrays)
+    return arrays
+
+
 def as_finished(
-    function: Callable[..., Result], jobs: Mapping[Key, tuple[Any, ...]], workers: int | Any | None = None
+    function: Callable[..., Result],
+    jobs: Mapping[Key, tuple[Any, ...]],
+    workers: int | Any | None = None,
+    *,
+    on_report: Callable[[Key, float], object] | None = None,
 ) -> Iterator[tuple[Key, Result]]:
     """Call a function once per job and yield names and results as they end; the first failure ends the rest.
 
@@ -245,22 +276,26 @@ def as_finished(
     workers
         Processes, all usable cores by default, 1 for this process alone; or anything with ``submit``, such as
         a Dask client.
+    on_report
+        Called with the name of a job here or in a process of ours, and how far it says that it is.
 
     Examples
     --------
     >>> dict(as_finished(pow, {"eight": (2, 3), "nine": (3, 2)}, 1))
     {'eight': 8, 'nine': 9}
     """
+    listeners = {key: {"on_report": partial(on_report, key)} if on_report else {} for key in jobs}
     if not hasattr(workers, "submit"):
         n_workers = min(usable_cores() if workers is None else workers, len(jobs))
         if n_workers <= 1:
-            yield from ((key, function(*arguments)) for key, arguments in jobs.items())
+            yield from ((key, _run_here(function, *jobs[key], **listeners[key])) for key in jobs)
             return
+        release_memory()  # the workers need it
         with WorkerPool(n_workers) as pool:
-            yield from as_finished(function, jobs, pool)
+            yield from as_finished(function, jobs, pool, on_report=on_report)
         return
     ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    futures = {key: workers.submit(function, *arguments) for key, arguments in jobs.items()}
+    futures = {key: workers.submit(function, *jobs[key], **listeners[key]) for key in jobs}
     try:
         for key, future in futures.items():
             future.add_done_callback(lambda done, key=key: ended.put((key, done)))
@@ -288,20 +323,12 @@ def report(share: float) -> None:
         _REPORT.get()(share)
 
 
-def _run_here(
-    function: Callable[..., Result], jobs: Mapping[Key, tuple[Any, ...]], bar: tqdm
-) -> dict[Key, Result]:
-    results = {}
-    with bar:
-        shares = _Shares(bar)
-        for key, arguments in jobs.items():
-            before = _REPORT.set(partial(shares.hear, key))
-            try:
-                results[key] = function(*arguments)
-            finally:
-                _REPORT.reset(before)
-            shares.end(key)
-    return results
+def _run_here(function: Callable[..., Result], *arguments: Any, on_report: OnReport = _nobody) -> Result:
+    before = _REPORT.set(on_report)
+    try:
+        return function(*arguments)
+    finally:
+        _REPORT.reset(before)
 
 
 class _Shares:
@@ -346,13 +373,6 @@ def _has_gpu() -> bool:
     return torch is not None and torch.cuda.is_available()
 
 
-def _run(function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result:
-    try:
-        return function(*arguments)
-    finally:
-        release_memory()
-
-
 @contextmanager
 def open_executor(workers: int | None = None, *, dask: str | None = None) -> Iterator[Any]:
     """Yield what `omnilearn_lab.simulation.simulate` takes as ``workers``.
@@ -387,18 +407,11 @@ def open_executor(workers: int | None = None, *, dask: str | None = None) -> Ite
         return
     if workers is not None:
         raise ConfigError(f"workers={workers} and dask='{dask}' exclude each other; give one of them")
-    with _connect(dask) as client:
-        yield client
-
-
-def _connect(address: str) -> Any:
     needs = "a Dask cluster needs the library 'distributed'"
     with translated(MissingDependencyError, needs, "pip install omnilearn_lab[dask]"):
         from distributed import Client
-    try:
-        return Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(
-            f"no Dask scheduler answers at '{address}' ({error}); start one with 'dask scheduler', "
-            "and give the address that it prints, such as tcp://node17:8786"
-        ) from error
+    remedy = "start one with 'dask scheduler', and give the address that it prints: tcp://node17:8786, say"
+    with translated(ConfigError, f"no Dask scheduler answers at '{dask}'", remedy):
+        client = Client(dask, timeout=_PATIENCE, set_as_default=False)
+    with client:
+        yield client

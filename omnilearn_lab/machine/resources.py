@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from omnilearn_lab.errors import ConfigError
+import psutil
+
 from omnilearn_lab.machine.files import StrPath
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -38,12 +39,7 @@ def memory_limit(root: StrPath = "/") -> float:
     Parameters
     ----------
     root
-        Where ``proc`` and ``sys`` are.
-
-    Raises
-    ------
-    ConfigError
-        Where the system does not tell.
+        Where ``proc`` and ``sys`` of the control groups are.
 
     Examples
     --------
@@ -54,10 +50,7 @@ def memory_limit(root: StrPath = "/") -> float:
     groups = root / "sys/fs/cgroup"
     text = (read_text(path) for path in _limit_files(groups, read_text(root / "proc/self/cgroup")))
     limits = [int(value) for value in text if value.isdigit()]
-    total = _total_memory(read_text(root / "proc/meminfo"))
-    if not limits and total is None:
-        raise ConfigError("this system does not tell how much memory it has; set the batch size yourself")
-    return float(min([*limits, *([total] if total else [])]))
+    return float(min([*limits, psutil.virtual_memory().total]))
 
 
 def _limit_files(groups: Path, membership: str) -> Iterable[Path]:
@@ -66,24 +59,9 @@ def _limit_files(groups: Path, membership: str) -> Iterable[Path]:
         yield groups / name
     for line in membership.splitlines():
         _, controllers, path = line.split(":", 2)
-        version_2 = not controllers
-        top = groups if version_2 else groups / "memory"
-        if not version_2 and "memory" not in controllers.split(","):
-            continue
-        place = top
-        for part in Path(path.lstrip("/")).parts:
-            place = place / part
-            yield place / _LIMITS[0 if version_2 else 1].rpartition("/")[2]
-
-
-def _total_memory(meminfo: str) -> int | None:
-    for line in meminfo.splitlines():
-        if line.startswith("MemTotal:"):
-            return 1024 * int(line.split()[1])
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return None
+        if not controllers or "memory" in controllers.split(","):
+            limit, place = groups / _LIMITS[1 if controllers else 0], Path(path.lstrip("/"))
+            yield from (limit.parent / group / limit.name for group in (place, *place.parents))
 
 
 def read_text(path: Path) -> str:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -91,16 +91,9 @@ class NotebookMap:
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return the cells of the table as text, one row per notebook."""
-        return [
-            (
-                name,
-                item.shows,
-                *(self._time(name, item, profile) for profile in ("smoke", "quick", "long")),
-                _full(item),
-                self._here(item),
-            )
-            for name, item in self.entries.items()
-        ]
+        profiles = ("smoke", "quick", "long")
+        times = {n: [self._time(n, item, p) for p in profiles] for n, item in self.entries.items()}
+        return [(n, e.shows, *times[n], _full(e), self._here(e)) for n, e in self.entries.items()]
 
     def _time(self, name: str, item: NotebookEntry, profile: str) -> str:
         seconds = measured_seconds(name, profile)
@@ -149,10 +142,9 @@ def notebook_map(machine: Machine) -> NotebookMap:
 
 def measured_seconds(notebook: str, profile: str) -> float | None:
     """Return how long the last complete run took, or None when the results folder does not tell."""
-    try:
+    with suppress(DataFileError, ConfigError):
         return read_results(results_directory(notebook, profile)).total_seconds
-    except (DataFileError, ConfigError):
-        return None
+    return None
 
 
 def _full(item: NotebookEntry) -> str:
@@ -393,15 +385,12 @@ def _complete_results(done: ExecutedNotebook, parameters: Mapping[str, Any]) -> 
     """Add what only the outside knows to the notebook's results: total time, memory, machine, command."""
     path = done.directory / "results.json"
     if path.is_file():
-        machine, changed = (
-            this_machine(),
-            "".join(f" -p {name}={value}" for name, value in parameters.items()),
-        )
+        machine, changed = this_machine(), "".join(f" -p {key}={value}" for key, value in parameters.items())
+        gpu = f", {machine.gpu}" if machine.gpu else ""
         outside = {
             "total_seconds": round(done.seconds, 1),
             "peak_memory_gb": round(done.peak_memory_gb, 3),
-            "machine": f"{machine.n_cores} cores of {machine.processor}"
-            + f", {machine.gpu}" * bool(machine.gpu),
+            "machine": f"{machine.n_cores} cores of {machine.processor}{gpu}",
             "command": f"omnilearn-lab run {done.name} --profile {done.profile}{changed}",
         }
         write_json(read_results(path).model_copy(update=outside), path)

@@ -220,13 +220,10 @@ def _check_gpu(machine: Machine, can_use_one: bool) -> Check:
     if machine.gpu:
         return Check("GPU", f"{machine.gpu}, {machine.gpu_memory:.0f} GB")
     remedy = (
-        "install torch for CUDA"
-        if not can_use_one
-        else "the driver is too old for this torch: see nvidia-smi"
+        "the driver is too old for this torch: see nvidia-smi" if can_use_one else "install torch for CUDA"
     )
-    return Check(
-        "GPU", "there is one, and torch cannot use it" if has_device else "none", not has_device, remedy
-    )
+    value = "there is one, and torch cannot use it" if has_device else "none"
+    return Check("GPU", value, not has_device, remedy)
 
 
 def _check_folder(what: str, folder: Path, remedy: str) -> Check:
@@ -300,15 +297,7 @@ class MemoryWatch:
 def _memory(process: psutil.Process) -> int:
     """Bytes held by a process; 0 when it has ended or is not ours to look at."""
     try:
-        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return 1024 * int(line.split()[1])
-        return 0
-    except FileNotFoundError:
-        pass  # no such file outside Linux, or the process has just ended
-    except OSError:
-        return 0
-    try:
-        return process.memory_info().rss
+        memory = process.memory_full_info()
     except psutil.Error:
         return 0
+    return getattr(memory, "pss", memory.rss)  # what processes share is divided among them, on Linux

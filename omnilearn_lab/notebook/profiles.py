@@ -79,7 +79,7 @@ class HaloProfile(Sizes):
 
 
 @settings
-class MoleculeProfile:
+class MoleculeProfile(Sizes):
     """Sizes and settings of the notebook on molecules.
 
     Parameters
@@ -95,9 +95,6 @@ class MoleculeProfile:
     """
 
     dataset: str
-    n_train: Count
-    n_validation: Count
-    n_test: Count
     starts: MoleculeSettings
     ways: MoleculeSettings
     n_steps: Count = 400
@@ -237,21 +234,16 @@ def load_splits(dataset: str, profile: TaggingProfile, *, seed: int = 1) -> dict
     sizes = {"train": profile.n_train, "val": profile.n_validation, "test": profile.n_test}
     wanted = {split: (split, n, None) for split, n in sizes.items()}
     wanted |= {variant: ("test", profile.n_other, variant) for variant in profile.others}
-    return {
-        name: _load(dataset, profile, split, n, variant, seed) for name, (split, n, variant) in wanted.items()
-    }
-
-
-def _load(
-    dataset: str, profile: TaggingProfile, split: str, n_jets: int, variant: str | None, seed: int
-) -> Jets:
-    options = LoadOptions(variant=variant, max_particles=profile.max_particles)
-    jets = load(dataset, split, source=profile.source, max_jets=n_jets, seed=seed, options=options)
-    particles, columns = (
-        {name: values for name, values in table.items() if name not in profile.hidden}
-        for table in (jets.particles, jets.jet)
-    )
-    return Jets(particles, jets.offsets, columns, jets.class_names, jets.provenance)
+    splits = {}
+    for name, (split, n, variant) in wanted.items():
+        options = LoadOptions(variant=variant, max_particles=profile.max_particles)
+        jets = load(dataset, split, source=profile.source, max_jets=n, seed=seed, options=options)
+        particles, columns = (
+            {key: values for key, values in table.items() if key not in profile.hidden}
+            for table in (jets.particles, jets.jet)
+        )
+        splits[name] = Jets(particles, jets.offsets, columns, jets.class_names, jets.provenance)
+    return splits
 
 
 @settings

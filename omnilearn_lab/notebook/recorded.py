@@ -40,14 +40,13 @@ _WIDTH = (
 )
 
 
-NOTEBOOK_NAME = r"^\w[\w. -]{0,99}$"
-"""What a notebook may be called: its name becomes a folder, and stands in reports."""
-
-
-def _notebook_name(name: str) -> str:
-    if not re.fullmatch(NOTEBOOK_NAME, name):
-        raise ValueError(f"{name!r} is no name of a notebook: letters, digits, '_', '-', '.' are accepted")
-    return name
+def check_name(notebook: str) -> str:
+    """Return a notebook's name, which becomes a folder and stands in reports, if it is fit for that."""
+    if not re.fullmatch(r"\w[\w. -]{0,99}", notebook):
+        raise ConfigError(
+            f"{notebook!r} is no name of a notebook: letters, digits, '_', '-' and '.' are accepted"
+        )
+    return notebook
 
 
 _LARGEST = 50_000_000  # bytes of a results file
@@ -56,7 +55,7 @@ _LARGEST = 50_000_000  # bytes of a results file
 class ResultsRecord(Record):
     """Everything a notebook leaves behind in numbers."""
 
-    notebook: Annotated[str, AfterValidator(_notebook_name)]
+    notebook: Annotated[str, AfterValidator(check_name)]
     profile: Literal["smoke", "quick", "long", "full"]
     date: str
     versions: dict[str, str]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,10 +50,7 @@ def results_directory(notebook: str, profile: str) -> Path:
     ConfigError
         For an unknown profile, or a name that would leave the folder.
     """
-    if not re.fullmatch(recorded.NOTEBOOK_NAME, notebook):
-        raise ConfigError(
-            f"{notebook!r} is no name of a notebook: letters, digits, '_', '-' and '.' are accepted"
-        )
+    recorded.check_name(notebook)
     if profile not in PROFILES:
         raise ConfigError(f"there is no profile '{profile}'; {nearest(profile, PROFILES)}")
     return results_root() / notebook / profile

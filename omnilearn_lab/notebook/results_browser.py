@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,17 +116,15 @@ class ResultsBrowser:
 
 
 def _results(folder: Path) -> dict[tuple[str, str], ResultsRecord]:
-    try:
+    with suppress(DataFileError):
         return {(r.notebook, r.profile): r for r in collect_results(folder)}
-    except DataFileError:
-        return {}
+    return {}
 
 
 def _notebooks() -> dict[str, Path]:
-    try:
+    with suppress(ConfigError):
         return find_notebooks()
-    except ConfigError:
-        return {}
+    return {}
 
 
 def _importance(path: Path) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from omnilearn_lab.errors import ConfigError, MissingDependencyError, nearest
+from omnilearn_lab.errors import ConfigError, MissingDependencyError, nearest, translated
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.jets.columns import cluster_sequence
 from omnilearn_lab.observables.clustering import Constituents, Tree, mass_of, slices, wrapped
@@ -328,36 +328,20 @@ def energy_flow_polynomials(jets: Jets, graphs: str = "prime_4_4", *, beta: floa
     >>> EFP_SETS["prime_4_4"]
     ('n==4', 'd==4', 'p==1')
     """
-    columns = jets.particles
-    fraction = columns["pt"] / np.repeat(jets.jet["pt"], jets.counts)
-    particles = np.stack([fraction, columns["deta"], columns["dphi"]], axis=-1, dtype=np.float64)
-    return _compute(np.split(particles, jets.offsets[1:-1])[: len(jets)], graphs, beta)
-
-
-def _compute(events: Iterable[np.ndarray], graphs: str, beta: float) -> np.ndarray:
-    """Polynomials of events given as (pt, y, phi) rows."""
     if graphs not in EFP_SETS:
         raise ConfigError(f"no set of polynomials '{graphs}'; {nearest(graphs, EFP_SETS)}")
-    efps = _efp_set(EFP_SETS[graphs], beta)
+    efps, columns = _efp_set(EFP_SETS[graphs], beta), jets.particles
+    fraction = columns["pt"] / np.repeat(jets.jet["pt"], jets.counts)
+    particles = np.stack([fraction, columns["deta"], columns["dphi"]], axis=-1, dtype=np.float64)
+    events = np.split(particles, jets.offsets[1:-1])[: len(jets)]
     rows = [efps.compute(event) for event in events]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(efps.graphs()))
 
 
 @cache
 def _efp_set(selection: tuple[str, ...], beta: float) -> Any:
-    return _energyflow().EFPSet(*selection, measure="hadr", beta=beta, normed=False, coords="ptyphim")
-
-
-def _energyflow() -> Any:
-    """The EnergyFlow package; the only place that imports it.
-
-    EnergyFlow itself imports wasserstein, whose released wheels need numpy 1 and Python below 3.13.
-    """
-    try:
+    needs = "energy-flow polynomials need EnergyFlow, which does not import here"
+    remedy = "use Python 3.11 or 3.12, 'energyflow==1.4.0', and 'wasserstein==1.1.0' (numpy 1.26)"
+    with translated(MissingDependencyError, needs, remedy):  # it may fail with any error
         import energyflow
-    except (ImportError, AttributeError, RuntimeError, ValueError) as error:
-        raise MissingDependencyError(
-            f"energy-flow polynomials need EnergyFlow, which does not import here ({error}); use Python 3.11 "
-            "or 3.12 and install 'energyflow==1.4.0' with 'wasserstein==1.1.0' (which brings numpy 1.26)"
-        ) from error
-    return energyflow
+    return energyflow.EFPSet(*selection, measure="hadr", beta=beta, normed=False, coords="ptyphim")

@@ -197,12 +197,10 @@ def _different(curves: list[RocCurve]) -> list[RocCurve]:
 
 
 def _seeds(value: Any) -> list[Any]:
-    is_single = isinstance(value, RocCurve) or (isinstance(value, tuple) and not _is_seed(value[0]))
+    is_single = isinstance(value, RocCurve) or (
+        isinstance(value, tuple) and not isinstance(value[0], RocCurve | tuple)
+    )
     return repetitions(value, is_single)
-
-
-def _is_seed(item: Any) -> bool:
-    return isinstance(item, RocCurve | tuple)
 
 
 def _curve(seed: Any) -> RocCurve:
@@ -244,21 +242,13 @@ def _points(published: Any) -> Mapping[str, Sequence[tuple[float, ...]]]:
 
 
 def _draw_published(ax: Axes, label: str, points: Sequence[tuple[float, ...]], index: int) -> None:
-    rows = np.array([(*point, 0.0)[:3] for point in points], dtype=float)
-    ax.errorbar(
-        rows[:, 0],
-        rows[:, 1],
-        yerr=rows[:, 2],
-        fmt=_MARKERS[index % len(_MARKERS)],
-        color=_GREYS[index % len(_GREYS)],  # the reader's own curves have the colours
-        markerfacecolor="white",
-        markeredgewidth=1.6,
-        markersize=7,
-        zorder=5,
-        label=f"{label} (published)",
-    )
-    columns = ("Signal efficiency", rows[:, 0]), ("Background rejection", rows[:, 1], {"total": rows[:, 2]})
-    attach_data(ax.get_figure(root=True), Table.of(f"{label} (published)", *columns))
+    x, y, error = np.array([(*point, 0.0)[:3] for point in points], dtype=float).T
+    look = {"markerfacecolor": "white", "markeredgewidth": 1.6, "markersize": 7, "zorder": 5}
+    look |= {"fmt": _MARKERS[index % len(_MARKERS)], "color": _GREYS[index % len(_GREYS)]}  # not the reader's
+    name = f"{label} (published)"
+    ax.errorbar(x, y, yerr=error, label=name, **look)
+    columns = ("Signal efficiency", x), ("Background rejection", y, {"total": error})
+    attach_data(ax.get_figure(root=True), Table.of(name, *columns))
 
 
 def _sic_band(kept: Sequence[SicCurve]) -> Band:

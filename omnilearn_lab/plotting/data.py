@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from omnilearn_lab.errors import FigureError, nearest, translated
-from omnilearn_lab.machine import atomic_path
+from omnilearn_lab.machine import make_folder, write_text
 from omnilearn_lab.settings import load_yaml
 
 _MISSING = "-"
@@ -62,10 +61,10 @@ class Table:
     description: str = ""
 
     @classmethod
-    def of(cls, name: str, *columns: tuple[Any, ...], note: str = "") -> Table:
-        """Make a table of columns (title, values) or (title, values, errors), the independent one first."""
-        first, *others = (titled_column(*column) for column in columns)
-        return cls(name, (first,), tuple(others), note)
+    def of(cls, name: str, *columns: tuple[Any, ...], note: str = "", independent: int = 1) -> Table:
+        """Make a table of columns (title, values) or (title, values, errors), independent ones first."""
+        made = tuple(titled_column(*column) for column in columns)
+        return cls(name, made[:independent], made[independent:], note)
 
     def __post_init__(self) -> None:
         lengths = {column.name: len(column) for column in (*self.independent, *self.dependent)}
@@ -165,7 +164,9 @@ def export_figure_data(figure: Figure, folder: str | Path) -> tuple[Path, ...]:
     Raises
     ------
     FigureError
-        For a figure without numbers, or a folder that cannot be written.
+        For a figure without numbers.
+    DataFileError
+        For a folder that cannot be written.
 
     References
     ----------
@@ -188,10 +189,11 @@ def export_figure_data(figure: Figure, folder: str | Path) -> tuple[Path, ...]:
     stems = _file_stems(tables)
     entries = [_submission_entry(table, stem) for table, stem in zip(tables, stems, strict=True)]
     alt_text = getattr(figure, "alt_text", "figure")
-    files = [_write(folder / "submission.yaml", _dump_all([{"comment": alt_text}, *entries]))]
+    head = yaml.safe_dump_all([{"comment": alt_text}, *entries], sort_keys=False, allow_unicode=True)
+    files = [write_text(make_folder(folder) / "submission.yaml", head)]
     for table, stem in zip(tables, stems, strict=True):
-        files.append(_write(folder / f"{stem}.yaml", yaml.safe_dump(_to_hepdata(table), sort_keys=False)))
-        files.append(_write(folder / f"{stem}.csv", _to_csv(table)))
+        files.append(write_text(folder / f"{stem}.yaml", yaml.safe_dump(_to_hepdata(table), sort_keys=False)))
+        files.append(write_text(folder / f"{stem}.csv", _to_csv(table)))
     return tuple(files)
 
 
@@ -207,23 +209,6 @@ def read_figure_data(folder: str | Path) -> FigureData:
     with translated(FigureError, f"'{folder}' holds no readable figure export", "export the figure again"):
         entries = list(yaml.safe_load_all((folder / "submission.yaml").read_text()))[1:]
         return FigureData(tuple(_from_hepdata(folder, entry) for entry in entries))
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Yield where to write a file that then takes its place in one step; its folder is made if needed."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            yield temporary
-    except OSError as error:
-        raise FigureError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
-
-
-def _write(path: Path, text: str) -> Path:
-    with new_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
 
 
 def _file_stems(tables: Sequence[Table]) -> list[str]:
@@ -246,10 +231,6 @@ def _submission_entry(table: Table, stem: str) -> dict[str, Any]:
         "keywords": [{"name": "observables", "values": [column.name for column in table.dependent]}],
         "data_file": f"{stem}.yaml",
     }
-
-
-def _dump_all(documents: Sequence[Any]) -> str:
-    return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True)
 
 
 def _to_hepdata(table: Table) -> dict[str, Any]:

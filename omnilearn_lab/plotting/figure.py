@@ -18,7 +18,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from omnilearn_lab.display import plain
 from omnilearn_lab.errors import FigureError
-from omnilearn_lab.plotting.data import FigureData, figure_data, new_file
+from omnilearn_lab.machine import atomic_path, make_folder
+from omnilearn_lab.plotting.data import FigureData, figure_data
 from omnilearn_lab.plotting.style import LineLook, experiment_label, house_style
 
 _BAND_ALPHA, _SEED_ALPHA = 0.22, 0.35
@@ -444,7 +445,9 @@ def save_figure(
     Raises
     ------
     FigureError
-        For an unknown format, or a path that cannot be written.
+        For an unknown format.
+    DataFileError
+        For a path that cannot be written.
 
     Examples
     --------
@@ -473,6 +476,7 @@ def _save_one(figure: Figure, path: Path, name: str, dpi: float) -> Path:
         "pdf": {"CreationDate": None, "Subject": alt_text},
         "svg": {"Date": None, "Description": alt_text},
     }[name]
-    with new_file(path) as temporary, house_style():
+    make_folder(path.parent)
+    with atomic_path(path) as temporary, house_style():
         figure.savefig(temporary, format=name, dpi=dpi, metadata=metadata)
     return path

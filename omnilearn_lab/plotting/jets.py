@@ -15,7 +15,7 @@ from matplotlib.patches import Circle
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.jets import Jets, reduce_pid
 from omnilearn_lab.plotting import style
-from omnilearn_lab.plotting.data import Column, Table, attach_data
+from omnilearn_lab.plotting.data import Table, attach_data
 from omnilearn_lab.plotting.figure import MOVING, PaperFigure, finish, named, new_axes
 
 DETA, DPHI = r"$\Delta\eta$", r"$\Delta\phi$ [rad]"
@@ -105,7 +105,9 @@ def jet_display(
     _frame(ax, radius, np.hypot(jet.particles["deta"], jet.particles["dphi"]).max())
     ax.text(1.04, 0.02, _caption(jet), transform=ax.transAxes, va="bottom")
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2)
-    attach_data(figure, _particle_table(jet, codes))
+    deta, dphi, pt = (jet.particles[name] for name in ("deta", "dphi", "pt"))
+    columns = ("deta", deta), ("dphi [rad]", dphi), ("pt [GeV]", pt), ("pid", codes)
+    attach_data(figure, Table.of("particles", *columns, independent=2))
     plane = f"Jet of {jet.n_particles} particles in the plane of pseudorapidity and azimuth"
     text = f"{plane}, pT {jet.jet['pt'][0]:.4g} GeV, mass {jet.jet['mass'][0]:.4g} GeV."
     return finish(ax, text, source or style.source_label(jets.provenance))
@@ -261,12 +263,6 @@ def _caption(jet: Jets) -> str:
     return "\n".join(lines)
 
 
-def _particle_table(jet: Jets, codes: np.ndarray) -> Table:
-    parts = jet.particles
-    positions = (Column("deta", parts["deta"]), Column("dphi", parts["dphi"], "rad"))
-    return Table("particles", positions, (Column("pt", parts["pt"], "GeV"), Column("pid", codes)))
-
-
 def _mean_image(label: str, jets: Any, edges: np.ndarray) -> np.ndarray:
     if not isinstance(jets, Jets) or not len(jets):
         raise FigureError(f"'{label}' must be a non-empty batch of Jets")
@@ -282,9 +278,9 @@ def _mean_image(label: str, jets: Any, edges: np.ndarray) -> np.ndarray:
 
 def _image_table(label: str, image: np.ndarray, edges: np.ndarray) -> Table:
     bins = np.stack([edges[:-1], edges[1:]], axis=1)
-    n = len(bins)
-    columns = (Column("deta", np.repeat(bins, n, axis=0)), Column("dphi", np.tile(bins, (n, 1)), "rad"))
-    return Table(label, columns, (Column("Mean fraction of jet pt", image.ravel()),), "normalised per jet")
+    deta, dphi = np.repeat(bins, len(bins), axis=0), np.tile(bins, (len(bins), 1))
+    columns = ("deta", deta), ("dphi [rad]", dphi), ("Mean fraction of jet pt", image.ravel())
+    return Table.of(label, *columns, note="normalised per jet", independent=2)
 
 
 def _trajectory(times: Sequence[float], particles: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -332,8 +328,5 @@ def _time_text(time: float) -> str:
 
 
 def _trajectory_table(when: np.ndarray, steps: np.ndarray) -> Table:
-    time = Column("time", np.repeat(when, steps.shape[1]))
-    flat = steps.reshape(-1, steps.shape[2])
-    names = (("deta", ""), ("dphi", "rad"), ("pt", "GeV"))
-    columns = tuple(Column(name, flat[:, i], unit) for i, (name, unit) in enumerate(names[: flat.shape[1]]))
-    return Table("trajectory", (time,), columns)
+    columns = zip(("deta", "dphi [rad]", "pt [GeV]"), steps.reshape(-1, steps.shape[2]).T, strict=False)
+    return Table.of("trajectory", ("time", np.repeat(when, steps.shape[1])), *columns)

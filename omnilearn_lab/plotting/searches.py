@@ -82,7 +82,7 @@ def mass_spectrum(
     low = max(0.3, 0.5 * min(bottom for bottom, _, _ in drawn))
     top = max(1.0, *(top for _, top, _ in drawn))
     main.set(yscale="log", ylim=(low, _LEGEND_ROOM * max(top, 2 * low)))
-    main.set_ylabel(f"Events / {width:.3g} {_unit(x_label)}".rstrip())
+    main.set_ylabel(f"Events / {width:.3g} {x_label.partition(' [')[2].rstrip(']')}".rstrip())
     pulls.set(xlabel=x_label, ylabel="Pull", ylim=(-1.1 * _FARTHEST_PULL, 1.1 * _FARTHEST_PULL))
     main.legend(loc="upper right")
     texts = "; ".join(_sentence(*item) for item in items)
@@ -127,10 +127,6 @@ def _shown_width(widths: np.ndarray) -> float:
 def _signed(significance: float) -> str:
     """Return a significance with one digit, and no minus before a zero."""
     return f"{round(significance, 1) + 0.0:+.1f}"
-
-
-def _unit(title: str) -> str:
-    return title.partition(" [")[2].rstrip("]")
 
 
 def _sentence(label: str, hunt: Hunt) -> str:
@@ -186,11 +182,8 @@ def sic_against_injection(
         axes.fill_between(x, low, high, color=look.color, alpha=0.22, linewidth=0)
         for row in values:
             axes.plot(x, row, ".", color=look.color, alpha=0.5, markersize=5, label="_training")
-        best = (
-            "Largest significance improvement",
-            middle,
-            {"seeds": np.stack([middle - low, high - middle], 1)},
-        )
+        seeds = {"seeds": np.stack([middle - low, high - middle], 1)}
+        best = "Largest significance improvement", middle, seeds
         attach_data(figure, Table.of(label, ("Injected signal events", x), best))
         texts.append(f"{label} " + ", ".join(f"{m:.3g} at {n:g}" for n, m in zip(x, middle, strict=True)))
     if random is not None:

@@ -18,18 +18,11 @@ from omnilearn_lab.plotting.data import Table, attach_data
 from omnilearn_lab.plotting.figure import PaperFigure, finish, named, new_axes, plain_log_ticks
 from omnilearn_lab.plotting.style import PALETTE, in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
+from omnilearn_lab.published.tables import OWN, Measured, measured
 
-_OWN = "this work"
 _MARKERS, _LINES = "osD^vP", ("-", ":", "--", "-.")
 _FLATTENED = 3.0  # times narrower without its farthest rows: those are drawn at the edge
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xx", "++", "oo")
-
-
-class Measured(NamedTuple):
-    """A number with its uncertainty (NaN when unknown)."""
-
-    value: float
-    error: float
 
 
 class Row(NamedTuple):
@@ -43,38 +36,6 @@ class Row(NamedTuple):
     @property
     def text(self) -> str:
         return "≥ " * self.is_limit + f"{self.number.value:.4g}"
-
-
-def measured(result: Any) -> Measured:
-    """Return value and uncertainty of a result in any of the usual forms.
-
-    Parameters
-    ----------
-    result
-        A number, ``(value, uncertainty)``, a list or array with one value per seed (mean and
-        standard deviation), or an object with ``mean`` and ``std`` or ``value`` and ``uncertainty``.
-
-    Raises
-    ------
-    FigureError
-        For anything else, or no value.
-
-    Examples
-    --------
-    >>> measured([1.0, 3.0]).value, measured((2.0, 0.5)), measured(4)
-    (2.0, Measured(value=2.0, error=0.5), Measured(value=4.0, error=nan))
-    """
-    for value, error in (("mean", "std"), ("value", "uncertainty")):
-        if not isinstance(result, np.ndarray) and hasattr(result, value) and hasattr(result, error):
-            return Measured(float(getattr(result, value)), float(getattr(result, error)))
-    if isinstance(result, tuple) and len(result) == 2:
-        return Measured(float(result[0]), float(result[1]))
-    values = np.atleast_1d(np.asarray(result, dtype=float))
-    if values.ndim != 1 or not len(values) or isinstance(result, tuple):
-        raise FigureError(
-            f"{result!r} is no result; give a number, (value, uncertainty), or a list over seeds"
-        )
-    return Measured(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan)
 
 
 @in_house_style
@@ -240,7 +201,7 @@ def _panels(table: Any, ours: set[str]) -> tuple[dict[str, list[Row]], dict[str,
         for n in table:
             name = f"{n.algorithm} ({n.subset})" if n.subset else n.algorithm
             value = Measured(n.value, n.uncertainty)
-            panels[n.metric].append(Row(name, value, n.evidence == _OWN, n.is_limit))
+            panels[n.metric].append(Row(name, value, n.evidence == OWN, n.is_limit))
         return panels, {m: _in_math(m, text) for m, text in table.labels.items()}
     panels = {
         metric: [Row(n, measured(v), n in ours, getattr(v, "is_limit", False)) for n, v in named(row, metric)]

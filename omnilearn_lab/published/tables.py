@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import yaml
 
 from omnilearn_lab.display import html_table, number
@@ -160,10 +161,8 @@ class PublishedTable:
         Parameters
         ----------
         own
-            Algorithm name to (metric name to result). A result is a number, a pair (value, error),
-            or an object with ``mean`` and ``std`` (a spread over seeds) or ``value`` and
-            ``uncertainty`` (a rejection, a distance). It is a plain number: the table's scale is applied
-            here.
+            Algorithm name to (metric name to result), in any form that `measured` takes. It is a plain
+            number: the table's scale is applied here.
             Metrics the table does not have are left out.
         subset
             The jet class or observable, where the table has them.
@@ -199,7 +198,7 @@ class PublishedTable:
                 )
             for metric, scale in scales.items():
                 result = results.get(metric, math.nan)
-                value, error = (x / scale for x in _own(result))
+                value, error = (x / scale for x in measured(result))
                 limit = getattr(result, "is_limit", False)
                 sign = "≥" if hasattr(result, "n_limits") else ">"
                 text = f"{sign} {number(value)}" if limit else number(value, error)
@@ -257,14 +256,43 @@ class PublishedTable:
         return f"{table}<small>{html.escape('; '.join(remarks))}</small>"
 
 
-def _own(result: Any) -> tuple[float, float]:
-    """Value and error of a user's result, whatever its form."""
+class Measured(NamedTuple):
+    """A number with its uncertainty (NaN when unknown)."""
+
+    value: float
+    error: float
+
+
+def measured(result: Any) -> Measured:
+    """Return value and uncertainty of a result in any of the usual forms.
+
+    Parameters
+    ----------
+    result
+        A number, ``(value, uncertainty)``, a list or array with one value per seed (mean and
+        standard deviation), or an object with ``mean`` and ``std`` or ``value`` and ``uncertainty``.
+
+    Raises
+    ------
+    ConfigError
+        For anything else, or no value.
+
+    Examples
+    --------
+    >>> measured([1.0, 3.0]).value, measured((2.0, 0.5)), measured(4)
+    (2.0, Measured(value=2.0, error=0.5), Measured(value=4.0, error=nan))
+    """
     for value, error in (("mean", "std"), ("value", "uncertainty")):
-        if hasattr(result, value) and hasattr(result, error):
-            return float(getattr(result, value)), float(getattr(result, error))
-    if isinstance(result, tuple | list):
-        return float(result[0]), float(result[1])
-    return float(result), math.nan
+        if not isinstance(result, np.ndarray) and hasattr(result, value) and hasattr(result, error):
+            return Measured(float(getattr(result, value)), float(getattr(result, error)))
+    if isinstance(result, tuple) and len(result) == 2:
+        return Measured(float(result[0]), float(result[1]))
+    values = np.atleast_1d(np.asarray(result, dtype=float))
+    if values.ndim != 1 or not len(values) or isinstance(result, tuple):
+        raise ConfigError(
+            f"{result!r} is no result; give a number, (value, uncertainty), or a list over seeds"
+        )
+    return Measured(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan)
 
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
@@ -373,50 +401,29 @@ def _only_table(tables: Mapping[str, PublishedTable], dataset: str | None) -> st
 def _table(key: str, spec: Mapping[str, Any], document: Mapping[str, Any]) -> PublishedTable:
     _check_keys(f"table '{key}'", spec, _TABLE_KEYS, optional={"note"})
     for metric in spec["metrics"]:
-        if metric not in document["metrics"]:
-            raise ConfigError(f"table '{key}': metric '{metric}'; {nearest(metric, document['metrics'])}")
+        _check_known(key, "metric", metric, document["metrics"])
     numbers = [n for group in spec["groups"] for n in _group(key, group, spec["metrics"], document)]
-    return PublishedTable(
-        key=key,
-        title=spec["title"],
-        dataset=spec["dataset"],
-        numbers=tuple(numbers),
-        labels={metric: document["metrics"][metric]["label"] for metric in spec["metrics"]},
-        note=spec.get("note", ""),
-    )
+    labels = {metric: document["metrics"][metric]["label"] for metric in spec["metrics"]}
+    return PublishedTable(key, spec["title"], spec["dataset"], tuple(numbers), labels, spec.get("note", ""))
 
 
 def _group(
     key: str, group: Mapping[str, Any], metrics: list[str], document: Mapping[str, Any]
 ) -> Iterator[PublishedNumber]:
     _check_keys(f"table '{key}', a group", group, _GROUP_KEYS)
-    if group["evidence"] not in EVIDENCE:
-        raise ConfigError(
-            f"table '{key}': evidence '{group['evidence']}'; {nearest(group['evidence'], EVIDENCE)}"
-        )
-    if group["source"] not in document["sources"]:
-        raise ConfigError(
-            f"table '{key}': source '{group['source']}'; {nearest(group['source'], document['sources'])}"
-        )
+    _check_known(key, "evidence", group["evidence"], EVIDENCE)
+    _check_known(key, "source", group["source"], document["sources"])
     source = document["sources"][group["source"]]
     reference = f"arXiv:{source['arxiv']}" if "arxiv" in source else source["reference"]
+    origin = f"{source['name']}, {reference}, {group['where']}", group["evidence"]
     for subset, algorithm, cells in _rows(group["rows"]):
         row = f"table '{key}', row '{algorithm}'" + (f" of '{subset}'" if subset else "")
         if len(cells) != len(metrics):
             raise ConfigError(f"{row}: {len(cells)} cells for {len(metrics)} metrics")
         for metric, cell in zip(metrics, cells, strict=True):
             value, error = _cell(cell, f"{row}, {metric}")
-            yield PublishedNumber(
-                algorithm=algorithm,
-                metric=metric,
-                value=value,
-                uncertainty=error,
-                printed=cell,
-                subset=subset,
-                scale=float(document["metrics"][metric].get("scale", 1)),
-                source=f"{source['name']}, {reference}, {group['where']}",
-                evidence=group["evidence"],
-            )
+            scale = float(document["metrics"][metric].get("scale", 1))
+            yield PublishedNumber(algorithm, metric, value, error, cell, subset, scale, *origin)
 
 
 def _rows(rows: Mapping[str, Any]) -> Iterator[tuple[str, str, list[str]]]:
@@ -439,6 +446,11 @@ def _cell(cell: str, where: str) -> tuple[float, float]:
     if match["high"]:
         value = (value + float(match["high"])) / 2
     return value, float(match["error"]) if match["error"] else math.nan
+
+
+def _check_known(key: str, what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise ConfigError(f"table '{key}': {what} '{name}'; {nearest(name, known)}")
 
 
 def _check_keys(what: str, found: Mapping[str, Any], known: set[str], optional: Collection[str] = ()) -> None:

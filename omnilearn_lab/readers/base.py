@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import h5py
 import numpy as np
 from pydantic import Field
 
@@ -146,15 +147,6 @@ class Source:
 
 
 @contextmanager
-def open_h5(path: Path) -> Iterator[Any]:
-    """Open an HDF5 file for reading."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        yield file
-
-
-@contextmanager
 def open_root(path: Path) -> Iterator[Any]:
     """Open a ROOT file for reading."""
     import uproot
@@ -183,7 +175,7 @@ class Reader:
     suffixes: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
     class_names: ClassVar[tuple[str, ...]] = ()
     origin: ClassVar[str] = "published"  # what the provenance of the jets says
-    storage: ClassVar[Callable[[Path], AbstractContextManager[Any]]] = open_h5
+    storage: ClassVar[Callable[[Path], AbstractContextManager[Any]]] = h5py.File
     counted: ClassVar[str] = ""  # the array whose length is the number of rows
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -201,7 +193,7 @@ class Reader:
 
     def count_rows(self, source: Source) -> int:
         """Return the number of rows of an open file."""
-        return len(source[self.counted])
+        return len(source[self.counted]) if self.counted else source.file.n_rows
 
     def block(self, source: Source, rows: slice) -> RawJets:
         """Read some rows of an open file; a reader has this method, or its own `open`."""
@@ -414,8 +406,9 @@ def _problems(raw: RawJets, n_classes: int) -> dict[str, np.ndarray]:
     filled = raw.counts > 0  # jets without particles have their own word
     for name, values in raw.jet.items():
         wrong[f"jet '{name}' is not finite"] = filled & ~np.isfinite(values)
+    pt = raw.particles["pt"] if "pt" in raw.particles else np.hypot(raw.particles["px"], raw.particles["py"])
     wrong["a particle has negative energy"] = _jets_with(raw.counts, raw.particles["energy"] < 0)
-    wrong["a particle has no transverse momentum"] = _jets_with(raw.counts, _single(_pt(raw)) <= 0)
+    wrong["a particle has no transverse momentum"] = _jets_with(raw.counts, _single(pt) <= 0)
     if "pt" in raw.jet:
         wrong["the jet has no transverse momentum"] = filled & (_single(raw.jet["pt"]) <= 0)
     if "mass" in raw.jet:
@@ -430,12 +423,6 @@ def _single(values: np.ndarray) -> np.ndarray:
     """Numbers in the precision in which jets keep them: the smallest become zero, the largest infinite."""
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(values).astype(np.float32, copy=False)
-
-
-def _pt(raw: RawJets) -> np.ndarray:
-    if "pt" in raw.particles:
-        return raw.particles["pt"]
-    return np.hypot(raw.particles["px"], raw.particles["py"])
 
 
 def _jets_with(counts: np.ndarray, flagged: np.ndarray) -> np.ndarray:

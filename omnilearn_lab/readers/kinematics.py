@@ -9,30 +9,10 @@ from typing import Literal
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
+from omnilearn_lab.jets.columns import jet_kinematics
 
 Convention = Literal["physical", "omnilearn"]
 """Physics as it is, or exactly what the OmniLearn conversion wrote."""
-
-_MASSES = {  # Review of Particle Physics, arXiv 2023; [GeV]
-    11: 0.000511,
-    13: 0.105658,
-    22: 0.0,
-    111: 0.134977,
-    130: 0.497611,
-    211: 0.139570,
-    310: 0.497611,
-    321: 0.493677,
-    2112: 0.939565,
-    2212: 0.938272,
-    3112: 1.197449,
-    3122: 1.115683,
-    3222: 1.18937,
-    3312: 1.32171,
-    3322: 1.31486,
-    3334: 1.67245,
-}
-_CODES = np.array(sorted(_MASSES))
-_VALUES = np.array([_MASSES[code] for code in _CODES])
 
 
 def padded_rows(
@@ -86,27 +66,20 @@ def jet_axis(particles: Mapping[str, np.ndarray], counts: np.ndarray) -> dict[st
     [4.0, 0.0]
     """
     index = np.repeat(np.arange(len(counts)), counts)
-    px, py, pz, energy = (
-        np.bincount(index, weights=particles[name], minlength=len(counts))
-        for name in ("px", "py", "pz", "energy")
-    )
-    pt = np.hypot(px, py)
-    eta = np.arcsinh(np.divide(pz, pt, out=np.zeros_like(pz), where=pt > 0))
-    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
-    return {"pt": pt, "eta": eta, "phi": np.arctan2(py, px), "mass": mass}
+    names = ("px", "py", "pz", "energy")
+    return axis_of(*(np.bincount(index, weights=particles[n], minlength=len(counts)) for n in names))
 
 
-def mass_of(pid: np.ndarray) -> np.ndarray:
-    """Return masses [GeV] of PDG codes; 0 for codes that are not in the table.
+def axis_of(px: np.ndarray, py: np.ndarray, pz: np.ndarray, energy: np.ndarray) -> dict[str, np.ndarray]:
+    """Return ``pt, eta, phi, mass`` of summed momenta [GeV]; eta is 0 where there is no pt.
 
     Examples
     --------
-    >>> mass_of(np.array([211, -2212, 22, 0])).round(3).tolist()
-    [0.14, 0.938, 0.0, 0.0]
+    >>> axis_of(*np.array([[0.0], [0.0], [0.0], [2.0]]))["eta"].tolist()
+    [0.0]
     """
-    size = np.abs(np.asarray(pid, dtype=np.int64))
-    place = np.minimum(np.searchsorted(_CODES, size), len(_CODES) - 1)
-    return np.where(_CODES[place] == size, _VALUES[place], 0.0)
+    axis = jet_kinematics(np.stack([px, py, pz, energy], axis=1))
+    return axis | {"eta": np.where(axis["pt"] > 0, axis["eta"], 0.0)}
 
 
 def momenta_from_rapidity(
@@ -126,25 +99,6 @@ def momenta_from_rapidity(
         "py": pt * np.sin(phi),
         "pz": transverse_mass * np.sinh(rapidity),
         "energy": transverse_mass * np.cosh(rapidity),
-    }
-
-
-def momenta_from_eta(
-    pt: np.ndarray, eta: np.ndarray, phi: np.ndarray, mass: np.ndarray | float = 0.0
-) -> dict[str, np.ndarray]:
-    """Return ``px, py, pz, energy`` from transverse momentum, pseudorapidity, azimuth and mass [GeV].
-
-    Examples
-    --------
-    >>> momenta_from_eta(np.array([3.0]), np.zeros(1), np.zeros(1), 4.0)["energy"].tolist()
-    [5.0]
-    """
-    pt, eta, phi = (np.asarray(values, dtype=np.float64) for values in (pt, eta, phi))
-    return {
-        "px": pt * np.cos(phi),
-        "py": pt * np.sin(phi),
-        "pz": pt * np.sinh(eta),
-        "energy": np.hypot(pt * np.cosh(eta), mass),
     }
 
 

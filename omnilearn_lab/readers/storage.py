@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, MissingDependencyError, nearest, translated
@@ -270,8 +271,6 @@ def open_frame(path: Path, key: str | None = None) -> Iterator[Frame]:
     MissingDependencyError
         When the file is compressed in a way that needs a library that is not installed.
     """
-    import h5py
-
     with h5py.File(path, "r") as file:
         kinds: dict[str, str] = {}
 
@@ -297,8 +296,6 @@ def open_frame(path: Path, key: str | None = None) -> Iterator[Frame]:
 
 def _dataset(group: Any, name: str, path: Path) -> Any:
     """Return a dataset of plain values that this machine can decompress."""
-    import h5py
-
     if name not in group or not isinstance(group[name], h5py.Dataset):
         raise DataFileError(f"'{path}': '{group.name}' has no '{name}'; is it an incomplete download?")
     item = group[name]

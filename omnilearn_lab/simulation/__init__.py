@@ -3,9 +3,6 @@
 from omnilearn_lab.simulation.cards import card
 from omnilearn_lab.simulation.detector import reconstruct
 from omnilearn_lab.simulation.recipes import RECIPES, Profile, Sample, recipe
-from omnilearn_lab.simulation.run import PairedJets, simulate, simulate_pairs
+from omnilearn_lab.simulation.run import simulate, simulate_pairs
 
-__all__ = [
-    "PairedJets", "Profile", "RECIPES", "Sample", "card", "recipe", "reconstruct", "simulate",
-    "simulate_pairs",
-]  # fmt: skip
+__all__ = ["Profile", "RECIPES", "Sample", "card", "recipe", "reconstruct", "simulate", "simulate_pairs"]

@@ -86,7 +86,9 @@ def _straight(particles: Particles, start: tuple, pt: np.ndarray, card: Detector
 def _helix(particles: Particles, start: tuple, pt: np.ndarray, card: DetectorCard) -> tuple:
     x, y, z = start
     bend = _CURVATURE * particles["charge"] * card.field
-    orbit = _orbit(particles, x, y, pt / bend, particles["pz"] / bend)
+    radius, phi = pt / bend, np.arctan2(particles["py"], particles["px"])
+    centre = x + radius * np.sin(phi), y - radius * np.cos(phi)
+    orbit = _Orbit(radius, *centre, np.hypot(*centre), phi, particles["pz"] / bend)
     turn_d = orbit.phi + np.arctan2(orbit.x, orbit.y)
     turn_d -= np.pi * np.round(turn_d / np.pi)
     track_phi = orbit.phi - turn_d
@@ -99,14 +101,6 @@ def _helix(particles: Particles, start: tuple, pt: np.ndarray, card: DetectorCar
         orbit.x - orbit.radius * np.sin(angle), orbit.y + orbit.radius * np.cos(angle), z + orbit.pitch * turn
     )
     return eta, phi, 1e3 * d0, 1e3 * dz, track_phi
-
-
-def _orbit(
-    particles: Particles, x: np.ndarray, y: np.ndarray, radius: np.ndarray, pitch: np.ndarray
-) -> _Orbit:
-    phi = np.arctan2(particles["py"], particles["px"])
-    centre_x, centre_y = x + radius * np.sin(phi), y - radius * np.cos(phi)
-    return _Orbit(radius, centre_x, centre_y, np.hypot(centre_x, centre_y), phi, pitch)
 
 
 def _exit_turn(orbit: _Orbit, turn_d: np.ndarray, z: np.ndarray, card: DetectorCard) -> np.ndarray:
@@ -195,7 +189,10 @@ def read_out(
     sigma, energy = _smeared(card, grid, keys, true, rng)
     of_track = tower[n_own:]
     sums = [np.bincount(of_track, w[hit], len(keys)) for w in (tracks.energy, track_sigma**2)]
-    is_neutral, excess = _excess(card, energy, sigma, sums)
+    excess = np.maximum(energy - sums[0], 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        significance = excess / np.sqrt(sums[1] + sigma**2)
+    is_neutral = (excess > card.min_energy) & (significance > card.significance)
     factor = np.ones(len(hit))
     factor[hit] = _track_factor(energy, sigma, sums, is_neutral)[of_track]
     return TowerResult(_neutral_objects(grid, keys[is_neutral], excess[is_neutral], rng), factor)
@@ -265,15 +262,6 @@ def _smeared(
     energy = log_normal(true, resolution(card, eta, true), rng)
     sigma = resolution(card, eta, energy)
     return sigma, np.where((energy < card.min_energy) | (energy < card.significance * sigma), 0.0, energy)
-
-
-def _excess(
-    card: CalorimeterCard, energy: np.ndarray, sigma: np.ndarray, sums: list[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    excess = np.maximum(energy - sums[0], 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        significance = excess / np.sqrt(sums[1] + sigma**2)
-    return (excess > card.min_energy) & (significance > card.significance), excess
 
 
 def _track_factor(
@@ -407,11 +395,12 @@ def _track_resolution(card: TrackerCard, pid: np.ndarray, pt: np.ndarray, eta: n
         return np.zeros(len(pt))
     row = np.minimum(np.searchsorted(card.eta_edges, eta), len(card.eta_edges) - 1)
     kinds = [pid == _ELECTRON, pid == _MUON]
-    a = np.select(
-        kinds, [np.array(card.electron_a)[row], np.array(card.muon_a)[row]], np.array(card.hadron_a)[row]
-    )
-    b = np.select(
-        kinds, [np.array(card.electron_b)[row], np.array(card.muon_b)[row]], np.array(card.hadron_b)[row]
+    a, b = (
+        np.select(kinds, [np.array(electron)[row], np.array(muon)[row]], np.array(hadron)[row])
+        for electron, muon, hadron in (
+            (card.electron_a, card.muon_a, card.hadron_a),
+            (card.electron_b, card.muon_b, card.hadron_b),
+        )
     )
     return np.minimum(np.hypot(a, b * pt), 1.0)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from omnilearn_lab.errors import MissingDependencyError, SimulationError, nearest, translated
-from omnilearn_lab.jets.columns import cluster_sequence
+from omnilearn_lab.jets.columns import cluster_sequence, jet_kinematics, take_rows
 
 
 @dataclass(frozen=True)
@@ -168,15 +168,16 @@ class EventSource:
     """
 
     def __init__(self, settings: Sequence[str], seed: int) -> None:
+        with translated(MissingDependencyError, "simulation needs Pythia", "pip install pythia8mc"):
+            import pythia8mc
         with quiet_stdout():
-            self._pythia = _import_pythia().Pythia("", False)
+            self._pythia = pythia8mc.Pythia("", False)
             for text in (*_QUIET, f"Random:seed={seed}", *settings):
                 if not self._pythia.readString(text):
                     raise SimulationError(f"Pythia does not accept '{text}'; check the recipe's settings")
             started = self._pythia.init()
         if not started:
             raise SimulationError(f"Pythia did not start with {list(settings)}; check the recipe's settings")
-        self._charges: dict[int, float] = {}
 
     def batch(self, n_events: int) -> EventBatch:
         """Return the next events; the few that Pythia gives up on are left out.
@@ -202,11 +203,8 @@ class EventSource:
 
     def _charge(self, codes: np.ndarray) -> np.ndarray:
         known, inverse = np.unique(codes, return_inverse=True)
-        data = self._pythia.particleData
-        for code in known.tolist():
-            if code not in self._charges:
-                self._charges[code] = float(data.charge(code))
-        return np.array([self._charges[code] for code in known.tolist()])[inverse]
+        charge = self._pythia.particleData.charge
+        return np.array([float(charge(code)) for code in known.tolist()])[inverse]
 
 
 def final_particles(batch: EventBatch, exclude: Sequence[int] = ()) -> Particles:
@@ -245,12 +243,6 @@ def _entries(record: Any) -> dict[str, np.ndarray]:
     return entries
 
 
-def _import_pythia() -> Any:
-    with translated(MissingDependencyError, "simulation needs Pythia", "pip install pythia8mc"):
-        import pythia8mc
-    return pythia8mc
-
-
 _ALGORITHMS = {"antikt": "antikt_algorithm", "kt": "kt_algorithm", "cambridge": "cambridge_algorithm"}
 
 
@@ -285,9 +277,7 @@ class Clusters:
 
     def members(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return (particle rows, offsets) of chosen jets, in the order asked for."""
-        counts = np.diff(self.offsets)[rows]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        take = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][rows] - offsets[:-1], counts)
+        take, offsets = take_rows(self.offsets, rows)
         return self.constituents[take], offsets
 
 
@@ -319,23 +309,16 @@ def cluster(
     """
     if algorithm not in _ALGORITHMS:
         raise SimulationError(f"no jet algorithm '{algorithm}'; {nearest(algorithm, _ALGORITHMS)}")
-    jets_per_event, sizes, local = _find(particles, radius, _ALGORITHMS[algorithm], min_pt)
-    event = np.repeat(np.arange(particles.n_events), jets_per_event)
-    constituents = local + np.repeat(particles.offsets[:-1][event], sizes)
-    return _ordered(particles, event, np.concatenate([[0], np.cumsum(sizes)]), constituents)
-
-
-def _find(
-    particles: Particles, radius: float, algorithm: str, min_pt: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return jets per event, particles per jet, and positions of the particles inside their event."""
     import awkward as ak
 
     momenta = [particles[name] for name in ("px", "py", "pz", "energy")]
-    sequence = cluster_sequence(momenta, np.diff(particles.offsets), algorithm, radius)
-    index = sequence.constituent_index(min_pt=min_pt)
+    sequence = cluster_sequence(momenta, np.diff(particles.offsets), _ALGORITHMS[algorithm], radius)
+    index = sequence.constituent_index(min_pt=min_pt)  # of particles inside their event
+    event = np.repeat(np.arange(particles.n_events), ak.to_numpy(ak.num(index, axis=1)))
     sizes = ak.to_numpy(ak.flatten(ak.num(index, axis=2)))
-    return ak.to_numpy(ak.num(index, axis=1)), sizes, ak.to_numpy(ak.flatten(index, axis=None))
+    first = np.repeat(particles.offsets[:-1][event], sizes)
+    constituents = first + ak.to_numpy(ak.flatten(index, axis=None))
+    return _ordered(particles, event, np.concatenate([[0], np.cumsum(sizes)]), constituents)
 
 
 def _ordered(
@@ -343,14 +326,10 @@ def _ordered(
 ) -> Clusters:
     momenta = np.stack([particles[name][constituents] for name in ("px", "py", "pz", "energy")])
     total = np.add.reduceat(momenta, offsets[:-1], axis=1) if len(event) else np.zeros((4, 0))
-    px, py, pz, energy = total
-    pt = np.hypot(px, py)
-    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0))
-    order = np.lexsort((-pt, event))
+    shapes = jet_kinematics(total.T) | {"rapidity": np.arctanh(total[2] / total[3])}
+    order = np.lexsort((-shapes["pt"], event))
     first = np.searchsorted(event, event)  # events are in order, so this is the first jet of the event
     rank = np.arange(len(event)) - first
-    shapes = {"pt": pt, "eta": np.arcsinh(pz / pt), "rapidity": np.arctanh(pz / energy)}
-    shapes |= {"phi": np.arctan2(py, px), "mass": mass}
     unsorted = Clusters(event, rank, **shapes, offsets=offsets, constituents=constituents)
     members, new_offsets = unsorted.members(order)
     columns = {name: values[order] for name, values in shapes.items()}

@@ -224,11 +224,9 @@ def _spelled_out(values: Mapping[str, Any], shared: Mapping[str, list[str]]) -> 
         elif key == "variants":
             out[key] = tuple(tuple(_strings(variant, shared)) for variant in value)
         elif key == "samples":
-            out[key] = tuple(Sample(**_spelled_out(sample, shared)) for sample in value)
+            out[key] = [_spelled_out(sample, shared) for sample in value]
         elif key in ("quick", "production"):
-            out[key] = Profile(**_spelled_out(value, shared))
-        elif key == "window":
-            out[key] = JetWindow(**value)
+            out[key] = _spelled_out(value, shared)
     return out
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.metadata
-import io
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, OmniLearnLabError, SimulationError, translated
-from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import as_finished, atomic_path, locked, make_folder
+from omnilearn_lab.jets import Jets, PairedJets
+from omnilearn_lab.machine import as_finished, locked, make_folder, read_arrays, write_arrays
 from omnilearn_lab.simulation.events import EventSource
 from omnilearn_lab.simulation.recipes import Recipe, recipe
 from omnilearn_lab.simulation.selection import Selected
@@ -141,10 +140,7 @@ def write_chunk(path: Path, parts: Selected) -> None:
         When the file cannot be written (disk full, no permission).
     """
     arrays = _to_arrays(parts)
-    buffer = io.BytesIO()
-    np.savez(buffer, checksum=np.array(_checksum(arrays)), **arrays)
-    with atomic_path(path) as partial:
-        partial.write_bytes(buffer.getbuffer())
+    write_arrays(path, arrays | {"checksum": np.array(_checksum(arrays))})
 
 
 def read_chunk(path: Path, recipe: Recipe) -> Selected | None:
@@ -154,15 +150,12 @@ def read_chunk(path: Path, recipe: Recipe) -> Selected | None:
     -------
     dict of level name to Jets, or None
     """
-    try:
-        with translated(DataFileError, f"'{path}' is damaged", "it is made again"):
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            if str(arrays.pop("checksum")) != _checksum(arrays):
-                return None
+    damaged = translated(DataFileError, f"'{path}' is damaged", "it is made again")
+    with contextlib.suppress(OmniLearnLabError), damaged:
+        arrays = read_arrays(path)
+        if str(arrays.pop("checksum")) == _checksum(arrays):
             return {level: _from_arrays(arrays, level, recipe.class_names) for level in recipe.levels}
-    except OmniLearnLabError:
-        return None
+    return None
 
 
 def _to_arrays(parts: Selected) -> dict[str, np.ndarray]:
@@ -243,23 +236,6 @@ def cached(chunk: Chunk, directory: Path | None) -> Selected | None:
 
 _CHUNK = 1000  # jets (or pairs) per piece
 _WEIGHT_BINS, _JETS_PER_BIN = 40, 25  # of the weights that flatten pt spectra
-
-
-@dataclass(frozen=True)
-class PairedJets:
-    """The same jets before and after the detector.
-
-    Parameters
-    ----------
-    truth, detector : Jets
-        Of equal length; row i of both comes from the event ``truth.jet["event"][i]``.
-    """
-
-    truth: Jets
-    detector: Jets
-
-    def __len__(self) -> int:
-        return len(self.truth)
 
 
 def simulate(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from omnilearn_lab.jets import Jets, reduce_pid
+from omnilearn_lab.jets.columns import jet_kinematics
 from omnilearn_lab.simulation.cards import card
 from omnilearn_lab.simulation.detector import reconstruct
 from omnilearn_lab.simulation.events import (
@@ -66,12 +67,18 @@ def observe(recipe: Recipe, particles: Particles, rng: np.random.Generator) -> P
 def in_window(window: JetWindow, clusters: Clusters) -> np.ndarray:
     """Say which jets are in the acceptance, bool array of shape (jets,)."""
     eta = clusters.rapidity if window.use_rapidity else clusters.eta
-    return (
-        (clusters.pt > window.pt[0])
-        & (clusters.pt < window.pt[1])
-        & (eta > window.eta[0])
-        & (eta < window.eta[1])
-    )
+    return between(clusters.pt, window.pt) & between(eta, window.eta)
+
+
+def between(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Tell which values lie between two limits.
+
+    Examples
+    --------
+    >>> between(np.array([1.0, 2.0]), (1.0, 3.0)).tolist()
+    [False, True]
+    """
+    return (values > limits[0]) & (values < limits[1])
 
 
 def jet_columns(
@@ -222,10 +229,8 @@ def _tracks_of_jets(
     kept, counts = np.unique(jet, return_counts=True)
     axis_eta, axis_phi = clusters.eta[rows][jet], clusters.phi[rows][jet]
     tracks = _with_truth(objects.select(members), axis_eta, axis_phi, batch)
-    chosen = {
-        name: getattr(clusters, name)[rows[kept]] for name in ("event", "rank", "pt", "eta", "rapidity")
-    }
-    chosen |= {name: getattr(clusters, name)[rows[kept]] for name in ("phi", "mass")}
+    names = ("event", "rank", "pt", "eta", "rapidity", "phi", "mass")
+    chosen = {name: getattr(clusters, name)[rows[kept]] for name in names}
     made = Clusters(offsets=np.r_[0, np.cumsum(counts)], constituents=np.arange(len(jet)), **chosen)
     return tracks, made, rows[kept]
 
@@ -317,24 +322,15 @@ def hadronic_taus(batch: EventBatch) -> dict[str, np.ndarray]:
             ("all", code[product] > 0),
         )
     }
-    visible = {
-        name: np.bincount(slot, batch[name][product], len(last)) for name in ("px", "py", "pz", "energy")
-    }
+    names = ("px", "py", "pz", "energy")
+    visible = np.stack([np.bincount(slot, batch[name][product], len(last)) for name in names], axis=1)
     hadronic = (count["leptons"] == 0) & (count["prongs"] > 0)
     prongs, pions = count["prongs"], count["pions"]
     most = np.where(prongs == 3, 1, 2)
     simple = np.isin(prongs, (1, 3)) & (count["all"] == prongs + pions)
     mode = np.where(simple, 5 * (prongs - 1) + np.minimum(pions, most), _OTHER)
-    pt = np.hypot(visible["px"], visible["py"])
-    mass2 = visible["energy"] ** 2 - pt**2 - visible["pz"] ** 2
-    columns = {
-        "event": batch.event[last],
-        "decay_mode": mode,
-        "visible_pt": pt,
-        "visible_eta": np.arcsinh(visible["pz"] / np.maximum(pt, 1e-12)),
-        "visible_phi": np.arctan2(visible["py"], visible["px"]),
-        "visible_mass": np.sqrt(np.maximum(mass2, 0)),
-    }
+    columns = {"event": batch.event[last], "decay_mode": mode}
+    columns |= {f"visible_{name}": values for name, values in jet_kinematics(visible).items()}
     return {name: values[hadronic] for name, values in columns.items()}
 
 

@@ -8,12 +8,12 @@ from types import MappingProxyType
 
 import numpy as np
 
+from omnilearn_lab.jets.columns import jet_kinematics, momenta_from_eta
 from omnilearn_lab.simulation.cards import card
 from omnilearn_lab.simulation.detector import reconstruct
 from omnilearn_lab.simulation.events import (
     Clusters,
     EventBatch,
-    Particles,
     delta_r,
     direction,
     final_particles,
@@ -23,6 +23,7 @@ from omnilearn_lab.simulation.events import (
 from omnilearn_lab.simulation.recipes import Recipe, Sample
 from omnilearn_lab.simulation.selection import (
     Selected,
+    between,
     build_jets,
     find_jets,
     in_window,
@@ -89,7 +90,10 @@ def select_z_jets(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.ran
     rows = {level: np.flatnonzero(in_window(recipe.window, c) & (c.rank == 0)) for level, c in found.items()}
     common = np.intersect1d(*(found[level].event[rows[level]] for level in found))
     columns = jet_columns(recipe, sample, batch, common) | _z_columns(batch, z, common)
-    return _both_levels(recipe, levels, found, rows, columns)
+    if not len(common):
+        return {}
+    mine = {level: at[np.isin(found[level].event[at], common)] for level, at in rows.items()}
+    return {n: make_jets(recipe, levels[n], found[n], mine[n], columns) for n in levels}
 
 
 def _z_columns(batch: EventBatch, z: np.ndarray, events: np.ndarray) -> dict[str, np.ndarray]:
@@ -97,22 +101,6 @@ def _z_columns(batch: EventBatch, z: np.ndarray, events: np.ndarray) -> dict[str
     chosen = z[first][np.searchsorted(event, events)]
     eta, phi = direction(batch, chosen)
     return {"z_pt": np.hypot(batch["px"][chosen], batch["py"][chosen]), "z_eta": eta, "z_phi": phi}
-
-
-def _both_levels(
-    recipe: Recipe,
-    levels: dict[str, Particles],
-    found: dict[str, Clusters],
-    rows: dict[str, np.ndarray],
-    columns: dict[str, np.ndarray],
-) -> Selected:
-    if not len(columns["event"]):
-        return {}
-    selected = {}
-    for level, objects in levels.items():
-        mine = rows[level][np.isin(found[level].event[rows[level]], columns["event"])]
-        selected[level] = make_jets(recipe, objects, found[level], mine, columns)
-    return selected
 
 
 def select_dijets(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.random.Generator) -> Selected:
@@ -133,12 +121,9 @@ def select_dijets(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.ran
 
 
 def _dijet_mass(clusters: Clusters, first: np.ndarray) -> np.ndarray:
-    total = np.zeros((4, len(first)))
-    for rows in (first, first + 1):
-        pt, eta, phi, mass = (getattr(clusters, name)[rows] for name in ("pt", "eta", "phi", "mass"))
-        momentum = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)])
-        total += np.concatenate([momentum, [np.sqrt(pt**2 * np.cosh(eta) ** 2 + mass**2)]])
-    return np.sqrt(np.maximum(total[3] ** 2 - (total[:3] ** 2).sum(axis=0), 0))
+    pair = np.stack([first, first + 1])
+    momenta = momenta_from_eta(*(getattr(clusters, name)[pair] for name in ("pt", "eta", "phi", "mass")))
+    return jet_kinematics(np.stack([values.sum(axis=0) for values in momenta.values()], axis=1))["mass"]
 
 
 def select_dis(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.random.Generator) -> Selected:
@@ -149,9 +134,9 @@ def select_dis(recipe: Recipe, sample: Sample, batch: EventBatch, rng: np.random
     positron = hardest_positron(batch)
     energy, pz = batch["energy"][positron], batch["pz"][positron]
     q2, y = 2 * _E_BEAM * (energy + pz), 1 - (energy - pz) / (2 * _E_BEAM)
-    passed = (q2 > _DIS_Q2) & (y > _DIS_Y[0]) & (y < _DIS_Y[1])
+    passed = (q2 > _DIS_Q2) & between(y, _DIS_Y)
     particles = final_particles(batch)
-    inside = (particles.eta > _DIS_ETA[0]) & (particles.eta < _DIS_ETA[1]) & (particles.pt > _DIS_PT)
+    inside = between(particles.eta, _DIS_ETA) & (particles.pt > _DIS_PT)
     good_event = np.isin(particles["event"], batch.event[positron[passed]])
     particles = particles.select(inside & good_event & ~np.isin(particles["index"], positron))
     clusters = find_jets(recipe, particles)

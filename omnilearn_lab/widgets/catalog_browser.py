@@ -100,7 +100,8 @@ class CatalogBrowser:
 
     def _description(self, name: str) -> str:
         item = self.view[name]
-        rows = list(zip(_COLUMNS, self._row(name)[1:], strict=True))
+        _, *cells = next(row for row in self.view.rows() if row[0] == name)
+        rows = list(zip(_COLUMNS, cells, strict=True))
         return (
             f"<h4>{html.escape(name)}</h4><p>{html.escape(item.physics)}</p>{html_table(rows, head=False)}"
             "<div><button class='jupyter-button omnilearn-copy' title='to the clipboard'>"
@@ -108,9 +109,6 @@ class CatalogBrowser:
             f"<pre style='white-space: pre-wrap; word-break: normal'>{html.escape(citation(name))}</pre>"
             "</div>"
         )
-
-    def _row(self, name: str) -> tuple[str, ...]:
-        return next(row for row in self.view.rows() if row[0] == name)
 
     def _words(self, name: str) -> str:
         item = self.view[name]

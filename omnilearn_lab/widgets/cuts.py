@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import ipywidgets
 import numpy as np
 
 from omnilearn_lab import plotting
@@ -15,7 +14,7 @@ from omnilearn_lab.metrics import RocCurve, SicCurve, sic_curve
 from omnilearn_lab.plotting.figure import PaperFigure
 from omnilearn_lab.plotting.scores import move_working_point, working_point
 from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, bump_hunt
-from omnilearn_lab.widgets.view import FigureView, dropdown, slider
+from omnilearn_lab.widgets.view import FigureView, dropdown, slider, steps
 
 
 class RocExplorer(FigureView):
@@ -67,13 +66,9 @@ class RocExplorer(FigureView):
 
     def figure(self) -> PaperFigure:
         """Return rejection curve and score distributions with the cut."""
-        return plotting.working_point_figure(
-            *self._chosen(),
-            self.value("efficiency"),
-            names=self.names,
-            label=self.value("classifier"),
-            source=self.source,
-        )
+        at, label = (self.value(key) for key in ("efficiency", "classifier"))
+        look = {"names": self.names, "label": label, "source": self.source}
+        return plotting.working_point_figure(*self._chosen(), at, **look)
 
     def move(self, figure: PaperFigure) -> None:
         """Move the cut."""
@@ -163,18 +158,10 @@ class SicExplorer(FigureView):
             raise ConfigError("there is nothing to explore: give the scored events of at least one injection")
         self.samples, self.signal_region = dict(samples), signal_region
         self.fit, self.x_label, self.source = fit or MassFit(), x_label, source
+        shares = [(f"{share:.0%}", share) for share in _KEPT]
         super().__init__(
-            injected=ipywidgets.SelectionSlider(
-                options=sorted(self.samples),
-                description="injected",
-                tooltip="signal events among the data",
-            ),
-            kept=ipywidgets.SelectionSlider(
-                options=[(f"{share:.0%}", share) for share in _KEPT],
-                value=1.0,
-                description="keep",
-                tooltip="share of events with the highest scores",
-            ),
+            injected=steps("injected", sorted(self.samples), "signal events among the data"),
+            kept=steps("keep", shares, "share of events with the highest scores"),
             show=dropdown("show", ["spectrum", "SIC curve"], "what to draw"),
         )
 

@@ -168,7 +168,8 @@ class DiffusionPlayer(PlayedView):
         name, step = self.value("jet"), self.value("step")
         now = slice(step, step + 1)
         path = self.particles[name]
-        frame = diffusion_trajectory(self.times[now], path[now], reach=self._reach(path), **self._look())
+        reach = 1.05 * max(float(np.abs(path[..., :2]).max()), self.radius)
+        frame = diffusion_trajectory(self.times[now], path[now], reach=reach, **self._look())
         frame.alt_text = self._about()
         return frame
 
@@ -191,6 +192,3 @@ class DiffusionPlayer(PlayedView):
 
     def _look(self) -> dict[str, Any]:
         return {"radius": self.radius, "source": self.source}
-
-    def _reach(self, path: np.ndarray) -> float:
-        return 1.05 * max(float(np.abs(path[..., :2]).max()), self.radius)

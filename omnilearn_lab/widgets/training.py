@@ -79,21 +79,18 @@ class LossComparison(FigureView):
 
     def figure(self) -> PaperFigure:
         """Return the curves for the present choice."""
-        return plotting.loss_curves(
-            {name: [self._curve(h) for h in runs] for name, runs in self._chosen().items()},
-            x=_AXES[self.value("x")],
-            baseline=self.baseline,
-            log_y=self.value("log"),
-        )
+        axis, width = _AXES[self.value("x")], self.value("smooth")
+        curves = {
+            name: [(getattr(h, axis), _smoothed(h.val_loss, width)) for h in runs]
+            for name, runs in self._chosen().items()
+        }
+        return plotting.loss_curves(curves, x=axis, baseline=self.baseline, log_y=self.value("log"))
 
     def _chosen(self) -> dict[str, list[training.History]]:
         seed = self.value("seed")
         if seed < 0:
             return self.histories
         return {name: runs[seed : seed + 1] for name, runs in self.histories.items() if len(runs) > seed}
-
-    def _curve(self, history: training.History) -> tuple[np.ndarray, np.ndarray]:
-        return getattr(history, _AXES[self.value("x")]), _smoothed(history.val_loss, self.value("smooth"))
 
 
 def _smoothed(values: np.ndarray, width: int) -> np.ndarray:

@@ -63,6 +63,11 @@ def dropdown(name: str, options: Sequence[Any], tooltip: str) -> ipywidgets.Drop
     return ipywidgets.Dropdown(options=options, description=name, tooltip=tooltip)
 
 
+def steps(name: str, options: Sequence[Any], tooltip: str) -> ipywidgets.SelectionSlider:
+    """A slider over named values, which starts at the first."""
+    return ipywidgets.SelectionSlider(options=options, description=name, tooltip=tooltip)
+
+
 def slider(name: str, value: float, limits: tuple[float, float, float], tooltip: str) -> ipywidgets.Widget:
     """Return a slider over (lowest, highest, step), of whole numbers when the limits are."""
     low, high, step = limits

@@ -73,14 +73,9 @@ class ReweightingExplorer(FigureView):
         name, method, seed = (self.value(key) for key in ("observable", "method", "seed"))
         chosen = self.weights if method == _ALL else {method: self.weights[method]}
         rows = {key: w if seed < 0 else w[min(seed, len(w) - 1)] for key, w in chosen.items()}
-        return plotting.reweighting_comparison(
-            self.target[name],
-            self.nominal[name],
-            self.axes[name],
-            weights=rows,
-            options=replace(plotting.COMPARISON, log_y=self.value("log")),
-            source=self.source,
-        )
+        samples = self.target[name], self.nominal[name], self.axes[name]
+        options = replace(plotting.COMPARISON, log_y=self.value("log"))
+        return plotting.reweighting_comparison(*samples, weights=rows, options=options, source=self.source)
 
 
 class UnfoldingExplorer(PlayedView):

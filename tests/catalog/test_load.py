@@ -23,7 +23,7 @@ from omnilearn_lab.catalog.load import (
 )
 from omnilearn_lab.catalog.store import Store
 from omnilearn_lab.errors import CatalogError, DataFileError
-from omnilearn_lab.jets import write_jets
+from omnilearn_lab.jets import PairedJets, write_jets
 
 from tests.conftest import random_jets
 from tests.readers.published.test_lhco import events
@@ -50,7 +50,7 @@ def test_simulated_pairs_are_cached_level_by_level(tmp_path, monkeypatch):
     def simulate_pairs(recipe, n_jets, *, seed, cache):
         calls.append(seed)
         jets = random_jets(n_jets, seed=seed).with_jet(event=np.arange(n_jets))
-        return simulation.PairedJets(truth=jets, detector=jets.truncate(3))
+        return PairedJets(truth=jets, detector=jets.truncate(3))
 
     monkeypatch.setattr(simulation, "simulate_pairs", simulate_pairs)
     for _ in range(2):

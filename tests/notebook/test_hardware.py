@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from omnilearn_lab.errors import ConfigError
@@ -19,10 +20,14 @@ from omnilearn_lab.notebook.hardware import (
 LAPTOP = Machine("a laptop", 2, 8.0)
 
 
-def fake_system(root, *, meminfo=16_000_000, membership="0::/user/one", limits=None):
+@pytest.fixture(autouse=True)
+def total_memory(monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=16_000_000 * 1024))
+
+
+def fake_system(root, *, membership="0::/user/one", limits=None):
     """Write what a Linux machine says about memory, below ``root``."""
     (root / "proc/self").mkdir(parents=True)
-    (root / "proc/meminfo").write_text(f"MemTotal:       {meminfo} kB\nMemFree: 1 kB\n")
     (root / "proc/self/cgroup").write_text(membership + "\n")
     for name, value in (limits or {}).items():
         path = root / "sys/fs/cgroup" / name

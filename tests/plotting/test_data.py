@@ -10,7 +10,7 @@ import omnilearn_lab.plotting as plotting
 import pytest
 import yaml
 from matplotlib.figure import Figure
-from omnilearn_lab.errors import FigureError
+from omnilearn_lab.errors import DataFileError, FigureError
 from omnilearn_lab.plotting import (
     HistogramAxis,
     confusion_matrix,
@@ -195,7 +195,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(figure, "savefig", full_disk)
-    with pytest.raises(FigureError, match="No space left"):
+    with pytest.raises(DataFileError, match="No space left"):
         save_figure(figure, tmp_path / "loss", formats=["png"])
     assert file.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["loss.png"]
@@ -205,5 +205,5 @@ def test_bad_formats_and_folders(tmp_path):
     with pytest.raises(FigureError, match="choose from png, pdf, svg"):
         save_figure(figures()[0], tmp_path / "loss", formats=["gif"])
     (tmp_path / "file").write_text("")
-    with pytest.raises(FigureError, match="cannot write"):
+    with pytest.raises(DataFileError, match="cannot write"):
         save_figure(figures()[0], tmp_path / "file" / "loss")

@@ -7,20 +7,7 @@ import pytest
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.metrics import spread
 from omnilearn_lab.plotting import figure_data, metric_bars, published_vs_ours
-from omnilearn_lab.plotting.tables import measured
 from omnilearn_lab.published import published_results
-
-
-def test_measured_forms():
-    assert measured((2.0, 0.5)) == (2.0, 0.5)
-    assert measured(spread([1.0, 3.0]))[0] == 2.0
-    assert measured([1.0, 3.0]) == (2.0, pytest.approx(np.sqrt(2)))
-    assert measured(np.array([1.0, 3.0])) == (2.0, pytest.approx(np.sqrt(2)))
-    assert measured(4)[0] == 4.0
-    assert np.isnan(measured([4.0])[1])
-    for bad in ([], (1, 2, 3), [[1.0]]):
-        with pytest.raises(FigureError, match="no result"):
-            measured(bad)
 
 
 def table():

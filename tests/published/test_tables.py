@@ -12,7 +12,7 @@ import pytest
 from omnilearn_lab.errors import ConfigError
 from omnilearn_lab.metrics import background_rejection, spread
 from omnilearn_lab.published import published_results, published_tables
-from omnilearn_lab.published.tables import EVIDENCE, parse_results
+from omnilearn_lab.published.tables import EVIDENCE, measured, parse_results
 
 
 def top():
@@ -292,3 +292,15 @@ def test_datasets_are_catalogue_keys():
     path = Path(omnilearn_lab.__file__).parent / "catalog" / "data_catalog.yaml"
     known = set(yaml.safe_load(path.read_text(encoding="utf-8"))["datasets"])
     assert {published_results(key).dataset for key in TABLES} <= known | {"several", "cosmobench"}
+
+
+def test_measured_forms():
+    assert measured((2.0, 0.5)) == (2.0, 0.5)
+    assert measured(spread([1.0, 3.0]))[0] == 2.0
+    assert measured([1.0, 3.0]) == (2.0, pytest.approx(np.sqrt(2)))
+    assert measured(np.array([1.0, 3.0])) == (2.0, pytest.approx(np.sqrt(2)))
+    assert measured(4)[0] == 4.0
+    assert np.isnan(measured([4.0])[1])
+    for bad in ([], (1, 2, 3), [[1.0]]):
+        with pytest.raises(ConfigError, match="no result"):
+            measured(bad)

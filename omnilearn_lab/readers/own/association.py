@@ -52,7 +52,9 @@ def gather(table: Table, columns: ColumnMap, rows: tuple[int, int]) -> Flat:
         per_event["the particles"] = cloud.jets_per_row
     if not per_event or (is_one_hot and cloud.jets_per_row is None):
         _check_rows(table, jet, len(cloud.counts))
-        values = {name: _one_per_row(column) for name, column in jet.items()}
+        values = {
+            n: c.values if c.counts is None else c.values.reshape(len(c.counts), -1) for n, c in jet.items()
+        }
         where = np.arange(len(cloud.counts))
         return Flat(cloud.particles, cloud.counts, values, where, None, "a row is a jet")
     jets_per_event = _common(table, per_event, "jet columns")
@@ -97,11 +99,6 @@ def _assign(
     real = _real(chosen)  # indices count entries without momentum, too
     chosen = {name: column[real] for name, column in chosen.items()}
     return chosen, np.bincount(owner[order][real], minlength=int(jets_per_event.sum())), how
-
-
-def _one_per_row(column: Column) -> np.ndarray:
-    """One value per row; one-hot columns as rows of K numbers."""
-    return column.values if column.counts is None else column.values.reshape(len(column.counts), -1)
 
 
 def _check_rows(table: Table, jet: Mapping[str, Column], n_rows: int) -> None:

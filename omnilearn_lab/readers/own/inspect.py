@@ -6,17 +6,18 @@ import html
 import re
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import yaml
 
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import StrPath, reading
 from omnilearn_lab.readers.own.columns import ColumnMap, presets
-from omnilearn_lab.readers.own.tables import Table, is_root, open_table
+from omnilearn_lab.readers.own.tables import Table, datasets, is_root, open_table, trees_in
 
 _ROWS = 20
 _MOST_COLUMNS = 4000
@@ -145,25 +146,19 @@ def inspect(path: StrPath, *, tree: str = "") -> Inspection:
 @contextmanager
 def _opened(path: Path, tree: str) -> Any:
     if not is_root(path):
-        import h5py
-
         with h5py.File(path, "r") as file:
-            lengths: dict[str, int] = {}
-            file.visititems(
-                lambda name, item: lengths.update({name: len(item)}) if getattr(item, "shape", ()) else None
-            )
+            lengths = {name: len(item) for name, item in datasets(file).items() if item.shape}
         with open_table(path) as table:
             yield table, lengths
         return
     import uproot
 
     with uproot.open(path) as file:
-        kinds = {key.partition(";")[0]: kind for key, kind in file.classnames(recursive=True).items()}
-        trees = [key for key, kind in kinds.items() if kind in ("TTree", "TNtuple", "ROOT::RNTuple")]
-        if not trees:
-            raise DataFileError(f"'{path}' has no tree; it holds {', '.join(list(kinds)[:10]) or 'nothing'}")
-        rows = {key: int(file[key].num_entries) for key in trees}
-        widest = max(trees, key=lambda key: len(file[key].keys()))
+        rows = {key: int(file[key].num_entries) for key in trees_in(file)}
+        if not rows:
+            others = ", ".join(file.keys(cycle=False)[:10])
+            raise DataFileError(f"'{path}' has no tree; it holds {others or 'nothing'}")
+        widest = max(rows, key=lambda key: len(file[key].keys()))
     with open_table(path, tree or widest) as table:
         yield table, rows
 
@@ -181,15 +176,8 @@ def _fitting(table: Table) -> tuple[str, ...]:
 def _from_preset(name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The preset's fields that differ from the defaults, ready to be edited."""
     preset, plain = presets()[name], ColumnMap(particles={"pt": "", "eta": "", "phi": ""})
-    fields = {n: getattr(preset, n) for n in ColumnMap.__dataclass_fields__}
-    changed = {n: v for n, v in fields.items() if v != getattr(plain, n)}
-    return _plain(changed), (f"preset {name}; names that end in '?' are used if the file has them",)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+    changed = {n: v for n, v in asdict(preset).items() if v != getattr(plain, n)}
+    return changed, (f"preset {name}; names that end in '?' are used if the file has them",)
 
 
 def _guess(table: Table, names: list[str]) -> tuple[dict[str, Any], tuple[str, ...]]:

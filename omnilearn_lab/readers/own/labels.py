@@ -70,12 +70,10 @@ def understand_labels(table: Table, columns: ColumnMap, *, is_strict: bool) -> L
         return Labels(names, {-1: 0, 1: 1}, {"-1": _name(names, 0), "1": _name(names, 1)})
     n_classes = len(names) or len(values)
     if values and (min(values) < 0 or max(values) >= max(n_classes, 2)) and is_strict:
+        named = ", ".join(f"{value}: 'name'" for value in values[:3])
         raise DataFileError(
             f"{place} holds {_shown(values)}; class numbers count from 0: say what the values mean, with "
-            "labels={"
-            + ", ".join(f"{v}: 'name'" for v in values[:3])
-            + ", ...}, or, for a regression, map the "
-            "column under another name than 'label'"
+            f"labels={{{named}, ...}}, or, for a regression, map the column under another name than 'label'"
         )
     return Labels(names)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError, JetsError
 from omnilearn_lab.jets import charge_of, reduce_pid
-from omnilearn_lab.jets.columns import pdg_charge
-from omnilearn_lab.readers.kinematics import momenta_from_eta, pid_from_cms
+from omnilearn_lab.jets.columns import momenta_from_eta, pdg_charge
+from omnilearn_lab.readers.kinematics import axis_of, pid_from_cms
 from omnilearn_lab.readers.own.association import Flat
 from omnilearn_lab.readers.own.columns import ColumnMap
 
@@ -162,12 +162,9 @@ def _displacement(particles: Columns, millimetres: float) -> Columns:
 
 def _polar(jet: Columns) -> Columns:
     """Jets given as px, py, pz, energy."""
-    px, py, pz, energy = (jet[name].astype(np.float64) for name in ("px", "py", "pz", "energy"))
-    pt = np.hypot(px, py)
-    kept = {name: values for name, values in jet.items() if name not in ("px", "py", "pz", "energy")}
-    eta = np.arcsinh(np.divide(pz, pt, out=np.zeros_like(pz), where=pt > 0))
-    mass = np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0))
-    return kept | {"pt": pt, "eta": eta, "phi": np.arctan2(py, px), "mass": mass}
+    names = ("px", "py", "pz", "energy")
+    kept = {name: values for name, values in jet.items() if name not in names}
+    return kept | axis_of(*(jet[name].astype(np.float64) for name in names))
 
 
 def _relative(particles: Columns, counts: np.ndarray, jet: Mapping[str, np.ndarray]) -> Columns:

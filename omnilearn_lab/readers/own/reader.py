@@ -303,14 +303,6 @@ def _dry_run(path: Path, reader: OwnFormat, start: int) -> DryRun:
         if "puppi_weight" in mapped.particles:
             layout += f"; PUPPI weights are {'applied' if plan.is_weighted else 'not applied'}"
         guessed = f"{mapped.unit} (guessed)" if reader.columns.unit == "auto" else mapped.unit
-        used = set(mapped.used())
-        return DryRun(
-            path,
-            table.name,
-            table.n_rows,
-            layout,
-            guessed,
-            names,
-            tuple(name for name in table.names if name not in used),
-            reader.read(path, start=start, stop=start + _FIRST_ROWS),
-        )
+        unused = tuple(name for name in table.names if name not in mapped.used())
+        jets = reader.read(path, start=start, stop=start + _FIRST_ROWS)
+        return DryRun(path, table.name, table.n_rows, layout, guessed, names, unused, jets)

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
+import h5py
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError, nearest
@@ -30,8 +31,8 @@ class Column(NamedTuple):
     inner: np.ndarray | None = None
 
 
-class Table(Protocol):
-    """An open file of columns."""
+class Table:
+    """An open file of columns, whose names are found whatever their capitals."""
 
     path: Path
     name: str
@@ -40,9 +41,20 @@ class Table(Protocol):
 
     def column(self, name: str, start: int, stop: int) -> Column:
         """Return rows ``start:stop`` of a column."""
+        raise NotImplementedError
 
     def find(self, name: str) -> str | None:
         """Return how the file spells a name, capitals apart; none when it has no such column."""
+        if name in self.names:
+            return name
+        alike = [other for other in self.names if other.casefold() == name.casefold()]
+        return alike[0] if len(alike) == 1 else None
+
+    def _found(self, name: str) -> str:
+        spelt = self.find(name)
+        if spelt is None:
+            raise DataFileError(f"'{self.path}' has no column '{name}'; {nearest(name, self.names)}")
+        return spelt
 
 
 def is_root(path: Path) -> bool:
@@ -74,8 +86,6 @@ def open_table(path: Path, tree: str = "", columns: Sequence[str] = ()) -> Itera
         with uproot.open(path) as file:
             yield _Tree(find_tree(file, path, tree), path)
     elif path.suffix.lower() in HDF5_ENDINGS:
-        import h5py
-
         with h5py.File(path, "r") as file:
             yield _Hdf5(file, path, columns)
     else:
@@ -83,43 +93,33 @@ def open_table(path: Path, tree: str = "", columns: Sequence[str] = ()) -> Itera
         raise DataFileError(f"'{path}' ends in '{path.suffix}'; files of your own end in {endings}")
 
 
+def trees_in(file: Any) -> list[str]:
+    """Return the paths of all trees of an open ROOT file, without cycles."""
+    kinds = file.classnames(recursive=True)
+    return sorted({key.partition(";")[0] for key, kind in kinds.items() if kind in _TREES})
+
+
+def datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """Return all datasets of an open HDF5 file by their paths."""
+    items: dict[str, h5py.Dataset] = {}
+    file.visititems(lambda name, item: items.update({name: item} if isinstance(item, h5py.Dataset) else {}))
+    return items
+
+
 def find_tree(file: Any, path: Path, name: str) -> Any:
     """Return a tree of an open ROOT file: the one named, or the only one; of two cycles the newest."""
-    kinds = file.classnames(recursive=True)
-    trees = sorted({key.partition(";")[0] for key, kind in kinds.items() if kind in _TREES})
+    trees = trees_in(file)
     base, _, cycle = name.partition(";")
     wanted = base if base in trees else ""
     if not wanted:
         inside = [tree for tree in trees if not base or tree.rpartition("/")[2] == base]
         wanted = inside[0] if len(inside) == 1 else ""
-    if not wanted or (cycle and f"{wanted};{cycle}" not in kinds):
+    if not wanted or (cycle and f"{wanted};{cycle}" not in file.classnames(recursive=True)):
         raise DataFileError(f"'{path}' has no tree '{name}' (name one with tree=...); {nearest(name, trees)}")
     return file[f"{wanted};{cycle}" if cycle else wanted]
 
 
-class _Names:
-    """Names of columns, found whatever their capitals."""
-
-    path: Path
-    names: list[str]
-
-    def find(self, name: str) -> str | None:
-        if name in self._all_names():
-            return name
-        alike = [other for other in self.names if other.casefold() == name.casefold()]
-        return alike[0] if len(alike) == 1 else None
-
-    def _all_names(self) -> Any:
-        return self.names
-
-    def _found(self, name: str) -> str:
-        spelt = self.find(name)
-        if spelt is None:
-            raise DataFileError(f"'{self.path}' has no column '{name}'; {nearest(name, self.names)}")
-        return spelt
-
-
-class _Tree(_Names):
+class _Tree(Table):
     def __init__(self, tree: Any, path: Path) -> None:
         self._tree, self.path, self.name = tree, path, tree.name
         self.n_rows = count_entries(tree, path)
@@ -143,23 +143,18 @@ class _Tree(_Names):
         return Column(np.asarray(ak.flatten(array, axis=None)), counts, inner)
 
 
-class _Hdf5(_Names):
+class _Hdf5(Table):
     """Columns are datasets (``jets/pt``), compound fields (``tracks.pt``), or slices (``data[3]``)."""
 
     def __init__(self, file: Any, path: Path, columns: Sequence[str]) -> None:
-        import h5py
-
         self._file, self.path, self.name = file, path, path.name
-        datasets: dict[str, Any] = {}
-        file.visititems(
-            lambda name, item: datasets.update({name: item}) if isinstance(item, h5py.Dataset) else None
-        )
+        items = datasets(file)
         self.names = [
             f"{name}.{part}" if part else name
-            for name, item in datasets.items()
+            for name, item in items.items()
             for part in (item.dtype.names or ("",))
         ]
-        lengths = [len(item) for item in datasets.values() if item.ndim]
+        lengths = [len(item) for item in items.values() if item.ndim]
         first = next((name for name in columns if self.find(name)), None)
         self.n_rows = max(lengths, default=0) if first is None else len(self._item(first)[0])
 
@@ -208,12 +203,10 @@ def _split(name: str) -> tuple[str, int | None]:
 
 
 def _values(item: Any, part: str, rows: slice) -> np.ndarray:
-    import h5py
-
-    if h5py.check_string_dtype(item.dtype if not part else item.dtype[part]) is None:
-        return item.fields(part)[rows] if part else item[rows]
-    text = item.fields(part)[rows] if part else item[rows]
-    return np.array([t.decode() if isinstance(t, bytes) else str(t) for t in text.reshape(-1)])
+    values = item.fields(part)[rows] if part else item[rows]
+    if h5py.check_string_dtype(item.dtype[part] if part else item.dtype) is None:
+        return values
+    return np.array([t.decode() if isinstance(t, bytes) else str(t) for t in values.reshape(-1)])
 
 
 def _joined(values: np.ndarray, path: Path, name: str) -> Column:

@@ -14,7 +14,7 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError, is_file, nearest
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import StrPath, atomic_hdf5, atomic_path, check_disk, make_folder, reading
-from omnilearn_lab.readers.own.tables import HDF5_ENDINGS, ROOT_ENDINGS, find_tree
+from omnilearn_lab.readers.own.tables import HDF5_ENDINGS, ROOT_ENDINGS, datasets, find_tree, trees_in
 
 log = logging.getLogger(__name__)
 _STEP_BYTES = 1 << 26
@@ -178,8 +178,7 @@ def _write_hdf5(source: Path, target: Path, new: New, _: str) -> None:
 
 def _shape(file: Any, new: New) -> tuple[int, ...]:
     """The shape of the dataset to align with, else the length that most datasets share."""
-    items: dict[str, Any] = {}
-    file.visititems(lambda name, item: items.update({name: item}) if getattr(item, "shape", ()) else None)
+    items = {name: item for name, item in datasets(file).items() if item.shape}
     if new.aligned_with:
         bare = re.sub(r"\[\d+\]$", "", new.aligned_with)
         item = items.get(bare) or items.get(bare.rpartition(".")[0])
@@ -227,7 +226,7 @@ def _write_root(source: Path, target: Path, new: New, tree: str) -> None:
         columns = _of_events(chosen, new, source) if new.place and new.place[1] is not None else None
         columns = new.on_rows(int(chosen.num_entries), source) if columns is None else columns
         path = _path_in(file, chosen)
-        others = [_TreeCopy(file[key], source) for key in _other_trees(file, path)]
+        others = [_TreeCopy(file[key], source) for key in trees_in(file) if key != path]
         _warn(source, file, copy, [path, *(_path_in(file, other.tree) for other in others)])
         with atomic_path(target) as partial, uproot.recreate(partial) as made:
             copy.write(made, path, columns)
@@ -309,7 +308,9 @@ class _TreeCopy:
 
         grouped = dict(block)
         for prefix in self._collections:
-            members = {n: v for n, v in block.items() if n.startswith(prefix + "_") and _is_list(v)}
+            members = {
+                n: v for n, v in block.items() if n.startswith(f"{prefix}_") and getattr(v, "ndim", 1) == 2
+            }
             if not members or prefix in grouped:
                 continue
             if len({tuple(ak.num(values).to_list()) for values in members.values()}) > 1:
@@ -326,7 +327,7 @@ class _TreeCopy:
     def _make(self, file: Any, path: str, block: Mapping[str, Any]) -> Any:
         import awkward as ak
 
-        types = {name: _type_of(ak.Array(values)) for name, values in block.items()}
+        types = {name: ak.type(ak.Array(values)).content for name, values in block.items()}
         if self.is_ntuple:
             return file.mkrntuple(path, {name: ak.Array(values)[:0] for name, values in block.items()})
         taken = set(block)
@@ -337,16 +338,6 @@ class _TreeCopy:
         return file.mktree(path, types, counter_name=counter)
 
 
-def _type_of(values: Any) -> Any:
-    import awkward as ak
-
-    return ak.type(values).content
-
-
-def _is_list(values: Any) -> bool:
-    return getattr(values, "ndim", 1) == 2
-
-
 def _counters(tree: Any) -> dict[str, str]:
     """Return the branch that holds the lengths of each list: what the file says, not what it is called."""
     branches = [tree[name] for name in tree.keys(full_paths=False)]
@@ -355,15 +346,9 @@ def _counters(tree: Any) -> dict[str, str]:
 
 def _collections(counters: Mapping[str, str]) -> list[str]:
     """Return ``Jet`` for branches such as ``Jet_pt``, whose lengths are in ``nJet``."""
-    return sorted(
-        {
-            counter[1:]
-            for name, counter in counters.items()
-            if counter.startswith("n") and name.startswith(counter[1:] + "_")
-        },
-        key=len,
-        reverse=True,
-    )
+    pairs = [(name, counter[1:]) for name, counter in counters.items() if counter.startswith("n")]
+    prefixes = {prefix for name, prefix in pairs if name.startswith(f"{prefix}_")}
+    return sorted(prefixes, key=len, reverse=True)
 
 
 def _why_not(tree: Any, name: str, is_ntuple: bool) -> str | None:
@@ -392,19 +377,10 @@ def _why_not(tree: Any, name: str, is_ntuple: bool) -> str | None:
 
 def _path_in(file: Any, tree: Any) -> str:
     """Return the path of a tree inside its file, without cycle."""
-    wanted = [
-        key.partition(";")[0]
-        for key in file.keys(recursive=True)
-        if key.partition(";")[0].rpartition("/")[2] == tree.name
-    ]
+    paths = file.keys(recursive=True, cycle=False)
+    wanted = [path for path in paths if path.rpartition("/")[2] == tree.name]
     full = tree.object_path.partition(";")[0].strip("/") if hasattr(tree, "object_path") else ""
     return full if full in wanted else (wanted[0] if wanted else tree.name)
-
-
-def _other_trees(file: Any, path: str) -> list[str]:
-    trees = ("TTree", "TNtuple", "ROOT::RNTuple")
-    kinds = {key.partition(";")[0]: kind for key, kind in file.classnames(recursive=True).items()}
-    return [key for key, kind in kinds.items() if kind in trees and key != path]
 
 
 def _warn(source: Path, file: Any, copy: _TreeCopy, kept: list[str]) -> None:

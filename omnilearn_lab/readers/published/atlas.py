@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import h5py
 import numpy as np
 
-from omnilearn_lab.errors import DataFileError, nearest
+from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import StrPath, reading
-from omnilearn_lab.readers.base import RawJets, Reader, Source, open_h5
+from omnilearn_lab.readers.base import RawJets, Reader, Source
 from omnilearn_lab.readers.kinematics import padded_rows
 from omnilearn_lab.readers.storage import Frame, open_frame
 from omnilearn_lab.settings import settings
@@ -115,14 +116,14 @@ def open_unzipped(path: Path) -> Iterator[Any]:
         When the wrapping is damaged, or the folder for temporary files is full.
     """
     if path.suffix != ".gz":
-        with open_h5(path) as file:
+        with h5py.File(path) as file:
             yield file
         return
     with tempfile.TemporaryDirectory(prefix="omnilearn_lab") as folder:
         plain = Path(folder) / path.stem
         with gzip.open(path) as source, plain.open("wb") as target:
             shutil.copyfileobj(source, target)
-        with open_h5(plain) as file:
+        with h5py.File(plain) as file:
             yield file
 
 
@@ -194,8 +195,6 @@ ATLAS_OBSERVABLES: tuple[str, ...] = (
 )
 """The unfolded observables: dilepton system and leptons, then the two leading track jets."""
 
-_WEIGHT = "weights_nominal"
-
 
 @dataclass(frozen=True)
 class EventTable:
@@ -215,12 +214,6 @@ class EventTable:
     def __len__(self) -> int:
         return len(next(iter(self.observables.values())))
 
-    def cross_section(self, weight: str = _WEIGHT) -> float:
-        """Return the sum of one weight column [fb]."""
-        if weight not in self.weights:
-            raise DataFileError(f"there is no weight '{weight}'; {nearest(weight, self.weights)}")
-        return float(self.weights[weight].sum())
-
 
 def read_atlas_omnifold(path: StrPath, *, start: int = 0, stop: int | None = None) -> EventTable:
     """Read rows ``start:stop`` of ``multifold*.h5`` (Zenodo 11507450, store key ``df``).
@@ -239,21 +232,12 @@ def read_atlas_omnifold(path: StrPath, *, start: int = 0, stop: int | None = Non
     ----------
     ATLAS Collaboration, arXiv 2405.20041.
     """
-    tables = list(iterate_atlas_omnifold(path, chunk=1 << 62, start=start, stop=stop))
-    if not tables:
-        raise DataFileError(f"'{path}' has no rows from {start} on")
-    return tables[0]
-
-
-def iterate_atlas_omnifold(
-    path: StrPath, *, chunk: int = 100_000, start: int = 0, stop: int | None = None
-) -> Iterator[EventTable]:
-    """Yield tables of ``chunk`` events at a time."""
     path = Path(path)
     with reading(path, "atlas_omnifold"), open_frame(path, "df") as frame:
-        end = frame.n_rows if stop is None else min(stop, frame.n_rows)
-        for first in range(start, end, chunk):
-            yield _table(frame, (first, min(first + chunk, end)), path)
+        stop = frame.n_rows if stop is None else min(stop, frame.n_rows)
+        if start >= stop:
+            raise DataFileError(f"'{path}' has no rows from {start} on")
+        return _table(frame, (start, stop), path)
 
 
 def _table(frame: Frame, rows: tuple[int, int], path: Path) -> EventTable:

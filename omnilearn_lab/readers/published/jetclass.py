@@ -167,13 +167,23 @@ class JetClass2(Reader):
     class_names: ClassVar[tuple[str, ...]] = JETCLASS2_CLASSES
     storage: ClassVar = open_parquet
 
-    def count_rows(self, source: Source) -> int:
-        """Return the number of jets, from the file's footer."""
-        return source.file.n_rows
-
     def block(self, source: Source, rows: slice) -> RawJets:
         """Read some jets."""
-        return _read(source.file.rows(rows.start, rows.stop), source.path)
+        table, path = source.file.rows(rows.start, rows.stop), source.path
+        lists = {name: table[name].combine_chunks() for name in PARTICLE_BRANCHES.values()}
+        counts = lists["part_px"].value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
+        particles = {}
+        for name, values in lists.items():
+            if not np.array_equal(values.value_lengths().to_numpy(zero_copy_only=False), counts):
+                raise DataFileError(
+                    f"'{path}': '{name}' and 'part_px' differ in length; fetch the file again"
+                )
+            particles[name] = _plain(values.flatten(), name, path)
+        jet = {name: _plain(table[name].combine_chunks(), name, path) for name in JET_BRANCHES}
+        raw = jetclass_rows(particles, counts, jet)
+        return replace(
+            raw, jet={**raw.jet, "label": _plain(table["jet_label"].combine_chunks(), "jet_label", path)}
+        )
 
 
 class _Table:
@@ -217,21 +227,6 @@ class _Table:
 
         schema = pa.schema([self._file.schema_arrow.field(name) for name in self._columns])
         return pa.RecordBatch.from_pylist([], schema=schema)
-
-
-def _read(table: Any, path: Path) -> RawJets:
-    lists = {name: table[name].combine_chunks() for name in PARTICLE_BRANCHES.values()}
-    counts = lists["part_px"].value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
-    particles = {}
-    for name, values in lists.items():
-        if not np.array_equal(values.value_lengths().to_numpy(zero_copy_only=False), counts):
-            raise DataFileError(f"'{path}': '{name}' and 'part_px' differ in length; fetch the file again")
-        particles[name] = _plain(values.flatten(), name, path)
-    jet = {name: _plain(table[name].combine_chunks(), name, path) for name in JET_BRANCHES}
-    raw = jetclass_rows(particles, counts, jet)
-    return replace(
-        raw, jet={**raw.jet, "label": _plain(table["jet_label"].combine_chunks(), "jet_label", path)}
-    )
 
 
 def _plain(values: Any, name: str, path: Path) -> np.ndarray:

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.jets.columns import cluster_sequence
+from omnilearn_lab.jets.columns import cluster_sequence, momenta_from_eta
 from omnilearn_lab.jets.files import tell_left_out
 from omnilearn_lab.readers.base import RawJets, Reader, Source
-from omnilearn_lab.readers.kinematics import eta_from_rapidity, jet_axis, momenta_from_eta, padded_rows
+from omnilearn_lab.readers.kinematics import axis_of, eta_from_rapidity, jet_axis, padded_rows
 from omnilearn_lab.readers.storage import open_frame
 from omnilearn_lab.settings import settings
 
@@ -71,11 +71,8 @@ def cluster_leading(
     order = ak.argsort(jets.px**2 + jets.py**2, axis=1, ascending=False)[:, :n_jets]
     chosen = members[order] + starts
     per_event = np.asarray(ak.num(chosen))
-    return Clustered(
-        np.repeat(filled, per_event),
-        np.asarray(ak.flatten(ak.num(chosen, axis=2))),
-        np.asarray(ak.flatten(chosen, axis=None)),
-    )
+    sizes = np.asarray(ak.flatten(ak.num(chosen, axis=2)))
+    return Clustered(np.repeat(filled, per_event), sizes, np.asarray(ak.flatten(chosen, axis=None)))
 
 
 _SLOTS = 700
@@ -158,12 +155,7 @@ def _dijets(
     members: dict[str, np.ndarray], counts: np.ndarray, event: np.ndarray, n_events: int
 ) -> dict[str, np.ndarray]:
     """Return the mass of the two jets together, and the rank of each."""
-    of_particle = np.repeat(event, counts)
-    px, py, pz, energy = (
-        np.bincount(of_particle, weights=members[name], minlength=n_events)
-        for name in ("px", "py", "pz", "energy")
-    )
-    mass = np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0))
+    mass = jet_axis(members, np.bincount(event, weights=counts, minlength=n_events).astype(int))["mass"]
     first = np.concatenate([[True], event[1:] != event[:-1]]) if len(event) else np.zeros(0, dtype=bool)
     return {"dijet_mass": mass[event], "rank": (~first).astype(np.int64)}
 
@@ -267,9 +259,6 @@ def _single_jets(values: np.ndarray) -> np.ndarray:
 
 def _invariant_mass(axis: dict[str, np.ndarray]) -> np.ndarray:
     """Mass of each pair of jets, repeated for both."""
-    names = ("pt", "eta", "phi", "mass")
-    pt, eta, phi, mass = (axis[name].astype(np.float64).reshape(-1, 2) for name in names)
-    energy = np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)
-    px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
-    squared = sum(s * c.sum(axis=1) ** 2 for s, c in ((1, energy), (-1, px), (-1, py), (-1, pz)))
-    return np.repeat(np.sqrt(np.maximum(squared, 0)), 2)
+    pairs = (axis[name].astype(np.float64).reshape(-1, 2) for name in ("pt", "eta", "phi", "mass"))
+    total = [values.sum(axis=1) for values in momenta_from_eta(*pairs).values()]
+    return np.repeat(axis_of(*total)["mass"], 2)

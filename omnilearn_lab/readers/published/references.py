@@ -6,12 +6,13 @@ import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from omnilearn_lab.errors import DataFileError
-from omnilearn_lab.jets import Jets, charge_of, reduce_pid
+from omnilearn_lab.jets import PairedJets, charge_of, reduce_pid
+from omnilearn_lab.jets.columns import mass_of
 from omnilearn_lab.jets.files import tell_left_out
 from omnilearn_lab.machine import StrPath
 from omnilearn_lab.readers.base import RawJets, Reader, Source
@@ -19,7 +20,6 @@ from omnilearn_lab.readers.kinematics import (
     Convention,
     eta_from_rapidity,
     jet_axis,
-    mass_of,
     momenta_from_rapidity,
     padded_rows,
     published_charge,
@@ -53,10 +53,6 @@ class TopTagging(Reader):
     name: ClassVar[str] = "top_tagging"
     class_names: ClassVar[tuple[str, ...]] = ("QCD", "top")
     storage: ClassVar = partial(open_frame, key="table")
-
-    def count_rows(self, source: Source) -> int:
-        """Return the number of jets."""
-        return source.file.n_rows
 
     def block(self, source: Source, rows: slice) -> RawJets:
         """Read some jets."""
@@ -260,16 +256,9 @@ class OmniFold(Reader):
         return RawJets({**momenta, "pid": reduced, "charge": charge_of(reduced)}, counts, jet)
 
 
-class LevelPair(NamedTuple):
-    """The same jets at two levels: row i of both comes from one event."""
-
-    particle: Jets
-    detector: Jets
-
-
 def read_level_pairs(
     path: StrPath, *, start: int = 0, stop: int | None = None, reader: OmniFold | None = None
-) -> LevelPair:
+) -> PairedJets:
     """Read both levels of the same events.
 
     Parameters
@@ -282,7 +271,7 @@ def read_level_pairs(
 
     Returns
     -------
-    LevelPair
+    PairedJets
         Of equal length; an event whose jet is empty at one level is left out at both.
     """
     reader = reader or OmniFold()
@@ -292,4 +281,4 @@ def read_level_pairs(
     _, here, there = np.intersect1d(particle.jet["event"], detector.jet["event"], return_indices=True)
     n = max(len(particle), len(detector))
     tell_left_out(path, n - len(here), n, "without particles at the other level")
-    return LevelPair(particle[here], detector[there])
+    return PairedJets(particle[here], detector[there])

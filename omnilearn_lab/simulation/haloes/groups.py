@@ -59,23 +59,12 @@ def friends_of_friends(particles: Particles, box: float, length: float, *, min_s
     members = np.flatnonzero(rank[group] >= 0)
     members = members[np.argsort(rank[group[members]], kind="stable")]
     starts = np.cumsum(sizes[kept]) - sizes[kept]
-    return Haloes(*_means(position, particles.momentum, members, starts, sizes[kept], box), sizes[kept])
-
-
-def _means(
-    position: np.ndarray,
-    momentum: np.ndarray,
-    members: np.ndarray,
-    starts: np.ndarray,
-    sizes: np.ndarray,
-    box: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Centres and velocities; a group across the edge is measured from its first member."""
-    if not len(starts):
-        return np.empty((0, 3)), np.empty((0, 3))
-    first = position[members[starts]]
+    if not len(kept):
+        return Haloes(np.empty((0, 3)), np.empty((0, 3)), sizes[kept])
+    sizes = sizes[kept]
+    first = position[members[starts]]  # a group across the edge is measured from its first member
     offset = position[members] - np.repeat(first, sizes, axis=0)
     offset -= box * np.round(offset / box)
     centre = (first + np.add.reduceat(offset, starts) / sizes[:, None]) % box
-    mean = np.add.reduceat(momentum[members].astype(np.float64), starts) / sizes[:, None]
-    return centre, _TO_VELOCITY * mean
+    momentum = particles.momentum[members].astype(np.float64)
+    return Haloes(centre, _TO_VELOCITY * np.add.reduceat(momentum, starts) / sizes[:, None], sizes)

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,8 +14,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from omnilearn_lab.errors import ConfigError, DataFileError, SimulationError, nearest
-from omnilearn_lab.machine import locked, make_folder, read_arrays, run_jobs, usable_cores, write_arrays
+from omnilearn_lab.errors import ConfigError, SimulationError, nearest
+from omnilearn_lab.machine import run_kept, usable_cores
 from omnilearn_lab.settings import settings
 from omnilearn_lab.simulation.haloes.cosmology import Cosmology
 from omnilearn_lab.simulation.haloes.gravity import (
@@ -82,16 +81,12 @@ class UniverseRecipe:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
-UNIVERSES: Mapping[str, UniverseRecipe] = MappingProxyType(
-    {
-        recipe.name: recipe
-        for recipe in (
-            UniverseRecipe("fine"),
-            UniverseRecipe("coarse", mesh=1, n_steps=5),
-            UniverseRecipe("lpt", simulator="perturbation_theory", linking=0.38),
-        )
-    }
+_RECIPES = (
+    UniverseRecipe("fine"),
+    UniverseRecipe("coarse", mesh=1, n_steps=5),
+    UniverseRecipe("lpt", simulator="perturbation_theory", linking=0.38),
 )
+UNIVERSES: Mapping[str, UniverseRecipe] = MappingProxyType({recipe.name: recipe for recipe in _RECIPES})
 """Recipes by name; ``coarse`` is the cheap simulator to pretrain on, and haloes of ``lpt`` cluster otherwise
 below 5 Mpc/h. A universe takes about 3.3, 1.3 and 0.4 seconds of one core."""
 
@@ -165,20 +160,21 @@ def simulate_universes(
     >>> universes.position.shape, universes.parameters.shape
     ((2, 4, 3), (2, 2))
     """
-    recipe = _recipe(what)
+    recipe = what if isinstance(what, UniverseRecipe) else UNIVERSES.get(what)
+    if recipe is None:
+        raise SimulationError(f"no recipe of universes '{what}'; {nearest(str(what), UNIVERSES)}")
     if n_universes < 1 or seed < 0:
         raise SimulationError(
             f"{n_universes} universes with seed {seed}: at least 1, and a seed >= 0 are needed"
         )
     parameters = cosmologies(recipe, n_universes, seed)
     folder = None if cache is None else Path(cache) / f"universes-{recipe.name}-{recipe.digest()}-seed{seed}"
-    jobs = {i: (recipe, tuple(values), seed, i, folder) for i, values in enumerate(parameters.tolist())}
+    jobs = {i: (recipe, tuple(values), seed, i) for i, values in enumerate(parameters.tolist())}
     options = {"workers": workers or usable_cores(), "progress": progress, "title": "universes"}
-    with nullcontext() if folder is None else locked(make_folder(folder) / "universes"):
-        haloes = run_jobs(simulate_one, jobs, use_gpu=False, **options).values()
+    haloes = run_kept(simulate_one, jobs, folder, **options).values()
+    columns = {name: np.stack([one[name] for one in haloes]) for name in Haloes._fields}
     source = {"source": "simulated", "recipe": recipe.name, "digest": recipe.digest(), "seed": seed}
-    stacked = (np.stack(column) for column in zip(*haloes, strict=True))
-    return Universes(*stacked, parameters, recipe.box, source)
+    return Universes(**columns, parameters=parameters, box=recipe.box, provenance=source)
 
 
 def cosmologies(recipe: UniverseRecipe, n: int, seed: int) -> np.ndarray:
@@ -190,23 +186,15 @@ def cosmologies(recipe: UniverseRecipe, n: int, seed: int) -> np.ndarray:
 
 
 def simulate_one(
-    recipe: UniverseRecipe,
-    parameters: tuple[float, float],
-    seed: int,
-    number: int,
-    folder: Path | None = None,
-) -> Haloes:
-    """Simulate one universe, or read it where it is kept already, and return its largest haloes.
+    recipe: UniverseRecipe, parameters: tuple[float, float], seed: int, number: int
+) -> dict[str, np.ndarray]:
+    """Simulate one universe and return the columns of its largest haloes.
 
     Raises
     ------
     SimulationError
         When fewer haloes form than the recipe keeps.
     """
-    path = None if folder is None else folder / f"{number:06d}.npz"
-    if path is not None and path.exists():
-        with suppress(DataFileError):  # a damaged one is made again
-            return Haloes(**read_arrays(path))
     universe, grid = Cosmology(*parameters), Grid(recipe.n_side, recipe.box)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
     shifts = displacements(initial_modes(universe, grid, rng), grid)
@@ -222,15 +210,4 @@ def simulate_one(
             f"{len(haloes.size)} haloes of 5 particles, recipe '{recipe.name}' keeps {recipe.n_haloes}; "
             "keep fewer, or take more particles or a larger box"
         )
-    haloes = Haloes(*(column[: recipe.n_haloes].astype(np.float32) for column in haloes))
-    if path is not None:
-        write_arrays(path, haloes._asdict())
-    return haloes
-
-
-def _recipe(what: UniverseRecipe | str) -> UniverseRecipe:
-    if isinstance(what, UniverseRecipe):
-        return what
-    if what not in UNIVERSES:
-        raise SimulationError(f"no recipe of universes '{what}'; {nearest(what, UNIVERSES)}")
-    return UNIVERSES[what]
+    return {name: v[: recipe.n_haloes].astype(np.float32) for name, v in haloes._asdict().items()}

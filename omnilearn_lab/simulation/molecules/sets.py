@@ -8,7 +8,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +25,8 @@ from omnilearn_lab.errors import (
     nearest,
     translated,
 )
-from omnilearn_lab.machine import locked, make_folder, read_arrays, run_jobs, usable_cores, write_arrays
+from omnilearn_lab.jets.columns import take_rows
+from omnilearn_lab.machine import read_arrays, run_kept, usable_cores, write_arrays
 from omnilearn_lab.machine.pool import WorkerPool
 from omnilearn_lab.settings import settings
 from omnilearn_lab.simulation.molecules.chemistry import (
@@ -95,12 +96,8 @@ class MoleculeRecipe:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
-MOLECULES: Mapping[str, MoleculeRecipe] = MappingProxyType(
-    {
-        recipe.name: recipe
-        for recipe in (MoleculeRecipe("organic"), MoleculeRecipe("organic_large", (3, 6), 30, 10))
-    }
-)
+_RECIPES = MoleculeRecipe("organic"), MoleculeRecipe("organic_large", (3, 6), 30, 10)
+MOLECULES: Mapping[str, MoleculeRecipe] = MappingProxyType({recipe.name: recipe for recipe in _RECIPES})
 """Recipes by name. A molecule of ``organic`` takes about half a second of one core."""
 
 
@@ -156,9 +153,7 @@ class Molecules:
         (2, True)
         """
         rows = np.arange(len(self))[rows]
-        counts = self.counts[rows]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        atoms = np.repeat(self.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+        atoms, offsets = take_rows(self.offsets, rows)
         of_atoms = {name: getattr(self, name)[atoms] for name in ("numbers", "position", "force")}
         each = {name: getattr(self, name)[rows] for name in ("energy", "molecule")}
         return dataclasses.replace(self, offsets=offsets, **of_atoms, **each)
@@ -242,13 +237,12 @@ def simulate_molecules(
     options = {"workers": workers or usable_cores(), "progress": progress, "title": "molecules"}
     made: dict[int, dict[str, np.ndarray]] = {}
     first = 0
-    with nullcontext() if folder is None else locked(make_folder(folder) / "molecules"):
-        while len(made) < n_molecules and first < len(every):
-            last = min(first + round(1.2 * (n_molecules - len(made))) + 1, len(every))
-            jobs = {i: (recipe, str(every[i]), seed, i, folder) for i in range(first, last)}
-            done = run_jobs(simulate_one, jobs, use_gpu=False, **options)
-            made |= {i: arrays for i, arrays in done.items() if len(arrays["energy"])}
-            first = last
+    while len(made) < n_molecules and first < len(every):
+        last = min(first + round(1.2 * (n_molecules - len(made))) + 1, len(every))
+        jobs = {i: (recipe, str(every[i]), seed, i) for i in range(first, last)}
+        done = run_kept(simulate_one, jobs, folder, **options)
+        made |= {i: arrays for i, arrays in done.items() if len(arrays["energy"])}
+        first = last
     if len(made) < n_molecules:
         raise SimulationError(f"recipe '{recipe.name}' has {len(made)} molecules, fewer than {n_molecules}")
     kept = sorted(made)[:n_molecules]
@@ -256,29 +250,20 @@ def simulate_molecules(
     return Molecules.join([made[i] for i in kept], [every[i] for i in kept], **source)
 
 
-def simulate_one(
-    recipe: MoleculeRecipe, smiles: str, seed: int, number: int, folder: Path | None = None
-) -> dict[str, np.ndarray]:
-    """Make the geometries of one molecule, or read them where they are kept; none where it is left out.
+def simulate_one(recipe: MoleculeRecipe, smiles: str, seed: int, number: int) -> dict[str, np.ndarray]:
+    """Make the geometries of one molecule; none where it is left out.
 
     Returns
     -------
     dict
         ``numbers`` (A,), ``position`` and ``force`` (G, A, 3), ``energy`` (G,).
     """
-    path = None if folder is None else folder / f"{number:06d}.npz"
-    if path is not None and path.exists():
-        with suppress(DataFileError):  # a damaged one is made again
-            return read_arrays(path)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
     try:
-        arrays = _geometries(recipe, smiles, rng)
+        return _geometries(recipe, smiles, rng)
     except SimulationError:
-        arrays = {"numbers": np.empty(0, np.int8), "position": np.empty((0, 0, 3)), "energy": np.empty(0)}
-        arrays["force"] = arrays["position"]
-    if path is not None:
-        write_arrays(path, arrays)
-    return arrays
+        none = np.empty((0, 0, 3))
+        return {"numbers": np.empty(0, np.int8), "position": none, "force": none, "energy": np.empty(0)}
 
 
 def _geometries(recipe: MoleculeRecipe, smiles: str, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike
 
 from omnilearn_lab.catalog import LoadOptions, load_pairs
 from omnilearn_lab.errors import ConfigError, JetsError
-from omnilearn_lab.jets import Jets
-from omnilearn_lab.simulation import PairedJets
+from omnilearn_lab.jets import Jets, PairedJets
 
 Sample = Jets | np.ndarray
 """Jets, or a table of observables with shape (N, K) or (N,)."""
@@ -225,7 +224,7 @@ def load_two_generators(
     if source == "simulated":
         both = ask(max_jets=2 * n_jets, options=options)
         names = both.truth.class_names
-        parts = [select_pairs(both, both.truth.label == names.index(name)) for name in _VARIANTS]
+        parts = [both[both.truth.label == names.index(name)] for name in _VARIANTS]
     else:
         variants = (replace(options, variant=variant) for variant in _VARIANTS.values())
         parts = [ask(max_jets=n_jets, options=each) for each in variants]
@@ -237,11 +236,6 @@ def _with_radius(pairs: PairedJets, source: str) -> PairedJets:
     return PairedJets(
         *(replace(jets, provenance=dict(jets.provenance) | facts) for jets in (pairs.truth, pairs.detector))
     )
-
-
-def select_pairs(pairs: PairedJets, rows: np.ndarray | slice) -> PairedJets:
-    """Return some events, at both levels."""
-    return PairedJets(pairs.truth[rows], pairs.detector[rows])
 
 
 def with_acceptance(pairs: PairedJets, min_pt: float) -> PairedSample:

@@ -10,9 +10,9 @@ import pandas as pd
 
 from omnilearn_lab.display import number
 from omnilearn_lab.errors import ConfigError, JetsError, nearest
-from omnilearn_lab.jets import Jets, reduce_pid
+from omnilearn_lab.jets import Jets, PairedJets, reduce_pid
 from omnilearn_lab.metrics.reweighting import TriangularDiscriminator
-from omnilearn_lab.simulation import PairedJets, recipe
+from omnilearn_lab.simulation import recipe
 from omnilearn_lab.simulation.events import EventBatch, EventSource, Particles, cluster, final_particles
 from omnilearn_lab.simulation.selectors import hardest_positron
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig

@@ -17,11 +17,10 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 
 from omnilearn_lab.errors import ConfigError, DataFileError, JetsError, translated
-from omnilearn_lab.jets import Jets
+from omnilearn_lab.jets import Jets, PairedJets
 from omnilearn_lab.machine import StrPath, atomic_hdf5, attributes, check_dataset, run_jobs
 from omnilearn_lab.metrics import weighted_hist
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
-from omnilearn_lab.simulation import PairedJets
 from omnilearn_lab.tasks import reweighting
 from omnilearn_lab.tasks.common.comparison import check_seeds
 from omnilearn_lab.tasks.reweighting.samples import Sample, check_sample, check_weights, rows_of, weights_of

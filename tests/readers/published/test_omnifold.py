@@ -60,11 +60,11 @@ def test_photons_are_not_padding(tmp_path):
 
 def test_pairs_stay_pairs_when_a_jet_is_empty(tmp_path, caplog):
     pair = read_level_pairs(write(tmp_path / "a.npz", gen_empty=[3], sim_empty=[3, 8]))
-    assert len(pair.particle) == len(pair.detector) == 10
+    assert len(pair.truth) == len(pair.detector) == 10
     assert "left out 1 of 11 rows: without particles at the other level" in caplog.text
-    assert pair.particle.jet["event"].tolist() == pair.detector.jet["event"].tolist()
-    assert pair.particle.jet["event"].tolist() == [0, 1, 2, 4, 5, 6, 7, 9, 10, 11]
-    np.testing.assert_allclose(pair.particle.jet["pt"][3], truth().jet()["pt"][4], rtol=1e-5)
+    assert pair.truth.jet["event"].tolist() == pair.detector.jet["event"].tolist()
+    assert pair.truth.jet["event"].tolist() == [0, 1, 2, 4, 5, 6, 7, 9, 10, 11]
+    np.testing.assert_allclose(pair.truth.jet["pt"][3], truth().jet()["pt"][4], rtol=1e-5)
 
 
 def test_blocks_know_their_event(tmp_path):

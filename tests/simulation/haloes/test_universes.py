@@ -73,8 +73,8 @@ def test_impossible_requests_are_named():
 def test_recipes_keep_their_haloes_everywhere_and_the_cheap_mesh_is_like_the_fine_one():
     extremes = [(0.1, 0.6), (0.5, 1.0)]
     for recipe in UNIVERSES.values():
-        assert all(len(simulate_one(recipe, values, 1, 0).size) == recipe.n_haloes for values in extremes)
+        assert all(len(simulate_one(recipe, values, 1, 0)["size"]) == recipe.n_haloes for values in extremes)
     fine, coarse = (simulate_one(UNIVERSES[name], (0.3, 0.8), 1, 0) for name in ("fine", "coarse"))
-    apart = fine.position[:50, None] - coarse.position[None, :100]
+    apart = fine["position"][:50, None] - coarse["position"][None, :100]
     distance = np.linalg.norm((apart + 50) % 100 - 50, axis=-1).min(axis=1)
     assert np.mean(distance < 1.0) > 0.8  # the same large haloes in the same places

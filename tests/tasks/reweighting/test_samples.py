@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError
+from omnilearn_lab.jets import PairedJets
 from omnilearn_lab.observables import observables
-from omnilearn_lab.simulation import PairedJets
-from omnilearn_lab.tasks.reweighting.samples import load_two_generators, select_pairs, with_acceptance
+from omnilearn_lab.tasks.reweighting.samples import load_two_generators, with_acceptance
 from tests.tasks.small_clouds import clouds, write_zjets
 
 
@@ -34,5 +34,5 @@ def test_acceptance_makes_misses_and_fakes():
     assert 0.4 < sample.pass_truth.mean() < 0.6
     assert 0 < sample.efficiency < 1
     assert 0 < sample.fake_share < 1
-    assert len(select_pairs(pairs, sample.pass_truth)) == sample.pass_truth.sum()
+    assert len(pairs[sample.pass_truth]) == sample.pass_truth.sum()
     assert len(sample.select(np.arange(10))) == 10

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.simulation import PairedJets
+from omnilearn_lab.jets import PairedJets
 from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighting.reweighter import observable_edges

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from omnilearn_lab.errors import ConfigError, DataFileError, JetsError
-from omnilearn_lab.simulation import PairedJets
+from omnilearn_lab.jets import PairedJets
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighting.samples import PairedSample
 from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, UnfoldingResult, read_weights
