@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -14,6 +13,7 @@ from omnilearn_lab.published import published_results, published_tables
 from omnilearn_lab.tasks.common import Comparison, ComparisonSettings, compare
 from omnilearn_lab.tasks.common.comparison import ComparisonRecord, published_numbers
 from omnilearn_lab.training import TrainConfig
+from tests.tasks.common.arms import Measured, measure
 
 SCRATCH, FINETUNED = [0.90, 0.92, 0.91], [0.95, 0.97, 0.96]
 
@@ -77,28 +77,6 @@ def test_further_arms_have_gains_too():
 
 BUDGET = TrainConfig(epochs=1, batch_size=16)
 AUC = {"scratch": [0.80, 0.82, 0.81], "finetuned": [0.90, 0.92, 0.91], "frozen": [0.85, 0.83, 0.84]}
-
-
-@dataclass
-class Measured:
-    """A result without a history."""
-
-    auc: float
-    loss: float
-    n_train: int = 100
-    smaller_is_better = ("loss",)
-
-    def values(self):
-        return {"auc": self.auc, "loss": self.loss}
-
-    def limits(self):
-        return ("auc",) if self.auc > 0.91 else ()
-
-
-def measure(data, shift, seed, run_directory):
-    if run_directory is not None:
-        run_directory.mkdir(parents=True)
-    return Measured(data[seed - 1] + shift, 1 - shift)
 
 
 @pytest.fixture(scope="module")
