@@ -257,7 +257,13 @@ def observables(
     >>> {k: v.round(3).tolist() for k, v in observables(jets, ["multiplicity", "z_g"]).items()}
     {'multiplicity': [2.0], 'z_g': [0.2]}
     """
-    settings = _settled(jets, names, config or ObservableConfig(), jet_radius)
+    for name in names:
+        if name not in FORMULAS:
+            raise ConfigError(f"no observable '{name}'; {nearest(name, FORMULAS)}")
+    settings = config or ObservableConfig()
+    radius = settings.jet_radius if jet_radius is None else jet_radius
+    wanted = [name for name in names if name in _RADIUS_NAMES]
+    settings = replace(settings, jet_radius=known_radius(jets, radius, wanted[0]) if wanted else 1.0)
     orders = tuple(sorted({int(k) for name in names if name.startswith("tau_") for k in name[4:]}))
     parts: dict[str, list[np.ndarray]] = {name: [np.empty(0)] for name in names}
     for rows in slices(jets):
@@ -265,18 +271,6 @@ def observables(
         for name in names:
             parts[name].append(FORMULAS[name](batch))
     return {name: np.concatenate(values) for name, values in parts.items()}
-
-
-def _settled(
-    jets: Jets, names: Sequence[str], config: ObservableConfig, jet_radius: float | None
-) -> ObservableConfig:
-    """The configuration with its radius filled in; R = 1 where it cancels."""
-    for name in names:
-        if name not in FORMULAS:
-            raise ConfigError(f"no observable '{name}'; {nearest(name, FORMULAS)}")
-    radius = config.jet_radius if jet_radius is None else jet_radius
-    wanted = [name for name in names if name in _RADIUS_NAMES]
-    return replace(config, jet_radius=known_radius(jets, radius, wanted[0]) if wanted else 1.0)
 
 
 EFP_SETS: Mapping[str, tuple[str, ...]] = MappingProxyType(

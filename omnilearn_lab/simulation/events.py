@@ -318,22 +318,15 @@ def cluster(
     sizes = ak.to_numpy(ak.flatten(ak.num(index, axis=2)))
     first = np.repeat(particles.offsets[:-1][event], sizes)
     constituents = first + ak.to_numpy(ak.flatten(index, axis=None))
-    return _ordered(particles, event, np.concatenate([[0], np.cumsum(sizes)]), constituents)
-
-
-def _ordered(
-    particles: Particles, event: np.ndarray, offsets: np.ndarray, constituents: np.ndarray
-) -> Clusters:
-    momenta = np.stack([particles[name][constituents] for name in ("px", "py", "pz", "energy")])
-    total = np.add.reduceat(momenta, offsets[:-1], axis=1) if len(event) else np.zeros((4, 0))
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    total = np.stack([momentum[constituents] for momentum in momenta])
+    total = np.add.reduceat(total, offsets[:-1], axis=1) if len(event) else np.zeros((4, 0))
     shapes = jet_kinematics(total.T) | {"rapidity": np.arctanh(total[2] / total[3])}
     order = np.lexsort((-shapes["pt"], event))
-    first = np.searchsorted(event, event)  # events are in order, so this is the first jet of the event
-    rank = np.arange(len(event)) - first
-    unsorted = Clusters(event, rank, **shapes, offsets=offsets, constituents=constituents)
-    members, new_offsets = unsorted.members(order)
+    rank = np.arange(len(event)) - np.searchsorted(event, event)  # from the first jet of the event
+    take, offsets = take_rows(offsets, order)
     columns = {name: values[order] for name, values in shapes.items()}
-    return Clusters(event=event, rank=rank, offsets=new_offsets, constituents=members, **columns)
+    return Clusters(event, rank, **columns, offsets=offsets, constituents=constituents[take])
 
 
 _VISIBLE = (1, 2, 3, 4, 5, 21, 11, 13, 15)

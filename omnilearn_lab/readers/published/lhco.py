@@ -143,21 +143,14 @@ class Lhco(Reader):
         clusters = cluster_leading(momenta, counts, radius=self.radius)
         members = {name: values[clusters.particle] for name, values in momenta.items()}
         jet = jet_axis(members, clusters.counts)
-        jet |= _dijets(members, clusters.counts, clusters.event, len(table))
-        jet |= {"event": rows[0] + clusters.event}
+        event = clusters.event
+        both = np.bincount(event, weights=clusters.counts, minlength=len(table)).astype(np.int64)
+        jet |= {"event": rows[0] + event, "rank": (np.diff(event, prepend=-1) == 0).astype(np.int64)}
+        jet["dijet_mass"] = jet_axis(members, both)["mass"][event]
         if table.shape[1] > 3 * _SLOTS:
-            jet["label"] = table[clusters.event, -1]
-        raw = RawJets(members, clusters.counts, jet, rows[0] - start + clusters.event)
+            jet["label"] = table[event, -1]
+        raw = RawJets(members, clusters.counts, jet, rows[0] - start + event)
         return _harder(raw, self.min_pt)
-
-
-def _dijets(
-    members: dict[str, np.ndarray], counts: np.ndarray, event: np.ndarray, n_events: int
-) -> dict[str, np.ndarray]:
-    """Return the mass of the two jets together, and the rank of each."""
-    mass = jet_axis(members, np.bincount(event, weights=counts, minlength=n_events).astype(int))["mass"]
-    first = np.concatenate([[True], event[1:] != event[:-1]]) if len(event) else np.zeros(0, dtype=bool)
-    return {"dijet_mass": mass[event], "rank": (~first).astype(np.int64)}
 
 
 def _harder(raw: RawJets, min_pt: float) -> RawJets:
