@@ -25,6 +25,7 @@ from omnilearn_lab.machine import StrPath, atomic_path, make_folder, write_text
 from omnilearn_lab.models import Batch, load_checkpoint, save_checkpoint
 from omnilearn_lab.settings import from_mapping, settings, to_mapping
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, complete_batch, make_model, network_batch
+from omnilearn_lab.tasks.reweighting.samples import check_weights
 from omnilearn_lab.training import History, Objective, Run, TrainConfig, Trainer, default_device
 from omnilearn_lab.training.trainer import OnRecord
 
@@ -294,18 +295,8 @@ def weights(jets: Jets, sample_weight: ArrayLike | None) -> Jets:
     """
     if sample_weight is None and "weight" not in jets.jet:
         return jets
-    values = np.asarray(jets.weight if sample_weight is None else sample_weight, dtype=np.float32)
-    if values.shape != (len(jets),):
-        raise JetsError(
-            f"sample_weight has shape {values.shape}; one number for each of {len(jets)} jets is needed"
-        )
-    n_bad = int((~np.isfinite(values) | (values < 0)).sum())
-    if n_bad or not values.sum() > 0:
-        raise JetsError(
-            f"{n_bad} of {len(jets)} weights are negative or not finite, their sum is {values.sum():.3g}; a "
-            "classifier needs weights >= 0 (take absolute values, or merge jets of opposite sign)"
-        )
-    return jets.with_jet(weight=values)
+    given = jets.weight if sample_weight is None else sample_weight
+    return jets.with_jet(weight=check_weights("the jets", given, len(jets)).astype(np.float32))
 
 
 def _plain(value: Any) -> Any:

@@ -178,7 +178,7 @@ def test_labels_that_teach_nothing(jets, labels, message):
 def test_weights_that_no_loss_takes(jets, bad):
     weight = np.ones(200)
     weight[7] = bad
-    with pytest.raises(JetsError, match="1 of 200 weights"):
+    with pytest.raises(JetsError, match="1 of the 200 weights"):
         PETClassifier(epochs=100).fit(jets, sample_weight=weight)
 
 

@@ -99,13 +99,10 @@ class ContinuousFilters(nn.Module):
         super().__init__()
         self.ratio = ratio
         self.species = nn.Embedding(N_KINDS + 1, width)
-        dense = [nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
-                 for _ in range(n_layers)]  # fmt: skip
-        filters = [nn.Sequential(nn.Linear(_N_FEATURES, width), nn.SiLU(), nn.Linear(width, width))
-                   for _ in range(n_layers)]  # fmt: skip
+        self.dense = nn.ModuleList(_two_layers(width, width, width) for _ in range(n_layers))
+        self.filters = nn.ModuleList(_two_layers(_N_FEATURES, width, width) for _ in range(n_layers))
         self.send = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(n_layers))
-        self.filters, self.dense = nn.ModuleList(filters), nn.ModuleList(dense)
-        self.out = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
+        self.out = _two_layers(width, width, 1)
         nn.init.zeros_(self.out[-1].weight)
 
     def energy_and_forces(self, batch: Batch) -> EnergyAndForces:
@@ -123,6 +120,10 @@ class ContinuousFilters(nn.Module):
             heard = torch.zeros_like(atoms).index_add(0, first, weight * sent[second])
             atoms = atoms + dense(heard.index_add(0, second, weight * sent[first]))
         return self.out(atoms)[:, 0]
+
+
+def _two_layers(n_in: int, width: int, n_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(n_in, width), nn.SiLU(), nn.Linear(width, n_out))
 
 
 def pairs_of(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -73,8 +73,8 @@ def check_weights(name: str, weights: ArrayLike | None, n: int) -> np.ndarray:
         raise JetsError(f"{int((~np.isfinite(values)).sum())} of the {n} weights of {name} are not finite")
     if (values < 0).any():
         raise JetsError(
-            f"{int((values < 0).sum())} of the {n} weights of {name} are negative; a likelihood ratio needs "
-            "weights >= 0: merge or resample negative weights first"
+            f"{int((values < 0).sum())} of the {n} weights of {name} are negative; weights >= 0 are needed: "
+            "take absolute values, or merge or resample negative weights first"
         )
     if not values.sum() > 0:
         raise JetsError(f"the weights of {name} sum to zero; nothing is left to learn from")
