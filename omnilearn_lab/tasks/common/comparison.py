@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,12 +20,9 @@ from omnilearn_lab.display import label
 from omnilearn_lab.errors import ConfigError, nearest
 from omnilearn_lab.machine import StrPath, run_jobs
 from omnilearn_lab.metrics import Gain, Speedup, Spread, gain, speedup, spread
+from omnilearn_lab.published import PublishedTable
 from omnilearn_lab.settings import settings
 from omnilearn_lab.training import History, TrainConfig
-
-if TYPE_CHECKING:
-    from omnilearn_lab.published import PublishedTable
-
 
 KINDS = ("scratch", "finetuned")
 Values = list[float | None]

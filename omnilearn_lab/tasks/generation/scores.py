@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,13 +18,11 @@ from omnilearn_lab.machine import StrPath
 from omnilearn_lab.metrics import distances
 from omnilearn_lab.metrics.distances import fpd, kpd, w1_efp, w1_mass, w1_particles
 from omnilearn_lab.observables import energy_flow_polynomials
+from omnilearn_lab.published import PublishedTable
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare
 from omnilearn_lab.tasks.generation.generator import JetGeneration, JetGenerationConfig
 from omnilearn_lab.training import History
-
-if TYPE_CHECKING:
-    from omnilearn_lab.published import PublishedTable
 
 
 @settings

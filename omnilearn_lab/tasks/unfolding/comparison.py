@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,9 @@ from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import Spread, spread
 from omnilearn_lab.metrics.reweighting import TriangularDiscriminator
 from omnilearn_lab.observables import SIX, observables
+from omnilearn_lab.published import PublishedTable
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings, compare
+from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonRecord, ComparisonSettings, compare
 from omnilearn_lab.tasks.common.networks import embed
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighting.reweighter import discriminator, observable_edges, ratio_arms
@@ -26,10 +27,6 @@ from omnilearn_lab.tasks.reweighting.samples import PairedSample
 from omnilearn_lab.tasks.unfolding.iterative import IBUConfig, IBUResult, bayesian_unfolding
 from omnilearn_lab.tasks.unfolding.omnifold import OmniFold, OmniFoldConfig, UnfoldingResult
 from omnilearn_lab.training import TrainConfig
-
-if TYPE_CHECKING:
-    from omnilearn_lab.published import PublishedTable
-    from omnilearn_lab.tasks.common.comparison import ComparisonRecord
 
 Method = Literal["UniFold", "MultiFold", "scratch", "finetuned", "frozen"]
 _TITLES = {
