@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import train_test_split
-from torch import nn
 
 from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError, translated
 from omnilearn_lab.jets import InputSpec, Jets
@@ -216,10 +215,8 @@ class JetEstimator(SavedEstimator):
         model = make_model(chosen).to(default_device())
         run = None if self.directory is None else Run(self.directory, to_mapping(chosen))
         train, held_out = (complete_batch(part, model) for part in parts)
-        self.history_: History = Trainer(model, objective, train, held_out, chosen.training, run).fit(
-            on_record
-        )
-        self.network_: nn.Module = model.eval()
+        trainer = Trainer(model, objective, train, held_out, chosen.training, run)
+        self.history_, self.network_ = trainer.fit(on_record), model.eval()
 
     def _blocks(self, jets: JetsLike, function: Callable[[Batch], np.ndarray]) -> np.ndarray:
         """Apply a function to the network's inputs, some thousand jets at a time."""

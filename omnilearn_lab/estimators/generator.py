@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from omnilearn_lab.errors import ConfigError
-from omnilearn_lab.estimators.base import JetsLike, OnRecord, SavedEstimator, as_jets
+from omnilearn_lab.estimators.base import JetsLike, SavedEstimator, as_jets
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import SamplerConfig
 from omnilearn_lab.tasks.generation import JetGeneration, JetGenerationConfig
 from omnilearn_lab.training import TrainConfig
+from omnilearn_lab.training.trainer import OnRecord
 
 
 @dataclass(eq=False, repr=False)

@@ -20,6 +20,7 @@ from omnilearn_lab.tasks.common import heads
 from omnilearn_lab.tasks.common.classification import network_outputs, predict
 from omnilearn_lab.tasks.common.networks import complete_batch, make_model
 from omnilearn_lab.training import Classification, History, Regression, default_device, embed_jets
+from omnilearn_lab.training.trainer import OnRecord
 
 TRAIN = ("all", "head", "adapters")
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse regularisation of a head, chosen on held-out jets
@@ -66,7 +67,7 @@ class _PETEstimator(TransformerMixin, base.JetEstimator):
         self,
         parts: tuple[tuple[Jets, np.ndarray], tuple[Jets, np.ndarray]],
         n_outputs: int,
-        on_record: base.OnRecord | None,
+        on_record: OnRecord | None,
     ) -> None:
         """Train the network, or only embed the jets for a head of its own."""
         changes = {"trainable": "adapters"} if self.train == "adapters" else {}
@@ -142,7 +143,7 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
         sample_weight: ArrayLike | None = None,
         validation: float | Jets = 0.1,
         *,
-        on_record: base.OnRecord | None = None,
+        on_record: OnRecord | None = None,
     ) -> PETClassifier:
         """Train on labelled jets.
 
@@ -305,7 +306,7 @@ class PETRegressor(RegressorMixin, _PETEstimator):
         sample_weight: ArrayLike | None = None,
         validation: float = 0.1,
         *,
-        on_record: base.OnRecord | None = None,
+        on_record: OnRecord | None = None,
     ) -> PETRegressor:
         """Train on jets with known numbers.
 
