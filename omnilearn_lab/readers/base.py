@@ -148,11 +148,22 @@ class Source:
 
 @contextmanager
 def open_root(path: Path) -> Iterator[Any]:
-    """Open a ROOT file for reading."""
+    """Open a ROOT file for reading.
+
+    uproot makes classes from what a file says of itself and keeps them, over its own, for every later file:
+    after one damaged file sound ones could not be read. Here they go with their file.
+    """
     import uproot
 
-    with uproot.open(path) as file:
-        yield file
+    versions = [cls.known_versions for cls in uproot.classes.values() if hasattr(cls, "known_versions")]
+    before = [(kept, dict(kept)) for kept in (uproot.classes, *versions)]
+    try:
+        with uproot.open(path) as file:
+            yield file
+    finally:
+        for kept, entries in before:
+            kept.clear()
+            kept.update(entries)
 
 
 @settings

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -16,6 +18,7 @@ import uproot
 from omnilearn_lab.errors import DataFileError, OmniLearnLabError, translated
 from omnilearn_lab.jets import write_jets
 from omnilearn_lab.readers import from_file, make_reader, read_atlas_omnifold
+from omnilearn_lab.readers.base import open_root
 
 from tests.conftest import random_jets
 from tests.readers.own.test_layouts import EVENTS, flavour_dump
@@ -245,3 +248,18 @@ def test_what_libraries_raise_is_told_with_file_and_remedy(tmp_path, monkeypatch
         with pytest.raises(DataFileError, match=r"jetclass\.root.*inside the library.*fetch it again"):
             make_reader("jetclass").read(path)
     assert isinstance(path, Path)
+
+
+def test_a_damaged_root_file_does_not_harm_the_next(tmp_path):
+    good, bad = tmp_path / "good.root", tmp_path / "bad.root"
+    with uproot.recreate(good, compression=None) as file:
+        file.mktree("t", {"x": np.float64}).extend({"x": np.arange(3.0)})
+    branch = re.compile(rb"(TBranch\x00.{4}\x00)\x0d", re.DOTALL)  # its class, its size, its version
+    bad.write_bytes(branch.sub(b"\\1\x0e", good.read_bytes()))
+    assert bad.read_bytes() != good.read_bytes()
+    for path in (bad, good):
+        with suppress(Exception), open_root(path) as file:
+            values = file["t"]["x"].array(library="np")
+    assert values.tolist() == [0, 1, 2]
+    make = uproot.classes["TBranch"].known_versions[13]
+    assert make.__module__.startswith("uproot.models"), "the library's own classes are back"

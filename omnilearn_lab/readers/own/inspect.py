@@ -16,6 +16,7 @@ import yaml
 
 from omnilearn_lab.errors import DataFileError
 from omnilearn_lab.machine import StrPath, reading
+from omnilearn_lab.readers.base import open_root
 from omnilearn_lab.readers.own.columns import ColumnMap, presets
 from omnilearn_lab.readers.own.tables import Table, datasets, is_root, open_table, trees_in
 
@@ -151,9 +152,7 @@ def _opened(path: Path, tree: str) -> Any:
         with open_table(path) as table:
             yield table, lengths
         return
-    import uproot
-
-    with uproot.open(path) as file:
+    with open_root(path) as file:
         rows = {key: int(file[key].num_entries) for key in trees_in(file)}
         if not rows:
             others = ", ".join(file.keys(cycle=False)[:10])

@@ -13,7 +13,7 @@ import numpy as np
 
 from omnilearn_lab.errors import DataFileError, nearest
 from omnilearn_lab.machine import check_dataset, watched
-from omnilearn_lab.readers.base import count_entries
+from omnilearn_lab.readers.base import count_entries, open_root
 
 _TREES = ("TTree", "TNtuple", "ROOT::RNTuple")
 ROOT_ENDINGS = (".root",)
@@ -81,9 +81,7 @@ def open_table(path: Path, tree: str = "", columns: Sequence[str] = ()) -> Itera
         When there is no such tree, or several and none is named.
     """
     if is_root(path):
-        import uproot
-
-        with uproot.open(path) as file:
+        with open_root(path) as file:
             yield _Tree(find_tree(file, path, tree), path)
     elif path.suffix.lower() in HDF5_ENDINGS:
         with h5py.File(path, "r") as file:

@@ -14,6 +14,7 @@ import numpy as np
 from omnilearn_lab.errors import DataFileError, is_file, nearest
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.machine import StrPath, atomic_hdf5, atomic_path, check_disk, make_folder, reading
+from omnilearn_lab.readers.base import open_root
 from omnilearn_lab.readers.own.tables import HDF5_ENDINGS, ROOT_ENDINGS, datasets, find_tree, trees_in
 
 log = logging.getLogger(__name__)
@@ -219,7 +220,7 @@ def _check_names(columns: Mapping[str, np.ndarray], taken: list[str], source: Pa
 def _write_root(source: Path, target: Path, new: New, tree: str) -> None:
     import uproot
 
-    with uproot.open(source) as file:
+    with open_root(source) as file:
         chosen = find_tree(file, source, tree)
         copy = _TreeCopy(chosen, source)
         _check_names(new.columns, [*copy.names, *copy.lost], source)
