@@ -25,6 +25,7 @@ from omnilearn_lab.training.runs import Progress
 from omnilearn_lab.widgets.view import FigureView, button, dropdown, slider, toggle
 
 _AXES = {"epoch": "epochs", "step": "steps", "jets seen": "jets", "seconds": "seconds"}
+_COLUMNS = {"epochs": "epoch", "steps": "step", "jets": "jets", "seconds": "seconds"}  # of a record
 
 
 class LossComparison(FigureView):
@@ -81,7 +82,7 @@ class LossComparison(FigureView):
         """Return the curves for the present choice."""
         axis, width = _AXES[self.value("x")], self.value("smooth")
         curves = {
-            name: [(getattr(h, axis), _smoothed(h.val_loss, width)) for h in runs]
+            name: [(h.column(_COLUMNS[axis]), _smoothed(h.val_loss, width)) for h in runs]
             for name, runs in self._chosen().items()
         }
         return plotting.loss_curves(curves, x=axis, baseline=self.baseline, log_y=self.value("log"))
@@ -180,7 +181,7 @@ class RunBrowser(FigureView):
         """Return the losses of the chosen runs; of the first one when none is chosen."""
         axis = _AXES[self.value("x")]
         histories = {name: training.History.load(self.runs[name]) for name in self._chosen()}
-        curves = {name: [(getattr(h, axis), h.val_loss)] for name, h in histories.items()}
+        curves = {name: [(h.column(_COLUMNS[axis]), h.val_loss)] for name, h in histories.items()}
         return plotting.loss_curves(curves, x=axis, log_y=self.value("log"))
 
     def details(self) -> str:
@@ -208,7 +209,6 @@ def _differs(key: str, rows: dict[str, dict[str, Any]]) -> bool:
     return len({str(row.get(key)) for row in rows.values()}) > 1
 
 
-_COLUMNS = {"epochs": "epoch", "steps": "step"}  # of a record
 _KINDS = {"train": "training", "validation": "validation"}
 _TICK = 0.2  # seconds between two signs of life
 _SIGNS = "|/-\\"
@@ -298,7 +298,7 @@ class TrainingMonitor(FigureView):
         """Return the curves of the records so far."""
         self._drawn = _size(self._metrics)
         axis = _AXES[self.value("x")]
-        curves = _curves(self._metrics, _COLUMNS.get(axis, axis))
+        curves = _curves(self._metrics, _COLUMNS[axis])
         if not curves:
             return _waiting()
         figure = plotting.loss_curves(curves, x=axis, log_y=self.value("log"))
