@@ -20,6 +20,7 @@ HeadKind = Literal["logistic", "mlp", "trees"]
 """Logistic regression; a network with one hidden layer; boosted trees."""
 
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse regularisation of a logistic regression
+_TOLERANCE = 1e-6  # of the gradient: what rounding leaves of a looser fit differs between machines
 _PENALTIES = (0.01, 1.0)  # squared weights of a hidden layer of 64
 TREES = tuple(
     {"learning_rate": rate, "max_depth": depth, "max_iter": 200, "early_stopping": False}
@@ -130,7 +131,7 @@ def _fitted(train: Rows, validation: Rows, kind: HeadKind, seed: int) -> Iterato
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    models = [LogisticRegression(C=strength, max_iter=2000) for strength in _STRENGTHS]
+    models = [LogisticRegression(C=strength, max_iter=2000, tol=_TOLERANCE) for strength in _STRENGTHS]
     if kind == "mlp":
         options = {"hidden_layer_sizes": (64,), "max_iter": 100, "early_stopping": True, "random_state": seed}
         models = [MLPClassifier(alpha=penalty, **options) for penalty in _PENALTIES]
@@ -138,7 +139,7 @@ def _fitted(train: Rows, validation: Rows, kind: HeadKind, seed: int) -> Iterato
         name = type(model).__name__.lower()
         scaled = make_pipeline(StandardScaler(), model)
         weights = {} if train.weight is None else {f"{name}__sample_weight": train.weight}
-        scaled.fit(train.values, train.label, **weights)
+        scaled.fit(train.values.astype(float), train.label, **weights)
         yield _Fitted(scaled.predict_proba(validation.values), scaled)
 
 
