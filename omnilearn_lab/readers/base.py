@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -155,15 +156,23 @@ def open_root(path: Path) -> Iterator[Any]:
     """
     import uproot
 
-    versions = [cls.known_versions for cls in uproot.classes.values() if hasattr(cls, "known_versions")]
-    before = [(kept, dict(kept)) for kept in (uproot.classes, *versions)]
+    own = _own_classes()
     try:
         with uproot.open(path) as file:
             yield file
     finally:
-        for kept, entries in before:
+        for kept, entries in own:
             kept.clear()
             kept.update(entries)
+
+
+@cache
+def _own_classes() -> list[tuple[dict[Any, Any], dict[Any, Any]]]:
+    """Where uproot keeps classes, and which they are before the first file: several may be open at once."""
+    import uproot
+
+    versions = (cls.known_versions for cls in uproot.classes.values() if hasattr(cls, "known_versions"))
+    return [(kept, dict(kept)) for kept in (uproot.classes, *versions)]
 
 
 @settings

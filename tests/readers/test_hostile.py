@@ -6,7 +6,7 @@ import io
 import pickle
 import re
 import zipfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import h5py
@@ -257,9 +257,23 @@ def test_a_damaged_root_file_does_not_harm_the_next(tmp_path):
     branch = re.compile(rb"(TBranch\x00.{4}\x00)\x0d", re.DOTALL)  # its class, its size, its version
     bad.write_bytes(branch.sub(b"\\1\x0e", good.read_bytes()))
     assert bad.read_bytes() != good.read_bytes()
-    for path in (bad, good):
-        with suppress(Exception), open_root(path) as file:
-            values = file["t"]["x"].array(library="np")
-    assert values.tolist() == [0, 1, 2]
+    with open_root(good):  # another file is open all the while, and ends last
+        for path in (bad, good):
+            with suppress(Exception), open_root(path) as file:
+                values = file["t"]["x"].array(library="np")
+        assert values.tolist() == [0, 1, 2]
     make = uproot.classes["TBranch"].known_versions[13]
     assert make.__module__.startswith("uproot.models"), "the library's own classes are back"
+
+
+def test_of_two_root_files_open_at_once_the_damaged_one_may_end_first(tmp_path):
+    path = tmp_path / "good.root"
+    with uproot.recreate(path) as file:
+        file.mktree("t", {"x": np.float64}).extend({"x": np.arange(3.0)})
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(open_root(path))
+    uproot.classes["TBranch"].known_versions[13] = None  # what a damaged file leaves
+    second.enter_context(open_root(path))
+    first.close()
+    second.close()
+    assert uproot.classes["TBranch"].known_versions[13] is not None
