@@ -177,9 +177,17 @@ def draw_behind(figure: Figure, earlier: FigureData, title: str) -> int:
         if known:
             _refit(ax, limits, np.concatenate([curve for _, curve in known], axis=1))
             ax.plot([], [], **_BEHIND | {"color": "0.4", "label": title})
-            with house_style():
-                ax.legend(loc=ax.get_legend()._loc)
+            _renew_legend(ax)
     return n_drawn
+
+
+def _renew_legend(ax: Axes) -> None:
+    """Take up new lines in the legend, which keeps its place, inside or beside the axes, and its letters."""
+    old = ax.get_legend()
+    place = old.get_bbox_to_anchor().transformed(ax.transAxes.inverted()) if old._bbox_to_anchor else None
+    look = {"ncols": old._ncols, "fontsize": old._fontsize, "markerscale": old.markerscale}
+    with house_style():
+        ax.legend(loc=old._loc, bbox_to_anchor=place, **look)
 
 
 def _counterpart(line: Line2D, own: FigureData, earlier: FigureData) -> np.ndarray | None:

@@ -175,7 +175,7 @@ def scaling_curve(
     ax.set(xlabel=x_label, ylabel=y_label, xscale="log")
     sizes = np.unique(np.concatenate([band.x for band in bands.values()]))
     if len(sizes) <= _MOST_NAMED_SIZES:
-        ax.set_xticks(sizes, [f"{size:,g}" for size in sizes])
+        ax.set_xticks(sizes, [f"{size:,.10g}" for size in sizes])
         ax.set_xticks([], minor=True)
     ax.margins(y=_LEGEND_ROOM)
     ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_wide else {}))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.plotting import figure_data, loss_curves, scaling_curve
+from omnilearn_lab.plotting.figure import draw_behind
 from omnilearn_lab.plotting.style import SIMULATED
 
 EPOCHS = np.arange(1, 6)
@@ -140,6 +141,18 @@ def test_many_lines_have_their_legend_beside_the_axes(n_lines, is_outside):
     axes = figure.axes[0]
     assert (axes.get_legend().get_window_extent().x0 >= axes.get_window_extent().x1) == is_outside
     assert axes.get_window_extent().width > axes.get_window_extent().height
+
+
+def test_a_legend_beside_the_axes_stays_there_when_a_recorded_run_is_drawn_behind():
+    curves = {f"arm {i}": ([100, 1_000_000], [0.8 + 0.01 * i, 0.9]) for i in range(6)}
+    figure = scaling_curve(curves, y_label="AUC")
+    assert draw_behind(figure, figure_data(scaling_curve(curves, y_label="AUC")), "recorded")
+    ax = figure.axes[0]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["100", "1,000,000"]
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()][-1] == "recorded"
+    figure.canvas.draw()
+    assert legend.get_window_extent().x0 >= ax.get_window_extent().x1 - 1, "no line lies under it"
 
 
 def test_scaling_curve_rejects_bad_shapes_and_sizes():
