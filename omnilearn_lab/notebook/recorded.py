@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 import pydantic
 from pydantic import AfterValidator, Field
+from scipy.special import stdtrit
 
 from omnilearn_lab.display import LABELS, label
 from omnilearn_lab.errors import ConfigError, DataFileError, first_lines, is_folder, translated
@@ -35,9 +36,6 @@ _STANDS_FOR = {
     "scratch": ("PET classifier", "PET", "PET v2-s", "OmniFold (PET)"),
     "finetuned": ("OmniLearn", "OmniLearned-s", "OmniFold (OmniLearn)"),
 }
-_WIDTH = (
-    2.0  # standard deviations between seeds, from the value of the notebook's own seed to its band's ends
-)
 
 
 def check_name(notebook: str) -> str:
@@ -143,11 +141,13 @@ class RecordedRun(NamedTuple):
 
 
 class Expected(Record):
-    """The band in which every number of a run is expected, measured by repeats with different seeds.
+    """The band in which every number of a run is expected, measured with different seeds.
 
-    A later run has the notebook's own seed, so a band is centred on what that gave; two standard deviations
-    between the seeds make it wide, as another machine's rounding moves a number less than another seed does.
-    ``seeds`` are those of the repeats, the notebook's own first.
+    The seeds are those of repeats, or of the trainings that one recorded run compares. A later run has the
+    notebook's own seed, so a band is centred on what that gave, as another machine's rounding moves a number
+    less than another seed does. Its half width is two standard deviations between repeats; between trainings,
+    what 19 of 20 means over as many other seeds stay within (Student's t). ``seeds`` are those of the
+    repeats, the notebook's own first.
     """
 
     notebook: str
@@ -169,7 +169,7 @@ class Expected(Record):
     def judged(self, results: ResultsRecord) -> str:
         """Say that a run is as expected, or what is off."""
         off = self.deviations(results)
-        where = f"{len(self.bands)} numbers, bands from {len(self.seeds)} repeats of {self.date}"
+        where = f"{len(self.bands)} numbers, bands from {len(self.seeds)} seeds of {self.date}"
         return "\n  ".join([f"not as expected ({where}):", *off]) if off else f"as expected ({where})"
 
 
@@ -183,15 +183,19 @@ def values_of(results: ResultsRecord) -> dict[str, float]:
     >>> values_of(check_results(facts))
     {'reach: frozen': 5.0}
     """
-    found: dict[str, float] = {}
+    known = {name: [v for v in values if v is not None] for name, values in _by_seed(results)}
+    found = {name: float(np.mean(values)) for name, values in known.items() if values}
+    found |= dict(_flat(results.numbers))
+    return {name: value for name, value in found.items() if not _TIMES.search(name)}
+
+
+def _by_seed(results: ResultsRecord) -> Iterator[tuple[str, list[float | None]]]:
+    """Yield every number of the comparisons for each of their seeds, but for times."""
     for title, comparison in results.comparisons.items():
         for metric, arms in comparison.metrics.items():
             for arm, values in arms.items():
-                known = [value for value in values if value is not None]
-                if known:
-                    found[f"{title}: {metric}: {arm}"] = float(np.mean(known))
-    found |= dict(_flat(results.numbers))
-    return {name: value for name, value in found.items() if not _TIMES.search(name)}
+                if not _TIMES.search(name := f"{title}: {metric}: {arm}"):
+                    yield name, values
 
 
 def recorded_run(notebook: str, folder: Path = RECORDED) -> RecordedRun | None:
@@ -264,12 +268,27 @@ def _published(comparison: ComparisonRecord, metric: str, arm: str) -> str:
 
 
 def expected_run(notebook: str, profile: str, folder: Path = RECORDED) -> Expected | None:
-    """Return what to expect of a notebook in a profile, or None where that was not measured."""
-    path = folder / notebook / profile / "expected.json"
-    if not path.is_file():
-        return None
-    with translated(DataFileError, f"'{path}' holds no expected numbers", "make it again"):
-        return Expected.model_validate_json(path.read_text(encoding="utf-8"))
+    """Return what to expect of a notebook in a profile, or None where that was not measured.
+
+    Repeats of the notebook say it best (`expect`); without them, the seeds of its recorded run do.
+    """
+    place = folder / notebook / profile
+    path = place / "expected.json"
+    if path.is_file():
+        with translated(DataFileError, f"'{path}' holds no expected numbers", "make it again"):
+            return Expected.model_validate_json(path.read_text(encoding="utf-8"))
+    return _of_seeds(read_results(place)) if (place / "results.json").is_file() else None
+
+
+def _of_seeds(results: ResultsRecord) -> Expected | None:
+    """Return the bands of those numbers that a run gives for three seeds or more, where they differ."""
+    bands = {
+        name: _band(float(np.mean(known)), known, stdtrit(n - 1, 0.975) * (2 / n) ** 0.5)
+        for name, values in _by_seed(results)
+        if (n := len(known := [value for value in values if value is not None])) > 2 and np.ptp(known) > 0
+    }
+    facts = results.model_dump(include={"notebook", "profile", "date", "versions", "seeds"})
+    return Expected(**facts, bands=bands) if bands else None
 
 
 def expect(repeats: Mapping[int, ResultsRecord], folder: Path = RECORDED) -> Path:
@@ -302,15 +321,15 @@ def expect(repeats: Mapping[int, ResultsRecord], folder: Path = RECORDED) -> Pat
     return write_text(place / "expected.json", expected.model_dump_json(indent=1) + "\n")
 
 
-def _band(own: float, values: Sequence[float]) -> tuple[float, float]:
-    """Return what the notebook's own seed gave, and two standard deviations to either side, rounded outwards.
+def _band(own: float, values: Sequence[float], width: float = 2.0) -> tuple[float, float]:
+    """Return what the notebook's own seed gave, and standard deviations to either side, rounded outwards.
 
     >>> _band(0.9, [0.9, 0.9, 0.9])
     (0.9, 0.9)
     >>> _band(0.90, [0.90, 0.91, 0.92])
     (0.88, 0.92)
     """
-    half = _WIDTH * float(np.std(values, ddof=1))
+    half = width * float(np.std(values, ddof=1))
     return _rounded(own - half, math.floor), _rounded(own + half, math.ceil)
 
 

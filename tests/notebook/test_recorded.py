@@ -95,6 +95,33 @@ def test_bands_stand_around_the_first_seed_and_tell_what_is_off(tmp_path):
         recorded.expect({1: record()}, tmp_path)
 
 
+def test_seeds_of_a_recorded_run_are_bands_where_nobody_repeated_it(tmp_path):
+    metrics = {"auc": {"scratch": [0.90, 0.92, 0.94], "finetuned": [0.9, 0.9, 0.9]}}
+    comparison = record().comparisons["top"].model_dump() | {
+        "metrics": metrics,
+        "errors": {},
+        "gains": {},
+        "smaller_is_better": [],
+    }
+    run = record(comparisons={"top": comparison}, numbers={"a": 1.0})
+    (place := tmp_path / NAME / "quick").mkdir(parents=True)
+    recorded.write_json(run, place / "results.json")
+    expected = recorded.expected_run(NAME, "quick", tmp_path)
+    assert list(expected.bands) == ["top: auc: scratch"], "three seeds that differ"
+    assert expected.bands["top: auc: scratch"] == pytest.approx((0.8497, 0.9903)), "t of two means"
+    assert expected.judged(run).startswith("as expected (1 numbers, bands from 3 seeds")
+    metrics["auc"]["scratch"] = [0.8, 0.84, 0.88]
+    off = record(comparisons={"top": comparison})
+    assert expected.deviations(off) == ["top: AUC: scratch: 0.84, expected 0.8497 to 0.9903"]
+
+
+def test_recorded_runs_are_what_they_expect():
+    for path in recorded.RECORDED.rglob("results.json"):
+        results = read_results(path)
+        expected = recorded.expected_run(results.notebook, results.profile)
+        assert expected is None or not expected.deviations(results)
+
+
 def test_what_the_repository_keeps_is_whole():
     names, total = set(find_notebooks(recorded.RECORDED.parent)), 0
     for path in recorded.RECORDED.rglob("*.json"):
