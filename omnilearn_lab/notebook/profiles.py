@@ -341,6 +341,8 @@ class ReweightingProfile:
         "simulated" or "published".
     n_train, n_test
         Jets of each generator.
+    n_networks
+        Of the training jets, those that networks learn from; None takes all. The frozen body learns from all.
     n_bins
         Bins of the triangular discriminators; None takes the published ones.
     compare : ComparisonSettings
@@ -349,6 +351,7 @@ class ReweightingProfile:
     source: Source
     n_train: Count
     n_test: Count
+    n_networks: Count | None = None
     n_bins: Count | None = None
     compare: ComparisonSettings = field(default_factory=ComparisonSettings)
 

@@ -90,6 +90,10 @@ class RatioConfig:
         return replace(self, training=replace(self.training, seed=seed))
 
 
+LINEAR = RatioConfig(network="logistic", degree=1, ridges=(1e-4, 1e-3, 1e-2, 1e-1, 1.0))
+"""A logit that is linear in what a frozen body makes of a jet."""
+
+
 @dataclass(frozen=True, eq=False)
 class NetworkRatio:
     """A trained network with one logit."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from omnilearn_lab.models.sizes import check_tensors
 from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.settings import from_mapping, to_mapping
 from omnilearn_lab.tasks import common
+from omnilearn_lab.tasks.common import networks
 from omnilearn_lab.tasks.reweighting import ratios, samples
 from omnilearn_lab.tasks.reweighting.samples import Sample
 from omnilearn_lab.training import History
@@ -422,29 +423,50 @@ def reweight(
     >>> result.distances["column 0"].after.value < result.distances["column 0"].before.value
     True
     """
-    start = time.perf_counter()
-    for sample in evaluate or (source, target):  # an observable that is missing is noticed before training
+    test = evaluate or (source, target)
+    for sample in test:  # an observable that is missing is noticed before training
         observables_of(samples.rows_of(sample, np.arange(1)), list(edges or SIX))
-    reweighter = Reweighter(config).fit(source, target, run_directory=run_directory)
-    result = _measure(reweighter, *(evaluate or (source, target)), edges=edges)
-    return replace(result, seconds=time.perf_counter() - start, n_train=len(source) + len(target))
+    seen = _Samples((source, target), test)
+    return _fit_and_measure(seen, seen, config or ratios.RatioConfig(), edges, run_directory)
+
+
+class _Samples(NamedTuple):
+    """(source, target) to fit, and to measure on."""
+
+    train: tuple[Sample, Sample]
+    test: tuple[Sample, Sample]
+
+    def first(self, n: int | None) -> _Samples:
+        """Return so many of the samples to fit, and all to measure on."""
+        return self._replace(train=tuple(sample[:n] for sample in self.train))
+
+    def embedded(self, checkpoint: str, workers: int | None) -> _Samples:
+        """Return what a frozen body makes of the jets."""
+        embed = partial(networks.embed, checkpoint=checkpoint, workers=workers)
+        return _Samples(*(tuple(map(embed, pair)) for pair in self))
 
 
 def compare_reweighting(
-    train: tuple[Sample, Sample],
-    test: tuple[Sample, Sample],
+    train: tuple[Jets, Jets],
+    test: tuple[Jets, Jets],
     comparison: common.ComparisonSettings,
     *,
+    n_networks: int | None = None,
     edges: Mapping[str, np.ndarray] | None = None,
     **options: Any,
 ) -> common.Comparison[ReweightingResult]:
-    """Reweight with networks from scratch and from a checkpoint, with every seed.
+    """Reweight with networks from scratch, from a checkpoint, and with its frozen body, with every seed.
+
+    The frozen body embeds every jet once; a logistic regression on that takes a second.
 
     Parameters
     ----------
     train, test : (source, target) Jets
         Fitted, and measured on.
     comparison : ComparisonSettings
+    n_networks
+        Train the networks with so many jets of each sample; the frozen body learns from these, and in an
+        arm of its own from all. By default all learn from all.
     edges
         Bins of the discriminators.
     options
@@ -454,8 +476,14 @@ def compare_reweighting(
     -------
     Comparison of ReweightingResult
     """
-    fit, options = partial(_train_and_measure, train, test, edges), {"progress": "reweightings"} | options
-    return common.compare(fit, ratio_arms(comparison), seeds=comparison.seeds, **options)
+    jets = _Samples(train, test)
+    rows = jets.embedded(comparison.checkpoint, options.get("workers"))
+    arms = ratio_arms(comparison) | {"frozen": ratios.LINEAR}
+    sized = {name: (config, n_networks) for name, config in arms.items()}
+    if n_networks is not None and n_networks < len(train[0]):
+        sized[f"frozen body, {len(train[0]):,} jets"] = (ratios.LINEAR, None)
+    fit = partial(_train_and_measure, jets, rows, edges)
+    return common.compare(fit, sized, seeds=comparison.seeds, **{"progress": "reweightings"} | options)
 
 
 def ratio_arms(comparison: common.ComparisonSettings) -> dict[str, ratios.RatioConfig]:
@@ -467,25 +495,48 @@ def ratio_arms(comparison: common.ComparisonSettings) -> dict[str, ratios.RatioC
 
 
 def _train_and_measure(
-    train: tuple[Sample, Sample],
-    test: tuple[Sample, Sample],
+    jets: _Samples,
+    rows: _Samples,
     edges: Mapping[str, np.ndarray] | None,
-    config: ratios.RatioConfig,
+    arm: tuple[ratios.RatioConfig, int | None],
     seed: int,
     run_directory: Path | None,
 ) -> ReweightingResult:
-    return reweight(*train, config.with_seed(seed), evaluate=test, edges=edges, run_directory=run_directory)
+    config, n = arm
+    read = rows if config.reads_tables else jets
+    return _fit_and_measure(jets.first(n), read.first(n), config.with_seed(seed), edges, run_directory)
+
+
+def _fit_and_measure(
+    seen: _Samples,
+    read: _Samples,
+    config: ratios.RatioConfig,
+    edges: Mapping[str, np.ndarray] | None,
+    run_directory: StrPath | None,
+) -> ReweightingResult:
+    """Fit what a reweighter reads of the samples, with their own weights, and compare the samples."""
+    start = time.perf_counter()
+    weights = dict(
+        zip(("source_weights", "target_weights"), map(samples.weights_of, seen.train), strict=True)
+    )
+    reweighter = Reweighter(config).fit(*read.train, **weights, run_directory=run_directory)
+    result = _measure(reweighter, seen.test, read.test, edges)
+    n_train = sum(map(len, seen.train))
+    return replace(result, seconds=time.perf_counter() - start, n_train=n_train)
 
 
 def _measure(
-    reweighter: Reweighter, source: Sample, target: Sample, *, edges: Mapping[str, np.ndarray] | None = None
+    reweighter: Reweighter,
+    seen: tuple[Sample, Sample],
+    read: tuple[Sample, Sample],
+    edges: Mapping[str, np.ndarray] | None,
 ) -> ReweightingResult:
-    """Apply a fitted reweighter to source jets and compare them with target jets."""
-    pairs = {"source": source, "target": target}
-    both = {name: samples.check_sample(name, sample) for name, sample in pairs.items()}
+    """Apply a fitted reweighter to what it reads of source jets and compare these with target jets."""
+    names = ("source", "target")
+    both = {name: samples.check_sample(name, sample) for name, sample in zip(names, seen, strict=True)}
     own = [samples.check_weights(name, samples.weights_of(s), len(s)) for name, s in both.items()]
-    logits = [reweighter.logits(sample) for sample in both.values()]
-    weights = own[0] * reweighter.predict(both["source"])
+    logits = [reweighter.logits(sample) for sample in read]
+    weights = own[0] * reweighter.predict(read[0])
     is_clipped = np.abs(logits[0]) > reweighter.config.clip
     is_worth = bool(weights[~is_clipped].sum() > 0)
     return ReweightingResult(

@@ -21,7 +21,7 @@ from omnilearn_lab.published import PublishedTable
 from omnilearn_lab.settings import settings
 from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonRecord, ComparisonSettings, compare
 from omnilearn_lab.tasks.common.networks import embed
-from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
+from omnilearn_lab.tasks.reweighting.ratios import LINEAR, RatioConfig
 from omnilearn_lab.tasks.reweighting.reweighter import discriminator, observable_edges, ratio_arms
 from omnilearn_lab.tasks.reweighting.samples import PairedSample
 from omnilearn_lab.tasks.unfolding.iterative import IBUConfig, IBUResult, bayesian_unfolding
@@ -35,7 +35,6 @@ _TITLES = {
     "frozen": "OmniFold, frozen body",
 }
 _MERGED = (1, 2, 4, 5)  # bins of the discriminators that IBU may take together
-_LINEAR = RatioConfig(network="logistic", degree=1, ridges=(1e-4, 1e-3, 1e-2, 1e-1))
 _BELOW = 1.0  # undefined observables (ungroomed jets) get a value this far below the range
 
 
@@ -68,7 +67,7 @@ class UnfoldingMethods:
     later_epochs: float = 1.0
     tables: RatioConfig = RatioConfig(network="mlp", training=TrainConfig(epochs=10, learning_rate=1e-3))
     later_table_epochs: float = 4.0
-    frozen: RatioConfig | None = _LINEAR
+    frozen: RatioConfig | None = LINEAR
     n_bootstrap: Annotated[int, Field(ge=0)] = 10
     names: Annotated[tuple[Method, ...], Field(min_length=1)] = (
         "UniFold", "MultiFold", "scratch", "finetuned", "frozen",

@@ -10,6 +10,7 @@ import pytest
 from omnilearn_lab.display import label
 from omnilearn_lab.errors import CheckpointError, ConfigError, JetsError
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.observables import observables
 from omnilearn_lab.tasks.common.comparison import ComparisonSettings
 from omnilearn_lab.tasks.reweighting.ratios import RatioConfig
 from omnilearn_lab.tasks.reweighting.reweighter import (
@@ -184,22 +185,33 @@ SETTINGS = ComparisonSettings(
 
 @pytest.fixture(scope="module")
 def comparison():
-    train, test = ((clouds(80, 2.0, seed=s), clouds(80, 2.6, seed=s + 1)) for s in (1, 3))
-    return compare_reweighting(train, test, SETTINGS, edges=observable_edges(5), workers=1)
+    train, test = ((clouds(100, 2.0, seed=s), clouds(100, 2.6, seed=s + 1)) for s in (1, 3))
+    return compare_reweighting(train, test, SETTINGS, n_networks=80, edges=observable_edges(5), workers=1)
 
 
 def test_comparison_holds_every_seed(comparison):
     assert comparison.n_train == 160
     assert comparison.seeds == (1, 2)
-    assert len({run.history.val_loss[-1] for runs in comparison.results.values() for run in runs}) == 4
-    assert all(run.weights.shape == (80,) for run in comparison.of("finetuned"))
+    trained = [run for kind in ("scratch", "finetuned") for run in comparison.of(kind)]
+    assert len({run.history.val_loss[-1] for run in trained}) == 4
+    assert all(run.weights.shape == (100,) for runs in comparison.results.values() for run in runs)
     assert len(comparison.values("finetuned", "best_val_loss")) == 2
     table = distance_table(comparison)
-    assert list(table.columns) == ["before", "scratch", "fine-tuned", "bootstrap", "floor"]
+    arms = ["scratch", "fine-tuned", "frozen body", "frozen body, 100 jets"]
+    assert list(table.columns) == ["before", *arms, "bootstrap", "floor"]
+    assert [comparison.of(arm)[0].n_train for arm in ("frozen", "frozen body, 100 jets")] == [160, 200]
     assert list(table.index) == [label(name) for name in comparison.of("scratch")[0].distances]
     before = comparison.of("scratch")[0].distances["mass"].before.value
     is_better = comparison.spread("scratch", "mass").mean < before
     assert ("mass" in improved(comparison.of("scratch"))) == is_better
+
+
+def test_a_frozen_body_learns_a_ratio_from_its_embeddings(comparison):
+    """The source's mean width moves towards the target's."""
+    width, wanted = (observables(clouds(100, m, seed=s))["width"] for m, s in ((2.0, 3), (2.6, 4)))
+    for run in comparison.of("frozen body, 100 jets"):
+        moved = np.average(width, weights=run.weights) - wanted.mean()
+        assert not run.history.records and abs(moved) < 0.7 * abs(width.mean() - wanted.mean())
 
 
 def test_record_fits_the_schema(comparison):
