@@ -229,6 +229,17 @@ def test_published_uncertainty_by_the_scripts_recipe():
     assert result.uncertainty == pytest.approx(gauss.uncertainty / np.sqrt(3), rel=0.3)
 
 
+def test_without_trials_everything_else_is_the_same():
+    rng = np.random.default_rng(3)
+    samples, weights = (rng.random(300), rng.random(200)), (None, rng.random(200))
+    with_trials, without = (
+        triangular_discriminator(*samples, UNIT, weights=weights, uncertainty=kind)
+        for kind in ("bootstrap", "none")
+    )
+    assert (without.value, without.floor) == (with_trials.value, with_trials.floor)
+    assert np.isnan(without.uncertainty) and with_trials.uncertainty > 0
+
+
 def test_the_seed_fixes_the_uncertainty():
     a, b = np.random.default_rng(0).random((2, 100))
     one, two, other = (triangular_discriminator(a, b, UNIT, seed=s).uncertainty for s in (0, 0, 1))
@@ -297,7 +308,7 @@ def test_bad_histograms_are_named(metric, reference, edges, weights, message):
 
 
 def test_unknown_choices_and_a_single_bin():
-    with pytest.raises(MetricError, match="known: bootstrap, published"):
+    with pytest.raises(MetricError, match="known: bootstrap, none, published"):
         triangular_discriminator([0.5], [0.5], [0, 1], uncertainty="poisson")
     with pytest.raises(MetricError, match="known: counts, shape"):
         weighted_chi2([0.5], [0.5], [0, 1], compare="form")

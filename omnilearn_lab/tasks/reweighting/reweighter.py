@@ -87,6 +87,7 @@ def discriminator(
     edges: np.ndarray,
     *,
     weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
+    uncertainty: Literal["bootstrap", "published", "none"] = "bootstrap",
 ) -> binned.TriangularDiscriminator:
     """Return the triangular discriminator; undefined values (ungroomed jets) count as outside the range.
 
@@ -97,7 +98,7 @@ def discriminator(
     """
     below = edges[0] - 1.0
     values = (np.where(np.isfinite(x), x, below) for x in (reference, sample))
-    return binned.triangular_discriminator(*values, edges, weights=weights)
+    return binned.triangular_discriminator(*values, edges, weights=weights, uncertainty=uncertainty)
 
 
 def distance_changes(

@@ -35,6 +35,7 @@ _TITLES = {
     "frozen": "OmniFold, frozen body",
 }
 _MERGED = (1, 2, 4, 5)  # bins of the discriminators that IBU may take together
+_discriminator = partial(discriminator, uncertainty="none")  # values and floors are what is read here
 _BELOW = 1.0  # undefined observables (ungroomed jets) get a value this far below the range
 
 
@@ -54,12 +55,15 @@ class UnfoldingMethods:
     later_table_epochs
         The same for those.
     frozen : RatioConfig, optional
-        Of OmniFold on the embeddings by the checkpoint's frozen body, a network for tables; None leaves it
-        out.
+        Of OmniFold on the embeddings by the checkpoint's frozen body and the six observables, a network for
+        tables; None leaves it out.
     n_bootstrap
         Bootstrap repetitions of MultiFold, of the frozen body and of iterative Bayesian unfolding.
     names
-        Which methods; IBU comes with all of them. With many events, leave out those that train on clouds.
+        Which methods; IBU comes with all of them.
+    n_particle_events
+        Of the simulation and of the data each, the first so many go to the networks that train on particle
+        clouds, which are slow; all others unfold everything. None gives all to those, too.
     """
 
     n_iterations: Annotated[int, Field(gt=0)] = 3
@@ -72,6 +76,7 @@ class UnfoldingMethods:
     names: Annotated[tuple[Method, ...], Field(min_length=1)] = (
         "UniFold", "MultiFold", "scratch", "finetuned", "frozen",
     )  # fmt: skip
+    n_particle_events: Annotated[int, Field(gt=0)] | None = None
 
     def arms(self) -> dict[str, OmniFoldConfig]:
         """Return how each method unfolds, by name: "UniFold", "MultiFold", and the arms of OmniFold."""
@@ -102,7 +107,11 @@ def table_of(jets: Jets, names: Sequence[str] = SIX) -> np.ndarray:
 
 
 class UnfoldingProblem(NamedTuple):
-    """What every method gets: simulation and data as clouds, tables and embeddings; what to compare with."""
+    """What every method gets: simulation and data as clouds, tables and embedded jets; what to compare with.
+
+    An embedded jet is what the frozen body makes of its particles, followed by its row of the table: a linear
+    function of the embedding alone tells simulation and data apart less well, for want of tau_21.
+    """
 
     clouds: tuple[PairedSample, Jets]
     tables: tuple[PairedSample, np.ndarray]
@@ -119,7 +128,7 @@ class UnfoldingProblem(NamedTuple):
 
     def distance(self, name: str, weights: np.ndarray | None) -> TriangularDiscriminator:
         """1000 times the discriminator between the truth and the simulation with weights."""
-        return discriminator(self.truth[name], self.prior[name], self.edges[name], weights=(None, weights))
+        return _discriminator(self.truth[name], self.prior[name], self.edges[name], weights=(None, weights))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,15 +141,18 @@ class Unfolded:
         The same object for all observables, but for UniFold.
     distances : mapping of observable to float
         1000 times the discriminator to the truth after the last iteration.
+    repetitions : mapping of observable to list of float
+        The same in every bootstrap repetition; empty lists without any.
     """
 
     results: Mapping[str, UnfoldingResult]
     distances: Mapping[str, float]
+    repetitions: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def n_train(self) -> int:
-        """Simulated events."""
-        return len(next(iter(self.results.values())))
+        """Simulated events that were unfolded."""
+        return int(np.count_nonzero(next(iter(self.results.values())).prior))
 
     @property
     def smaller_is_better(self) -> tuple[str, ...]:
@@ -203,18 +215,27 @@ class UnfoldingStudy:
         """Return weights of the events of ``prior``, averaged over seeds, by the methods' titles."""
         return {self.methods[arm]: self.weights(arm).mean(axis=0) for arm in arms}
 
+    def n_events(self) -> dict[str, int]:
+        """Return how many simulated events each method unfolded, by its title."""
+        trained = {title: self.trained.of(arm)[0].n_train for arm, title in self.methods.items()}
+        return {"IBU": len(self.problem.tables[0])} | trained
+
     def before(self, observable: str) -> TriangularDiscriminator:
         """Return 1000 times the discriminator between the simulation and the truth."""
         return self.problem.distance(observable, None)
 
     def spread(self, method: str, observable: str) -> Spread:
-        """Return mean and spread: over seeds, or nominal value and bootstrap spread for "IBU"."""
+        """Return mean and spread over seeds, for "IBU" the nominal value; bootstrap spreads in quadrature."""
         if method != "IBU":
-            return self.trained.spread(method, observable)
+            seeds, first = self.trained.spread(method, observable), self.trained.of(method)[0]
+            repeated = first.repetitions.get(observable, ())
+            if len(repeated) < 2:
+                return seeds
+            return replace(seeds, std=float(np.hypot(np.nan_to_num(seeds.std), spread(repeated).std)))
         truth, edges = self.truth[observable], self.edges[observable]
         centers, result = 0.5 * (edges[1:] + edges[:-1]), self.ibu[observable]
         nominal, *others = (
-            discriminator(truth, centers, edges, weights=(None, h)).value
+            _discriminator(truth, centers, edges, weights=(None, h)).value
             for h in (result.values, *result.bootstrap)
         )
         return replace(spread(others if len(others) > 1 else [nominal, *others]), mean=nominal)
@@ -269,7 +290,9 @@ class UnfoldingStudy:
         }
         levels = {title: {n: f"{v:.2f}" for n, v in row.items()} for title, row in self.levels().items()}
         first = {"before": levels.pop("before")}
-        return pd.DataFrame(first | columns | levels).rename(index=label)
+        table = pd.DataFrame(first | columns | levels).rename(index=label)
+        table.loc["simulated events"] = pd.Series({title: f"{n:,}" for title, n in self.n_events().items()})
+        return table.fillna("")
 
     def by_iteration(self, names: Sequence[str]) -> pd.DataFrame:
         """Return the mean distance over seeds after every iteration, a row per observable and method."""
@@ -329,7 +352,7 @@ def distance_to_truth(
     good, other = np.isfinite(values), truth[np.isfinite(truth)]
     edges = np.unique(np.quantile(other, np.linspace(0, 1, n_bins + 1)))
     before, after = (
-        discriminator(other, values[good], edges, weights=(None, w)) for w in (None, weights[good])
+        _discriminator(other, values[good], edges, weights=(None, w)) for w in (None, weights[good])
     )
     return QuantityDistance(before.value, after.value, after.floor)
 
@@ -367,8 +390,8 @@ def compare_unfoldings(
     problem = _problem(
         (simulation, data, truth or data),
         dict(edges or observable_edges()),
-        checkpoint,
-        options.get("workers"),
+        methods.n_particle_events,
+        partial(embed, checkpoint=checkpoint, workers=options.get("workers")) if checkpoint else None,
     )
     arms = methods.arms()
     slow_first = {name: (name, arms[name]) for name in reversed(arms)}
@@ -391,26 +414,28 @@ def _best_ibu(problem: UnfoldingProblem, name: str, config: IBUConfig) -> IBURes
     results = [bayesian_unfolding(simulation, seen, edges[::k], config=config) for k in widths]
     fine = [result.refined(edges, results[0].response.prior) for result in results]
     truth, centers = problem.truth[name], 0.5 * (edges[1:] + edges[:-1])
-    return min(fine, key=lambda r: discriminator(truth, centers, edges, weights=(None, r.values)).value)
+    return min(fine, key=lambda r: _discriminator(truth, centers, edges, weights=(None, r.values)).value)
 
 
 def _problem(
     samples: tuple[PairedSample, PairedSample, PairedSample],
     edges: Mapping[str, np.ndarray],
-    checkpoint: str | None,
-    workers: int | None,
+    n_particle_events: int | None,
+    embed_jets: Callable[[Jets], np.ndarray] | None,
 ) -> UnfoldingProblem:
     simulation, data, truth = samples
     names, seen = list(edges), data.detector[data.pass_detector]
+    some, measured = (s.select(np.arange(len(s))[:n_particle_events]) for s in (simulation, data))
+    clouds = (some, measured.detector[measured.pass_detector])
 
     def both(rows_of: Callable[[Jets], np.ndarray]) -> tuple[PairedSample, np.ndarray]:
         levels = {level: rows_of(getattr(simulation, level)) for level in ("truth", "detector")}
         return replace(simulation, **levels), rows_of(seen)
 
     tables = both(lambda jets: table_of(jets, names))
-    embedded = None if checkpoint is None else both(lambda jets: embed(jets, checkpoint, workers=workers))
+    rows = both(lambda jets: np.hstack([embed_jets(jets), table_of(jets, names)])) if embed_jets else None
     compared = (observables(s.truth[s.pass_truth], names) for s in (truth, simulation))
-    return UnfoldingProblem((simulation, seen), tables, embedded, *compared, edges)
+    return UnfoldingProblem(clouds, tables, rows, *compared, edges)
 
 
 def _unfold(
@@ -428,6 +453,16 @@ def _unfold(
     else:
         tables = problem.embedded if name == "frozen" else problem.tables
         events = tables if config.step1.reads_tables else problem.clouds
-        results = dict.fromkeys(problem.edges, OmniFold(config, run_directory=run_directory).fit(*events))
-    weights = {n: r.particle_weights()[r.pass_truth] for n, r in results.items()}
-    return Unfolded(results, {n: problem.distance(n, w).value for n, w in weights.items()})
+        result = OmniFold(config, run_directory=run_directory).fit(*events)
+        results = dict.fromkeys(problem.edges, _among(problem.tables[0], result))
+    sets = {n: np.stack([r.particle_weights(), *r.bootstrap])[:, r.pass_truth] for n, r in results.items()}
+    distances = {n: [problem.distance(n, w).value for w in ws] for n, ws in sets.items()}
+    return Unfolded(results, *({n: d[which] for n, d in distances.items()} for which in (0, slice(1, None))))
+
+
+def _among(simulation: PairedSample, result: UnfoldingResult) -> UnfoldingResult:
+    """Add the events of the simulation that a method did not get, after its own, with weight zero."""
+    n_more, passed = len(simulation) - len(result), ("pass_truth", "pass_detector")
+    columns = {name: getattr(result, name) for name in ("prior", "push", "pull", "bootstrap")}
+    padded = {k: np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, n_more)]) for k, x in columns.items()}
+    return replace(result, **padded, **{name: getattr(simulation, name) for name in passed})

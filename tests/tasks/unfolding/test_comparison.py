@@ -29,7 +29,7 @@ CLOUDS = ComparisonSettings(seeds=(1,), scratch=FAST, finetuned=replace(FAST, bo
 def unfolded():
     pairs = [PairedJets(clouds(90, s, seed=i), clouds(90, s + 0.2, seed=i)) for i, s in ((1, 2.0), (2, 2.5))]
     tables = RatioConfig(network="mlp", hidden=(8,), training=FAST)
-    methods = UnfoldingMethods(1, CLOUDS, 0.5, tables, 0.5, n_bootstrap=2)
+    methods = UnfoldingMethods(1, CLOUDS, 0.5, tables, 0.5, n_bootstrap=2, n_particle_events=70)
     simulation, data = (with_acceptance(p, 60.0) for p in pairs)
     other = with_acceptance(PairedJets(clouds(50, 2.5, seed=5), clouds(50, 2.5, seed=5)), 60.0)
     return compare_unfoldings(simulation, data, methods, truth=other, edges=observable_edges(5), workers=1)
@@ -40,7 +40,7 @@ def test_every_method_has_a_distance(unfolded):
     titles.append("OmniFold, frozen body")
     assert list(unfolded.by_observable()) == titles
     table = unfolded.table()
-    assert list(table.index) == ["m", "N", "w", "ln ρ", "τ₂₁", "z_g"]
+    assert list(table.index) == ["m", "N", "w", "ln ρ", "τ₂₁", "z_g", "simulated events"]
     assert list(table.columns) == ["before", *titles, "floor"]
     for method in ("IBU", *unfolded.methods):
         assert all(np.isfinite(unfolded.spread(method, name).mean) for name in unfolded.edges)
@@ -63,6 +63,35 @@ def test_unfolding_record_and_explorer(unfolded):
         data["weights"]["UniFold"]["width"].shape == data["weights"]["MultiFold"]["mass"].shape == (1, 1, n)
     )
     assert data["binned"]["IBU"]["mass"].shape == (1, 5)
+
+
+def test_networks_on_particles_get_the_first_events_only(unfolded):
+    assert list(unfolded.n_events().values()) == [90, 90, 90, 70, 70, 90]
+    assert list(unfolded.table().loc["simulated events"][1:-1]) == ["90", "90", "90", "70", "70", "90"]
+    for arm, n in (("scratch", 70), ("finetuned", 70), ("frozen", 90)):
+        result = unfolded.result(arm)
+        assert len(result) == 90
+        weights = result.particle_weights()
+        assert (weights[:n][result.pass_truth[:n]] > 0).all() and (weights[n:] == 0).all()
+    # the data of 70 events, not of 90, are what those weights sum to
+    assert unfolded.result("scratch").detector_weights().sum() == pytest.approx(70, abs=3)
+    assert unfolded.result("frozen").detector_weights().sum() == pytest.approx(90, abs=3)
+
+
+def test_rows_of_the_frozen_body_hold_the_six_observables(unfolded):
+    (simulation, seen), (tables, table) = unfolded.problem.embedded, unfolded.problem.tables
+    np.testing.assert_array_equal(simulation.truth[:, -6:], tables.truth)
+    np.testing.assert_array_equal(seen[:, -6:], table)
+    assert seen.shape[1] > 6 + 6
+
+
+def test_spread_holds_seeds_and_bootstrap(unfolded):
+    run = unfolded.trained.of("frozen")[0]
+    repeated = run.repetitions["mass"]
+    assert len(repeated) == 2 and repeated[0] != repeated[1]
+    assert unfolded.spread("frozen", "mass").std == pytest.approx(np.std(repeated, ddof=1))
+    assert unfolded.spread("frozen", "mass").mean == run.distances["mass"]
+    assert np.isnan(unfolded.spread("scratch", "mass").std)  # one seed, no repetitions
 
 
 def test_distance_of_any_quantity():
