@@ -41,7 +41,7 @@ _BELOW = 1.0  # undefined observables (ungroomed jets) get a value this far belo
 
 @settings
 class UnfoldingMethods:
-    """How every method is trained; all share iterations, seeds and events.
+    """How every method is trained; all share iterations and seeds.
 
     Parameters
     ----------
