@@ -56,7 +56,8 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "auc_one_vs_one": ("AUC, one against one", ""),
     "auc_b_light": ("AUC, b against light", ""),
     "auc_data_against_reference": ("AUC, data against reference", ""),
-    "auc_data_against_generated": ("AUC, data against generated", ""),
+    "auc_data_against_generated": ("AUC, data against made background", ""),
+    "auc_true_against_made": ("AUC, true against made background", ""),
     "sic": (r"Largest $\epsilon_S/\sqrt{\epsilon_B}$", ""),
     "max_sic": (r"Largest $\epsilon_S/\sqrt{\epsilon_B}$", ""),
     # haloes
@@ -99,6 +100,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "scratch": ("scratch", ""),
     "finetuned": ("fine-tuned", ""),
     "frozen": ("frozen body", ""),
+    "trees": ("boosted trees", ""),
     "converged": ("scratch, converged", ""),
 }
 """Mathtext and unit by key; see `label`."""

@@ -407,8 +407,13 @@ class LhcoProfile:
         Events to generate in the signal region.
     scan : InjectionSettings
     frozen_scan : InjectionSettings, optional
-        A longer scan with the frozen body alone: more events, weaker signals, more trials.
+        A longer scan without training networks: more events, weaker signals, more trials.
     generator : SidebandGeneratorConfig
+        Its ``method`` makes the background of the search.
+    methods
+        Ways to make background that are compared with true background.
+    n_controls
+        Parts of the data without signal on which the search is repeated.
     search : DijetSearchSettings
     injections : tuple of int
         Signal events of the search, of any mass.
@@ -422,6 +427,8 @@ class LhcoProfile:
     scan: searches.InjectionSettings = field(default_factory=searches.InjectionSettings)
     frozen_scan: searches.InjectionSettings | None = None
     generator: searches.SidebandGeneratorConfig = field(default_factory=searches.SidebandGeneratorConfig)
+    methods: tuple[Literal["borrowed", "flow"], ...] = ("borrowed",)
+    n_controls: Count = 5
     search: searches.DijetSearchSettings = field(default_factory=searches.DijetSearchSettings)
     injections: tuple[int, ...] = (0, 100)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,13 +15,14 @@ from scipy.stats import spearmanr
 from omnilearn_lab.catalog import LoadOptions, load
 from omnilearn_lab.errors import JetsError, MetricError
 from omnilearn_lab.jets import Jets
-from omnilearn_lab.machine import StrPath
+from omnilearn_lab.machine import StrPath, run_jobs
 from omnilearn_lab.metrics import RocCurve, roc
 from omnilearn_lab.metrics.reweighting import Chi2, weighted_chi2
 from omnilearn_lab.settings import settings
-from omnilearn_lab.tasks.search.decorrelation import ScanPoint, scored
+from omnilearn_lab.tasks.search.decorrelation import Control, ScanPoint, scored
 from omnilearn_lab.tasks.search.events import check_events, event_column, select_events
 from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, MassWindow, bump_hunt
+from omnilearn_lab.tasks.search.sideband_generator import SidebandGeneratorConfig, made_background
 from omnilearn_lab.tasks.search.weak_supervision import (
     WeakSupervisionConfig,
     WeakSupervisionResult,
@@ -211,6 +213,10 @@ def search_dijets(
     """
     mass = event_column(data, "dijet_mass")
     inside = (mass >= signal_region[0]) & (mass < signal_region[1])
+    if "origin" in reference.jet and "event" not in data.jet:
+        raise JetsError(
+            "the reference was made of events by their number, and the data have no column 'event'"
+        )
     result = weak_supervision(
         select_events(data, inside),
         reference,
@@ -230,15 +236,80 @@ def search_dijets(
     return DijetSearch(result, mass, scores, labels, hunts, curve)
 
 
-def judged_searches(searches: Mapping[int, DijetSearch]) -> str:
+def dijet_control(
+    background: Jets,
+    n: int,
+    generator: SidebandGeneratorConfig,
+    settings: DijetSearchSettings,
+    *,
+    n_experiments: int = 5,
+    workers: int | None = None,
+) -> dict[float, Control]:
+    """Repeat the whole search on separate parts of a sample without signal, with background made of each.
+
+    Parameters
+    ----------
+    background : Jets
+        Two rows per event with ``event`` and ``dijet_mass`` [GeV], of the window and of the sidebands.
+    n
+        Events of background to make for all parts together.
+    generator : SidebandGeneratorConfig
+    settings : DijetSearchSettings
+        Its seed is that of the parts, of what is made for them, and of their folds.
+    n_experiments
+        Parts, which share no event.
+    workers
+        Processes, one per part; all usable cores by default.
+
+    Returns
+    -------
+    dict of share to Control
+        Shares that leave too few events for a fit in one part are left out.
+
+    Raises
+    ------
+    JetsError
+        For fewer than two parts, or too few events in one.
+    """
+    n_events = check_events(background, 2, "the background")
+    if n_experiments < 2:
+        raise JetsError(f"n_experiments is {n_experiments}; at least two are needed for a spread")
+    seed, jobs = settings.weak.training.seed, {}
+    order = np.random.default_rng(seed).permutation(n_events)
+    for i, chosen in enumerate(np.array_split(order, n_experiments)):
+        weak = replace(settings.weak, training=replace(settings.weak.training, seed=seed + i))
+        part = select_events(background, np.sort(chosen))
+        jobs[i] = (part, n // n_experiments, generator, replace(settings, weak=weak))
+    runs = run_jobs(_part_hunted, jobs, workers=workers, progress=False).values()
+    hunts = {share: [run[share] for run in runs] for share in settings.kept}
+    return {
+        share: Control(np.array([hunt.significance for hunt in every]))
+        for share, every in hunts.items()
+        if None not in every
+    }
+
+
+def _part_hunted(
+    data: Jets, n: int, generator: SidebandGeneratorConfig, settings: DijetSearchSettings
+) -> dict[float, BumpHunt | None]:
+    made = made_background(data, n, generator, fit=settings.fit, seed=settings.weak.training.seed)
+    return search_dijets(data, made, generator.window.signal_region, settings, workers=1).hunts
+
+
+def judged_searches(
+    searches: Mapping[int, DijetSearch], controls: Mapping[float, Control] = MappingProxyType({})
+) -> str:
     """Say in words what searches with different amounts of hidden signal found, the least being the control.
 
-    A significance counts where it exceeds two sigma and the control behind the same cut stays within two; and
-    a control in which data and reference can be told apart (AUC above 0.6) spoils every claim.
+    A significance counts where it exceeds two sigma and the control behind the same cut stays within two; a
+    control in which data and reference can be told apart (AUC above 0.6) spoils every claim, and
+    pseudo-experiments that are not flat spoil those of their cut.
 
     Parameters
     ----------
     searches : mapping of injected events to DijetSearch
+    controls : mapping of share to Control, optional
+        Of `dijet_control`.
 
     Returns
     -------
@@ -251,12 +322,13 @@ def judged_searches(searches: Mapping[int, DijetSearch]) -> str:
         f"control: AUC of data against reference {control.result.auc:.3f}, "
         + ("alike" if is_alike else f"above {_ALIKE}: the reference is not the data's background")
     ]
+    lines += [f"without signal, {share:.0%} kept: {one}" for share, one in controls.items()]
     for n, search in searches.items():
         for share, hunt in search.hunts.items() if n > min(searches) else ():
-            beside = control.hunts.get(share)
+            beside, is_flat = control.hunts.get(share), share not in controls or controls[share].is_flat
             if hunt is None or beside is None:
                 verdict = "no fit, no claim"
-            elif not is_alike or abs(beside.significance) > 2:
+            elif not (is_alike and is_flat) or abs(beside.significance) > 2:
                 verdict = f"{hunt.significance:+.1f} sigma, control {beside.significance:+.1f}: no claim"
             else:
                 found = "found" if hunt.significance > 2 else "not found"

@@ -20,7 +20,9 @@ from torch.nn import functional
 from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.features import STANDARDIZATIONS, jet_features
 from omnilearn_lab.jets import Jets
+from omnilearn_lab.machine import run_jobs
 from omnilearn_lab.models import PET, Batch, DijetClassifier, DijetConfig
+from omnilearn_lab.observables import SIX, observables
 from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks import common
 from omnilearn_lab.training import Batches, History, Run, TrainConfig, Trainer, default_device, select
@@ -28,6 +30,7 @@ from omnilearn_lab.training import Batches, History, Run, TrainConfig, Trainer, 
 _EDGE = 1e-6  # keeps phi = +-pi at a finite quantile
 _FOUR = STANDARDIZATIONS["lhco"]
 _MIN_MULTIPLICITY = 2
+_JETS_AT_ONCE = 5000
 
 
 def check_events(jets: Jets, jets_per_event: int, name: str) -> int:
@@ -242,6 +245,37 @@ def embed_events(
     """
     check_events(jets, jets_per_event, "the sample")
     rows = common.embed(jets, checkpoint, use_pid=use_pid, workers=workers)
+    return _of_events(rows, jets, jets_per_event)
+
+
+def event_observables(jets: Jets, *, jets_per_event: int = 2, workers: int | None = None) -> np.ndarray:
+    """Return what is known of events without any network: pt and six observables of their jets, as there.
+
+    Parameters
+    ----------
+    jets : Jets
+    jets_per_event
+    workers
+        Processes; all usable cores by default.
+
+    Returns
+    -------
+    float64 array, shape (events, jets_per_event * 7)
+        Undefined values, such as ln rho of an ungroomed jet, are NaN or infinite, which trees take.
+    """
+    check_events(jets, jets_per_event, "the sample")
+    slices = {i: (jets[i : i + _JETS_AT_ONCE],) for i in range(0, len(jets), _JETS_AT_ONCE)}
+    tables = run_jobs(_observables, slices, workers=workers, progress=False).values()
+    return _of_events(np.concatenate(list(tables)), jets, jets_per_event)
+
+
+def _observables(jets: Jets) -> np.ndarray:
+    columns = observables(jets, SIX, jet_radius=1.0).values()  # trees do not care for the unit of distances
+    return np.stack([jets.jet["pt"], *columns], axis=1)
+
+
+def _of_events(rows: np.ndarray, jets: Jets, jets_per_event: int) -> np.ndarray:
+    """Rows of jets, shape (N, d), side by side for each event, by falling jet mass."""
     rows = rows.reshape(len(jets) // jets_per_event, jets_per_event, -1)
     order = np.argsort(-jets.jet["mass"].reshape(-1, jets_per_event), axis=1, kind="stable")
     return np.take_along_axis(rows, order[:, :, None], axis=1).reshape(len(rows), -1)

@@ -1,8 +1,9 @@
-"""How much signal must the data hold before weak supervision finds it? Scratch, fine-tuned, frozen."""
+"""How much signal must the data hold before weak supervision finds it? Scratch, fine-tuned, frozen, trees."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from omnilearn_lab.tasks.common.heads import HeadKind
 from omnilearn_lab.tasks.search import events
 from omnilearn_lab.training import History
 
-Kind = Literal["scratch", "finetuned", "frozen"]
+Kind = Literal["scratch", "finetuned", "frozen", "trees"]
 _N_RANDOM = 20
 _MIN_EVENTS = 20
 
@@ -40,6 +41,8 @@ class InjectionSettings:
         Signal events among the data, each number once.
     validation_fraction
         Share of data and reference on which the best epoch is chosen.
+    n_test
+        Events of each kind to test with at most; None takes all that are left.
     min_background
         Background test events that must pass a cut; the SIC is not read off where fewer do.
     network : EventNetwork
@@ -47,7 +50,8 @@ class InjectionSettings:
     compare : ComparisonSettings
         Checkpoint, seeds and the two trainings; a seed is a trial with other events in each role.
     kinds
-        Of "scratch", "finetuned" and "frozen": a head on the embeddings by the checkpoint's frozen body.
+        Of "scratch", "finetuned", "frozen" (a head on the embeddings by the checkpoint's frozen body) and
+        "trees" (boosted trees on the six observables and pt of both jets: nothing is pretrained).
     head
         Of the frozen kind.
     """
@@ -56,6 +60,7 @@ class InjectionSettings:
     n_reference: Annotated[int, Field(ge=_MIN_EVENTS)] = 1000
     injections: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 50, 150)
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    n_test: Annotated[int, Field(ge=_MIN_EVENTS)] | None = None
     min_background: Annotated[int, Field(gt=0)] = 10
     network: events.EventNetwork = events.EventNetwork()
     compare: ComparisonSettings = field(default_factory=ComparisonSettings)
@@ -135,6 +140,14 @@ class InjectionScan:
         comparison = self.by_injection[injection]
         return {label(kind): [run.curve for run in comparison.of(kind)] for kind in self.kinds}
 
+    def numbers(self) -> dict[str, list[float]]:
+        """Return the largest SIC of every seed by kind and injection, for a file of results."""
+        return {
+            f"{label(kind)}, {n} injected": comparison.values(kind, "max_sic")
+            for kind in self.kinds
+            for n, comparison in self.by_injection.items()
+        }
+
     def reach(self, kind: str) -> int | None:
         """Return the smallest injection whose mean SIC beats luck by two spreads, if any.
 
@@ -199,17 +212,21 @@ def scan_injections(
     n_signal = events.check_events(signal, n, "signal")
     n_tests = _tests(n_background, n_signal, settings)
     arms = {
-        f"{kind}-{injection}": _Point(None if kind == "frozen" else settings.compare.arm(kind), injection)
+        f"{kind}-{injection}": _Point(kind, injection)
         for injection in settings.injections
         for kind in settings.kinds
     }
-    joined = Jets.concatenate([events.without_labels(background), events.without_labels(signal)])
-    rows = None
+    n_used = n_tests[0] + settings.n_data + settings.n_reference, n_tests[1] + max(settings.injections)
+    used = [jets[: n * number] for jets, number in zip((background, signal), n_used, strict=True)]
+    joined = Jets.concatenate([events.without_labels(jets) for jets in used])
+    tables, is_network = {}, bool(set(settings.kinds) - {"frozen", "trees"})
     if "frozen" in settings.kinds:
         inputs = {"jets_per_event": n, "use_pid": settings.network.use_pid, "workers": options.get("workers")}
-        rows = events.embed_events(joined, settings.compare.checkpoint, **inputs)
-    with events.shared_events(joined, settings.network) as path:
-        train = partial(_train, _Events(settings, path, rows, n_background, n_signal))
+        tables["frozen"] = events.embed_events(joined, settings.compare.checkpoint, **inputs)
+    if "trees" in settings.kinds:
+        tables["trees"] = events.event_observables(joined, jets_per_event=n, workers=options.get("workers"))
+    with events.shared_events(joined, settings.network) if is_network else nullcontext(Path()) as path:
+        train = partial(_train, _Events(settings, path, tables, *n_used))
         together = compare(train, arms, seeds=settings.compare.seeds, **options)
     by_injection = {
         injection: together.select({kind: f"{kind}-{injection}" for kind in settings.kinds})
@@ -243,24 +260,25 @@ def random_sic(labels: np.ndarray, *, min_background: float = 10, n_trials: int 
 
 
 class _Point(NamedTuple):
-    """One way to train at one injection; None stands for the frozen body."""
+    """One way to train at one injection."""
 
-    arm: Arm | None
+    kind: Kind
     injection: int
 
 
 class _Events(NamedTuple):
-    """All events, signal after background: as network inputs in a file, and embedded where asked for."""
+    """All events, signal after background: as network inputs in a file, and as tables by kind."""
 
     settings: InjectionSettings
     path: Path
-    rows: np.ndarray | None
+    tables: Mapping[str, np.ndarray]
     n_background: int
     n_signal: int
 
     def job(self, point: _Point, seed: int, run_directory: Path | None) -> events.EventJob:
         """Deal out the events: data, reference, and what is left for the test."""
-        settings, arm, rng = self.settings, point.arm or Arm(), np.random.default_rng(seed)
+        settings, rng = self.settings, np.random.default_rng(seed)
+        arm = Arm() if point.kind in self.tables else settings.compare.arm(point.kind)
         background = rng.permutation(self.n_background)
         signal = self.n_background + rng.permutation(self.n_signal)
         ends = np.cumsum([settings.n_data, settings.n_reference])
@@ -294,14 +312,15 @@ def _tests(n_background: int, n_signal: int, settings: InjectionSettings) -> tup
                 f"{there} {name} events in the signal region; the scan uses {number} for training and at "
                 f"least {_MIN_EVENTS} for the test: load more events, or scan fewer"
             )
-        left.append(there - number)
+        left.append(min(there - number, settings.n_test or there))
     return left[0], left[1]
 
 
 def _train(shared: _Events, point: _Point, seed: int, run_directory: Path | None) -> InjectionResult:
     settings, job = shared.settings, shared.job(point, seed, run_directory)
-    if point.arm is None:
-        trained = events.train_event_head(shared.rows, job, settings.head)
+    if point.kind in shared.tables:
+        head = "trees" if point.kind == "trees" else settings.head
+        trained = events.train_event_head(shared.tables[point.kind], job, head)
     else:
         trained = events.train_event_network(shared.path, job)
     curve = roc(trained.scores, job.score >= shared.n_background)

@@ -1,15 +1,17 @@
-"""Generated background: two-jet events learned beside a mass window, as a function of the mass."""
+"""Generated background: two-jet events of a mass window, from those beside it: borrowed, or learned."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from pydantic import Field
+from scipy.optimize import minimize_scalar
 
 from omnilearn_lab.errors import JetsError, TrainingError
 from omnilearn_lab.jets import Jets
@@ -20,23 +22,30 @@ from omnilearn_lab.settings import settings, to_mapping
 from omnilearn_lab.tasks import generation
 from omnilearn_lab.tasks.generation.generator import KinematicsGeneration, bare_jets
 from omnilearn_lab.tasks.search import events
-from omnilearn_lab.tasks.search.mass_fits import MassWindow
+from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow, sample_masses
 from omnilearn_lab.training import History, Run, TrainConfig, Trainer, default_device
 
 _N_FEATURES, _PHI = 5, 2
 _PHI_WIDTH = 0.1  # typical angle between jets that are back to back but for radiation
 _MIN_EVENTS = 20
+_REACH = 0.1  # typical logarithm of the factor between a mass and those that lend to it
+_STEEPEST = 40.0  # power of the mass with which a spectrum may fall
+_N_GRID = 500
 
 
 @settings
 class SidebandGeneratorConfig:
-    """How to learn and to sample two-jet events.
+    """How to make two-jet events of a mass window out of those beside it.
 
     Parameters
     ----------
     window : MassWindow
         Dijet masses: nothing is learned inside the signal region nor outside the limits, which the network
         sees as -1 and 1.
+    method
+        "borrowed": whole events beside the window, all momenta scaled to the wanted dijet mass (`Lenders`);
+        nothing is trained. "flow": two networks, one for the two jets given the dijet mass, one for the
+        particles of each; what follows, except for ``max_particles``, is about these.
     width, n_jet_layers
         Of the `omnilearn_lab.models.DijetGenerator` for the two jets' pt, eta, phi, mass and
         multiplicity.
@@ -53,6 +62,7 @@ class SidebandGeneratorConfig:
     """
 
     window: MassWindow = MassWindow()
+    method: Literal["borrowed", "flow"] = "borrowed"
     width: int = 64
     n_jet_layers: int = 3
     kinematics: TrainConfig = replace(generation.JetGenerationConfig.kinematics, epochs=30, batch_size=128)
@@ -62,17 +72,143 @@ class SidebandGeneratorConfig:
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
 
+@dataclass(frozen=True, eq=False)
+class Lenders:
+    r"""Events beside a mass window, of which events of any mass in between are made by scaling all momenta.
+
+    QCD has hardly a scale of its own here: at equal angles, the jets' pt, masses and particles grow with the
+    dijet mass. Two things are put right when lenders are drawn for a mass M:
+
+    - A threshold on the leading jet's pt t cuts at every mass another part of :math:`r = p_T/m`. A lender
+      must pass it after scaling, :math:`rM > t`, and counts the more, the fewer masses show its r: with one
+      over the integral of K over ln m beside the window and above t/r.
+    - Lenders on both sides, whatever the spectrum: K is a Gaussian in ln m around M, and an event counts
+      with K over the spectrum that there would be without the threshold, :math:`dN/dm \propto m^{-n}`, fitted
+      to the masses given each event's r. So what changes slowly with the mass is interpolated.
+
+    Parameters
+    ----------
+    jets : Jets
+        Two rows per event, with ``dijet_mass`` [GeV].
+    window : MassWindow
+
+    References
+    ----------
+    Lynden-Bell, MNRAS 155 (1971) 95 (samples cut along two variables); CURTAINs, arXiv:2203.09470.
+    """
+
+    jets: Jets
+    window: MassWindow
+
+    @cached_property
+    def mass(self) -> np.ndarray:
+        """Dijet mass of each event [GeV]."""
+        return events.event_column(self.jets, "dijet_mass")
+
+    @cached_property
+    def threshold(self) -> float:
+        """Lowest pt of a leading jet [GeV]."""
+        return float(self._leading.min())
+
+    @cached_property
+    def lowest(self) -> np.ndarray:
+        """Dijet mass from which on an event's leading jet passes the threshold [GeV]."""
+        return self.threshold * self.mass / self._leading
+
+    @cached_property
+    def steepness(self) -> float:
+        """Power n of the spectrum without the threshold, by maximum likelihood."""
+
+        def loss(n: float) -> float:
+            return float(np.mean(n * np.log(self.mass) + np.log(self._above(self._grid ** (1 - n)))))
+
+        return float(minimize_scalar(loss, bounds=(0, _STEEPEST), method="bounded").x)
+
+    def draw(self, mass: np.ndarray, seed: int) -> np.ndarray:
+        """Return the number of an event to scale, for each mass [GeV]."""
+        rng = np.random.default_rng(seed)
+        density = self.mass ** (self.steepness - 1)  # over f(m), in ln m
+        chosen = np.empty(len(mass), dtype=np.int64)
+        for i, wanted in enumerate(mass):
+            near = density * _nearness(self.mass, wanted) * (self.lowest <= wanted)
+            weights = np.cumsum(near / self._above(_nearness(self._grid, wanted)))
+            chosen[i] = np.searchsorted(weights, rng.random() * weights[-1], side="right")
+        return chosen
+
+    def lend(self, mass: np.ndarray, seed: int) -> Jets:
+        """Return one event of each mass [GeV]; ``origin`` is the number (``event``) of the event it was."""
+        chosen = self.draw(mass, seed)
+        factor = np.repeat(mass / self.mass[chosen], 2)
+        made = events.select_events(self.jets, chosen)
+        number = self.jets.jet.get("event", np.arange(len(self.jets)) // 2)
+        particles = dict(made.particles)
+        for name in ("pt", "energy"):
+            particles[name] = (particles[name] * np.repeat(factor, made.counts)).astype(np.float32)
+        scaled = {name: made.jet[name] * factor for name in ("pt", "mass")}
+        about = {"source": "generated", "sampler": f"borrowed, seed {seed}"}
+        made = replace(made, particles=particles, provenance=about)
+        return made.with_jet(**scaled, origin=number[events.event_rows(chosen, 2)])
+
+    @property
+    def _leading(self) -> np.ndarray:
+        return self.jets.jet["pt"].astype(np.float64).reshape(-1, 2).max(axis=1)
+
+    @cached_property
+    def _grid(self) -> np.ndarray:
+        """Masses beside the window, at equal steps of ln m."""
+        every = np.geomspace(*self.window.limits, _N_GRID, endpoint=False)
+        return every[self.window.beside(every)]
+
+    def _above(self, values: np.ndarray) -> np.ndarray:
+        """Sum of values on the grid over the masses at which each event passes the threshold."""
+        sums = np.append(np.cumsum(values[::-1])[::-1], 0.0)
+        first = np.searchsorted(self._grid, self.lowest)
+        return np.maximum(sums[first], values[-1])
+
+
+def _nearness(mass: np.ndarray, wanted: float) -> np.ndarray:
+    return np.exp(-0.5 * (np.log(mass / wanted) / _REACH) ** 2)
+
+
+def made_background(
+    data: Jets, n: int, config: SidebandGeneratorConfig, *, fit: MassFit = MassFit(), seed: int = 0
+) -> Jets:
+    """Make background of the signal region out of data beside it, whatever signal these hold.
+
+    Parameters
+    ----------
+    data : Jets
+        Two rows per event, with ``dijet_mass`` [GeV]; events of the signal region are not used.
+    n
+        Events to make. Their masses follow the spectrum that is fitted beside the window.
+    config : SidebandGeneratorConfig
+    fit : MassFit
+    seed
+
+    Returns
+    -------
+    Jets
+        As `SidebandGenerator.sample`.
+    """
+    mass = events.event_column(data, "dijet_mass")
+    beside = events.select_events(data, config.window.beside(mass))
+    wanted = sample_masses(mass, n, config.window.signal_region, fit=fit, seed=seed)
+    return SidebandGenerator(config).fit(beside).sample(wanted, seed=seed)
+
+
 class SidebandGenerator:
-    """Learn two-jet events from the sidebands of a mass window, and generate events inside it.
+    """Make two-jet events inside a mass window out of those in its sidebands.
 
     Parameters
     ----------
     config : SidebandGeneratorConfig, optional
     directory
-        Keep the trainings there; an interrupted `fit` goes on where it was.
+        Keep the trainings of a flow there; an interrupted `fit` goes on where it was.
 
     Attributes
     ----------
+    lenders : Lenders
+        Of borrowed events; the others are those of a flow.
     kinematics : DijetGenerator
     particles : JetGeneration
     histories : dict of History
@@ -93,6 +229,7 @@ class SidebandGenerator:
     ) -> None:
         self.config = config or SidebandGeneratorConfig()
         self.directory = None if directory is None else Path(directory)
+        self.lenders: Lenders | None = None
         self.kinematics: DijetGenerator | None = None
         self.particles = generation.JetGeneration(
             self.config.particles, directory=None if self.directory is None else self.directory / "jets"
@@ -100,7 +237,7 @@ class SidebandGenerator:
         self.histories: dict[str, History] = {}
 
     def fit(self, sideband: Jets) -> SidebandGenerator:
-        """Train both stages.
+        """Keep the events that lend, or train both stages of a flow.
 
         Parameters
         ----------
@@ -118,9 +255,12 @@ class SidebandGenerator:
             For an empty sideband, or events inside the signal region or outside the limits.
         """
         n_events = self._check(sideband)
+        bare = events.without_labels(sideband).truncate(self.config.max_particles)
+        if self.config.method == "borrowed":
+            self.lenders = Lenders(bare, self.config.window)
+            return self
         order = np.random.default_rng(self.config.kinematics.seed).permutation(n_events)
         n_validation = max(1, round(self.config.validation_fraction * n_events))
-        bare = events.without_labels(sideband).truncate(self.config.max_particles)
         train, validation = (
             events.select_events(bare, part) for part in (order[n_validation:], order[:n_validation])
         )
@@ -135,15 +275,15 @@ class SidebandGenerator:
         Parameters
         ----------
         mass : array, shape (M,)
-            [GeV], inside the limits; see `omnilearn_lab.tasks.search.sample_masses`.
+            [GeV], inside the limits; see `omnilearn_lab.tasks.search.mass_fits.sample_masses`.
         seed
             Of all noise.
 
         Returns
         -------
         Jets
-            2 M rows with ``event``, ``rank`` and the given ``dijet_mass``; jet columns are those of the
-            first stage, particles are relative to them.
+            2 M rows with ``event``, ``rank`` and the given ``dijet_mass``; particles are relative to the
+            jets. Borrowed events have an ``origin`` (`Lenders.lend`), which `weak_supervision` looks at.
 
         Raises
         ------
@@ -153,17 +293,19 @@ class SidebandGenerator:
             For masses that are not finite or outside the limits.
         """
         mass = self._check_masses(mass)
-        jets = self.sample_kinematics(mass, seed=seed)
-        like = jets.truncate(self.config.max_particles)
-        made = self.particles.sample_like(like, seed=seed)
+        made = self._generate(mass, seed) if self.lenders is None else self.lenders.lend(mass, seed)
         event = np.repeat(np.arange(len(mass)), 2)
-        extra = {"event": event, "rank": np.arange(len(event)) % 2, "dijet_mass": np.repeat(mass, 2)}
-        return events.without_labels(made.with_jet(multiplicity=jets.jet["multiplicity"], **extra))
+        made = made.with_jet(event=event, rank=np.arange(len(event)) % 2, dijet_mass=np.repeat(mass, 2))
+        return events.without_labels(made)
 
-    def sample_kinematics(self, mass: ArrayLike, *, seed: int = 0) -> Jets:
-        """Generate the first stage only: two jets per mass whose particles are equal parts along the axis."""
-        mass = self._check_masses(mass)
-        model = self._fitted()
+    def _generate(self, mass: np.ndarray, seed: int) -> Jets:
+        jets = self._sample_kinematics(mass, seed)
+        made = self.particles.sample_like(jets.truncate(self.config.max_particles), seed=seed)
+        return made.with_jet(multiplicity=jets.jet["multiplicity"])
+
+    def _sample_kinematics(self, mass: np.ndarray, seed: int) -> Jets:
+        """The first stage: two jets per mass whose particles are equal parts along the axis."""
+        model = self.kinematics
         device = next(model.parameters()).device
         condition = self._condition(mass).to(device)
         noise = torch.randn(len(mass), 2 * _N_FEATURES, generator=torch.Generator().manual_seed(seed))
@@ -222,16 +364,12 @@ class SidebandGenerator:
         return n_events
 
     def _check_masses(self, mass: ArrayLike) -> np.ndarray:
-        self._fitted()
+        if self.kinematics is None and self.lenders is None:
+            raise TrainingError("this generator has not learned anything yet; call fit(sideband) first")
         values, (low, high) = np.atleast_1d(np.asarray(mass, dtype=np.float64)), self.config.window.limits
         if values.ndim != 1 or not len(values) or not ((values >= low) & (values <= high)).all():
             raise JetsError(f"masses must be finite and between {low:g} and {high:g} GeV, one per event")
         return values
-
-    def _fitted(self) -> DijetGenerator:
-        if self.kinematics is None:
-            raise TrainingError("this generator has not learned anything yet; call fit(sideband) first")
-        return self.kinematics
 
 
 def _aligned(jets: Jets) -> np.ndarray:

@@ -40,8 +40,11 @@ class WeakSupervisionConfig:
         Share of the training folds on which the best epoch is chosen.
     training : TrainConfig
         ``batch_size`` counts events; ``seed`` also fixes folds and initial weights.
+    frozen
+        Name or path of a checkpoint: its frozen body embeds the events, and ``head`` learns from that. Empty:
+        ``network`` is trained.
     head : {"logistic", "mlp", "trees"}
-        What learns from embeddings, in `weak_supervision_of_rows`.
+        What learns from embeddings, here and in `weak_supervision_of_rows`.
 
     """
 
@@ -49,6 +52,7 @@ class WeakSupervisionConfig:
     n_folds: Annotated[int, Field(ge=2)] = 2
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     training: TrainConfig = _TRAINING
+    frozen: str = ""
     head: HeadKind = "logistic"
 
 
@@ -67,6 +71,8 @@ class WeakSupervisionResult:
         Further events, by each of the networks.
     background_weights : array, shape (n_background,)
         Scaled to the number of data events.
+    test_folds : int array, shape (n_test,), optional
+        The fold whose network judges each test event; they take turns by default.
     histories : tuple of History
         One per fold; empty after `load`.
     """
@@ -78,6 +84,7 @@ class WeakSupervisionResult:
     background_folds: np.ndarray
     test_scores: np.ndarray
     background_weights: np.ndarray
+    test_folds: np.ndarray | None = None
     histories: tuple[History, ...] = ()
 
     @property
@@ -92,8 +99,8 @@ class WeakSupervisionResult:
         """Return, for data and test events, the share of the background with a lower score.
 
         Each fold's network has its own scale; the background of the fold makes them comparable. Data
-        events are judged by the network of their fold; test events take turns, so that both samples are
-        judged alike.
+        events are judged by the network of their fold, test events by one network each, so that both samples
+        are judged alike.
         """
         pairs = ((self.data_scores, self.data_folds), self._test())
         data, others = (np.zeros(len(scores)) for scores, _ in pairs)
@@ -124,9 +131,10 @@ class WeakSupervisionResult:
         return self._ranked((self.data_scores, self.data_folds), background, self._test())
 
     def _test(self) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of the test events, each by one fold in turn, and that fold."""
-        turn = np.arange(self.test_scores.shape[1]) % self.config.n_folds
-        return self.test_scores[turn, np.arange(len(turn))], turn
+        """Scores of the test events, each by one fold, and that fold."""
+        events = np.arange(self.test_scores.shape[1])
+        turn = events % self.config.n_folds if self.test_folds is None else self.test_folds
+        return self.test_scores[turn, events], turn
 
     def _ranked(self, *samples: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
         """Ranks in (0, 1] of (scores, folds), fold by fold among all samples together."""
@@ -191,13 +199,15 @@ def weak_supervision(
     With signal fraction f the optimal score is a rising function of :math:`p_S/p_B`, whatever f > 0
     is; without a signal, data and background are alike and no network can tell them apart. The background
     must describe the data's background: the idealised study takes further events of the same kind, the
-    realistic one generates them from the sidebands (`omnilearn_lab.tasks.search.SidebandGenerator`).
+    realistic one generates them from the sidebands (`omnilearn_lab.tasks.search.made_background`).
 
     Parameters
     ----------
     data, background : Jets
         Events of the signal region; the jets of an event are rows one after the other. A column
-        ``weight`` of the background is used, scaled so that both samples weigh the same.
+        ``weight`` of the background is used, scaled so that both samples weigh the same. Background with a
+        column ``origin`` was made of the test events of that number (column ``event``): an event and all that
+        was made of it share a fold, so that no network judges an event of which it has learned a copy.
     config : WeakSupervisionConfig
     test : Jets, optional
         Further events to score, such as sidebands or labelled events; they must be in neither sample.
@@ -224,8 +234,11 @@ def weak_supervision(
     n_jets = config.network.jets_per_event
     counts = {name: events.check_events(jets, n_jets, name) for name, jets in samples.items()}
     given = background.jet["weight"][::n_jets] if "weight" in background.jet else None
-    plan = _plan(counts, given, config)
+    plan = _plan(counts, given, config, _origins(background, test, n_jets))
     joined, train = Jets.concatenate(map(events.without_labels, samples.values())), events.train_event_network
+    if config.frozen:
+        inputs = {"jets_per_event": n_jets, "use_pid": config.network.use_pid, "workers": workers}
+        return plan.of_rows(events.embed_events(joined, config.frozen, **inputs))
     with events.shared_events(joined, config.network) as path:
         jobs = {k: (path, plan.job(k, directory)) for k in range(config.n_folds)}
         folds = run_jobs(train, jobs, workers=workers, progress=workers != 1, title="folds")
@@ -239,6 +252,7 @@ def weak_supervision_of_rows(
     *,
     test: np.ndarray | None = None,
     background_weights: ArrayLike | None = None,
+    origins: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> WeakSupervisionResult:
     """Do `weak_supervision` with a small head on rows of numbers, such as embeddings by a frozen body.
 
@@ -251,6 +265,8 @@ def weak_supervision_of_rows(
     test : array, shape (T, K), optional
         Further events to score.
     background_weights : array, shape (M,), optional
+    origins : pair of arrays, shape (M,) and (T,), optional
+        Number of the event that each background row was made of, and numbers of the test rows, as there.
 
     Returns
     -------
@@ -262,26 +278,33 @@ def weak_supervision_of_rows(
         As there.
     """
     samples = {"data": data, "background": background} | ({} if test is None else {"test": test})
-    plan = _plan({name: len(rows) for name, rows in samples.items()}, background_weights, config)
-    rows, jobs = np.concatenate(list(samples.values())), (plan.job(k, None) for k in range(config.n_folds))
-    return plan.collect([events.train_event_head(rows, job, config.head) for job in jobs])
+    plan = _plan({name: len(rows) for name, rows in samples.items()}, background_weights, config, origins)
+    return plan.of_rows(np.concatenate(list(samples.values())))
 
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """Folds and weights of the joined events: data, background, test; test events have fold -1."""
+    """Folds and weights of the joined events: data, background, test; test events have fold -1.
+
+    ``group`` numbers events that must not be parted, where there are such; ``test_folds`` as in the result.
+    """
 
     config: WeakSupervisionConfig
     fold: np.ndarray
     weight: np.ndarray
     n_data: int
     n_background: int
+    group: np.ndarray | None = None
+    test_folds: np.ndarray | None = None
 
     def job(self, k: int, directory: StrPath | None) -> events.EventJob:
         """The training whose network scores fold k and the test events."""
         config, seed = self.config, 1000 * self.config.training.seed + k
         rows = np.flatnonzero((self.fold >= 0) & (self.fold != k))
         others = np.random.default_rng(seed).permutation(rows)
+        if self.group is not None:  # copies of one event stand together: training or validation
+            order = np.random.default_rng(seed).permutation(self.group.max() + 1)
+            others = rows[np.argsort(order[self.group[rows]], kind="stable")]
         n_validation = max(1, round(config.validation_fraction * len(others)))
         return events.EventJob(
             train=others[n_validation:],
@@ -296,6 +319,11 @@ class _Plan:
 
     def _scored(self, k: int) -> np.ndarray:
         return np.flatnonzero((self.fold == k) | (self.fold < 0))
+
+    def of_rows(self, rows: np.ndarray) -> WeakSupervisionResult:
+        """Fit a head per fold on a row per event."""
+        jobs = (self.job(k, None) for k in range(self.config.n_folds))
+        return self.collect([events.train_event_head(rows, job, self.config.head) for job in jobs])
 
     def collect(self, trainings: list[events.EventTraining]) -> WeakSupervisionResult:
         """Put the scores of the folds together."""
@@ -313,11 +341,25 @@ class _Plan:
             background_folds=self.fold[ends[0] : ends[1]],
             test_scores=np.stack(test),
             background_weights=self.weight[ends[0] : ends[1]],
+            test_folds=self.test_folds,
             histories=tuple(training.history for training in trainings),
         )
 
 
-def _plan(counts: Mapping[str, int], given: ArrayLike | None, config: WeakSupervisionConfig) -> _Plan:
+def _origins(background: Jets, test: Jets | None, n_jets: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The event that each background event was made of, where that is told, and the test events' numbers."""
+    if "origin" not in background.jet:
+        return None
+    of_test = np.zeros(0) if test is None else events.event_column(test, "event", n_jets)
+    return events.event_column(background, "origin", n_jets), of_test
+
+
+def _plan(
+    counts: Mapping[str, int],
+    given: ArrayLike | None,
+    config: WeakSupervisionConfig,
+    origins: tuple[np.ndarray, np.ndarray] | None = None,
+) -> _Plan:
     """Fold and weight of every event, for so many events of each sample and weights of the background."""
     needed = _MIN_EVENTS_PER_FOLD * config.n_folds
     for name in ("data", "background"):
@@ -330,10 +372,23 @@ def _plan(counts: Mapping[str, int], given: ArrayLike | None, config: WeakSuperv
     weight = check_weights("background", given, n_background)
     rng = np.random.default_rng(config.training.seed)
     folds = [rng.permutation(n) % config.n_folds for n in (n_data, n_background)]
+    group = test_folds = None
+    if origins is not None:
+        number, place = np.unique(np.concatenate(origins), return_inverse=True)
+        of_number = rng.permutation(len(number)) % config.n_folds
+        folds[1], test_folds = np.split(of_number[place], [n_background])
+        group = np.concatenate([np.arange(n_data), n_data + place])
+        if np.bincount(folds[1], minlength=config.n_folds).min() < _MIN_EVENTS_PER_FOLD:
+            raise JetsError(
+                f"the background was made of {len(np.unique(origins[0]))} events, which leaves a fold with "
+                f"fewer than {_MIN_EVENTS_PER_FOLD}: take more events, or fewer folds"
+            )
     return _Plan(
         config,
         fold=np.concatenate([*folds, np.full(n_test, -1)]),
         weight=np.concatenate([np.ones(n_data), weight * (n_data / weight.sum()), np.ones(n_test)]),
         n_data=n_data,
         n_background=n_background,
+        group=group,
+        test_folds=test_folds,
     )

@@ -7,15 +7,18 @@ import pytest
 from omnilearn_lab.errors import JetsError, MetricError
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
+from omnilearn_lab.tasks.search.decorrelation import Control
 from omnilearn_lab.tasks.search.dijet_search import (
     DijetSearchSettings,
     LhcoSamples,
+    dijet_control,
     judged_searches,
     sculpting,
     search_dijets,
 )
 from omnilearn_lab.tasks.search.events import EventNetwork
 from omnilearn_lab.tasks.search.mass_fits import MassFit, MassWindow
+from omnilearn_lab.tasks.search.sideband_generator import SidebandGeneratorConfig, made_background
 from omnilearn_lab.tasks.search.weak_supervision import WeakSupervisionConfig
 from omnilearn_lab.training import TrainConfig
 from tests.tasks.dijet_events import dijets
@@ -70,6 +73,23 @@ def test_parts_of_the_spectrum(samples):
     assert len(samples.inside(WINDOW, 1)) == 60
 
 
+def test_a_frozen_body_searches_with_borrowed_background_and_the_control_is_flat(samples, settings):
+    checkpoint = settings.weak.network.like
+    frozen = replace(settings, weak=replace(settings.weak, frozen=checkpoint), kept=(1.0, 0.5))
+    data = samples.data(30)
+    borrowed = made_background(data, 60, SidebandGeneratorConfig(), fit=frozen.fit)
+    search = search_dijets(data, borrowed, WINDOW.signal_region, frozen, workers=1)
+    assert search.curve.auc > 0.8 and not search.result.histories[0].records
+    background = dijets(900, seed=5, mass=(2400, 4900))
+    controls = dijet_control(background, 120, SidebandGeneratorConfig(), frozen, n_experiments=3, workers=1)
+    assert set(controls) == {1.0, 0.5} and all(len(one.values) == 3 for one in controls.values())
+    with pytest.raises(JetsError, match="n_experiments is 1"):
+        dijet_control(background, 120, SidebandGeneratorConfig(), frozen, n_experiments=1)
+    bare = Jets(data.particles, data.offsets, {k: v for k, v in data.jet.items() if k != "event"})
+    with pytest.raises(JetsError, match="no column 'event'"):
+        search_dijets(bare, borrowed, WINDOW.signal_region, frozen, workers=1)
+
+
 def test_sculpting_is_seen_and_its_absence_too():
     rng = np.random.default_rng(1)
     mass, edges = rng.random(3000), np.linspace(0, 1, 6)
@@ -93,6 +113,10 @@ def test_a_search_is_judged_by_its_control(samples, settings):
     assert "1 kept" not in judged_searches({0: alike})
     assert "found" in judged_searches({20: signal, 0: replace(alike, hunts=quiet)}).splitlines()[1]
     assert "no claim" in judged_searches({20: signal, 0: replace(alike, hunts=hunts)}).splitlines()[1]
+    flat, bent = ({1.0: Control(np.array(values))} for values in ([0.5, -0.5, 0.1], [2.0, 2.1, 1.9]))
+    pair = {20: signal, 0: replace(alike, hunts=quiet)}
+    assert judged_searches(pair, flat).endswith("found") and "flat" in judged_searches(pair, flat)
+    assert judged_searches(pair, bent).endswith("no claim")
     assert "not the data's background" in judged_searches({0: apart})
     assert "no claim" in judged_searches({20: signal, 0: replace(apart, hunts=quiet)}).splitlines()[1]
 

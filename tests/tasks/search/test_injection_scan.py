@@ -9,6 +9,7 @@ from omnilearn_lab.errors import ConfigError, JetsError
 from omnilearn_lab.metrics import max_sic, roc
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
 from omnilearn_lab.tasks.common.comparison import Comparison, ComparisonSettings
+from omnilearn_lab.tasks.search import events
 from omnilearn_lab.tasks.search.events import EventNetwork
 from omnilearn_lab.tasks.search.injection_scan import (
     InjectionResult,
@@ -61,9 +62,18 @@ def test_the_frozen_kind_alone_finds_a_signal(config, samples):
     assert scan.by_injection[30].of("frozen")[0].history is None
 
 
+def test_trees_on_observables_find_it_too_and_train_no_network(config, samples, monkeypatch):
+    monkeypatch.setattr(events, "shared_events", None)  # no network, no file of their inputs
+    settings = replace(config, kinds=("trees",), n_data=60, n_reference=60, injections=(0, 30), n_test=20)
+    scan = scan_injections(*samples, settings, workers=1)
+    assert list(scan.numbers()) == ["boosted trees, 0 injected", "boosted trees, 30 injected"]
+    assert scan.by_injection[30].spread("trees", "auc").mean > 0.7
+    assert [run.n_test for run in scan.by_injection[0].of("trees")] == [20 + 20, 20 + 20]
+
+
 def test_no_event_has_two_roles(config):
-    shared = _Events(config, Path(), None, 140, 60)
-    one, other = (shared.job(_Point(None, 20), seed, None) for seed in (1, 2))
+    shared = _Events(config, Path(), {"frozen": np.zeros((200, 1))}, 140, 60)
+    one, other = (shared.job(_Point("frozen", 20), seed, None) for seed in (1, 2))
     roles = np.concatenate([one.train, one.validation, one.score])
     assert len(roles) == len(set(roles)) == 200
     assert one.is_data.sum() == 60 and one.is_data[140:].sum() == 20 and not one.is_data[one.score].any()

@@ -6,14 +6,14 @@ from omnilearn_lab.errors import ConfigError, DataFileError, JetsError, MetricEr
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import roc
 from omnilearn_lab.models import PET, PETConfig, save_checkpoint
-from omnilearn_lab.tasks.search.events import EventNetwork, embed_events, event_column
+from omnilearn_lab.tasks.search.events import EventNetwork, EventTraining, embed_events, event_column
 from omnilearn_lab.tasks.search.weak_supervision import (
     WeakSupervisionConfig,
     WeakSupervisionResult,
     weak_supervision,
     weak_supervision_of_rows,
 )
-from omnilearn_lab.training import TrainConfig
+from omnilearn_lab.training import History, TrainConfig
 from tests.tasks.dijet_events import dijets
 
 
@@ -115,6 +115,28 @@ def test_every_event_is_scored_by_a_network_that_did_not_train_on_it(network):
         assert own == set(job.score) and not own & (set(job.train) | set(job.validation))
         assert not set(job.train) & set(job.validation)
     assert plan.weight[60:].sum() == pytest.approx(60)
+
+
+def test_no_network_judges_an_event_of_which_it_has_learned_a_copy(network):
+    from omnilearn_lab.tasks.search.weak_supervision import _plan
+
+    origin, test = np.repeat(np.arange(100, 150), 2), np.arange(90, 190)
+    counts = {"data": 60, "background": 100, "test": 100}
+    plan = _plan(counts, None, config(network, folds=3), (origin, test))
+    result = plan.collect(
+        [EventTraining(np.full(len(plan.job(k, None).score), k), History()) for k in range(3)]
+    )
+    judged_by = dict(zip(test, result._test()[0], strict=True))
+    for k in range(3):
+        job = plan.job(k, None)
+        learned = {origin[row - 60] for row in np.r_[job.train, job.validation] if 60 <= row < 160}
+        assert learned and not learned & {event for event, judge in judged_by.items() if judge == k}
+        sides = [
+            {origin[row - 60] for row in rows if 60 <= row < 160} for rows in (job.train, job.validation)
+        ]
+        assert len(sides[0] & sides[1]) <= 1  # copies are not parted, but for the one at the border
+    with pytest.raises(JetsError, match="made of 1 events"):
+        _plan(counts, None, config(network, folds=3), (np.zeros(100), test))
 
 
 def test_an_interrupted_training_goes_on(network, tmp_path):
