@@ -427,15 +427,15 @@ def _problem(
     names, seen = list(edges), data.detector[data.pass_detector]
     some, measured = (s.select(np.arange(len(s))[:n_particle_events]) for s in (simulation, data))
     clouds = (some, measured.detector[measured.pass_detector])
+    every, n = Jets.concatenate([simulation.truth, simulation.detector, seen]), len(simulation)
 
-    def both(rows_of: Callable[[Jets], np.ndarray]) -> tuple[PairedSample, np.ndarray]:
-        levels = {level: rows_of(getattr(simulation, level)) for level in ("truth", "detector")}
-        return replace(simulation, **levels), rows_of(seen)
+    def both(rows: np.ndarray) -> tuple[PairedSample, np.ndarray]:
+        return replace(simulation, truth=rows[:n], detector=rows[n : 2 * n]), rows[2 * n :]
 
-    tables = both(lambda jets: table_of(jets, names))
-    rows = both(lambda jets: np.hstack([embed_jets(jets), table_of(jets, names)])) if embed_jets else None
+    table = table_of(every, names)
+    embedded = both(np.hstack([embed_jets(every), table])) if embed_jets else None
     compared = (observables(s.truth[s.pass_truth], names) for s in (truth, simulation))
-    return UnfoldingProblem(clouds, tables, rows, *compared, edges)
+    return UnfoldingProblem(clouds, both(table), embedded, *compared, edges)
 
 
 def _unfold(
