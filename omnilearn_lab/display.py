@@ -89,6 +89,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "loss": ("Loss", ""),
     "val_loss": ("Validation loss", ""),
     "best_val_loss": ("Best validation loss", ""),
+    "calibration_error": ("Calibration error", ""),
     "epochs": ("Epochs", ""),
     "steps": ("Optimizer step", ""),
     "seconds": ("Training time", "s"),
