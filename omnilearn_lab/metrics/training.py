@@ -138,15 +138,14 @@ def gain(
     reference: ArrayLike,
     *,
     paired: bool = False,
-    errors: tuple[ArrayLike, ArrayLike] = (0.0, 0.0),
+    error: ArrayLike = 0.0,
     smaller_is_better: bool = False,
     is_limit: bool = False,
 ) -> Gain:
     r"""Compare one number between two ways of training, over seeds.
 
-    The standard error of the difference is :math:`\sqrt{s^2/n + \sigma_a^2 + \sigma_b^2}`: the spread s over
-    n seeds, and the statistical errors of the test set, which all seeds share and more seeds do not
-    reduce. (Both ways see the same test jets, so the latter two partly cancel: the error is conservative.)
+    The standard error of the difference is :math:`\sqrt{s^2/n + \sigma^2}`: the spread s over n seeds, and
+    the statistical error of the test set, which all seeds share and more seeds do not reduce.
 
     Parameters
     ----------
@@ -155,8 +154,9 @@ def gain(
     paired
         True when entry i of both used the same seed and data: then n = m and the spread is that of the
         differences, which is smaller when seeds help or hurt both.
-    errors : pair of a number or array
-        Statistical errors of the values from the test set; not-a-number (unknown) counts as none.
+    error : number or array
+        Statistical error of the difference from the test set, per value; not-a-number (unknown) counts as
+        none. Where both ways see the same jets, most of their fluctuations cancel in it.
     smaller_is_better, is_limit
         See `Gain`.
 
@@ -171,12 +171,12 @@ def gain(
 
     Examples
     --------
-    >>> result = gain([568.0, 576.0, 560.0], [340.0, 352.0, 328.0], errors=(12.0, 7.0))
+    >>> result = gain([568.0, 576.0, 560.0], [340.0, 352.0, 328.0], error=14.0)
     >>> print(f"{result}: {result.verdict}")
     +228 ± 16: better
     """
     a, b = spread(new), spread(reference)
-    statistical = [float(np.sqrt(np.mean(np.nan_to_num(np.asarray(e, dtype=float)) ** 2))) for e in errors]
+    statistical = np.sqrt(np.mean(np.nan_to_num(np.asarray(error, dtype=float)) ** 2))
     if paired:
         if a.n != b.n:
             raise MetricError(f"a paired gain needs one reference per value, found {a.n} and {b.n}")
@@ -184,7 +184,7 @@ def gain(
         std, of_seeds = both.std, both.std / both.n**0.5
     else:
         std, of_seeds = float(np.hypot(a.std, b.std)), np.hypot(a.std / a.n**0.5, b.std / b.n**0.5)
-    error = float(np.sqrt(of_seeds**2 + statistical[0] ** 2 + statistical[1] ** 2))
+    error = float(np.hypot(of_seeds, statistical))
     return Gain(a.mean - b.mean, std, error, min(a.n, b.n), smaller_is_better, is_limit)
 
 

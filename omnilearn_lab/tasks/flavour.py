@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from omnilearn_lab.errors import ConfigError, JetsError, nearest
 from omnilearn_lab.features import pet_v2_batch
 from omnilearn_lab.jets import Jets
 from omnilearn_lab.metrics import background_rejection, roc
+from omnilearn_lab.metrics.classification import auc_influence, rejection_influence
 from omnilearn_lab.models import Batch
 from omnilearn_lab.readers import GN2_TRACK_INPUTS
 from omnilearn_lab.settings import settings
@@ -250,14 +251,33 @@ def tagger_values(
     1.0
     """
     values, areas = {}, {}
-    for target, efficiency in points.items():
-        for other in CLASSES:
-            if other != target and {target, other} <= {CLASSES[i] for i in np.unique(label)}:
-                pair = _scores(probabilities, label, target, other)
-                rejection = background_rejection(*pair, signal_efficiency=efficiency)
-                values[f"{target} at {100 * efficiency:.0f} %: against {other}"] = rejection.value
-                areas[f"AUC, {target} against {other}"] = roc(*pair).auc
+    for pair in _pairs(label, points):
+        both = _scores(probabilities, label, pair.target, pair.other)
+        values[pair.rejection] = background_rejection(*both, signal_efficiency=pair.efficiency).value
+        areas[pair.area] = roc(*both).auc
     return values | areas
+
+
+class _Pair(NamedTuple):
+    """A flavour against another, at an efficiency."""
+
+    target: str
+    other: str
+    efficiency: float
+
+    @property
+    def rejection(self) -> str:
+        return f"{self.target} at {100 * self.efficiency:.0f} %: against {self.other}"
+
+    @property
+    def area(self) -> str:
+        return f"AUC, {self.target} against {self.other}"
+
+
+def _pairs(label: np.ndarray, points: Mapping[str, float]) -> list[_Pair]:
+    present = {CLASSES[i] for i in np.unique(label)}
+    every = (_Pair(target, other, e) for target, e in points.items() for other in CLASSES)
+    return [pair for pair in every if pair.other != pair.target and {*pair[:2]} <= present]
 
 
 def _scores(
@@ -337,6 +357,24 @@ class TaggerResult(common.ClassifierResult):
     def values(self) -> dict[str, float]:
         """Return the metrics of any classifier, and rejections and areas flavour against flavour."""
         return super().values() | tagger_values(self.probabilities, self.label)
+
+    @cached_property
+    def influences(self) -> Mapping[str, np.ndarray]:
+        """What every test jet adds to the fluctuation of each metric."""
+        own, ones = {}, np.ones(len(self.label))
+        scores = {target: flavour_discriminant(self.probabilities, target) for target in POINTS}
+        for pair in _pairs(self.label, POINTS):
+            sides = (self.label == CLASSES.index(name) for name in pair[:2])
+            seen = (scores[pair.target], *sides, ones)
+            own[pair.rejection] = rejection_influence(*seen, pair.efficiency)
+            own[pair.area] = auc_influence(*seen)
+        return {**self.metrics.influences, **own}
+
+    def errors(self) -> dict[str, float]:
+        """Return the statistical errors of all of them."""
+        return {
+            name: float(np.linalg.norm(each)) for name, each in self.influences.items()
+        } | super().errors()
 
 
 def train_tagger(

@@ -178,3 +178,32 @@ def test_errors_of_the_test_set_have_the_names_of_the_values():
     assert right.accuracy == 1 and right.accuracy_error == pytest.approx(1 / 1202)  # Wilson, not zero
     assert 0 < result.auc_error < 0.02
     assert all(np.isnan(result.errors()[name]) for name in result.limits())
+
+
+def test_influences_give_the_spread_over_test_sets_of_metrics_and_of_their_differences():
+    """Of two taggers that share most of what they see: two errors in quadrature would be far too large."""
+    rng, runs = np.random.default_rng(3), []
+    for _ in range(150):
+        labels = np.arange(2400) % 3
+        shared = 0.7 * np.eye(3)[labels] + rng.normal(size=(2400, 3))
+        tables = [np.exp(shared + 0.3 * rng.normal(size=(2400, 3))) for _ in range(2)]
+        tables = [table / table.sum(axis=1, keepdims=True) for table in tables]
+        weights = rng.uniform(0.5, 1.5, 2400)
+        runs.append([classification_metrics(table, labels, weights=weights) for table in tables])
+    for name in runs[0][0].to_dict():
+        first, second = (np.array([run[i].to_dict()[name] for run in runs]) for i in (0, 1))
+        alone = np.median([np.linalg.norm(run[0].influences[name]) for run in runs])
+        apart = np.median([np.linalg.norm(np.subtract(*(m.influences[name] for m in run))) for run in runs])
+        assert alone == pytest.approx(first.std(), rel=0.2), name
+        assert apart == pytest.approx((first - second).std(), rel=0.2), name
+        assert apart < 0.7 * np.hypot(first.std(), second.std()), name
+
+
+def test_influences_of_one_class_against_another_are_those_of_all_metrics():
+    table, labels, weights = scores(2)
+    result = classification_metrics(table, labels, weights=weights)
+    assert result.influences.keys() == result.errors().keys()
+    for name, error in result.errors().items():  # a rejection's own error counts its cut as fixed
+        background = labels == 0 if "rejection" in name else slice(None)
+        assert np.linalg.norm(result.influences[name][background]) == pytest.approx(error, rel=0.1)
+        assert result.influences[name].sum() == pytest.approx(0, abs=1e-12)

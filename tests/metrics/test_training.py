@@ -31,10 +31,10 @@ def test_one_training_has_no_spread():
         ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {}, "better"),
         ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {"smaller_is_better": True}, "worse"),
         ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {"is_limit": True}, "lower limit"),
-        ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {"errors": (2.0, 2.0)}, "within errors"),
-        ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {"errors": (np.nan, [1.0, 1.0, 1.0])}, "better"),
+        ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {"error": 2.8}, "within errors"),
+        ([10.0, 11.0, 12.0], [5.0, 6.0, 7.0], {"error": [1.0, np.nan, 1.0]}, "better"),
         ([10.0, 15.0, 5.0], [9.0, 14.0, 4.0], {}, "within errors"),
-        ([1.0], [0.0], {"errors": (0.1, 0.1)}, "one seed"),  # one seed proves nothing
+        ([1.0], [0.0], {"error": 0.1}, "one seed"),  # one seed proves nothing
         ([0.5, 0.5], [0.5, 0.5], {}, "within errors"),
     ],
 )
@@ -43,8 +43,8 @@ def test_better_means_more_than_two_standard_errors(new, reference, options, ver
 
 
 def test_the_error_of_a_gain_holds_seeds_and_test_set():
-    result = gain([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], errors=([0.3, 0.3, 0.3], 0.4))
-    assert result.std == 1 and result.error == pytest.approx(np.sqrt(1 / 3 + 0.3**2 + 0.4**2))
+    result = gain([1.0, 2.0, 3.0], [0.0, 0.0, 0.0], error=[0.5, 0.5, 0.5])
+    assert result.std == 1 and result.error == pytest.approx(np.sqrt(1 / 3 + 0.5**2))
     assert str(result) == "+2.00 ± 0.76"  # the standard error, which the verdict goes by
 
 

@@ -210,6 +210,8 @@ def test_every_tagger_trains_and_answers(data, network, origins):
     assert result.probabilities.shape == (200, 4)
     assert result.probabilities.sum(axis=1) == pytest.approx(1)
     assert ("classification_tracks" in result.history.records[-1]) == bool(origins)
+    assert set(result.errors()) == set(result.values()) - {"best_val_loss", "epochs"}
+    assert all(each.shape == (200,) for each in result.influences.values())
 
 
 def test_displaced_tracks_are_learned(data):

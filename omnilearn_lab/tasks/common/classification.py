@@ -177,6 +177,11 @@ class ClassifierResult:
         """Return the statistical errors of the metrics from the numbers of test jets."""
         return self.metrics.errors()
 
+    @property
+    def influences(self) -> Mapping[str, np.ndarray]:
+        """What every test jet adds to the fluctuation of each metric."""
+        return self.metrics.influences
+
     def limits(self) -> tuple[str, ...]:
         """Return the names of the rejections that are only lower limits."""
         return self.metrics.limits()

@@ -52,7 +52,8 @@ class ComparisonRecord(Record):
 
     ``metrics`` holds, for every metric, one value per seed for "scratch" and "finetuned", and for any
     further network by name; null stands for a value that is not finite. ``errors`` holds their statistical
-    errors from the test set, where these are known. ``gains`` is computed from both.
+    errors from the test set, where these are known, and ``shared_errors`` those of the differences to
+    "scratch" on the same test jets. ``gains`` is computed from all of them.
     """
 
     seeds: list[int] = Field(min_length=1)
@@ -60,6 +61,7 @@ class ComparisonRecord(Record):
     n_test: int | None = None
     metrics: dict[str, dict[str, Values]] = Field(min_length=1)
     errors: dict[str, dict[str, Values]] = {}
+    shared_errors: dict[str, dict[str, Values]] = {}
     smaller_is_better: list[str] = []
     gains: dict[str, GainRecord] = {}
     speedup_epochs: Values | None = None
@@ -199,21 +201,22 @@ def finite(value: Any, where: str = "the value") -> Any:
 def _gain(values: Mapping[str, Any], metric: str, arm: str) -> dict[str, Any] | None:
     """The paired gain over scratch, from the seeds for which both values are known."""
     both = ("scratch", arm)
-    kinds, errors = values["metrics"][metric], values.get("errors", {}).get(metric, {})
+    kinds = values["metrics"][metric]
     if not isinstance(kinds, Mapping) or not all(isinstance(kinds.get(kind), Iterable) for kind in both):
         return None
     pairs = [pair for pair in zip(*(kinds[kind] for kind in both), strict=False) if None not in pair]
     if not pairs:
         return None
     scratch, new = zip(*pairs, strict=True)
-    limits = values.get("n_lower_limits", {})
+    own, shared = (values.get(name, {}).get(metric, {}) for name in ("errors", "shared_errors"))
+    apart = np.hypot(*(np.nan_to_num(np.array(own.get(kind, 0.0), dtype=float)) for kind in both))
     result = gain(
         new,
         scratch,
         paired=True,
-        errors=tuple(np.array(errors.get(kind, 0.0), dtype=float) for kind in reversed(both)),
+        error=shared.get(arm, apart),
         smaller_is_better=metric in values.get("smaller_is_better", ()),
-        is_limit=any(limits.get(kind, {}).get(metric) for kind in both),
+        is_limit=any(values.get("n_lower_limits", {}).get(kind, {}).get(metric) for kind in both),
     )
     return {name: finite(getattr(result, name)) for name in GainRecord.model_fields}
 
@@ -226,7 +229,8 @@ class Result(Protocol):
 
     A comparison also reads, where a result has them: ``history`` (`History`), ``n_train`` and ``n_test``
     (jets), ``smaller_is_better`` (names of metrics), ``errors()`` (statistical errors of the test set, by
-    metric), ``limits()`` (names of metrics that are only lower limits), ``scores()`` (for ROC curves),
+    metric), ``influences`` (by metric, what every test jet adds to them; the same jets for all results),
+    ``limits()`` (names of metrics that are only lower limits), ``scores()`` (for ROC curves),
     ``seconds_training`` and ``seconds_evaluation``.
     """
 
@@ -387,16 +391,27 @@ class Comparison(Generic[R]):
         every = [getattr(result, "errors", dict)() for result in self.of(arm)]
         return [float(errors.get(metric, math.nan)) for errors in every]
 
+    def shared_errors(self, metric: str, arm: str, against: str = "scratch") -> list[float]:
+        """Return the statistical errors of the difference of two arms on the same test jets, per seed.
+
+        What both share cancels (DeLong et al., Biometrics 44, 837). Without influences the two errors count
+        as independent.
+        """
+        both = zip(self.of(arm), self.of(against), strict=True)
+        pairs = [[getattr(result, "influences", {}).get(metric) for result in pair] for pair in both]
+        if all(np.shape(new) == np.shape(old) != () for new, old in pairs):
+            return [float(np.linalg.norm(new - old)) for new, old in pairs]
+        return np.hypot(*(np.nan_to_num(self.errors(name, metric)) for name in (arm, against))).tolist()
+
     def gain(self, metric: str, arm: str = "finetuned", against: str = "scratch") -> Gain:
         """Return how much larger a metric is for one arm than for another, paired by seed."""
-        limits = self.limits()
         return gain(
             self.values(arm, metric),
             self.values(against, metric),
             paired=True,
-            errors=(self.errors(arm, metric), self.errors(against, metric)),
+            error=self.shared_errors(metric, arm, against),
             smaller_is_better=metric in self.smaller_is_better,
-            is_limit=any(limits.get(name, {}).get(metric) for name in (arm, against)),
+            is_limit=any(self.limits().get(name, {}).get(metric) for name in (arm, against)),
         )
 
     def by_arm(self, metric: str) -> dict[str, list[Any]]:
@@ -520,12 +535,14 @@ class Comparison(Generic[R]):
         """
         arms = self.results
         metrics = {m: {arm: self.values(arm, m) for arm in arms if self._has(arm, m)} for m in self.metrics}
+        others = {m: [arm for arm in of if arm != "scratch"] for m, of in metrics.items() if "scratch" in of}
         entry = {
             "seeds": self.seeds,
             "n_train": self.n_train,
             "n_test": getattr(self._first, "n_test", None),
             "metrics": metrics,
             "errors": {m: {arm: self.errors(arm, m) for arm in of} for m, of in metrics.items()},
+            "shared_errors": {m: {arm: self.shared_errors(m, arm) for arm in of} for m, of in others.items()},
             "smaller_is_better": [name for name in self.smaller_is_better if name in metrics],
             "n_lower_limits": self.limits(),
             "published": published_numbers(published) if published else {},

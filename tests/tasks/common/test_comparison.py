@@ -47,6 +47,34 @@ def test_no_gain_is_said():
     assert ComparisonRecord.model_validate(entry(metrics=metrics)).gains["auc"].verdict == "within errors"
 
 
+class Shared(Measured):
+    """A result whose fluctuations are known jet by jet; none is a limit."""
+
+    def limits(self):
+        return ()
+
+    def errors(self):
+        """Twice the gain, for each arm alone."""
+        return {"auc": 0.02}
+
+    @property
+    def influences(self):
+        """The same but for one jet."""
+        return {"auc": np.array([0.02, self.auc / 1000])}
+
+
+def test_what_two_arms_share_cancels_in_the_error_of_their_difference():
+    arms = {"scratch": (0.90, 0.91, 0.92), "finetuned": (0.91, 0.92, 0.93)}
+    runs = {name: tuple(Shared(value, 1 - value) for value in values) for name, values in arms.items()}
+    comparison = Comparison(runs, (1, 2, 3))
+    assert comparison.shared_errors("auc", "finetuned") == pytest.approx([1e-5] * 3)
+    record = comparison.record()
+    assert comparison.gain("auc").verdict == record.gains["auc"].verdict == "better"
+    assert record.shared_errors["auc"]["finetuned"] == pytest.approx([1e-5] * 3)
+    apart = record.model_copy(update={"shared_errors": {}})
+    assert apart.gain("auc", "finetuned").verdict == "within errors", "as if each had test jets of its own"
+
+
 def test_one_seed_gives_no_verdict():
     metrics = {"auc": {"scratch": [0.9], "finetuned": [0.95]}}
     found = ComparisonRecord.model_validate(entry(metrics=metrics, seeds=[1])).gains["auc"]
