@@ -377,9 +377,12 @@ class Control:
     Parameters
     ----------
     values : array, shape (E,)
+    least_spread
+        Spread that they have at least: 1 for experiments that share no event, where few may agree by chance.
     """
 
     values: np.ndarray
+    least_spread: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -389,7 +392,7 @@ class Control:
     @property
     def error(self) -> float:
         """Standard error of the mean."""
-        return float(self.values.std(ddof=1) / np.sqrt(len(self.values)))
+        return float(max(self.values.std(ddof=1), self.least_spread) / np.sqrt(len(self.values)))
 
     @property
     def is_flat(self) -> bool:

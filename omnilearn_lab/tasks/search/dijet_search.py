@@ -283,7 +283,7 @@ def dijet_control(
     runs = run_jobs(_part_hunted, jobs, workers=workers, progress=False).values()
     hunts = {share: [run[share] for run in runs] for share in settings.kept}
     return {
-        share: Control(np.array([hunt.significance for hunt in every]))
+        share: Control(np.array([hunt.significance for hunt in every]), least_spread=1.0)
         for share, every in hunts.items()
         if None not in every
     }
@@ -303,7 +303,7 @@ def judged_searches(
 
     A significance counts where it exceeds two sigma and the control behind the same cut stays within two; a
     control in which data and reference can be told apart (AUC above 0.6) spoils every claim, and
-    pseudo-experiments that are not flat spoil those of their cut.
+    pseudo-experiments that are not flat, or could not be made, spoil those of their cut.
 
     Parameters
     ----------
@@ -325,10 +325,12 @@ def judged_searches(
     lines += [f"without signal, {share:.0%} kept: {one}" for share, one in controls.items()]
     for n, search in searches.items():
         for share, hunt in search.hunts.items() if n > min(searches) else ():
-            beside, is_flat = control.hunts.get(share), share not in controls or controls[share].is_flat
+            beside, repeated = control.hunts.get(share), controls.get(share)
             if hunt is None or beside is None:
                 verdict = "no fit, no claim"
-            elif not (is_alike and is_flat) or abs(beside.significance) > 2:
+            elif controls and repeated is None:
+                verdict = "no pseudo-experiments, no claim"
+            elif not is_alike or (repeated and not repeated.is_flat) or abs(beside.significance) > 2:
                 verdict = f"{hunt.significance:+.1f} sigma, control {beside.significance:+.1f}: no claim"
             else:
                 found = "found" if hunt.significance > 2 else "not found"

@@ -83,6 +83,9 @@ def test_a_frozen_body_searches_with_borrowed_background_and_the_control_is_flat
     background = dijets(900, seed=5, mass=(2400, 4900))
     controls = dijet_control(background, 120, SidebandGeneratorConfig(), frozen, n_experiments=3, workers=1)
     assert set(controls) == {1.0, 0.5} and all(len(one.values) == 3 for one in controls.values())
+    assert all(
+        one.error >= 1 / np.sqrt(3) for one in controls.values()
+    )  # few that agree by chance prove little
     with pytest.raises(JetsError, match="n_experiments is 1"):
         dijet_control(background, 120, SidebandGeneratorConfig(), frozen, n_experiments=1)
     bare = Jets(data.particles, data.offsets, {k: v for k, v in data.jet.items() if k != "event"})
@@ -117,6 +120,7 @@ def test_a_search_is_judged_by_its_control(samples, settings):
     pair = {20: signal, 0: replace(alike, hunts=quiet)}
     assert judged_searches(pair, flat).endswith("found") and "flat" in judged_searches(pair, flat)
     assert judged_searches(pair, bent).endswith("no claim")
+    assert judged_searches(pair, {0.5: flat[1.0]}).endswith("no pseudo-experiments, no claim")
     assert "not the data's background" in judged_searches({0: apart})
     assert "no claim" in judged_searches({20: signal, 0: replace(apart, hunts=quiet)}).splitlines()[1]
 
