@@ -6,7 +6,7 @@ is silently infinite.
 """
 # ruff: noqa: I001
 
-from omnilearn_lab.metrics.efficiency import abcd_closure, p_value_to_sigma, significance
+from omnilearn_lab.metrics.efficiency import p_value_to_sigma, significance
 from omnilearn_lab.metrics.classification import ClassificationMetrics, ConfusionMatrix, accuracy, auc
 from omnilearn_lab.metrics.classification import classification_metrics, confusion_matrix, pair_score
 from omnilearn_lab.metrics.efficiency import Rejection, RocCurve, SicCurve, background_rejection
@@ -17,8 +17,8 @@ from omnilearn_lab.metrics.training import Gain, Speedup, Spread, gain, speedup,
 
 __all__ = [
     "CalibrationCurve", "ClassificationMetrics", "ConfusionMatrix", "Gain", "Rejection", "RocCurve",
-    "SicCurve", "Speedup", "Spread", "abcd_closure", "accuracy", "auc", "background_rejection",
-    "calibration_curve", "classification_metrics", "confusion_matrix", "density_ratio",
-    "effective_sample_size", "gain", "max_sic", "p_value_to_sigma", "pair_score", "roc", "sic_curve",
-    "significance", "speedup", "spread", "time_to_target", "weighted_hist",
+    "SicCurve", "Speedup", "Spread", "accuracy", "auc", "background_rejection", "calibration_curve",
+    "classification_metrics", "confusion_matrix", "density_ratio", "effective_sample_size", "gain", "max_sic",
+    "p_value_to_sigma", "pair_score", "roc", "sic_curve", "significance", "speedup", "spread",
+    "time_to_target", "weighted_hist",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincinv, gammaincc, ndtri_exp
+from scipy.special import betaincinv, ndtri_exp
 
 from omnilearn_lab.display import number
 from omnilearn_lab.errors import MetricError, nearest
@@ -493,93 +493,3 @@ def p_value_to_sigma(p_value: float) -> float:
             "with n pseudo-experiments and none beyond, quote p < 1/(n + 1)"
         )
     return float(-ndtri_exp(np.log(p_value)))
-
-
-@dataclass(frozen=True, eq=False)
-class AbcdClosure:
-    """Observed events in region A against the estimate B D / C, bin by bin.
-
-    Parameters
-    ----------
-    predicted, uncertainty : array, shape (K,)
-        B D / C and its error from the counts of the three regions.
-    ratio, ratio_uncertainty : array, shape (K,)
-        Observed / predicted, with the error expected if the estimate holds (so that a downward
-        fluctuation of A does not gain weight).
-    mean_ratio, mean_ratio_uncertainty
-        The ratios fitted by a constant.
-    chi2, n_degrees_of_freedom, p_value
-        Of that fit.
-    """
-
-    predicted: np.ndarray
-    uncertainty: np.ndarray
-    ratio: np.ndarray
-    ratio_uncertainty: np.ndarray
-    mean_ratio: float
-    mean_ratio_uncertainty: float
-    chi2: float
-    n_degrees_of_freedom: int
-    p_value: float
-
-
-def abcd_closure(
-    signal_region: ArrayLike, side_b: ArrayLike, side_c: ArrayLike, side_d: ArrayLike
-) -> AbcdClosure:
-    r"""Does the ABCD estimate close? :math:`A = B\,D/C` in every bin, counts being Poisson.
-
-    With two independent cuts, A passes both, B and D one each, C none. The relative variance of the
-    estimate is the sum of the three relative variances.
-
-    Parameters
-    ----------
-    signal_region, side_b, side_c, side_d : array, shape (K,)
-        Counts (after subtracting other processes, if any) in regions A, B, C and D.
-
-    Returns
-    -------
-    AbcdClosure
-
-    Raises
-    ------
-    MetricError
-        For an empty bin in B, C or D (the message lists them: merge bins), negative or not-a-number
-        counts, or different lengths.
-
-    References
-    ----------
-    OmniLearned anomaly search, arXiv:2603.23593.
-
-    Examples
-    --------
-    >>> result = abcd_closure([12, 8], [100, 100], [1000, 1000], [100, 100])
-    >>> result.predicted.tolist(), round(result.mean_ratio, 2)
-    ([10.0, 10.0], 1.0)
-    """
-    counts = [np.atleast_1d(np.asarray(x, dtype=float)) for x in (signal_region, side_b, side_c, side_d)]
-    if len({x.shape for x in counts}) > 1 or counts[0].ndim != 1 or not len(counts[0]):
-        raise MetricError(
-            f"the four regions need one count per bin, found shapes {[x.shape for x in counts]}"
-        )
-    empty = np.flatnonzero(~((np.min(counts[1:], axis=0) > 0) & (counts[0] >= 0)))
-    if len(empty):
-        raise MetricError(f"ABCD needs counts > 0 in B, C and D; bins {empty.tolist()} fail: merge bins")
-    a, b, c, d = counts
-    predicted = b * d / c
-    relative = np.sqrt(1 / b + 1 / c + 1 / d)
-    ratio = a / predicted
-    ratio_error = np.sqrt(1 / predicted + relative**2)
-    weight = 1 / ratio_error**2
-    mean = float(np.sum(weight * ratio) / weight.sum())
-    chi2, ndf = float(np.sum(weight * (ratio - mean) ** 2)), len(a) - 1
-    return AbcdClosure(
-        predicted=predicted,
-        uncertainty=predicted * relative,
-        ratio=ratio,
-        ratio_uncertainty=ratio_error,
-        mean_ratio=mean,
-        mean_ratio_uncertainty=float(weight.sum() ** -0.5),
-        chi2=chi2,
-        n_degrees_of_freedom=ndf,
-        p_value=float(gammaincc(ndf / 2, chi2 / 2)) if ndf else 1.0,
-    )

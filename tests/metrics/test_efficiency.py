@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omnilearn_lab.errors import MetricError
 from omnilearn_lab.metrics import (
-    abcd_closure,
     background_rejection,
     max_sic,
     p_value_to_sigma,
@@ -269,30 +268,6 @@ def test_p_value_equals_scipy(p):
     assert p_value_to_sigma(p) == pytest.approx(stats.norm.isf(p), abs=1e-9)
 
 
-def test_abcd_by_hand():
-    result = abcd_closure([12.0], [100.0], [1000.0], [50.0])
-    assert result.predicted.tolist() == [5.0]
-    assert result.uncertainty[0] == pytest.approx(5 * np.sqrt(1 / 100 + 1 / 1000 + 1 / 50))
-    assert result.ratio.tolist() == [2.4] and result.mean_ratio == pytest.approx(2.4)
-    assert result.ratio_uncertainty[0] == pytest.approx(np.sqrt(1 / 5 + 0.031))
-    assert (result.n_degrees_of_freedom, result.p_value) == (0, 1.0)
-
-
-def test_abcd_closes_on_independent_cuts():
-    rng = np.random.default_rng(1)
-    means, chi2 = [], []
-    for _ in range(300):
-        result = abcd_closure(*(rng.poisson(n, 8) for n in (50, 500, 5000, 500)))
-        means.append((result.mean_ratio - 1) / result.mean_ratio_uncertainty)
-        chi2.append(result.chi2)
-    assert abs(np.mean(means)) < 0.3 and np.std(means) == pytest.approx(1, abs=0.15)
-    assert np.mean(chi2) == pytest.approx(7, rel=0.15)
-
-
-def test_an_empty_signal_bin_is_a_measurement():
-    assert abcd_closure([0.0], [10.0], [100.0], [10.0]).ratio[0] == 0
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -303,10 +278,6 @@ def test_an_empty_signal_bin_is_a_measurement():
         (lambda: p_value_to_sigma(0.0), "1/"),
         (lambda: p_value_to_sigma(1.0), "between 0 and 1"),
         (lambda: p_value_to_sigma(np.nan), "between 0 and 1"),
-        (lambda: abcd_closure([1, 1], [1, 0], [1, 1], [1, 1]), r"bins \[1\]"),
-        (lambda: abcd_closure([1], [np.nan], [1], [1]), r"bins \[0\]"),
-        (lambda: abcd_closure([-1], [1], [1], [1]), r"bins \[0\]"),
-        (lambda: abcd_closure([1, 2], [1], [1], [1]), "one count per bin"),
     ],
 )
 def test_bad_counts_are_named(call, message):

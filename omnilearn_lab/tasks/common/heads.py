@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 HeadKind = Literal["logistic", "mlp", "trees"]
 """Logistic regression; a network with one hidden layer; boosted trees."""
 
-_STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse regularisation of a logistic regression
+_STRENGTHS = (1e-5, 1e-4, 0.001, 0.01, 0.1, 1.0)  # inverse regularisation of a logistic regression
 _TOLERANCE = 1e-6  # of the gradient: what rounding leaves of a looser fit differs between machines
-_PENALTIES = (0.01, 1.0)  # squared weights of a hidden layer of 64
+_PENALTIES = (1.0, 0.01)  # squared weights of a hidden layer of 64
 TREES = tuple(
     {"learning_rate": rate, "max_depth": depth, "max_iter": 200, "early_stopping": False}
     for rate, depth in ((0.1, 2), (0.1, 3), (0.05, 5))
@@ -41,6 +41,11 @@ class Rows(NamedTuple):
         """Return the first rows only; None keeps all."""
         return self if n is None else Rows(*(part if part is None else part[:n] for part in self))
 
+    def joined(self, other: Rows) -> Rows:
+        """Return these and further rows, both with weights or both without."""
+        pairs = zip(self, other, strict=True)
+        return Rows(*(None if ours is None else np.concatenate([ours, theirs]) for ours, theirs in pairs))
+
 
 @dataclass(frozen=True, eq=False)
 class Head:
@@ -52,7 +57,7 @@ class Head:
         Of scikit-learn.
     n_classes
     val_loss
-        Cross-entropy of the validation rows: the smallest of all candidates.
+        Cross-entropy of the validation rows, of the candidate that was chosen.
     """
 
     model: ClassifierMixin
@@ -65,7 +70,13 @@ class Head:
 
 
 def fit_head(
-    train: Rows, validation: Rows, *, kind: HeadKind = "logistic", n_classes: int = 2, seed: int = 1
+    train: Rows,
+    validation: Rows,
+    *,
+    kind: HeadKind = "logistic",
+    n_classes: int = 2,
+    seed: int = 1,
+    cautious: bool = False,
 ) -> Head:
     """Fit a small classifier; its regularisation, or number, depth and rate of trees, are tuned.
 
@@ -76,6 +87,10 @@ def fit_head(
     n_classes
     seed
         Of initial weights ("mlp"); the other kinds do not depend on it.
+    cautious
+        For signals that the validation rows hardly show: of all candidates take the most regularised one
+        whose validation loss exceeds the least by no more than a standard error of the difference (the
+        one-standard-error rule), and fit it again to the training and the validation rows together.
 
     Returns
     -------
@@ -85,6 +100,10 @@ def fit_head(
     ------
     ConfigError
         When the training rows are all of one class.
+
+    References
+    ----------
+    Breiman, Friedman, Olshen, Stone, Classification and Regression Trees (1984), section 3.4.3.
 
     Examples
     --------
@@ -97,21 +116,36 @@ def fit_head(
     """
     if len(np.unique(train.label)) < 2:
         raise ConfigError("all training jets are of one class; give jets of at least two")
-    jets = np.arange(len(validation.label))
-
-    def loss(fitted: _Fitted) -> float:
+    rows = np.arange(len(validation.label))
+    candidates, losses = [], []
+    for fitted in _fitted(train, validation, kind, seed):
         probabilities = _all_classes(fitted.probabilities, fitted.model.classes_, n_classes)
-        right = probabilities[jets, validation.label]
-        return float(np.average(-np.log(np.maximum(right, _TINY)), weights=validation.weight))
-
-    best = min(_fitted(train, validation, kind, seed), key=loss)
-    model = best.model
-    if best.n_trees:  # without those grown after the best
+        right = probabilities[rows, validation.label]
+        candidates.append((fitted.model, fitted.n_trees))
+        losses.append(-np.log(np.maximum(right, _TINY)))
+    chosen, loss = _choose(np.array(losses), validation.weight, cautious)
+    model, n_trees = candidates[chosen]
+    if cautious or n_trees:
         from sklearn.base import clone
 
-        model = clone(model).set_params(max_iter=best.n_trees)
-        model.fit(train.values, train.label, sample_weight=train.weight)
-    return Head(model, n_classes, loss(best))
+        model = clone(model)
+        if n_trees:  # without those grown after the best
+            model.set_params(max_iter=n_trees)
+        _fit(model, train.joined(validation) if cautious else train)
+    return Head(model, n_classes, loss)
+
+
+def _choose(losses: np.ndarray, weight: np.ndarray | None, cautious: bool) -> tuple[int, float]:
+    """Return number and mean loss of the best candidate; losses have the shape (candidates, rows)."""
+    share = np.ones(losses.shape[1]) if weight is None else weight
+    share = share / share.sum()
+    mean = losses @ share
+    best = int(np.argmin(mean))
+    if cautious:
+        worse = mean - mean[best]
+        error = np.sqrt(((losses - losses[best] - worse[:, None]) ** 2) @ share**2)
+        best = int(np.argmax(worse <= error))
+    return best, float(mean[best])
 
 
 class _Fitted(NamedTuple):
@@ -136,11 +170,16 @@ def _fitted(train: Rows, validation: Rows, kind: HeadKind, seed: int) -> Iterato
         options = {"hidden_layer_sizes": (64,), "max_iter": 100, "early_stopping": True, "random_state": seed}
         models = [MLPClassifier(alpha=penalty, **options) for penalty in _PENALTIES]
     for model in models:
-        name = type(model).__name__.lower()
-        scaled = make_pipeline(StandardScaler(), model)
-        weights = {} if train.weight is None else {f"{name}__sample_weight": train.weight}
-        scaled.fit(train.values.astype(float), train.label, **weights)
+        scaled = _fit(make_pipeline(StandardScaler(), model), train)
         yield _Fitted(scaled.predict_proba(validation.values), scaled)
+
+
+def _fit(model: Any, train: Rows) -> Any:
+    """Fit a classifier, or the last step of a pipeline, with the rows' weights."""
+    steps = getattr(model, "steps", None)
+    name = f"{steps[-1][0]}__sample_weight" if steps else "sample_weight"
+    weights = {} if train.weight is None else {name: train.weight}
+    return model.fit(train.values.astype(float), train.label, **weights)
 
 
 def _grown(train: Rows, validation: Rows) -> Iterator[_Fitted]:
@@ -149,7 +188,7 @@ def _grown(train: Rows, validation: Rows) -> Iterator[_Fitted]:
     least = max(5, min(20, len(train.label) // 50))
     for choice in TREES:
         model = HistGradientBoostingClassifier(**choice, min_samples_leaf=least)
-        model.fit(train.values, train.label, sample_weight=train.weight)
+        _fit(model, train)
         for number, probabilities in enumerate(model.staged_predict_proba(validation.values), start=1):
             yield _Fitted(probabilities, model, number)
 

@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
+from scipy.special import expit
 
 from omnilearn_lab.errors import MetricError
-from omnilearn_lab.metrics import abcd_closure, significance, spread
+from omnilearn_lab.metrics import significance, spread
 from omnilearn_lab.tasks.search.mass_fits import BumpHunt, MassFit, MassWindow, bump_hunt, spectrum_edges
 
-_LEVELS = (0.25, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 _MIN_PER_BIN = 20
 
 
@@ -136,23 +135,21 @@ class FlatScore:
     r"""A score turned into the share of background jets *of the same mass* that score lower.
 
     Cutting at 1 - e keeps a share e of the background at every mass, so that the cut does not bend its
-    spectrum, however much the score knows about the mass. For levels q the threshold :math:`t_q(m)` is a
-    polynomial in the mass, fitted to the quantiles in mass bins of equal numbers of jets; in between, a jet's
-    share is interpolated. Scores are compared by their rank, so any rising function of them gives the same.
+    spectrum, however much the score knows about the mass. Shares are counted in mass bins of equal numbers of
+    jets and interpolated between the bins' means, :math:`F(s|m) = \sum_k w_k(m) F_k(s)`; narrow bins follow
+    a score that rises and falls with the mass. Any rising function of the score gives the same.
 
     Parameters
     ----------
-    ranked : array, shape (N,)
-        Background scores in rising order.
-    levels : array, shape (Q,)
-    coefficients : array, shape (degree + 1, Q)
-        Of the thresholds, as normal quantiles of the rank, by falling power of the scaled mass.
-    centre, scale
-        Of the mass [GeV].
+    centres : array, shape (K,)
+        Mean mass of each bin [GeV].
+    ranked : tuple of K arrays
+        Background scores of each bin in rising order.
 
     References
     ----------
-    Dolen et al., arXiv:1603.00027 (designing decorrelated taggers); CMS, arXiv:1710.00159.
+    Dolen et al., arXiv:1603.00027 (designing decorrelated taggers); CMS, arXiv:1710.00159 and 1909.04114
+    (thresholds that keep a fixed share of QCD jets at each mass).
 
     Examples
     --------
@@ -165,23 +162,18 @@ class FlatScore:
     [0.1, 0.1, 0.1]
     """
 
-    ranked: np.ndarray
-    levels: np.ndarray
-    coefficients: np.ndarray
-    centre: float
-    scale: float
+    centres: np.ndarray
+    ranked: tuple[np.ndarray, ...]
 
     @classmethod
-    def fit(cls, background: ScoredJets, *, degree: int = 4, n_bins: int = 12) -> FlatScore:
-        """Learn the thresholds from background jets of all masses, those of the signal region among them.
+    def fit(cls, background: ScoredJets, *, n_bins: int = 100) -> FlatScore:
+        """Rank background jets of all masses, those of the signal region among them.
 
         Parameters
         ----------
         background : ScoredJets
-        degree
-            Of the polynomials at most; a third of the number of bins where that is less.
         n_bins
-            Mass bins of equal numbers of jets at most; twenty jets in each.
+            Mass bins at most; twenty jets in each.
 
         Raises
         ------
@@ -194,31 +186,27 @@ class FlatScore:
             raise MetricError(
                 f"{len(scores)} background jets are too few for a flat score; {3 * _MIN_PER_BIN} are needed"
             )
-        degree = min(degree, n_bins // 3)
-        ranked = np.sort(scores)
-        levels = np.array([q for q in _LEVELS if (1 - q) * len(scores) >= n_bins])
-        centre, scale = float(masses.mean()), float(masses.std())
         bins = np.array_split(np.argsort(masses, kind="stable"), n_bins)
-        middle = np.array([(masses[rows].mean() - centre) / scale for rows in bins])
-        normal = _normal(ranked, scores)
-        quantiles = np.array([np.quantile(normal[rows], levels) for rows in bins])
-        return cls(ranked, levels, np.polyfit(middle, quantiles, degree), centre, scale)
+        return cls(np.array([masses[k].mean() for k in bins]), tuple(np.sort(scores[k]) for k in bins))
+
+    @property
+    def n_jets(self) -> np.ndarray:
+        """Background jets in each bin, shape (K,)."""
+        return np.array([len(ranked) for ranked in self.ranked])
+
+    def weights(self, masses: np.ndarray) -> np.ndarray:
+        """Return how much each bin says about jets of some masses [GeV], shape (N, K); rows sum to one."""
+        bins = np.arange(len(self.centres))
+        return np.maximum(1 - np.abs(np.interp(masses, self.centres, bins)[:, None] - bins), 0.0)
 
     def __call__(self, jets: ScoredJets) -> np.ndarray:
-        """Return the share of background jets of the same mass with a lower score, shape (N,)."""
-        scores, masses = jets.scores, jets.masses
-        normal, scaled = _normal(self.ranked, scores), (masses - self.centre) / self.scale
-        powers = np.vander(scaled, len(self.coefficients))
-        thresholds = np.maximum.accumulate(powers @ self.coefficients, axis=1)
-        ends = _normal(self.ranked, np.array([-np.inf, np.inf]))
-        first, last = (np.full((len(scores), 1), end) for end in ends)
-        knots = np.concatenate([first, np.clip(thresholds, *ends), last], axis=1)
-        shares = np.concatenate([[0.0], self.levels, [1.0]])
-        right = np.clip((knots[:, 1:-1] <= normal[:, None]).sum(axis=1), 0, len(shares) - 2)
-        rows = np.arange(len(scores))
-        low, high = knots[rows, right], knots[rows, right + 1]
-        part = np.divide(normal - low, high - low, out=np.zeros(len(scores)), where=high > low)
-        return shares[right] + np.clip(part, 0, 1) * (shares[right + 1] - shares[right])
+        """Return the share of background jets of the same mass with a lower score, shape (N,); ties half."""
+        share = np.zeros(len(jets.scores))
+        for ranked, weight in zip(self.ranked, self.weights(jets.masses).T, strict=True):
+            near = np.flatnonzero(weight)
+            low, high = (np.searchsorted(ranked, jets.scores[near], side=side) for side in ("left", "right"))
+            share[near] += weight[near] * (low + high + 1) / (2 * len(ranked) + 2)
+        return share
 
 
 def planing_weights(
@@ -264,15 +252,21 @@ def template_hunt(
     masses: ArrayLike,
     passes: ArrayLike,
     window: MassWindow,
+    flat: FlatScore | None = None,
     *,
-    closure: tuple[float, float] = (1.0, 0.0),
+    degree: int = 1,
     n_bins: int = 16,
 ) -> BumpHunt:
     r"""Hunt a bump among the jets that pass a cut, with the jets that fail it as template of the background.
 
-    If the cut keeps the same share of the background at every mass, jets that pass and jets that fail have
-    the same spectrum, and :math:`A = B\,D/C` (ABCD): the failing jets in the signal region times the ratio of
-    passing and failing jets beside it. No function has to be chosen.
+    Each failing jet counts as :math:`R(m) = \exp\sum_j \theta_j t^j` passing ones, t being the mass scaled to
+    -1 and 1 at the limits: a polynomial transfer factor, which is the odds of a logistic regression of the
+    decision on the mass, fitted to the jets beside the signal region. A cut that keeps the same share
+    :math:`\epsilon` of the background at every mass needs no more than a constant, but for the finite number
+    of jets :math:`n_k` in bin k of the flat score: they shift ln R by :math:`\sum_k w_k(m) \nu_k` with
+    :math:`\nu_k = 0 \pm [n_k \epsilon (1 - \epsilon)]^{-1/2}`. What they do to fit and template is part of
+    the uncertainty, as are the counts of the failing jets. Signal that fails the cut is taken for background:
+    it lowers the excess by R times its number.
 
     Parameters
     ----------
@@ -280,15 +274,17 @@ def template_hunt(
         [GeV]
     passes : bool array, shape (N,)
     window : MassWindow
-    closure
-        :math:`\kappa = A C/(B D)` of background alone, which multiplies the estimate, and its uncertainty.
+    flat : FlatScore, optional
+        The score that was cut on; None for a cut that was not learned from jets.
+    degree
+        Of the polynomial; with 0 and no flat score this is ABCD, :math:`A = B\,D/C`.
     n_bins
         About so many bins between the limits, with edges on the signal region's.
 
     Returns
     -------
     BumpHunt
-        Its curve is the scaled template; pseudo-experiments are not made.
+        Its curve is the sum of R over the failing jets; its chi2 has the template's own errors in it.
 
     Raises
     ------
@@ -297,39 +293,31 @@ def template_hunt(
 
     References
     ----------
-    OmniLearned anomaly search, arXiv:2603.23593 (ABCD).
+    CMS, arXiv:1705.10532 and 1909.04114 (polynomial transfer factor between jets that fail and that pass a
+    decorrelated tagger); OmniLearned anomaly search, arXiv:2603.23593 (ABCD).
     """
     masses, passes = np.asarray(masses, dtype=float), np.asarray(passes, dtype=bool)
     if masses.shape != passes.shape or not np.isfinite(masses).all():
         raise MetricError("masses must be finite, with one decision each; remove jets without a mass")
     edges = spectrum_edges(window, n_bins)
     is_signal = window.inside((edges[1:] + edges[:-1]) / 2)
-    counts, failing = (np.histogram(masses[chosen], edges)[0] for chosen in (passes, ~passes))
-    regions = counts[is_signal], counts[~is_signal], failing[~is_signal], failing[is_signal]
-    a, b, c, d = (int(region.sum()) for region in regions)
-    if not min(b, c, d):
-        raise MetricError(
-            f"the template needs jets that pass ({b}) and fail ({c}) beside the signal region, and jets that "
-            f"fail ({d}) inside: loosen the cut, or widen the limits"
-        )
-    ratio, (kappa, kappa_error) = b / c, closure
-    curve = failing * ratio * np.where(is_signal, kappa, 1.0)
-    common, own = 1 / b + 1 / c, 1 / np.maximum(failing, 1)
-    expected = d * ratio * kappa
-    error = expected * np.sqrt(common + 1 / d + (kappa_error / kappa) ** 2)
-    deviations = (counts - curve) ** 2 / (np.maximum(curve, 1) + curve**2 * own)
+    counts = np.histogram(masses[passes], edges)[0]
+    template = _template(masses, passes, window, edges, degree, flat)
+    observed, expected = int(counts[is_signal].sum()), float(template.curve[is_signal].sum())
+    error = float(np.sqrt(template.covariance[np.ix_(is_signal, is_signal)].sum()))
+    deviations = (counts - template.curve) ** 2 / (np.maximum(template.curve, 1) + template.local)
     return BumpHunt(
         signal_region=window.signal_region,
         edges=edges,
         counts=counts,
-        curve=curve,
-        curve_uncertainty=curve * np.sqrt(common + own),
-        observed=a,
+        curve=template.curve,
+        curve_uncertainty=np.sqrt(np.diag(template.covariance)),
+        observed=observed,
         expected=expected,
         expected_uncertainty=error,
-        significance=_pull(a, expected, error),
+        significance=_pull(observed, expected, error),
         chi2=float(deviations[~is_signal].sum()),
-        n_degrees_of_freedom=int((~is_signal).sum()) - 1,
+        n_degrees_of_freedom=int((~is_signal).sum()) - degree - 1,
     )
 
 
@@ -341,8 +329,7 @@ def flat_scan(
     Parameters
     ----------
     data, reference : ScoredJets
-        Scored alike; the reference holds no signal. What its own cut does not leave flat corrects the
-        estimate, with its uncertainty.
+        Scored alike; the reference holds no signal.
     window : MassWindow
     kept
         Shares of the background that pass, below one.
@@ -357,17 +344,10 @@ def flat_scan(
         For too few reference jets.
     """
     flat = FlatScore.fit(reference)
-    ours, theirs = flat(data), flat(reference)
-    inside, beside = window.inside(reference.masses), window.beside(reference.masses)
-
-    def hunt(share: float) -> BumpHunt:
-        is_kept = theirs >= 1 - share
-        regions = (inside & is_kept, beside & is_kept, beside & ~is_kept, inside & ~is_kept)
-        closed = abcd_closure(*([int(region.sum())] for region in regions))
-        kappa = (closed.mean_ratio, closed.mean_ratio_uncertainty)
-        return template_hunt(data.masses, ours >= 1 - share, window, closure=kappa)
-
-    return tuple(ScanPoint.of(share, hunt, share) for share in kept)
+    ours = flat(data)
+    return tuple(
+        ScanPoint.of(share, template_hunt, data.masses, ours >= 1 - share, window, flat) for share in kept
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -501,14 +481,58 @@ def judged(
     return "\n".join(lines)
 
 
-def _normal(ranked: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Normal quantile of the rank of scores among sorted ones; ties get their middle."""
-    places = (np.searchsorted(ranked, scores, side=side) for side in ("left", "right"))
-    return ndtri((0.5 * sum(places) + 0.5) / (len(ranked) + 1))
-
-
 def _pull(observed: int, expected: float, error: float) -> float:
     """Significance of an excess over an uncertain background, negative for a deficit."""
     if observed >= expected:
         return significance(observed - expected, expected, background_uncertainty=error)
     return -float((expected - observed) / np.sqrt(expected + error**2))
+
+
+class _Template(NamedTuple):
+    """What passes in bins of the mass, its covariance (K, K), and its variance but for that of the fit."""
+
+    curve: np.ndarray
+    covariance: np.ndarray
+    local: np.ndarray
+
+
+def _template(
+    masses: np.ndarray,
+    passes: np.ndarray,
+    window: MassWindow,
+    edges: np.ndarray,
+    degree: int,
+    flat: FlatScore | None,
+) -> _Template:
+    """Fit the transfer factor beside the signal region, and apply it to the failing jets."""
+    inside, beside = window.inside(masses), window.beside(masses)
+    b, c, d = (int(region.sum()) for region in (passes & beside, ~passes & beside, ~passes & inside))
+    if not min(b, c, d):
+        raise MetricError(
+            f"the template needs jets that pass ({b}) and fail ({c}) beside the signal region, and jets that "
+            f"fail ({d}) inside: loosen the cut, or widen the limits"
+        )
+    terms = np.vander((2 * masses - sum(window.limits)) / np.ptp(window.limits), degree + 1)
+    theta, information, weight = _fit_odds(terms[beside], passes[beside])
+    transfer = np.exp(terms @ theta)[~passes]
+    is_bin = np.arange(len(edges) - 1)[:, None] == np.searchsorted(edges, masses[~passes], side="right") - 1
+    slope, counting = is_bin @ (transfer[:, None] * terms[~passes]), is_bin @ transfer**2
+    covariance, local = slope @ np.linalg.solve(information, slope.T) + np.diag(counting), counting
+    if flat is not None:
+        bins = flat.weights(masses) * ((b + c) / np.sqrt(flat.n_jets * b * c))  # one sigma of each nu
+        shift = is_bin @ (transfer[:, None] * bins[~passes])
+        moved = np.linalg.solve(information, (weight[:, None] * terms[beside]).T @ bins[beside])
+        noise = shift - slope @ moved
+        covariance, local = covariance + noise @ noise.T, local + (shift**2).sum(axis=1)
+    return _Template(is_bin @ transfer, covariance, local)
+
+
+def _fit_odds(terms: np.ndarray, passes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return factors, information and variances of a logistic regression of a decision on terms (N, P)."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=np.inf, fit_intercept=False, solver="newton-cholesky", tol=1e-8)
+    theta = model.fit(terms, passes).coef_[0]
+    share = expit(terms @ theta)
+    weight = share * (1 - share)
+    return theta, (terms * weight[:, None]).T @ terms, weight

@@ -348,11 +348,14 @@ def train_event_network(path: Path, job: EventJob) -> EventTraining:
 
 
 def train_event_head(rows: np.ndarray, job: EventJob, kind: common.HeadKind) -> EventTraining:
-    """Do one job with a head on the embeddings of events, shape (N, d)."""
+    """Do one job with a head on the embeddings of events, shape (N, d).
+
+    Chosen with caution, and fitted to the validation events, too: of a rare signal every event counts.
+    """
     rows = rows.astype(np.float64)
     train, validation = (
         common.Rows(rows[part], job.is_data[part].astype(np.int64), job.weight[part])
         for part in (job.train, job.validation)
     )
-    head = common.fit_head(train, validation, kind=kind, seed=job.training.seed)
+    head = common.fit_head(train, validation, kind=kind, seed=job.training.seed, cautious=True)
     return EventTraining(head.predict(rows[job.score])[:, 1], History())

@@ -294,6 +294,8 @@ class OpenDataSearchSettings:
     compare : ComparisonSettings
     frozen
         As a third arm, a head of ``weak`` on the embeddings by the checkpoint's frozen body.
+    head_folds
+        Folds of the third arm: its heads take seconds, so that each can learn from more of the jets.
 
     Raises
     ------
@@ -307,6 +309,7 @@ class OpenDataSearchSettings:
     weak: WeakSupervisionConfig = WeakSupervisionConfig(EventNetwork(jets_per_event=1, use_pid=True))
     compare: common.ComparisonSettings = field(default_factory=common.ComparisonSettings)
     frozen: bool = True
+    head_folds: Annotated[int, Field(ge=2)] = 5
 
     def __post_init__(self) -> None:
         if self.weak.network.jets_per_event != 1:
@@ -378,7 +381,8 @@ def search_embedded(
     """
     masses = data.masses, reference.masses
     regions = [settings.window.inside(mass) for mass in masses]
-    config = replace(settings.weak, training=replace(settings.weak.training, seed=seed))
+    training = replace(settings.weak.training, seed=seed)
+    config = replace(settings.weak, n_folds=settings.head_folds, training=training)
     result = weak_supervision_of_rows(
         data.rows[regions[0]],
         reference.rows[regions[1]],

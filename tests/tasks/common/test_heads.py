@@ -58,3 +58,22 @@ def test_a_class_without_training_rows_has_probability_zero():
     assert probabilities.shape == (300, 3) and (probabilities[:, 2] == 0).all()
     with pytest.raises(ConfigError, match="one class"):
         fit_head(Rows(train.values, np.zeros(300, int)), train)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cautious_head_has_learned_from_the_validation_rows(kind):
+    train, validation, test = (rows(n, seed=n, n_noise=20) for n in (60, 600, 601))
+    heads = (fit_head(train, validation, kind=kind, cautious=cautious) for cautious in (False, True))
+    first, second = (auc(head.predict(test.values), test.label) for head in heads)
+    assert second > first + 0.02
+
+
+def test_caution_takes_the_first_of_those_that_the_validation_rows_cannot_tell_apart():
+    level = np.random.default_rng(1).normal(1.0, 0.3, 400)
+    losses = np.array([level + 0.2, level + 0.004 + np.tile([-0.1, 0.1], 200), level])  # 0.004 +- 0.005
+    for weight in (None, np.full(400, 7.0)):
+        assert heads._choose(losses, weight, True)[0] == 1
+        best, loss = heads._choose(losses, weight, False)
+        assert best == 2 and loss == pytest.approx(level.mean())
+    losses[1] += 0.002  # 0.006 +- 0.005, or with half the rows +- 0.007
+    assert [heads._choose(losses, np.repeat([1.0, w], 200), True)[0] for w in (1.0, 0.0)] == [2, 1]

@@ -55,7 +55,7 @@ def test_a_rising_function_of_the_score_changes_nothing():
 
 
 def test_a_better_score_stays_better():
-    jets = qcd(3000, 1)
+    jets = qcd(10_000, 1)
     steps = np.linspace(jets.scores.min() - 1, jets.scores.max() + 1, 200)
     at_one_mass = FlatScore.fit(jets)(ScoredJets(np.full(200, 170.0), steps))
     assert (np.diff(at_one_mass) >= 0).all() and at_one_mass[0] < 0.01 and at_one_mass[-1] > 0.99
@@ -100,15 +100,67 @@ def test_template_by_hand():
     mass = np.array([120.0] * 30 + [180.0] * 15 + [240.0] * 30)
     passes = np.zeros(75, dtype=bool)
     passes[[0, 1, 2, 30, 31, 32, 33, 34, 45, 46, 47]] = True  # 6 of 60 beside, 5 of 15 inside
-    hunt = template_hunt(mass, passes, WINDOW, n_bins=4)
-    assert (hunt.observed, hunt.expected) == (5, pytest.approx(10 * 6 / 54))
-    assert hunt.expected_uncertainty == pytest.approx(hunt.expected * np.sqrt(1 / 6 + 1 / 54 + 1 / 10))
-    assert hunt.significance > 2
-    assert hunt.curve.sum() == pytest.approx(64 * 6 / 54)
-    corrected = template_hunt(mass, passes, WINDOW, closure=(1.5, 0.3), n_bins=4)
-    assert corrected.expected == pytest.approx(1.5 * hunt.expected)
-    relative = [h.expected_uncertainty / h.expected for h in (hunt, corrected)]
-    assert relative[1] == pytest.approx(np.hypot(relative[0], 0.2))
+    for degree in (0, 1):  # as many pass on both sides: the slope is zero
+        hunt = template_hunt(mass, passes, WINDOW, degree=degree, n_bins=4)
+        assert (hunt.observed, hunt.expected) == (5, pytest.approx(10 * 6 / 54))
+        assert hunt.expected_uncertainty == pytest.approx(hunt.expected * np.sqrt(1 / 6 + 1 / 54 + 1 / 10))
+        assert hunt.significance > 2
+        assert hunt.curve.sum() == pytest.approx(64 * 6 / 54)
+
+
+def test_jets_of_a_flat_score_cost_as_much_as_jets_of_the_data():
+    """All at one mass per region, cut at 10 %: the variance of ln R is counted for both samples."""
+    mass = np.repeat([120.0, 180.0, 240.0], 1000)
+    passes = np.arange(3000) % 10 == 0
+    ranked = tuple(np.arange(n) for n in (1000, 500, 1000))
+    flat = FlatScore(np.array([120.0, 180.0, 240.0]), ranked)
+    exact, learned = (template_hunt(mass, passes, WINDOW, f, degree=0, n_bins=4) for f in (None, flat))
+    added = (learned.expected_uncertainty**2 - exact.expected_uncertainty**2) / exact.expected**2
+    assert learned.expected == pytest.approx(exact.expected)
+    assert added == pytest.approx((1 / 2000 + 1 / 500) / 0.09)
+
+
+def two_humps(n, seed, slope=0.0):
+    """A score that likes the masses of two resonances that it was trained on."""
+    rng = np.random.default_rng(seed)
+    mass = qcd(n, seed).masses
+    likes = sum(np.exp(-(((mass - centre) / width) ** 2)) for centre, width in ((118, 10), (170, 18)))
+    return ScoredJets(mass, likes + slope * (mass - 100) / 160 + rng.exponential(0.5, n))
+
+
+def sidebands(hunts):
+    return np.mean([hunt.chi2 / hunt.n_degrees_of_freedom for hunt in hunts])
+
+
+def test_a_template_of_a_score_that_follows_the_mass_describes_its_sidebands():
+    """With and without a signal; failing jets behind a plain cut, or one flat to a curve only, do not."""
+    plain, empty, full, pulls = [], [], [], []
+    for seed in range(20):
+        data, reference = two_humps(6000, 2 * seed), two_humps(6000, 2 * seed + 1)
+        passes = data.scores >= np.quantile(data.scores, 0.9)
+        plain.append(template_hunt(data.masses, passes, WINDOW))
+        for kind, jets in ((empty, data), (full, with_tops(data, 90, seed))):
+            kind.append(flat_scan(jets, reference, WINDOW, (0.1,))[0].hunt)
+        pulls.append(empty[-1].significance)
+    assert sidebands(plain) > 4
+    assert 0.75 < sidebands(empty) < 1.25 and 0.75 < sidebands(full) < 1.25
+    assert abs(np.mean(pulls)) < 2 * np.std(pulls, ddof=1) / np.sqrt(20)
+    excess = np.array([hunt.n_signal for hunt in full]) - [hunt.n_signal for hunt in empty]
+    assert excess.mean() == pytest.approx(90, rel=0.05)  # all but a few of the signal pass
+    assert np.mean([hunt.significance for hunt in full]) > 2
+
+
+def test_a_reference_whose_score_has_another_slope_is_corrected_by_the_sidebands():
+    flat, straight, pulls = [], [], []
+    for seed in range(12):
+        data, reference = two_humps(6000, 2 * seed, slope=0.4), two_humps(6000, 2 * seed + 1)
+        score = FlatScore.fit(reference)
+        passes = score(data) >= 0.9
+        for kind, degree in ((flat, 0), (straight, 1)):
+            kind.append(template_hunt(data.masses, passes, WINDOW, score, degree=degree))
+        pulls.append(straight[-1].significance)
+    assert sidebands(flat) > 1.5 > 1.3 > sidebands(straight)
+    assert abs(np.mean(pulls)) < 1
 
 
 def test_template_pulls_are_normal():
