@@ -356,7 +356,11 @@ class TaggerResult(common.ClassifierResult):
 
     def values(self) -> dict[str, float]:
         """Return the metrics of any classifier, and rejections and areas flavour against flavour."""
-        return super().values() | tagger_values(self.probabilities, self.label)
+        return super().values() | self._by_flavour
+
+    @cached_property
+    def _by_flavour(self) -> dict[str, float]:
+        return tagger_values(self.probabilities, self.label)
 
     @cached_property
     def influences(self) -> Mapping[str, np.ndarray]:
