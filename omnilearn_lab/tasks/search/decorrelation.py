@@ -396,6 +396,9 @@ def control_experiments(
 ) -> dict[float, Control]:
     """Repeat a search on halves of a sample without signal: one plays data, the other reference.
 
+    Halves of one sample share jets, so that their mean may miss zero by more than its error says, which makes
+    "not flat" too frequent, never too rare.
+
     Parameters
     ----------
     search
