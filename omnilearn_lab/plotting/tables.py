@@ -22,6 +22,7 @@ from omnilearn_lab.published.tables import OWN, Measured, measured
 
 _MARKERS, _LINES = "osD^vP", ("-", ":", "--", "-.")
 _FLATTENED = 3.0  # times narrower without its farthest rows: those are drawn at the edge
+_MOST_INSIDE = 6  # entries of a legend within the axes
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xx", "++", "oo")
 
 
@@ -150,7 +151,8 @@ def metric_bars(
     """
     items = [(name, {k: measured(v) for k, v in named(row, name)}) for name, row in named(values, "values")]
     groups = list(dict.fromkeys(group for _, row in items for group in row))
-    figure, ax = new_axes(width=max(6.4, 0.35 * len(groups) * len(items) + 2))
+    is_wide = len(items) + len(lines) > _MOST_INSIDE  # with the legend beside the axes
+    figure, ax = new_axes(width=max(6.4, 0.35 * len(groups) * len(items) + 2) + 2 * is_wide)
     width = 0.8 / len(items)
     for i, (name, row) in enumerate(items):
         at = np.array([groups.index(group) + (i - (len(items) - 1) / 2) * width for group in row])
@@ -168,9 +170,9 @@ def metric_bars(
     if log_y:
         plain_log_ticks(ax)
     low, high = ax.get_ylim()
-    share = 0.06 * (len(items) + len(lines))  # room for the legend
+    share = 0 if is_wide else 0.06 * (len(items) + len(lines))  # room for the legend
     ax.set_ylim(top=high * (high / low) ** share if log_y else high + share * (high - low))
-    ax.legend()
+    ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_wide else {}))
     texts = [f"{k}, " + ", ".join(f"{label(g)} {m.value:.4g}" for g, m in row.items()) for k, row in items]
     return finish(ax, f"Bars of {y_label}: {'; '.join(texts)}.", source)
 

@@ -125,6 +125,17 @@ def test_raw_keys_reach_no_axis():
     assert figure_data(figure).names == ("1/ε_B at ε_S = 50 %", "ln ρ")
 
 
+@pytest.mark.parametrize("n", [3, 6])
+def test_a_long_legend_of_bars_stands_beside_them(n):
+    values = {f"method {i}": {"mass": 2.0 + i, "width": 10.0} for i in range(n)}
+    figure = metric_bars(values, y_label="Distance", log_y=True, lines={"before": 12.0, "floor": 1.0})
+    ax = figure.axes[0]
+    figure.canvas.draw()
+    legend = ax.get_legend().get_window_extent()
+    assert (legend.x0 >= ax.get_window_extent().x1) == (n == 6)
+    assert legend.x1 <= figure.bbox.x1
+
+
 def test_bars_of_nothing():
     with pytest.raises(FigureError, match="empty"):
         metric_bars({}, y_label="x")
