@@ -26,8 +26,6 @@ TRAIN = ("all", "head", "adapters")
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse regularisation of a head, chosen on held-out jets
 _NEVER = -1e9  # the logit of a class that has no training jet
 
-Rows = tuple[np.ndarray, np.ndarray]  # embeddings, and what belongs to them
-
 
 @dataclass(eq=False, repr=False)
 class _PETEstimator(TransformerMixin, base.JetEstimator):
@@ -73,11 +71,17 @@ class _PETEstimator(TransformerMixin, base.JetEstimator):
         changes = {"trainable": "adapters"} if self.train == "adapters" else {}
         chosen = self._network_settings(n_outputs, self._training(**changes))
         (jets, targets), (others, their_targets) = parts
+        base.weights(others, None)  # some of the jets held out must count
         self._remember_inputs(jets, chosen.inputs)
         if self.train == "head":
             self.network_ = make_model(chosen).to(default_device()).eval()
             self.history_ = History()
-            self._fit_head((self.transform(jets), targets), (self.transform(others), their_targets), jets)
+            self._fit_head(
+                *(
+                    heads.Rows(self.transform(some), values, some.jet.get("weight"))
+                    for some, values in ((jets, targets), (others, their_targets))
+                )
+            )
             return
         batches = tuple(
             self._with_targets(self.inputs_.batch(some), values)
@@ -259,9 +263,8 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
     def _with_targets(self, batch: Batch, numbers: np.ndarray) -> Batch:
         return batch.replace(label=torch.from_numpy(np.asarray(numbers, dtype=np.int64)))
 
-    def _fit_head(self, train: Rows, held_out: Rows, jets: Jets) -> None:
-        parts = (heads.Rows(*train, jets.jet.get("weight")), heads.Rows(*held_out))
-        fitted = heads.fit_head(*parts, n_classes=len(self.classes_), seed=self._seed()).model
+    def _fit_head(self, train: heads.Rows, held_out: heads.Rows) -> None:
+        fitted = heads.fit_head(train, held_out, n_classes=len(self.classes_), seed=self._seed()).model
         scaler, head = fitted[0], fitted[-1]
         self.head_mean_, self.head_scale_ = scaler.mean_, scaler.scale_
         rows = head.classes_[1:] if len(head.classes_) == 2 else head.classes_  # of two, it keeps the second
@@ -378,13 +381,14 @@ class PETRegressor(RegressorMixin, _PETEstimator):
         scaled = (values - self.target_mean_) / self.target_std_
         return batch.replace(condition=torch.from_numpy(scaled.astype(np.float32)))
 
-    def _fit_head(self, train: Rows, held_out: Rows, jets: Jets) -> None:
-        (rows, values), (others, their_values) = train, held_out
-        scaled, their_scaled = ((v - self.target_mean_) / self.target_std_ for v in (values, their_values))
-        ridges = [Ridge(alpha=1 / c).fit(rows, scaled, jets.jet.get("weight")) for c in _STRENGTHS]
-        head = min(
-            ridges, key=lambda h: np.mean((h.predict(others).reshape(their_scaled.shape) - their_scaled) ** 2)
-        )
+    def _fit_head(self, train: heads.Rows, held_out: heads.Rows) -> None:
+        scaled, theirs = ((rows.label - self.target_mean_) / self.target_std_ for rows in (train, held_out))
+
+        def loss(head: Ridge) -> float:
+            squares = (head.predict(held_out.values).reshape(theirs.shape) - theirs) ** 2
+            return float(np.average(squares, axis=0, weights=held_out.weight).mean())
+
+        head = min((Ridge(alpha=1 / c).fit(train.values, scaled, train.weight) for c in _STRENGTHS), key=loss)
         self.head_coefficients_ = np.atleast_2d(head.coef_)
         self.head_intercept_ = np.atleast_1d(head.intercept_)
 

@@ -189,6 +189,19 @@ def test_weights_count(jets):
     assert tagger.score(jets, jets.label) > 0.9
 
 
+def test_weights_count_among_the_jets_held_out(jets):
+    """Jets without weight have wrong labels and targets: regularisation must not be chosen by them."""
+    count, right = np.where(np.arange(200) % 8 < 2, 1.0, 0.0), np.where(jets.label == 1, 1.0, -1.0)
+    labels = np.where(count > 0, jets.label, 1 - jets.label)
+    tagger = PETClassifier("tiny", train="head").fit(jets, labels, sample_weight=count, validation=0.5)
+    assert tagger.score(jets, jets.label) > 0.9
+    regressor = PETRegressor("tiny", train="head")
+    regressor.fit(jets, np.where(count > 0, right, -right), sample_weight=count, validation=0.5)
+    assert np.corrcoef(regressor.predict(jets).ravel(), right)[0, 1] > 0.8
+    with pytest.raises(JetsError, match="sum to zero"):
+        PETClassifier("tiny", train="head").fit(jets, validation=jets.with_jet(weight=np.zeros(200)))
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

@@ -99,7 +99,7 @@ def fit_head(
     Raises
     ------
     ConfigError
-        When the training rows are all of one class.
+        When the training rows are all of one class, or no validation row has a weight.
 
     References
     ----------
@@ -116,6 +116,8 @@ def fit_head(
     """
     if len(np.unique(train.label)) < 2:
         raise ConfigError("all training jets are of one class; give jets of at least two")
+    if validation.weight is not None and not validation.weight.sum() > 0:
+        raise ConfigError("the weights of the validation jets sum to zero; hold out jets that count")
     rows = np.arange(len(validation.label))
     candidates, losses = [], []
     for fitted in _fitted(train, validation, kind, seed):
