@@ -100,7 +100,9 @@ def recorded_texts(number: str) -> set[str]:
         each.mean_and_spread(m, arm) for each in comparisons for m in each.metrics for arm in each.metrics[m]
     }
     texts |= {speedup_text(each) for each in comparisons}
-    lists = [values for run in runs for values in run.numbers.values() if isinstance(values, list)]
+    numbers = [each for run in runs for each in run.numbers.values()]
+    numbers += [row for each in numbers if isinstance(each, dict) for row in each.values()]
+    lists = [values for values in numbers if values and isinstance(values, list)]
     return texts | {str(spread(values)) for values in lists if all(isinstance(v, float) for v in values)}
 
 
