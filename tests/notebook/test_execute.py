@@ -1,4 +1,5 @@
 import io
+import json
 import re
 import sys
 import time
@@ -58,6 +59,17 @@ def test_no_time_is_promised_that_the_measured_one_exceeds():
     assert len(measured) >= 15
     for name, item in PLAN.entries.items():
         assert measured.get(name[:2], 0) <= item.minutes("quick", LAPTOP), name
+
+
+def test_no_long_run_is_promised_faster_than_it_was_recorded():
+    runs = [
+        json.loads(path.read_text())
+        for path in sorted((ROOT / "notebooks" / "recorded").glob("*/long/results.json"))
+    ]
+    assert len(runs) >= 9
+    for run in runs:
+        promised = PLAN.entries[run["notebook"]].minutes("long", LAPTOP)
+        assert run["total_seconds"] / 60 <= promised, run["notebook"]
 
 
 def test_more_cores_take_less_time_up_to_six():
