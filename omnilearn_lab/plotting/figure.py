@@ -201,7 +201,7 @@ def _counterpart(line: Line2D, own: FigureData, earlier: FigureData) -> np.ndarr
         if then[0].dtype.kind == x.dtype.kind == "U" and np.array_equal(up, y):  # groups, each at its place
             places = dict(zip(x, across, strict=True))
             rows = [(places[group], value) for group, value in zip(*then, strict=True) if group in places]
-            return np.array(rows, dtype=float).reshape(-1, 2).T
+            return np.array(rows, dtype=float).T if rows else None
         for own_order, order in (((x, y), then), ((y, x), then[::-1])):
             if then[0].dtype.kind == "f" and all(map(np.array_equal, own_order, (across, up))):
                 return np.array(order, dtype=float)

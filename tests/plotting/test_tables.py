@@ -7,6 +7,7 @@ import pytest
 from omnilearn_lab.errors import FigureError
 from omnilearn_lab.metrics import spread
 from omnilearn_lab.plotting import figure_data, metric_bars, published_vs_ours
+from omnilearn_lab.plotting.figure import draw_behind
 from omnilearn_lab.published import published_results
 
 
@@ -134,6 +135,21 @@ def test_a_long_legend_of_bars_stands_beside_them(n):
     legend = ax.get_legend().get_window_extent()
     assert (legend.x0 >= ax.get_window_extent().x1) == (n == 6)
     assert legend.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize(("groups", "n"), [(("mass", "width"), 2), (("width", "pt"), 2), (("pt", "eta"), 0)])
+def test_recorded_bars_stand_behind_their_groups_and_not_where_none_is_the_same(groups, n):
+    def bars(names):
+        return metric_bars({"scratch": {k: float(len(k)) for k in names}}, y_label="x", log_y=True)
+
+    figure = bars(("mass", "width"))
+    drawn = draw_behind(figure, figure_data(bars(groups)), "recorded")
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert (drawn > 0, "recorded" in texts) == (n > 0, n > 0)
+    if drawn:
+        behind = next(line for line in figure.axes[0].get_lines() if line.get_linewidth() > 4)
+        place = ["mass", "width"].index("width")
+        assert (place, 5.0) in zip(*behind.get_data(), strict=True)
 
 
 def test_bars_of_nothing():
