@@ -25,7 +25,7 @@ from omnilearn_lab.models import Batch, PETv2, PETv2Config, load_checkpoint, sav
 from omnilearn_lab.models.checkpoints import Transfer, transfer
 from omnilearn_lab.settings import settings
 from omnilearn_lab.simulation.haloes import Grid, Universes
-from omnilearn_lab.tasks.common import LearningCurve, compare
+from omnilearn_lab.tasks.common import LearningCurve, Redrawn, compare
 from omnilearn_lab.training import Batches, History, Run, TrainConfig, Trainer, default_device, select
 from omnilearn_lab.training.losses import Classification, ParticleRegression, Regression
 
@@ -33,7 +33,6 @@ PRIOR = np.array([[0.1, 0.6], [0.5, 1.0]])
 """Lowest and highest omega_m and sigma_8, of our universes and of CosmoBench's."""
 SPEED = 300.0  # unit of velocities [km/s]
 N_KINDS = 10  # of blobs
-_N_BOOTSTRAP = 500
 _RIDGE = np.logspace(-3, 4, 30)
 _SMALLEST = 0.01  # distance of two haloes in inverse powers, in units of the box
 
@@ -184,7 +183,7 @@ class HaloSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class HaloResult:
+class HaloResult(Redrawn):
     """Predictions for the test universes.
 
     Parameters
@@ -212,15 +211,10 @@ class HaloResult:
 
     def values(self) -> dict[str, float]:
         """Return R^2 = 1 - sum of squared errors / sum of squares about the mean, over all test universes."""
-        return self._r2(np.arange(self.n_test))
+        return self.measured_on(np.arange(self.n_test))
 
-    def errors(self) -> dict[str, float]:
-        """Return the standard deviation of R^2 when test universes are drawn with replacement."""
-        rng = np.random.default_rng(1)
-        draws = [self._r2(rng.integers(self.n_test, size=self.n_test)) for _ in range(_N_BOOTSTRAP)]
-        return {name: float(np.std([draw[name] for draw in draws])) for name in self.names}
-
-    def _r2(self, rows: np.ndarray) -> dict[str, float]:
+    def measured_on(self, rows: np.ndarray) -> dict[str, float]:
+        """Return R^2 of some universes."""
         shape = (-1, len(self.names))
         target, guess = self.target[rows].reshape(shape), self.guess[rows].reshape(shape)
         lost = np.square(target - guess).sum(0) / np.square(target - target.mean(0)).sum(0)

@@ -56,6 +56,9 @@ def test_r2_is_one_for_the_truth_and_zero_for_the_mean():
     assert list(mean.values().values()) == pytest.approx([0, 0])
     noisy = replace(result, guess=target + np.random.default_rng(2).normal(size=target.shape))
     assert all(0.05 < error < 1 for error in noisy.errors().values())
+    nearly = replace(noisy, guess=noisy.guess + 1e-3)
+    for name, influence in noisy.influences.items():  # the same universes are drawn for both
+        assert np.linalg.norm(influence - nearly.influences[name]) < 0.02 * noisy.errors()[name]
 
 
 def test_linear_theory_finds_the_flow_of_a_plane_wave():

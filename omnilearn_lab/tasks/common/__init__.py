@@ -12,12 +12,12 @@ from omnilearn_lab.tasks.common.heads import Rows, fit_head
 from omnilearn_lab.tasks.common.networks import ClassifierSettings, describe_checkpoint, embed
 from omnilearn_lab.tasks.common.networks import load_classifier, load_trained, make_model, network_batch
 from omnilearn_lab.tasks.common.networks import network_of
-from omnilearn_lab.tasks.common.regression import RegressionData, compare_regressors
+from omnilearn_lab.tasks.common.regression import RegressionData, Redrawn, compare_regressors
 
 __all__ = [
     "Arm", "ClassifierComparisonSettings", "ClassifierData", "ClassifierResult", "ClassifierSettings",
     "Comparison", "ComparisonRecord", "ComparisonSettings", "FrozenSettings", "LearningCurve",
-    "RegressionData", "Rows", "compare", "compare_classifiers", "compare_regressors",
+    "Redrawn", "RegressionData", "Rows", "compare", "compare_classifiers", "compare_regressors",
     "describe_checkpoint", "embed", "fit_head", "load_classifier", "load_trained", "make_model",
     "network_batch", "network_of", "predict", "published_numbers", "train_classifier",
     "train_classifiers", "train_frozen", "train_learning_curve",

@@ -229,7 +229,8 @@ class Result(Protocol):
 
     A comparison also reads, where a result has them: ``history`` (`History`), ``n_train`` and ``n_test``
     (jets), ``smaller_is_better`` (names of metrics), ``errors()`` (statistical errors of the test set, by
-    metric), ``influences`` (by metric, what every test jet adds to them; the same jets for all results),
+    metric), ``influences`` (by metric, what every test jet, or draw of test jets, adds to them; the same jets
+    for all results),
     ``limits()`` (names of metrics that are only lower limits), ``scores()`` (for ROC curves),
     ``seconds_training`` and ``seconds_evaluation``.
     """

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,43 @@ from omnilearn_lab.training import History, Regression, Run, Trainer, default_de
 
 _SPLITS = ("train", "val", "test")
 _STRENGTHS = (1.0, 10.0, 100.0, 1000.0)  # penalties of a ridge regression, chosen on the validation jets
-_LEAST_JETS, _N_BOOTSTRAP = 5, 100
+_LEAST_JETS, _N_DRAWS = 5, 300
 _CHARGED = (211, 11, 13)
 
 
+class Redrawn:
+    """Errors of a result whose metrics have no formula for them: its test sample is drawn again and again.
+
+    All results with as many test jets (molecules, universes) get the same draws, so the fluctuations that two
+    of them share cancel in `Comparison.shared_errors`.
+    """
+
+    n_test: int
+
+    @property
+    def n_independent(self) -> int:
+        """Rows that are drawn: test jets, or whatever does not fluctuate together."""
+        return self.n_test
+
+    def measured_on(self, rows: np.ndarray) -> Mapping[str, float]:
+        """Return the metrics of some of these rows, which may repeat."""
+        raise NotImplementedError
+
+    @cached_property
+    def influences(self) -> dict[str, np.ndarray]:
+        """By metric, how far every draw is from their mean, so that the norm is the standard deviation."""
+        rng, n = np.random.default_rng(0), self.n_independent
+        draws = [self.measured_on(rng.integers(n, size=n)) for _ in range(_N_DRAWS)]
+        columns = {name: np.array([draw[name] for draw in draws]) for name in draws[0]}
+        return {name: (column - column.mean()) / math.sqrt(_N_DRAWS - 1) for name, column in columns.items()}
+
+    def errors(self) -> dict[str, float]:
+        """Return the standard deviations of the metrics over the draws."""
+        return {name: float(np.linalg.norm(influence)) for name, influence in self.influences.items()}
+
+
 @dataclass(frozen=True, eq=False)
-class RegressionResult:
+class RegressionResult(Redrawn):
     """How well a number is known on the test jets.
 
     Parameters
@@ -59,14 +91,12 @@ class RegressionResult:
 
     def values(self) -> dict[str, float]:
         """Return the resolution, half the width of the central 68 % of the ratio, and |median - 1|."""
-        return _measure(self.ratio)
+        return self.measured_on(np.arange(self.n_test))
 
-    def errors(self) -> dict[str, float]:
-        """Return their statistical errors, from test jets drawn again and again."""
-        rng = np.random.default_rng(0)
-        drawn = (rng.integers(0, self.n_test, self.n_test) for _ in range(_N_BOOTSTRAP))
-        every = [_measure(self.ratio[rows]) for rows in drawn]
-        return {name: float(np.std([one[name] for one in every], ddof=1)) for name in every[0]}
+    def measured_on(self, rows: np.ndarray) -> dict[str, float]:
+        """Return both of some jets."""
+        low, middle, high = np.quantile(self.ratio[rows], [0.16, 0.5, 0.84])
+        return {"resolution": float(high - low) / 2, "bias": float(abs(middle - 1))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,11 +255,6 @@ def _table(jets: Jets, jet_radius: float | None) -> np.ndarray:
     columns.append(pt[jets.offsets[:-1]] / total)
     table = np.stack(columns, axis=1)
     return np.where(np.isfinite(table), table, np.nan)
-
-
-def _measure(ratio: np.ndarray) -> dict[str, float]:
-    low, middle, high = np.quantile(ratio, [0.16, 0.5, 0.84])
-    return {"resolution": float(high - low) / 2, "bias": float(abs(middle - 1))}
 
 
 def _square(error: np.ndarray) -> float:

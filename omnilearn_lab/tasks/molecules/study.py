@@ -19,7 +19,7 @@ from omnilearn_lab.models import Batch
 from omnilearn_lab.models.checkpoints import Transfer, transfer
 from omnilearn_lab.settings import settings
 from omnilearn_lab.simulation.molecules import ELEMENTS, Molecules
-from omnilearn_lab.tasks.common import LearningCurve, compare
+from omnilearn_lab.tasks.common import LearningCurve, Redrawn, compare
 from omnilearn_lab.tasks.molecules.networks import ContinuousFilters, Forces, MoleculePET
 from omnilearn_lab.training import Batches, History, Run, TrainConfig, Trainer, Whole, default_device
 
@@ -27,7 +27,6 @@ NAMES = ("energy_mae", "force_mae", "turning")
 """What is measured: see `MoleculeResult.values`."""
 _HELD_OUT = 8  # one of so many geometries of a training molecule
 _LARGEST_CHARGE = 8.0  # oxygen's
-_N_BOOTSTRAP = 200
 _LOOKUP = {z: (row, element.radius) for row, (z, element) in enumerate(ELEMENTS.items())}
 
 
@@ -219,7 +218,7 @@ class MoleculeSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class MoleculeResult:
+class MoleculeResult(Redrawn):
     """Predictions for the test molecules.
 
     Parameters
@@ -256,15 +255,17 @@ class MoleculeResult:
 
     def values(self) -> dict[str, float]:
         """Return mean absolute errors [meV/atom] and, by component, [meV/Angstrom], and ``turning``."""
-        energy, force, atoms = self._sums.sum(0)
-        return {"energy_mae": energy / self.n_test, "force_mae": force / atoms, "turning": self.turning}
+        return self.measured_on(np.arange(self.n_independent)) | {"turning": self.turning}
 
-    def errors(self) -> dict[str, float]:
-        """Return the standard deviations when test molecules are drawn with replacement."""
-        rng, n = np.random.default_rng(1), len(self._sums)
-        draws = np.array([self._sums[rng.integers(n, size=n)].sum(0) for _ in range(_N_BOOTSTRAP)])
-        spread = draws[:, 0].std() / self.n_test, (draws[:, 1] / draws[:, 2]).std()
-        return dict(zip(NAMES, map(float, spread), strict=False))
+    @property
+    def n_independent(self) -> int:
+        """Test molecules: geometries of one are alike."""
+        return len(self._sums)
+
+    def measured_on(self, rows: np.ndarray) -> dict[str, float]:
+        """Return both mean errors of some molecules."""
+        energy, force, atoms = self._sums[rows].sum(0)
+        return {"energy_mae": energy / self.n_test, "force_mae": force / atoms}
 
     def on(self, molecules: Molecules) -> MoleculeResult:
         """Return what the network predicts for other geometries; its turning error is that of the test."""

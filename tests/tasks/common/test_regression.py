@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 from omnilearn_lab.errors import ConfigError, JetsError
-from omnilearn_lab.tasks.common import ClassifierComparisonSettings, RegressionData, compare_regressors
+from omnilearn_lab.tasks.common import (
+    ClassifierComparisonSettings,
+    Comparison,
+    RegressionData,
+    compare_regressors,
+)
 from omnilearn_lab.tasks.common.regression import RegressionResult
 from omnilearn_lab.training import Regression, TrainConfig
 from tests.conftest import random_jets
@@ -38,6 +43,24 @@ def test_resolution_is_half_the_central_68_percent_and_has_an_error():
     again = [RegressionResult(rng.normal(1.03, 0.1, 4000), 10).values() for _ in range(60)]
     for name in ("resolution", "bias"):
         assert errors[name] == pytest.approx(np.std([one[name] for one in again]), rel=0.35)
+
+
+def test_the_error_of_a_difference_is_its_spread_over_test_samples():
+    def pair(rng):
+        truth, noise = rng.normal(1.0, 0.1, 2000), rng.normal(0, 0.03, 2000)
+        return [RegressionResult(ratio, 10) for ratio in (truth, truth + noise)]
+
+    rng = np.random.default_rng(2)
+    scratch, tuned = pair(rng)
+    comparison = Comparison({"scratch": [scratch], "finetuned": [tuned]}, seeds=(1,))
+    (error,) = comparison.shared_errors("resolution", "finetuned")
+    again = [[one.values()["resolution"] for one in pair(rng)] for _ in range(150)]
+    assert error == pytest.approx(np.std(np.diff(again)), rel=0.25)
+    assert error < 0.6 * np.hypot(scratch.errors()["resolution"], tuned.errors()["resolution"])
+    (same,) = Comparison({"scratch": [tuned], "finetuned": [tuned]}, seeds=(1,)).shared_errors(
+        "resolution", "finetuned"
+    )
+    assert same == 0
 
 
 def test_trees_undo_what_one_factor_cannot(data):

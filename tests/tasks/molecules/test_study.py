@@ -92,6 +92,9 @@ def test_errors_are_zero_for_the_truth_and_known_for_shifts(data):
     assert off.values() == pytest.approx({"energy_mae": 10, "force_mae": 100, "turning": 0}, rel=1e-4)
     mixed = replace(off, energy=sets.energy + 0.01 * sets.molecule * sets.counts)
     assert mixed.errors()["energy_mae"] > 1 and mixed.errors()["force_mae"] < 1e-3
+    double = replace(mixed, energy=sets.energy + 0.02 * sets.molecule * sets.counts)
+    gap = double.influences["energy_mae"] - mixed.influences["energy_mae"]  # the same molecules are drawn
+    assert np.linalg.norm(gap) == pytest.approx(mixed.errors()["energy_mae"], rel=1e-6)
 
 
 def test_forces_and_energies_are_learned(data):
