@@ -19,7 +19,7 @@ from dataclasses import replace
 import yaml
 from omnilearn_lab.metrics import spread
 from omnilearn_lab.notebook import load_splits, notebook_profile
-from omnilearn_lab.notebook.profiles import TaggingProfile
+from omnilearn_lab.notebook.profiles import ClassificationProfile, TaggingProfile
 from omnilearn_lab.tasks.common import ClassifierData, train_classifiers
 
 STUDIES = {  # notebook: study -> dataset, standardisation
@@ -51,7 +51,14 @@ def profiles(notebook: str, profile: str) -> dict[str, TaggingProfile]:
     else:
         both = notebook_profile(notebook, profile)
         studies = {name: getattr(both, name) for name in names}
-    return {name: replace(study, n_test=100, others=()) for name, study in studies.items()}
+    return {name: replace(_tagging(study), n_test=100, others=()) for name, study in studies.items()}
+
+
+def _tagging(study: TaggingProfile | ClassificationProfile) -> TaggingProfile:
+    if isinstance(study, TaggingProfile):
+        return study
+    sizes = {name: getattr(study, name) for name in ("n_train", "n_validation", "n_test")}
+    return TaggingProfile(**sizes, source=study.source, compare=study.compare)
 
 
 def main() -> None:

@@ -108,11 +108,15 @@ def recorded_texts(number: str) -> set[str]:
 
 def test_claims_quote_what_was_recorded():
     page = (ROOT / "docs" / "results.md").read_text()
-    rows = re.findall(r"^\| (\d\d) .*$", page, re.MULTILINE)
-    assert set(rows) >= {f"{n:02d}" for n in range(3, 14)}
-    for line in re.findall(r"^\| \d\d .*$", page, re.MULTILINE):
-        quoted = re.findall(r"-?[\d.]+ ± [\d.]+", line)
-        assert set(quoted) <= recorded_texts(line[2:4]), line[:40]
+    claims = re.findall(
+        r"^\| \[(\d\d)\]\(#\d\d-.*\*\*(?:same AUC )?(?:not )?(?:shown|contradicted)", page, re.MULTILINE
+    )
+    sections = re.findall(r"^### (\d\d) [^\n]*\n(.*?)(?=^##)", page, re.MULTILINE | re.DOTALL)
+    assert sorted(claims) == [number for number, _ in sections]
+    assert set(claims) >= {f"{n:02d}" for n in range(3, 14)}
+    for number, text in sections:
+        quoted = re.findall(r"-?[\d.]+ ± [\d.]+\d", text)
+        assert quoted and set(quoted) <= recorded_texts(number), number
 
 
 def test_the_first_numbers_of_a_reader_are_the_recorded_ones():

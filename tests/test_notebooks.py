@@ -129,6 +129,28 @@ def test_studies_show_three_columns_and_judge_only_what_means_something(name):
             assert "results.conclusion(" in line, line
 
 
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_trainings_are_kept_by_what_the_second_cell_changes_of_their_jets(name):
+    parameters, *cells = (cell.source for cell in code_cells(NOTEBOOKS[name]))
+    text = "\n".join(cells)
+    names = dict(re.findall(r"^ *(seen|kept|sizes) = (.*)", text, re.MULTILINE))
+    kept = re.findall(r".*(?:\.runs\(|/ \"runs\" /).*", text)
+    kept = [line + "".join(value for key, value in names.items() if key in line) for line in kept]
+    assert all("seed" in line for line in kept if "objectives(" not in line)  # which have seeds of their own
+    for changed in re.findall(r"^(n_train|signal_fraction) =", parameters, re.MULTILINE):
+        assert any(changed in line for line in kept), changed
+
+
+@pytest.mark.nb
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_another_seed_runs_too(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMNILEARN_LAB_RESULTS", str(tmp_path))
+    done = execute_notebook(name, "smoke", parameters={"seed": 2}, folder=FOLDER, progress=False)
+    again = execute_notebook(name, "smoke", parameters={"seed": 3}, folder=FOLDER, progress=False)
+    assert read_results(done.directory).seeds != [] and again.directory == done.directory
+
+
 @pytest.mark.nb
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_smoke(name, tmp_path, monkeypatch, request):

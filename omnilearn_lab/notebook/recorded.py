@@ -31,7 +31,10 @@ RECORDED = Path(__file__).parent / "numbered" / "recorded"
 _LONGEST_FIRST = ("full", "long", "quick")
 _MOST_POINTS = 120
 _DIGITS = 4
-_TIMES = re.compile(r"second|cost|time|\bms\b")  # what another machine does otherwise
+_LEAST_WIDTH = 0.01  # of a band of expected values, to either side
+_OF_MACHINES = re.compile(
+    r"second|cost|time|minute|memory|\bcores\b|\bms\b"
+)  # what another machine has or does otherwise
 _STANDS_FOR = {
     "scratch": ("PET classifier", "PET", "PET v2-s", "OmniFold (PET)"),
     "finetuned": ("OmniLearn", "OmniLearned-s", "OmniFold (OmniLearn)"),
@@ -145,9 +148,9 @@ class Expected(Record):
 
     The seeds are those of repeats, or of the trainings that one recorded run compares. A later run has the
     notebook's own seed, so a band is centred on what that gave, as another machine's rounding moves a number
-    less than another seed does. Its half width is two standard deviations between repeats; between trainings,
-    what 19 of 20 means over as many other seeds stay within (Student's t). ``seeds`` are those of the
-    repeats, the notebook's own first.
+    less than another seed does. Its half width is two standard deviations between repeats, a hundredth at
+    least; between trainings, what 19 of 20 means over as many other seeds stay within (Student's t).
+    ``seeds`` are those of the repeats, the notebook's own first.
     """
 
     notebook: str
@@ -186,7 +189,7 @@ def values_of(results: ResultsRecord) -> dict[str, float]:
     known = {name: [v for v in values if v is not None] for name, values in _by_seed(results)}
     found = {name: float(np.mean(values)) for name, values in known.items() if values}
     found |= dict(_flat(results.numbers))
-    return {name: value for name, value in found.items() if not _TIMES.search(name)}
+    return {name: value for name, value in found.items() if not _OF_MACHINES.search(name)}
 
 
 def _by_seed(results: ResultsRecord) -> Iterator[tuple[str, list[float | None]]]:
@@ -194,7 +197,7 @@ def _by_seed(results: ResultsRecord) -> Iterator[tuple[str, list[float | None]]]
     for title, comparison in results.comparisons.items():
         for metric, arms in comparison.metrics.items():
             for arm, values in arms.items():
-                if not _TIMES.search(name := f"{title}: {metric}: {arm}"):
+                if not _OF_MACHINES.search(name := f"{title}: {metric}: {arm}"):
                     yield name, values
 
 
@@ -244,7 +247,7 @@ def three_columns(here: ResultsRecord, recorded: RecordedRun | None) -> list[lis
     for title, comparison in here.comparisons.items():
         before = then.comparisons.get(title) if then else None
         for metric, arms in comparison.metrics.items():
-            for arm in () if _TIMES.search(metric) else arms:
+            for arm in () if _OF_MACHINES.search(metric) else arms:
                 is_there = before is not None and metric in before.metrics
                 own = comparison.mean_and_spread(metric, arm)
                 old = before.mean_and_spread(metric, arm) if before and is_there else ""
@@ -254,7 +257,7 @@ def three_columns(here: ResultsRecord, recorded: RecordedRun | None) -> list[lis
     for name, value in numbers[0].items():
         old = f"{numbers[1][name]:.4g}" if name in numbers[1] else ""
         rows.append([_labelled(name), f"{value:.4g}", old, ""])
-    return [row for row in rows if not _TIMES.search(row[0])]
+    return [row for row in rows if not _OF_MACHINES.search(row[0])]
 
 
 def _published(comparison: ComparisonRecord, metric: str, arm: str) -> str:
@@ -324,12 +327,14 @@ def expect(repeats: Mapping[int, ResultsRecord], folder: Path = RECORDED) -> Pat
 def _band(own: float, values: Sequence[float], width: float = 2.0) -> tuple[float, float]:
     """Return what the notebook's own seed gave, and standard deviations to either side, rounded outwards.
 
+    At least a hundredth to either side: another machine rounds otherwise, and a jet changes sides.
+
     >>> _band(0.9, [0.9, 0.9, 0.9])
-    (0.9, 0.9)
+    (0.891, 0.909)
     >>> _band(0.90, [0.90, 0.91, 0.92])
     (0.88, 0.92)
     """
-    half = width * float(np.std(values, ddof=1))
+    half = max(width * float(np.std(values, ddof=1)), _LEAST_WIDTH * abs(own))
     return _rounded(own - half, math.floor), _rounded(own + half, math.ceil)
 
 

@@ -81,11 +81,13 @@ def test_three_columns(shown):
 
 
 def test_bands_stand_around_the_first_seed_and_tell_what_is_off(tmp_path):
-    repeats = {seed: record(numbers={"a": 1.0 + seed / 100, "time": seed}) for seed in (1, 2, 3)}
+    of_machines = {"time": 1, "cores": 2, "memory_gb": 8.0, "quick_minutes": {"00": 0.1}}
+    repeats = {seed: record(numbers={"a": 1.0 + seed / 100, **of_machines}) for seed in (1, 2, 3)}
     path = recorded.expect(repeats, tmp_path)
     expected = recorded.expected_run(NAME, "quick", tmp_path)
     assert path.is_file() and expected.seeds == [1, 2, 3]
-    assert "time" not in expected.bands and "top: auc: finetuned" in expected.bands
+    assert set(expected.bands) == set(recorded.values_of(record(numbers={"a": 1.0})))
+    assert "top: auc: finetuned" in expected.bands
     low, high = expected.bands["a"]
     assert (low, high) == pytest.approx((0.99, 1.03))  # 1.01 of the first seed, two deviations of 0.01
     assert expected.judged(repeats[1]).startswith("as expected") and not expected.deviations(repeats[2])
