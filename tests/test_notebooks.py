@@ -165,7 +165,7 @@ def test_smoke(name, tmp_path, monkeypatch, request):
     expected = expected_run(
         name, "smoke"
     )  # made again with: omnilearn-lab run NAME --profile smoke --golden 3
-    assert expected is None or not expected.deviations(results)
+    assert expected is not None and not expected.deviations(results)
     assert list(done.directory.glob("*.png"))
     n_solutions = sum("solution" in c.metadata.get("tags", []) for c in code_cells(NOTEBOOKS[name]))
     assert (done.directory / f"{name}.html").read_text().count('<details class="solution">') == n_solutions

@@ -23,7 +23,7 @@ from omnilearn_lab.plotting.data import FigureData, figure_data
 from omnilearn_lab.plotting.style import LineLook, experiment_label, house_style
 
 _BAND_ALPHA, _SEED_ALPHA = 0.22, 0.35
-_BEHIND = {"alpha": 0.3, "linewidth": 5, "markersize": 11, "linestyle": "-", "zorder": 0.5, "label": "_old"}
+_BEHIND = {"alpha": 0.3, "linewidth": 5, "markersize": 11, "zorder": 0.5, "label": "_old"}
 
 
 class Band(NamedTuple):
@@ -172,11 +172,12 @@ def draw_behind(figure: Figure, earlier: FigureData, title: str) -> int:
         curves = {line: _counterpart(line, own, earlier) for line in ax.get_lines()}
         known = [(line, curve) for line, curve in curves.items() if curve is not None]
         limits, n_drawn = (ax.get_xlim(), ax.get_ylim()), n_drawn + len(known)
-        for line, curve in known:
-            ax.plot(*curve, color=line.get_color(), marker=line.get_marker(), **_BEHIND)
+        for line, curve in reversed(known):
+            look = {"marker": line.get_marker(), "linestyle": "" if line.get_linestyle() == "None" else "-"}
+            ax.plot(*curve, color=line.get_color(), **look, **_BEHIND)
         if known:
             _refit(ax, limits, np.concatenate([curve for _, curve in known], axis=1))
-            ax.plot([], [], **_BEHIND | {"color": "0.4", "label": title})
+            ax.plot([], [], **look, **_BEHIND | {"color": "0.4", "label": title})
             _renew_legend(ax)
     return n_drawn
 

@@ -150,6 +150,7 @@ def test_recorded_bars_stand_behind_their_groups_and_not_where_none_is_the_same(
         behind = next(line for line in figure.axes[0].get_lines() if line.get_linewidth() > 4)
         place = ["mass", "width"].index("width")
         assert (place, 5.0) in zip(*behind.get_data(), strict=True)
+        assert behind.get_linestyle() == "None", "nothing leads from one group to the next"
 
 
 def test_bars_of_nothing():
