@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator
 
 from omnilearn_lab.display import plain
 from omnilearn_lab.errors import FigureError
@@ -24,6 +25,7 @@ from omnilearn_lab.plotting.style import LineLook, experiment_label, house_style
 
 _BAND_ALPHA, _SEED_ALPHA = 0.22, 0.35
 _BEHIND = {"alpha": 0.3, "linewidth": 5, "markersize": 11, "zorder": 0.5, "label": "_old"}
+_MARGIN, _APART = 1.1, 1.3  # of recorded sizes, to the end of the axis and to the next tick
 
 
 class Band(NamedTuple):
@@ -144,7 +146,8 @@ def draw_repetitions(ax: Axes, curves: Sequence[tuple[Any, Any]], look: LineLook
 def draw_behind(figure: Figure, earlier: FigureData, title: str) -> int:
     """Draw the curves of an earlier version of a figure faintly behind its own, each in its series' colour.
 
-    The horizontal axes stay as they are; the vertical ones grow as far as the earlier curves need.
+    Horizontal axes stay as they are, but for logarithmic ones, of sizes; these and the vertical ones grow as
+    far as the earlier curves need.
 
     Parameters
     ----------
@@ -212,8 +215,21 @@ def _counterpart(line: Line2D, own: FigureData, earlier: FigureData) -> np.ndarr
 def _refit(ax: Axes, limits: tuple[tuple[float, float], tuple[float, float]], points: np.ndarray) -> None:
     (left, right), (low, high) = limits
     x, y = points
+    if ax.get_xscale() == "log":
+        left, right = min(left, x.min() / _MARGIN), max(right, x.max() * _MARGIN)
+        _tick_sizes(ax, x)
     seen = y[(x >= left) & (x <= right) & np.isfinite(y)]
     ax.set(xlim=(left, right), ylim=(min(low, *seen, low), max(high, *seen, high)))
+
+
+def _tick_sizes(ax: Axes, sizes: np.ndarray) -> None:
+    """Write sizes at a horizontal axis that has chosen ticks, where there is room beside those."""
+    own = list(ax.get_xticks())
+    if isinstance(ax.xaxis.get_major_locator(), FixedLocator):
+        more = [
+            x for x in np.unique(sizes) if all(abs(math.log(x / tick)) > math.log(_APART) for tick in own)
+        ]
+        ax.set_xticks([*own, *more], [f"{size:,.10g}" for size in (*own, *more)])
 
 
 def repetitions(value: Any, is_single: bool) -> list[Any]:

@@ -143,6 +143,16 @@ def test_many_lines_have_their_legend_beside_the_axes(n_lines, is_outside):
     assert axes.get_window_extent().width > axes.get_window_extent().height
 
 
+def test_recorded_sizes_beyond_the_readers_own_are_seen_and_named():
+    figure = scaling_curve({"tuned": ([500, 2000, 6000], [0.94, 0.95, 0.95])}, y_label="AUC")
+    earlier = scaling_curve({"tuned": ([2000, 6500, 24_000], [0.95, 0.96, 0.97])}, y_label="AUC")
+    draw_behind(figure, figure_data(earlier), "recorded")
+    ax = figure.axes[0]
+    ticks = [text.get_text() for text in ax.get_xticklabels()]
+    assert sorted(ticks, key=len) == ["500", "2,000", "6,000", "24,000"]
+    assert ax.get_xlim()[0] < 500 and 24_000 < ax.get_xlim()[1] < 50_000 and ax.get_ylim()[1] >= 0.97
+
+
 def test_a_legend_beside_the_axes_stays_there_when_a_recorded_run_is_drawn_behind():
     curves = {f"arm {i}": ([100, 1_000_000], [0.8 + 0.01 * i, 0.9]) for i in range(6)}
     figure = scaling_curve(curves, y_label="AUC")
