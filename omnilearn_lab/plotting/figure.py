@@ -25,7 +25,8 @@ from omnilearn_lab.plotting.style import LineLook, experiment_label, house_style
 
 _BAND_ALPHA, _SEED_ALPHA = 0.22, 0.35
 _BEHIND = {"alpha": 0.3, "linewidth": 5, "markersize": 11, "zorder": 0.5, "label": "_old"}
-_MARGIN, _APART = 1.1, 1.3  # of recorded sizes, to the end of the axis and to the next tick
+_MARGIN = 1.1  # from recorded sizes to the end of the axis
+_APART = 0.12  # of the axis, between their ticks and those of the reader's own
 
 
 class Band(NamedTuple):
@@ -226,9 +227,8 @@ def _tick_sizes(ax: Axes, sizes: np.ndarray) -> None:
     """Write sizes at a horizontal axis that has chosen ticks, where there is room beside those."""
     own = list(ax.get_xticks())
     if isinstance(ax.xaxis.get_major_locator(), FixedLocator):
-        more = [
-            x for x in np.unique(sizes) if all(abs(math.log(x / tick)) > math.log(_APART) for tick in own)
-        ]
+        apart = _APART * math.log(max(*own, *sizes) / min(*own, *sizes))
+        more = [x for x in np.unique(sizes) if all(abs(math.log(x / tick)) > apart for tick in own)]
         ax.set_xticks([*own, *more], [f"{size:,.10g}" for size in (*own, *more)])
 
 
