@@ -13,9 +13,11 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tests.plotting.test_data import FIGURES
@@ -106,6 +108,26 @@ def recorded_texts(number: str) -> set[str]:
     return texts | {str(spread(values)) for values in lists if all(isinstance(v, float) for v in values)}
 
 
+def recorded_values(number: str) -> Iterator[float]:
+    """Every number of the recorded runs of a notebook and of their figures, and the mean of every list."""
+    from omnilearn_lab.notebook.recorded import RECORDED
+
+    left = [
+        json.loads(path.read_text())
+        for name in ("results", "figures")
+        for path in RECORDED.glob(f"{number}_*/*/{name}.json")
+    ]
+    while left:
+        value = left.pop()
+        if isinstance(value, (dict, list)):
+            inside = list(value.values() if isinstance(value, dict) else value)
+            left += inside
+            if inside and all(isinstance(each, float) for each in inside):
+                yield float(np.mean(inside))
+        elif isinstance(value, (int, float)):
+            yield float(value)
+
+
 def test_claims_quote_what_was_recorded():
     page = (ROOT / "docs" / "results.md").read_text()
     claims = re.findall(
@@ -117,6 +139,10 @@ def test_claims_quote_what_was_recorded():
     for number, text in sections:
         quoted = re.findall(r"-?[\d.]+ ± [\d.]+\d", text)
         assert quoted and set(quoted) <= recorded_texts(number), number
+        bare = re.findall(r"(?<=\| )-?\d+\.\d+(?= \|)", text)  # of baselines, frozen bodies and floors
+        values = np.array(list(recorded_values(number)))
+        off = [x for x in bare if np.abs(values - float(x)).min() > 0.501 * 10.0 ** -len(x.split(".")[1])]
+        assert not off, (number, off)
 
 
 def test_the_first_numbers_of_a_reader_are_the_recorded_ones():
