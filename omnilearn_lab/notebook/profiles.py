@@ -341,7 +341,7 @@ class ReweightingProfile:
         "simulated" or "published".
     n_train, n_test
         Jets of each generator.
-    n_networks
+    n_particle_jets
         Of the training jets, those that networks learn from; None takes all. The frozen body learns from all.
     n_bins
         Bins of the triangular discriminators; None takes the published ones.
@@ -351,7 +351,7 @@ class ReweightingProfile:
     source: Source
     n_train: Count
     n_test: Count
-    n_networks: Count | None = None
+    n_particle_jets: Count | None = None
     n_bins: Count | None = None
     compare: ComparisonSettings = field(default_factory=ComparisonSettings)
 

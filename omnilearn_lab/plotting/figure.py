@@ -25,7 +25,8 @@ from omnilearn_lab.plotting.style import LineLook, experiment_label, house_style
 
 _BAND_ALPHA, _SEED_ALPHA = 0.22, 0.35
 _BEHIND = {"alpha": 0.3, "linewidth": 5, "markersize": 11, "zorder": 0.5, "label": "_old"}
-_MARGIN = 1.1  # from recorded sizes to the end of the axis
+_BEHIND_LEVELS = {name: _BEHIND[name] for name in ("alpha", "linewidth", "zorder", "label")}
+_MARGIN = 1.1  # from recorded points to the end of a logarithmic axis
 _APART = 0.12  # of the axis, between their ticks and those of the reader's own
 
 
@@ -147,8 +148,9 @@ def draw_repetitions(ax: Axes, curves: Sequence[tuple[Any, Any]], look: LineLook
 def draw_behind(figure: Figure, earlier: FigureData, title: str) -> int:
     """Draw the curves of an earlier version of a figure faintly behind its own, each in its series' colour.
 
-    Horizontal axes stay as they are, but for logarithmic ones, of sizes; these and the vertical ones grow as
-    far as the earlier curves need.
+    So are short lines over groups: what was measured with more jets has a lower floor. Horizontal axes stay
+    as they are, but for logarithmic ones, of sizes; these and the vertical ones grow as far as the earlier
+    curves need.
 
     Parameters
     ----------
@@ -180,7 +182,8 @@ def draw_behind(figure: Figure, earlier: FigureData, title: str) -> int:
             look = {"marker": line.get_marker(), "linestyle": "" if line.get_linestyle() == "None" else "-"}
             ax.plot(*curve, color=line.get_color(), **look, **_BEHIND)
         if known:
-            _refit(ax, limits, np.concatenate([curve for _, curve in known], axis=1))
+            levels = _draw_levels_behind(ax, own, earlier)
+            _refit(ax, limits, np.concatenate([*(curve for _, curve in known), *levels], axis=1))
             ax.plot([], [], **look, **_BEHIND | {"color": "0.4", "label": title})
             _renew_legend(ax)
     return n_drawn
@@ -213,6 +216,21 @@ def _counterpart(line: Line2D, own: FigureData, earlier: FigureData) -> np.ndarr
     return None
 
 
+def _draw_levels_behind(ax: Axes, own: FigureData, earlier: FigureData) -> list[np.ndarray]:
+    """Draw the earlier version of short lines over groups; return their middles, each of shape (2, K)."""
+    middles = []
+    for lines in list(ax.collections):
+        if (name := lines.get_label()) in {*own.names} & {*earlier.names}:
+            then = earlier[name]
+            heights = dict(zip(then.independent[0].values, then.dependent[0].values, strict=True))
+            places = zip(own[name].independent[0].values, lines.get_segments(), strict=True)
+            ends = [(*part[:, 0], heights[group]) for group, part in places if group in heights]
+            left, right, up = np.array(ends, dtype=float).reshape(-1, 3).T
+            ax.hlines(up, left, right, colors=lines.get_color(), **_BEHIND_LEVELS)
+            middles.append(np.array([(left + right) / 2, up]))
+    return middles
+
+
 def _refit(ax: Axes, limits: tuple[tuple[float, float], tuple[float, float]], points: np.ndarray) -> None:
     (left, right), (low, high) = limits
     x, y = points
@@ -220,7 +238,8 @@ def _refit(ax: Axes, limits: tuple[tuple[float, float], tuple[float, float]], po
         left, right = min(left, x.min() / _MARGIN), max(right, x.max() * _MARGIN)
         _tick_sizes(ax, x)
     seen = y[(x >= left) & (x <= right) & np.isfinite(y)]
-    ax.set(xlim=(left, right), ylim=(min(low, *seen, low), max(high, *seen, high)))
+    room = _MARGIN if ax.get_yscale() == "log" else 1.0
+    ax.set(xlim=(left, right), ylim=(min([low, *seen / room]), max([high, *seen * room])))
 
 
 def _tick_sizes(ax: Axes, sizes: np.ndarray) -> None:

@@ -153,6 +153,21 @@ def test_recorded_bars_stand_behind_their_groups_and_not_where_none_is_the_same(
         assert behind.get_linestyle() == "None", "nothing leads from one group to the next"
 
 
+def test_the_floor_of_a_recorded_run_stands_behind_the_own_floor_and_the_axis_reaches_to_it():
+    def bars(floor):
+        lines = {"before": 9.0, "floor": {"mass": floor, "width": floor}}
+        return metric_bars({"scratch": {"mass": 2.0, "width": 3.0}}, y_label="x", log_y=True, lines=lines)
+
+    figure = bars(1.0)
+    ax = figure.axes[0]
+    draw_behind(figure, figure_data(bars(0.25)), "recorded")
+    behind = [lines for lines in ax.collections if lines.get_linewidth()[0] > 4]
+    heights = {float(y) for lines in behind for part in lines.get_segments() for y in part[:, 1]}
+    assert heights == {9.0, 0.25}
+    assert ax.get_ylim()[0] < 0.25
+    assert "recorded" in [text.get_text() for text in ax.get_legend().get_texts()]
+
+
 def test_bars_of_nothing():
     with pytest.raises(FigureError, match="empty"):
         metric_bars({}, y_label="x")

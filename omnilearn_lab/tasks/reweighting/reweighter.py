@@ -452,7 +452,7 @@ def compare_reweighting(
     test: tuple[Jets, Jets],
     comparison: common.ComparisonSettings,
     *,
-    n_networks: int | None = None,
+    n_particle_jets: int | None = None,
     edges: Mapping[str, np.ndarray] | None = None,
     **options: Any,
 ) -> common.Comparison[ReweightingResult]:
@@ -465,7 +465,7 @@ def compare_reweighting(
     train, test : (source, target) Jets
         Fitted, and measured on.
     comparison : ComparisonSettings
-    n_networks
+    n_particle_jets
         Train the networks with so many jets of each sample; the frozen body learns from these, and in an
         arm of its own from all. By default all learn from all.
     edges
@@ -480,8 +480,8 @@ def compare_reweighting(
     jets = _Samples(train, test)
     rows = jets.embedded(comparison.checkpoint, options.get("workers"))
     arms = ratio_arms(comparison) | {"frozen": ratios.LINEAR}
-    sized = {name: (config, n_networks) for name, config in arms.items()}
-    if n_networks is not None and n_networks < len(train[0]):
+    sized = {name: (config, n_particle_jets) for name, config in arms.items()}
+    if n_particle_jets is not None and n_particle_jets < len(train[0]):
         sized[f"frozen body, {len(train[0]):,} jets"] = (ratios.LINEAR, None)
     fit = partial(_train_and_measure, jets, rows, edges)
     return common.compare(fit, sized, seeds=comparison.seeds, **{"progress": "reweightings"} | options)

@@ -186,7 +186,9 @@ SETTINGS = ComparisonSettings(
 @pytest.fixture(scope="module")
 def comparison():
     train, test = ((clouds(100, 2.0, seed=s), clouds(100, 2.6, seed=s + 1)) for s in (1, 3))
-    return compare_reweighting(train, test, SETTINGS, n_networks=80, edges=observable_edges(5), workers=1)
+    return compare_reweighting(
+        train, test, SETTINGS, n_particle_jets=80, edges=observable_edges(5), workers=1
+    )
 
 
 def test_comparison_holds_every_seed(comparison):
