@@ -189,13 +189,25 @@ def draw_behind(figure: Figure, earlier: FigureData, title: str) -> int:
     return n_drawn
 
 
+def raise_top(ax: Axes, n_entries: int) -> None:
+    """Lengthen the vertical axis so that a legend of so many entries finds room above all that is drawn."""
+    low, high = ax.get_ylim()
+    share = 0.06 * n_entries
+    ax.set_ylim(top=high * (high / low) ** share if ax.get_yscale() == "log" else high + share * (high - low))
+
+
 def _renew_legend(ax: Axes) -> None:
-    """Take up new lines in the legend, which keeps its place, inside or beside the axes, and its letters."""
+    """Take up new lines in the legend, in its place and letters; make room where it would cover some."""
     old = ax.get_legend()
     place = old.get_bbox_to_anchor().transformed(ax.transAxes.inverted()) if old._bbox_to_anchor else None
     look = {"ncols": old._ncols, "fontsize": old._fontsize, "markerscale": old.markerscale}
     with house_style():
-        ax.legend(loc=old._loc, bbox_to_anchor=place, **look)
+        legend = ax.legend(loc=old._loc, bbox_to_anchor=place, **look)
+        ax.figure.draw_without_rendering()
+        box = legend.get_window_extent()
+        paths = [line.get_path().transformed(line.get_transform()) for line in ax.get_lines()]
+        if any(len(path) and path.intersects_bbox(box, filled=False) for path in paths):
+            raise_top(ax, len(legend.get_texts()))
 
 
 def _counterpart(line: Line2D, own: FigureData, earlier: FigureData) -> np.ndarray | None:

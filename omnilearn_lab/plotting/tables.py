@@ -15,7 +15,7 @@ from matplotlib.transforms import offset_copy
 from omnilearn_lab.display import label, plain
 from omnilearn_lab.errors import FigureError, nearest
 from omnilearn_lab.plotting.data import Table, attach_data
-from omnilearn_lab.plotting.figure import PaperFigure, finish, named, new_axes, plain_log_ticks
+from omnilearn_lab.plotting.figure import PaperFigure, finish, named, new_axes, plain_log_ticks, raise_top
 from omnilearn_lab.plotting.style import PALETTE, in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
 from omnilearn_lab.published.tables import OWN, Measured, measured
@@ -169,9 +169,7 @@ def metric_bars(
         attach_data(figure, _bar_table(name, row, y_label))
     if log_y:
         plain_log_ticks(ax)
-    low, high = ax.get_ylim()
-    share = 0 if is_wide else 0.06 * (len(items) + len(lines))  # room for the legend
-    ax.set_ylim(top=high * (high / low) ** share if log_y else high + share * (high - low))
+    raise_top(ax, 0 if is_wide else len(items) + len(lines))
     ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_wide else {}))
     texts = [f"{k}, " + ", ".join(f"{label(g)} {m.value:.4g}" for g, m in row.items()) for k, row in items]
     return finish(ax, f"Bars of {y_label}: {'; '.join(texts)}.", source)

@@ -165,6 +165,23 @@ def test_a_legend_beside_the_axes_stays_there_when_a_recorded_run_is_drawn_behin
     assert legend.get_window_extent().x0 >= ax.get_window_extent().x1 - 1, "no line lies under it"
 
 
+def test_no_recorded_curve_lies_under_the_legend():
+    def curves(sizes, start, width):
+        ways = {"pretrained": start, "none": start - 0.002, "shipped": 0.984}
+        seeds = {name: [[auc + width * k for _ in sizes] for k in (-1, 0, 1)] for name, auc in ways.items()}
+        return scaling_curve({name: (sizes, values) for name, values in seeds.items()}, y_label="AUC")
+
+    figure = curves([500, 2000, 6000], 0.944, 0.004)
+    draw_behind(figure, figure_data(curves([500, 6500, 24_000], 0.961, 0.0)), "recorded")
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    box = ax.get_legend().get_window_extent()
+    drawn = [
+        line.get_path().transformed(line.get_transform()) for line in ax.get_lines() if len(line.get_xdata())
+    ]
+    assert not any(path.intersects_bbox(box, filled=False) for path in drawn)
+
+
 def test_scaling_curve_rejects_bad_shapes_and_sizes():
     with pytest.raises(FigureError, match="shape"):
         scaling_curve({"scratch": ([1, 2], [0.5])})
