@@ -111,10 +111,16 @@ def best_copy(bare: Path) -> str:
     copies.sort(key=lambda one: (PROFILES.index(one[2]), not one[3]))  # the same code comes first
     download = f"[Download it](./{bare.name}) without outputs."
     if copies:
-        return _with_note(copies[0][0], f"{_where_it_ran(*copies[0])} {download}")
+        return _with_note(_retold(copies[0][0], plain), f"{_where_it_ran(*copies[0])} {download}")
     how = f"`omnilearn-lab run {bare.stem}` fills in the figures"
     how = how if bare.stem[:2].isdigit() else f"`make {bare.stem}` opens it as a page that one can use"
     return _with_note(plain, f"Not executed here: {how}. {download}")
+
+
+def _retold(copy: dict[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """An executed copy with the text of today: words may be put right without running anything again."""
+    text = {cell["id"]: cell for cell in plain["cells"] if cell["cell_type"] == "markdown" and "id" in cell}
+    return copy | {"cells": [text.get(cell.get("id"), cell) for cell in copy["cells"]]}
 
 
 def _papermill(notebook: Mapping[str, Any]) -> dict[str, Any]:

@@ -224,6 +224,20 @@ def test_a_page_says_where_its_copy_ran(one_notebook):
     assert "`quick`" in told() and "changed since" not in told(), "the code of today comes first"
 
 
+def test_a_page_has_the_text_of_today_and_the_outputs_of_its_copy(one_notebook, generate):
+    copy = one_notebook.put(
+        "RECORDED", "quick", outputs=[{"output_type": "stream", "name": "stdout", "text": "2"}]
+    )
+    bare, done = (json.loads(path.read_text()) for path in (one_notebook.bare, copy))
+    for cells in (bare["cells"], done["cells"]):
+        cells[0] |= {"id": "head"}
+    bare["cells"][0] |= {"source": ["# One, put right"]}
+    one_notebook.bare.write_text(json.dumps(bare))
+    copy.write_text(json.dumps(done))
+    page = json.loads(generate.best_copy(one_notebook.bare))["cells"]
+    assert page[0]["source"] == ["# One, put right"] and page[-1]["outputs"][0]["text"] == "2"
+
+
 def test_the_report_shows_each_notebook_in_its_longest_profile(one_notebook, generate):
     assert generate.recorded_page() is None
     facts = {"notebook": "01_one", "versions": {}, "seconds": {}, "source": "simulated", "seeds": [1]}

@@ -290,6 +290,7 @@ def describe_checkpoint(source: str) -> str:
         f"{data['n_train']:,} {data['provenance']['source']} jets of {len(data['class_names'])} classes, "
         f"{data['jets_seen']:,} seen"
     )
+    text += f" and {before:,} before" if (before := data.get("jets_seen_before")) else ""
     if held_out is None:
         return f"{text}; it has not learned their classes"
     accuracy, auc = held_out["accuracy"], held_out["auc_one_vs_one"]

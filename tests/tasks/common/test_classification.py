@@ -130,7 +130,9 @@ def test_published_weights_can_be_fine_tuned(data, shared_fixtures):
 
 
 def test_shipped_checkpoint_is_described():
-    assert "400,000 simulated jets of 10 classes" in describe_checkpoint("tiny")
+    assert "400,000 simulated jets of 10 classes, 800,000 seen and 749,824 before;" in describe_checkpoint(
+        "tiny"
+    )
 
 
 def test_classes_of_a_split_are_matched_by_name():
