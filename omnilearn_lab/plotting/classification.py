@@ -28,7 +28,6 @@ from omnilearn_lab.published import PublishedTable
 
 _GRID = np.unique(np.concatenate([np.linspace(0.0, 1.0, 201), 1 - np.geomspace(1e-4, 5e-3, 20)]))
 _SIGNAL, _BACKGROUND = r"Signal efficiency $\epsilon_S$", r"Background efficiency $\epsilon_B$"
-_REJECTION = r"Background rejection $1/\epsilon_B$"
 _SIC = r"Significance improvement $\epsilon_S/\sqrt{\epsilon_B}$"
 _MIN_BACKGROUND = 10
 _REJECTION_METRIC = "rejection_at_"
@@ -84,6 +83,7 @@ def rejection_vs_efficiency(
     scores: Mapping[str, Any],
     *,
     published: PublishedTable | Mapping[str, Sequence[tuple[float, ...]]] | None = None,
+    names: tuple[str, str] = ("Signal", "Background"),
     min_background: float = _MIN_BACKGROUND,
     source: str | None = None,
     ax: Axes | None = None,
@@ -101,6 +101,8 @@ def rejection_vs_efficiency(
     published : mapping of label to points, or PublishedTable, optional
         Points are ``(signal_efficiency, rejection)`` or ``(signal_efficiency, rejection, uncertainty)``;
         of a table, its metrics ``rejection_at_...`` are drawn.
+    names
+        Of signal and background, for the axes.
     min_background
         Fewest background jets above threshold.
     source, ax
@@ -133,10 +135,15 @@ def rejection_vs_efficiency(
         attach_data(figure, _efficiency_table(label, band, "Background rejection"))
     for i, (label, points) in enumerate(_points(published).items()):
         _draw_published(ax, label, points, i)
-    ax.set(xlabel=_SIGNAL, ylabel=_REJECTION, yscale="log", xlim=(0, 1))
+    signal, background = names
+    titles = rf"{signal} efficiency $\epsilon_S$", rf"{background} rejection $1/\epsilon_B$"
+    ax.set(xlabel=titles[0], ylabel=titles[1], yscale="log", xlim=(0, 1))
     ax.set_ylim(bottom=1)
     ax.legend()
-    return finish(ax, f"Background rejection against signal efficiency for {', '.join(curves)}.", source)
+    text = (
+        f"{background} rejection against {signal[:1].lower()}{signal[1:]} efficiency for {', '.join(curves)}."
+    )
+    return finish(ax, text, source)
 
 
 @in_house_style

@@ -333,7 +333,7 @@ def draw_distributions(
         draw = _draw_points if options.reference_points and label == ratio_to else _draw_steps
         draw(main, histogram, i, text)
         if ratio is not None and reference is not None:
-            _draw_ratio(ratio, histogram, reference, i, label == ratio_to)
+            _draw_ratio(ratio, histogram, reference, i, None if label == ratio_to else options.ratio_range)
         against = reference if options.discriminator and histogram is not reference else None
         attach_data(main.get_figure(root=True), _table(prefix + label, histogram, axis, against))
     _finish(main, ratio, axis, options, ratio_to)
@@ -357,22 +357,34 @@ def _draw_points(ax: Axes, filled: FilledHistogram, index: int, label: str) -> N
 
 
 def _draw_ratio(
-    ax: Axes, filled: FilledHistogram, reference: FilledHistogram, index: int, is_reference: bool
+    ax: Axes,
+    filled: FilledHistogram,
+    reference: FilledHistogram,
+    index: int,
+    limits: tuple[float, float] | None,
 ) -> None:
-    """Draw density over reference density; the reference's own uncertainty is the grey band around 1."""
+    """Draw density over reference density, with arrows for what is outside the limits.
+
+    The reference, which has no limits, is the grey band of its own uncertainty around 1.
+    """
     look = line_look(index)
     height, statistical, spread = filled.density()
     below = reference.density()[0]
     with np.errstate(divide="ignore", invalid="ignore"):
         value = np.where(below > 0, height / below, np.nan)
         error = np.where(below > 0, np.hypot(statistical, spread) / below, np.nan)
-    if is_reference:
+    if limits is None:
         band = np.nan_to_num(error)
         ax.stairs(1 + band, filled.edges, baseline=1 - band, fill=True, color="0.55", alpha=0.35)
         return
     middle = (filled.edges[1:] + filled.edges[:-1]) / 2
     ax.stairs(value, filled.edges, linewidth=1.3, baseline=None, **look._asdict())
     ax.errorbar(middle, value, yerr=error, fmt="none", color=look.color, linewidth=0.9)
+    low, high = limits
+    for edge, marker, outside in ((low, "v", value < low), (high, "^", value > high)):
+        if outside.any():
+            look = {"color": line_look(index).color, "markersize": 4, "clip_on": False, "in_layout": False}
+            ax.plot(middle[outside], np.full(outside.sum(), edge), marker, **look)
 
 
 def _finish(

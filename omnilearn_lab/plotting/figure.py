@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator
@@ -196,18 +197,32 @@ def raise_top(ax: Axes, n_entries: int) -> None:
     ax.set_ylim(top=high * (high / low) ** share if ax.get_yscale() == "log" else high + share * (high - low))
 
 
+def free_legend(ax: Axes, **look: Any) -> None:
+    """Make the legend where it covers least; where that is not nothing, lengthen the vertical axis for it."""
+    legend = ax.legend(**look)
+    ax.figure.draw_without_rendering()
+    box = legend.get_window_extent()
+    drawn = [(path, line, False) for line in ax.get_lines() if len(path := line.get_path())]
+    drawn += [
+        (path, some, isinstance(some, PolyCollection))
+        for some in ax.collections
+        if isinstance(some, PolyCollection | LineCollection)
+        for path in some.get_paths()
+    ]
+    if any(
+        path.transformed(one.get_transform()).intersects_bbox(box, filled=is_area)
+        for path, one, is_area in drawn
+    ):
+        raise_top(ax, len(legend.get_texts()))
+
+
 def _renew_legend(ax: Axes) -> None:
     """Take up new lines in the legend, in its place and letters; make room where it would cover some."""
     old = ax.get_legend()
     place = old.get_bbox_to_anchor().transformed(ax.transAxes.inverted()) if old._bbox_to_anchor else None
     look = {"ncols": old._ncols, "fontsize": old._fontsize, "markerscale": old.markerscale}
     with house_style():
-        legend = ax.legend(loc=old._loc, bbox_to_anchor=place, **look)
-        ax.figure.draw_without_rendering()
-        box = legend.get_window_extent()
-        paths = [line.get_path().transformed(line.get_transform()) for line in ax.get_lines()]
-        if any(len(path) and path.intersects_bbox(box, filled=False) for path in paths):
-            raise_top(ax, len(legend.get_texts()))
+        free_legend(ax, loc=old._loc, bbox_to_anchor=place, **look)
 
 
 def _counterpart(line: Line2D, own: FigureData, earlier: FigureData) -> np.ndarray | None:
@@ -221,11 +236,19 @@ def _counterpart(line: Line2D, own: FigureData, earlier: FigureData) -> np.ndarr
         if then[0].dtype.kind == x.dtype.kind == "U" and np.array_equal(up, y):  # groups, each at its place
             places = dict(zip(x, across, strict=True))
             rows = [(places[group], value) for group, value in zip(*then, strict=True) if group in places]
-            return np.array(rows, dtype=float).T if rows else None
+            curve = np.array(rows, dtype=float).T
+            return None if not rows or _is_same(curve, (across, up)) else curve
         for own_order, order in (((x, y), then), ((y, x), then[::-1])):
             if then[0].dtype.kind == "f" and all(map(np.array_equal, own_order, (across, up))):
-                return np.array(order, dtype=float)
+                curve = np.array(order, dtype=float)
+                return None if _is_same(curve, own_order) else curve
     return None
+
+
+def _is_same(earlier: np.ndarray, own: Sequence[np.ndarray]) -> bool:
+    """An earlier curve that is the own one to the digits that records keep: nothing to compare."""
+    now = np.asarray(own, dtype=float)
+    return earlier.shape == now.shape and np.allclose(earlier, now, rtol=1e-3, atol=0, equal_nan=True)
 
 
 def _draw_levels_behind(ax: Axes, own: FigureData, earlier: FigureData) -> list[np.ndarray]:
@@ -250,8 +273,11 @@ def _refit(ax: Axes, limits: tuple[tuple[float, float], tuple[float, float]], po
         left, right = min(left, x.min() / _MARGIN), max(right, x.max() * _MARGIN)
         _tick_sizes(ax, x)
     seen = y[(x >= left) & (x <= right) & np.isfinite(y)]
-    room = _MARGIN if ax.get_yscale() == "log" else 1.0
-    ax.set(xlim=(left, right), ylim=(min([low, *seen / room]), max([high, *seen * room])))
+    if ax.get_yscale() == "log":
+        lowest, highest = seen / _MARGIN, seen * _MARGIN
+    else:
+        lowest, highest = seen - 0.02 * (high - low), seen + 0.02 * (high - low)
+    ax.set(xlim=(left, right), ylim=(min([low, *lowest]), max([high, *highest])))
 
 
 def _tick_sizes(ax: Axes, sizes: np.ndarray) -> None:

@@ -185,8 +185,9 @@ def observable_axes(edges: Mapping[str, Any]) -> dict[str, HistogramAxis]:
 
 
 def _contents(values: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of weights and squared weights with flow bins; as in ``hist``, bins are closed on the left."""
+    """Sums of weights and squared weights with flow bins; bins are closed on the left, the last on both."""
     index = np.searchsorted(edges, values, side="right")
+    index[values == edges[-1]] -= 1
     size = len(edges) + 1
     return np.bincount(index, weights, size), np.bincount(index, weights**2, size)
 

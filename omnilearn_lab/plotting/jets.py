@@ -115,7 +115,12 @@ def jet_display(
 
 @style.in_house_style
 def jet_image_average(
-    jets: Mapping[str, Any], *, radius: float = _RADIUS, n_pixels: int = 33, source: str | None = None
+    jets: Mapping[str, Any],
+    *,
+    radius: float = _RADIUS,
+    n_pixels: int = 33,
+    top: float | None = None,
+    source: str | None = None,
 ) -> Figure:
     """Average jet image of each sample: where the transverse momentum goes, as a fraction of the jet's.
 
@@ -126,6 +131,8 @@ def jet_image_average(
         The images cover plus or minus this in both directions.
     n_pixels
         Pixels along each side.
+    top
+        Upper end of the colours, so that figures can be compared; the brightest pixel by default.
     source
         What the data are; default: the provenance of the first sample.
 
@@ -152,7 +159,7 @@ def jet_image_average(
     items = named(jets, "jets")
     edges = np.linspace(-radius, radius, n_pixels + 1)
     images = {label: _mean_image(label, batch, edges) for label, batch in items}
-    top = max(image.max() for image in images.values())
+    top = top or max(image.max() for image in images.values())
     norm = LogNorm(top * 1e-4, top)
     figure = PaperFigure(figsize=(3.9 * len(items) + 1.0, 4.1))
     axes = figure.subplots(1, len(items), sharey=True, squeeze=False)[0]

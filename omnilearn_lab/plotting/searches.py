@@ -188,7 +188,8 @@ def sic_against_injection(
         texts.append(f"{label} " + ", ".join(f"{m:.3g} at {n:g}" for n, m in zip(x, middle, strict=True)))
     if random is not None:
         mean, spread = random
-        axes.axhspan(mean - spread, mean + spread, color="0.6", alpha=0.35, linewidth=0, label="random score")
+        axes.axhspan(mean - spread, mean + spread, color="0.6", alpha=0.35, linewidth=0)
+        axes.axhline(mean, color="0.4", linestyle=":", linewidth=1.2, label="random score")
     axes.set(xlabel="Injected signal events", ylabel=r"Largest $\epsilon_S/\sqrt{\epsilon_B}$")
     axes.set_ylim(0, 1.25 * axes.get_ylim()[1])
     axes.legend(loc="upper left")

@@ -15,7 +15,15 @@ from matplotlib.transforms import offset_copy
 from omnilearn_lab.display import label, plain
 from omnilearn_lab.errors import FigureError, nearest
 from omnilearn_lab.plotting.data import Table, attach_data
-from omnilearn_lab.plotting.figure import PaperFigure, finish, named, new_axes, plain_log_ticks, raise_top
+from omnilearn_lab.plotting.figure import (
+    PaperFigure,
+    finish,
+    free_legend,
+    named,
+    new_axes,
+    plain_log_ticks,
+    raise_top,
+)
 from omnilearn_lab.plotting.style import PALETTE, in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
 from omnilearn_lab.published.tables import OWN, Measured, measured
@@ -160,6 +168,8 @@ def metric_bars(
         attach_data(figure, _bar_table(name, row, y_label))
     ax.set_xticks(range(len(groups)), [label(group, is_math=True) for group in groups])
     ax.tick_params(axis="x", which="both", length=0)
+    if not log_y and ax.get_ylim()[0] < 0:
+        ax.axhline(0, color="0.3", linewidth=0.8)
     limits = (-0.6, len(groups) - 0.4)
     ax.set(xlabel=x_label, ylabel=y_label, yscale="log" if log_y else "linear", xlim=limits)
     for i, (name, level) in enumerate(lines.items()):
@@ -170,7 +180,7 @@ def metric_bars(
     if log_y:
         plain_log_ticks(ax)
     raise_top(ax, 0 if is_wide else len(items) + len(lines))
-    ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_wide else {}))
+    free_legend(ax, **({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_wide else {}))
     texts = [f"{k}, " + ", ".join(f"{label(g)} {m.value:.4g}" for g, m in row.items()) for k, row in items]
     return finish(ax, f"Bars of {y_label}: {'; '.join(texts)}.", source)
 

@@ -21,6 +21,7 @@ from omnilearn_lab.plotting.figure import (
     draw_band,
     draw_repetitions,
     finish,
+    free_legend,
     named,
     new_axes,
     repetitions,
@@ -54,6 +55,7 @@ def loss_curves(
     *,
     x: str = "epochs",
     baseline: str | None = None,
+    lines: Mapping[str, float] | None = None,
     log_y: bool = False,
     source: str | None = None,
     ax: Axes | None = None,
@@ -74,6 +76,8 @@ def loss_curves(
         pairs of arrays.
     baseline
         Label of the training to beat, usually the one from scratch.
+    lines
+        What the losses are to be seen against, such as a coin's: labelled horizontal lines.
     log_y
         Logarithmic loss axis.
     source
@@ -118,7 +122,8 @@ def loss_curves(
     ax.set(xlabel=title, ylabel="Validation loss", yscale="log" if log_y else "linear")
     if not log_y:
         _cut_start(ax, list(bands.values()))
-    ax.legend()
+    _draw_lines(ax, lines or {})
+    free_legend(ax)
     return finish(ax, source=source)
 
 
@@ -128,7 +133,7 @@ def scaling_curve(
     *,
     x_label: str = "Training jets",
     y_label: str = "Metric",
-    published: Mapping[str, float] | None = None,
+    lines: Mapping[str, float] | None = None,
     source: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -140,8 +145,9 @@ def scaling_curve(
         ``sizes`` of shape (K,); ``values`` of shape (K,) or, with seeds, (S, K).
     x_label, y_label
         Axis titles, with units where there are any.
-    published
-        Values of a paper, drawn as labelled horizontal lines.
+    lines
+        What the metric is to be seen against, such as a baseline, a floor, or a paper's value: labelled
+        horizontal lines.
     source, ax
         As in `loss_curves`.
 
@@ -168,21 +174,26 @@ def scaling_curve(
         draw_band(ax, band, look, counted(label, band.n_repetitions))
         ax.plot(band.x, band.mean, "o", color=look.color, label="_points")
         attach_data(figure, _band_table(label, band, x_label, y_label))
-    for label, value in (published or {}).items():
-        ax.axhline(value, color="0.45", linestyle=":", linewidth=1.2)
-        look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        ax.annotate(f"{label} (published)", (0.01, value), (0, 3), fontsize=9, color="0.3", **look)
+    _draw_lines(ax, lines or {})
     ax.set(xlabel=x_label, ylabel=y_label, xscale="log")
     sizes = np.unique(np.concatenate([band.x for band in bands.values()]))
     if len(sizes) <= _MOST_NAMED_SIZES:
         ax.set_xticks(sizes, [f"{size:,.10g}" for size in sizes])
         ax.set_xticks([], minor=True)
     ax.margins(y=_LEGEND_ROOM)
-    ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_wide else {}))
+    free_legend(ax, **({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_wide else {}))
     text = ", ".join(
         f"{k} from {b.mean[0]:.4g} at {b.x[0]:g} to {b.mean[-1]:.4g} at {b.x[-1]:g}" for k, b in bands.items()
     )
     return finish(ax, f"{y_label} against {_lower(x_label)}: {text}.", source)
+
+
+def _draw_lines(ax: Axes, lines: Mapping[str, float]) -> None:
+    """Draw labelled horizontal lines; the axis reaches to them."""
+    for label, value in lines.items():
+        ax.axhline(value, color="0.45", linestyle=":", linewidth=1.2)
+        look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        ax.annotate(label, (0.01, value), (0, 3), fontsize=9, color="0.3", **look)
 
 
 def _pairs(value: Any, x: str) -> list[tuple[np.ndarray, np.ndarray]]:

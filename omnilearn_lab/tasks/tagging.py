@@ -311,6 +311,22 @@ def metric_lost(results: Sequence[common.ClassifierResult], metric: str = "auc")
     return {name: [value - others[name].to_dict()[metric] for value, others in tested] for name in names}
 
 
+def mean_lost(
+    results: Sequence[common.ClassifierResult], metric: str = "auc"
+) -> dict[str, tuple[float, float]]:
+    """Return the mean of `metric_lost`, by the name of the further jets, with its error.
+
+    The error holds the spread over seeds and the statistical errors of both samples of jets, in quadrature:
+    they are different jets, so nothing cancels.
+    """
+    lost = {}
+    for name, values in metric_lost(results, metric).items():
+        seeds = np.var(values, ddof=1) if len(values) > 1 else 0.0
+        jets = np.mean([r.errors()[metric] ** 2 + r.others[name].errors()[metric] ** 2 for r in results])
+        lost[name] = (float(np.mean(values)), float(np.sqrt(seeds + jets)))
+    return lost
+
+
 def jets_saved(sizes: Sequence[int], scratch: ArrayLike, finetuned: ArrayLike) -> dict[int, float]:
     """Return, for each size, how many times more jets training from scratch needs to do as well.
 

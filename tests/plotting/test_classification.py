@@ -75,6 +75,12 @@ def test_published_points_are_where_they_belong():
     np.testing.assert_allclose(figure_data(figure)["paper (published)"].dependent[0].errors["total"], [5, 0])
 
 
+def test_axes_of_a_rejection_name_what_is_kept_and_rejected():
+    ax = rejection_vs_efficiency({"ours": scores(0)}, names=("b-jet", "Light-jet")).axes[0]
+    titles = ax.get_xlabel(), ax.get_ylabel()
+    assert titles == (r"b-jet efficiency $\epsilon_S$", r"Light-jet rejection $1/\epsilon_B$")
+
+
 def test_sic_quotes_the_largest_value_above_the_floor():
     figure = sic_curves({"ours": scores(0)})
     assert f"max {max_sic(roc(*scores(0))).value:.3g}" in labels_of(figure)[0]

@@ -67,6 +67,14 @@ def test_ratio_panel_divides_by_the_reference():
     assert main.get_xlabel() == ""
 
 
+def test_ratios_beyond_the_panel_are_arrows_at_its_edge():
+    few, many = np.repeat([25.0, 75.0, 150.0], (10, 10, 10)), np.repeat([25.0, 75.0, 150.0], (40, 10, 1))
+    options = HistogramOptions(ratio_range=(0.5, 1.5))
+    figure = observable_distributions({"true": few, "made": many}, AXIS, ratio_to="true", options=options)
+    arrows = {line.get_marker(): line.get_xydata().tolist() for line in figure.axes[1].get_lines()}
+    assert (arrows["^"], arrows["v"]) == ([[25.0, 1.5]], [[150.0, 0.5]])
+
+
 def test_empty_reference_bins_have_no_ratio():
     figure = observable_distributions({"a": [60.0, 10.0], "b": [10.0]}, AXIS, ratio_to="b")
     assert np.isnan(steps(figure.axes[1])[0].get_data().values[1:]).all()

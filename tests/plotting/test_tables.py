@@ -139,28 +139,29 @@ def test_a_long_legend_of_bars_stands_beside_them(n):
 
 @pytest.mark.parametrize(("groups", "n"), [(("mass", "width"), 2), (("width", "pt"), 2), (("pt", "eta"), 0)])
 def test_recorded_bars_stand_behind_their_groups_and_not_where_none_is_the_same(groups, n):
-    def bars(names):
-        return metric_bars({"scratch": {k: float(len(k)) for k in names}}, y_label="x", log_y=True)
+    def bars(names, factor=1.0):
+        return metric_bars({"scratch": {k: factor * len(k) for k in names}}, y_label="x", log_y=True)
 
     figure = bars(("mass", "width"))
-    drawn = draw_behind(figure, figure_data(bars(groups)), "recorded")
+    assert not draw_behind(figure, figure_data(bars(("mass", "width"))), "recorded"), "the same again"
+    drawn = draw_behind(figure, figure_data(bars(groups, 2.0)), "recorded")
     texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert (drawn > 0, "recorded" in texts) == (n > 0, n > 0)
     if drawn:
         behind = next(line for line in figure.axes[0].get_lines() if line.get_linewidth() > 4)
         place = ["mass", "width"].index("width")
-        assert (place, 5.0) in zip(*behind.get_data(), strict=True)
+        assert (place, 10.0) in zip(*behind.get_data(), strict=True)
         assert behind.get_linestyle() == "None", "nothing leads from one group to the next"
 
 
 def test_the_floor_of_a_recorded_run_stands_behind_the_own_floor_and_the_axis_reaches_to_it():
-    def bars(floor):
+    def bars(floor, mass=2.0):
         lines = {"before": 9.0, "floor": {"mass": floor, "width": floor}}
-        return metric_bars({"scratch": {"mass": 2.0, "width": 3.0}}, y_label="x", log_y=True, lines=lines)
+        return metric_bars({"scratch": {"mass": mass, "width": 3.0}}, y_label="x", log_y=True, lines=lines)
 
     figure = bars(1.0)
     ax = figure.axes[0]
-    draw_behind(figure, figure_data(bars(0.25)), "recorded")
+    draw_behind(figure, figure_data(bars(0.25, 1.5)), "recorded")
     behind = [lines for lines in ax.collections if lines.get_linewidth()[0] > 4]
     heights = {float(y) for lines in behind for part in lines.get_segments() for y in part[:, 1]}
     assert heights == {9.0, 0.25}

@@ -156,13 +156,38 @@ def test_recorded_sizes_beyond_the_readers_own_are_seen_and_named():
 def test_a_legend_beside_the_axes_stays_there_when_a_recorded_run_is_drawn_behind():
     curves = {f"arm {i}": ([100, 1_000_000], [0.8 + 0.01 * i, 0.9]) for i in range(6)}
     figure = scaling_curve(curves, y_label="AUC")
-    assert draw_behind(figure, figure_data(scaling_curve(curves, y_label="AUC")), "recorded")
+    earlier = {name: (sizes, [auc - 0.01 for auc in values]) for name, (sizes, values) in curves.items()}
+    assert draw_behind(figure, figure_data(scaling_curve(earlier, y_label="AUC")), "recorded")
     ax = figure.axes[0]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["100", "1,000,000"]
     legend = ax.get_legend()
     assert [text.get_text() for text in legend.get_texts()][-1] == "recorded"
     figure.canvas.draw()
     assert legend.get_window_extent().x0 >= ax.get_window_extent().x1 - 1, "no line lies under it"
+
+
+def test_lines_to_compare_with_are_named_and_within_the_axes():
+    for figure in (
+        loss_curves({"scratch": ([1, 2], [0.5, 0.4])}, lines={"a guess": 0.69}),
+        scaling_curve({"scratch": ([10, 100], [0.5, 0.4])}, y_label="AUC", lines={"a guess": 0.69}),
+    ):
+        ax = figure.axes[0]
+        assert [text.get_text() for text in ax.texts if "guess" in text.get_text()] == ["a guess"]
+        assert ax.get_ylim()[0] < 0.4 and ax.get_ylim()[1] > 0.69
+
+
+def test_no_band_lies_under_the_legend():
+    steps = np.linspace(0, 10, 20)
+    wide = {
+        name: [(steps, level + shift) for shift in (0.0, 1.0)]
+        for name, level in (("a", 0 * steps), ("b", steps))
+    }
+    figure = loss_curves({**wide, "c": (steps, 10 - steps)})
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    box = ax.get_legend().get_window_extent()
+    areas = [path.transformed(band.get_transform()) for band in ax.collections for path in band.get_paths()]
+    assert not any(path.intersects_bbox(box, filled=True) for path in areas)
 
 
 def test_no_recorded_curve_lies_under_the_legend():

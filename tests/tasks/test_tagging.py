@@ -26,6 +26,7 @@ from omnilearn_lab.tasks.tagging import (
     displaced_particles,
     jets_saved,
     lepton_fraction,
+    mean_lost,
     metric_lost,
     train_boosted_trees,
 )
@@ -228,6 +229,11 @@ def test_what_is_lost_on_other_jets_is_counted_per_seed():
     lost = metric_lost(runs)
     assert lost["same"] == [0, 0]
     assert lost["other"] == [r.metrics.auc - r.others["other"].auc for r in runs]
+    mean, error = mean_lost(runs)["other"]
+    assert mean == np.mean(lost["other"])
+    jets = [np.hypot(r.metrics.auc_error, r.others["other"].auc_error) for r in runs]
+    assert error == pytest.approx(np.hypot(np.std(lost["other"], ddof=1), np.sqrt(np.mean(np.square(jets)))))
+    assert mean_lost(runs[:1])["other"][1] == pytest.approx(jets[0]), "one seed has no spread"
 
 
 def test_saved_jets_are_read_off_the_scratch_curve():

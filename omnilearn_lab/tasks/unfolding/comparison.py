@@ -268,10 +268,17 @@ class UnfoldingStudy:
         return "\n".join([*lines, f"IBU: nearest of all in {nearest.count('IBU')}"])
 
     def levels(self) -> dict[str, dict[str, float]]:
-        """Return what distances are seen against: the one before unfolding, and the floor."""
+        """Return what distances are seen against: the one before unfolding, and the floors, by events."""
         before = {name: self.before(name) for name in self.edges}
         kinds = {"before": "value", "floor": "floor"}
-        return {title: {n: getattr(d, kind) for n, d in before.items()} for title, kind in kinds.items()}
+        levels = {title: {n: getattr(d, kind) for n, d in before.items()} for title, kind in kinds.items()}
+        for runs in self.trained.results.values():
+            result = next(iter(runs[0].results.values()))
+            used = result.prior[result.pass_truth] != 0
+            if not used.all():
+                title = f"floor, {runs[0].n_train:,} events"
+                levels[title] = {n: self.problem.distance(n, used.astype(float)).floor for n in self.edges}
+        return levels
 
     def record(self, published: PublishedTable | None = None) -> ComparisonRecord:
         """Return what a results file holds: every trained method, and IBU in its best binning beside them."""
