@@ -370,9 +370,14 @@ class Control:
         return float(self.values.mean())
 
     @property
+    def std(self) -> float:
+        """Spread of the experiments: what a single one may show by chance."""
+        return float(self.values.std(ddof=1))
+
+    @property
     def error(self) -> float:
         """Standard error of the mean."""
-        return float(max(self.values.std(ddof=1), self.least_spread) / np.sqrt(len(self.values)))
+        return float(max(self.std, self.least_spread) / np.sqrt(len(self.values)))
 
     @property
     def is_flat(self) -> bool:
@@ -382,7 +387,7 @@ class Control:
     def __str__(self) -> str:
         verdict = "flat" if self.is_flat else "NOT FLAT: no excess of this cut can be believed"
         return (
-            f"{self.mean:+.2f} ± {self.error:.2f} sigma on average (spread {self.values.std(ddof=1):.2f}, "
+            f"{self.mean:+.2f} ± {self.error:.2f} sigma on average (spread {self.std:.2f}, "
             f"{len(self.values)} pseudo-experiments): {verdict}"
         )
 
