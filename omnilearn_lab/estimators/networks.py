@@ -97,8 +97,8 @@ class PETClassifier(ClassifierMixin, _PETEstimator):
     Parameters
     ----------
     checkpoint
-        "tiny", "small", "v2_tiny" (shipped), the path of a checkpoint of ours, a published file (``.h5``,
-        ``.pt``), or None to train from scratch.
+        "tiny", "tiny_5m", "small", "v2_tiny" (shipped), the path of a checkpoint of ours, a published file
+        (``.h5``, ``.pt``), or None to train from scratch.
     train : {"all", "head", "adapters"}
         "head" computes the embedding once and fits a logistic regression on it, in seconds; "adapters"
         trains low-rank additions to the body.
