@@ -5,14 +5,17 @@ from __future__ import annotations
 from .servers import TOKEN
 
 _IDLE = "[data-status='idle'].jp-Notebook-ExecutionIndicator"
+_ERROR = "[data-mime-type='application/vnd.jupyter.stderr']:has-text('Traceback')"
 _ALL_RAN = """() => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
     .map((prompt) => prompt.textContent.trim())
     .filter((text) => text)
-    .every((text) => /\\[\\d+\\]/.test(text))"""
+    .every((text) => /\\[\\d+\\]/.test(text))
+    || [...document.querySelectorAll("[data-mime-type='application/vnd.jupyter.stderr']")]
+        .some((output) => output.textContent.includes("Traceback"))"""
 
 
 def open_and_run(page, address, name, *, seconds=180):
-    """Open a notebook in Lab, run all its cells from the menu, and wait for the last one.
+    """Open a notebook in Lab, run all its cells from the menu, and wait for the last one, or for an error.
 
     Folded cells (solutions) show no number: they are done when all others have one and the kernel is idle.
     """
@@ -22,7 +25,8 @@ def open_and_run(page, address, name, *, seconds=180):
     start_running(page)
     page.wait_for_function(_ALL_RAN, timeout=seconds * 1000)
     page.wait_for_selector(_IDLE, timeout=seconds * 1000)
-    assert page.locator("[data-mime-type='application/vnd.jupyter.stderr'] :text('Traceback')").count() == 0
+    errors = page.locator(_ERROR)
+    assert errors.count() == 0, errors.first.inner_text()
 
 
 def start_running(page, tries=5):
