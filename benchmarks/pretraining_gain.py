@@ -10,7 +10,9 @@ printed at the end, and at any time by ``--table``.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import sys
 import time
 from collections import defaultdict
 from dataclasses import replace
@@ -177,10 +179,12 @@ def record(key: tuple, kinds: dict[str, dict[int, dict]], n_test: int) -> Downst
 
 def main() -> None:
     chosen = arguments()
+    sys.path.append(str(Path(__file__).parents[1]))
+    ours = importlib.import_module(f"benchmarks.{Path(__file__).stem}")  # the name by which workers know it
     if not chosen.table:
         jobs = all_jobs(chosen)
         print(f"{len(jobs)} trainings to do, in {chosen.results}", flush=True)
-        run_jobs(one_training, jobs, workers=chosen.workers)
+        run_jobs(ours.one_training, jobs, workers=chosen.workers)
     records = finished(chosen)
     print(downstream_table(records).to_string())
     for checkpoint in chosen.checkpoint if chosen.card else ():

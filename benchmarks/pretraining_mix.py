@@ -13,7 +13,9 @@ and the mean of the differences seed by seed with its standard error. A finished
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,14 +121,16 @@ STUDIES = {"06 DIS": loss_in_dis, "07 generation": loss_of_generation}
 
 def main() -> None:
     chosen = arguments()
+    sys.path.append(str(Path(__file__).parents[1]))
+    ours = importlib.import_module(f"benchmarks.{Path(__file__).stem}")  # the name by which workers know it
     folder = chosen.results / f"{Path(chosen.checkpoint).stem}-{chosen.jets}-jets"
     arms = {"JetClass": False, "JetClass and three more": True}
     for is_mixed in arms.values():
         pretraining_jets(chosen.jets, is_mixed)  # simulated once, before workers ask for the same files
     files = {(arm, seed): folder / f"{arm}-seed{seed}.safetensors" for arm in arms for seed in chosen.seeds}
     jobs = {key: (chosen.checkpoint, chosen.jets, arms[key[0]], key[1], path) for key, path in files.items()}
-    run_jobs(pretrain_further, jobs, workers=chosen.workers, progress=True, title="pretrainings")
-    for study, measure in STUDIES.items():
+    run_jobs(ours.pretrain_further, jobs, workers=chosen.workers, progress=True, title="pretrainings")
+    for study, measure in ours.STUDIES.items():
         tunings = {key: (path, chosen.profile, key[1]) for key, path in files.items()}
         losses = run_jobs(measure, tunings, workers=chosen.workers, progress=True, title=study)
         by_arm = {arm: np.array([losses[arm, seed] for seed in chosen.seeds]) for arm in arms}

@@ -141,6 +141,12 @@ def serve(descriptor: int) -> None:
                 function, arguments = parent.recv()
             except EOFError:
                 return
+            except Exception as error:  # what a script or a notebook defines is nowhere to be imported
+                text = (
+                    f"a worker cannot load its task ({error}); put the function in a module, or use workers=1"
+                )
+                parent.send((False, WorkerError(text)))
+                continue
             try:
                 answer = (True, function(*arguments))
             except Exception as error:

@@ -56,6 +56,18 @@ def test_an_error_in_a_task_is_raised_here():
         assert pool.submit(max, 1, 2).result() == 2  # the worker lives on
 
 
+def test_a_function_of_the_script_that_runs_is_told_and_the_worker_goes_on(monkeypatch):
+    def only_here():
+        return 1
+
+    only_here.__module__, only_here.__qualname__ = "__main__", "only_here"
+    monkeypatch.setattr(sys.modules["__main__"], "only_here", only_here, raising=False)
+    with WorkerPool(1) as pool:
+        with pytest.raises(WorkerError, match="only_here.*put the function in a module, or use workers=1"):
+            pool.submit(only_here).result()
+        assert pool.submit(max, 3, 5).result() == 5
+
+
 def test_a_worker_that_dies_is_reported():
     with WorkerPool(1) as pool, pytest.raises(WorkerError, match="worker process ended.*fewer workers"):
         pool.submit(os._exit, 3).result()
