@@ -55,7 +55,6 @@ def loss_curves(
     *,
     x: str = "epochs",
     baseline: str | None = None,
-    lines: Mapping[str, float] | None = None,
     log_y: bool = False,
     source: str | None = None,
     ax: Axes | None = None,
@@ -76,8 +75,6 @@ def loss_curves(
         pairs of arrays.
     baseline
         Label of the training to beat, usually the one from scratch.
-    lines
-        What the losses are to be seen against, such as a coin's: labelled horizontal lines.
     log_y
         Logarithmic loss axis.
     source
@@ -122,7 +119,6 @@ def loss_curves(
     ax.set(xlabel=title, ylabel="Validation loss", yscale="log" if log_y else "linear")
     if not log_y:
         _cut_start(ax, list(bands.values()))
-    _draw_lines(ax, lines or {})
     free_legend(ax)
     return finish(ax, source=source)
 
@@ -174,7 +170,10 @@ def scaling_curve(
         draw_band(ax, band, look, counted(label, band.n_repetitions))
         ax.plot(band.x, band.mean, "o", color=look.color, label="_points")
         attach_data(figure, _band_table(label, band, x_label, y_label))
-    _draw_lines(ax, lines or {})
+    for label, value in (lines or {}).items():
+        ax.axhline(value, color="0.45", linestyle=":", linewidth=1.2)
+        look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        ax.annotate(label, (0.01, value), (0, 3), fontsize=9, color="0.3", **look)
     ax.set(xlabel=x_label, ylabel=y_label, xscale="log")
     sizes = np.unique(np.concatenate([band.x for band in bands.values()]))
     if len(sizes) <= _MOST_NAMED_SIZES:
@@ -186,14 +185,6 @@ def scaling_curve(
         f"{k} from {b.mean[0]:.4g} at {b.x[0]:g} to {b.mean[-1]:.4g} at {b.x[-1]:g}" for k, b in bands.items()
     )
     return finish(ax, f"{y_label} against {_lower(x_label)}: {text}.", source)
-
-
-def _draw_lines(ax: Axes, lines: Mapping[str, float]) -> None:
-    """Draw labelled horizontal lines; the axis reaches to them."""
-    for label, value in lines.items():
-        ax.axhline(value, color="0.45", linestyle=":", linewidth=1.2)
-        look = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        ax.annotate(label, (0.01, value), (0, 3), fontsize=9, color="0.3", **look)
 
 
 def _pairs(value: Any, x: str) -> list[tuple[np.ndarray, np.ndarray]]:
