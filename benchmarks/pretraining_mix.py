@@ -31,21 +31,14 @@ from omnilearn_lab.notebook import load_splits, notebook_profile
 from omnilearn_lab.notebook.profiles import load_generation
 from omnilearn_lab.tasks.common import ClassifierData, train_classifier
 from omnilearn_lab.tasks.generation import JetGeneration
-from omnilearn_lab.training import TrainConfig, Trainer, select
+from omnilearn_lab.tasks.pretraining import PretrainConfig
+from omnilearn_lab.training import Trainer, select
 from omnilearn_lab.training.losses import JointPretraining
 
 SOURCES = {"aspen": "jetclass", "h1_dis": "h1", "quark_gluon": "jetclass"}  # dataset: constants of its inputs
 SHARE = 0.1  # of the jets, from each further source
 PRETRAINING_SEED, SIMULATION_SEED = 7, 101  # of the simulation; notebooks have 1
-TRAINING = TrainConfig(
-    epochs=1.0,
-    batch_size=128,
-    learning_rate=1e-4,
-    warmup_epochs=0.1,
-    ema_decay=0.999,
-    precision="bf16",
-    validations_per_epoch=5,
-)
+TRAINING = replace(PretrainConfig().training, epochs=1.0, learning_rate=1e-4)
 
 
 def arguments() -> argparse.Namespace:

@@ -367,7 +367,7 @@ def _draw_ratio(
 
     The reference, which has no limits, is the grey band of its own uncertainty around 1.
     """
-    look = line_look(index)
+    look, color = line_look(index), line_look(index).color
     height, statistical, spread = filled.density()
     below = reference.density()[0]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -379,12 +379,12 @@ def _draw_ratio(
         return
     middle = (filled.edges[1:] + filled.edges[:-1]) / 2
     ax.stairs(value, filled.edges, linewidth=1.3, baseline=None, **look._asdict())
-    ax.errorbar(middle, value, yerr=error, fmt="none", color=look.color, linewidth=0.9)
+    ax.errorbar(middle, value, yerr=error, fmt="none", color=color, linewidth=0.9)
     low, high = limits
     for edge, marker, outside in ((low, "v", value < low), (high, "^", value > high)):
         if outside.any():
-            look = {"color": line_look(index).color, "markersize": 4, "clip_on": False, "in_layout": False}
-            ax.plot(middle[outside], np.full(outside.sum(), edge), marker, **look)
+            at = np.full(outside.sum(), edge)
+            ax.plot(middle[outside], at, marker, color=color, markersize=4, clip_on=False, in_layout=False)
 
 
 def _finish(

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import Collection, LineCollection, PolyCollection
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator
+from matplotlib.transforms import BboxBase
 
 from omnilearn_lab.display import plain
 from omnilearn_lab.errors import FigureError
@@ -190,30 +192,24 @@ def draw_behind(figure: Figure, earlier: FigureData, title: str) -> int:
     return n_drawn
 
 
-def raise_top(ax: Axes, n_entries: int) -> None:
-    """Lengthen the vertical axis so that a legend of so many entries finds room above all that is drawn."""
-    low, high = ax.get_ylim()
-    share = 0.06 * n_entries
-    ax.set_ylim(top=high * (high / low) ** share if ax.get_yscale() == "log" else high + share * (high - low))
-
-
 def free_legend(ax: Axes, **look: Any) -> None:
     """Make the legend where it covers least; where that is not nothing, lengthen the vertical axis for it."""
     legend = ax.legend(**look)
     ax.figure.draw_without_rendering()
     box = legend.get_window_extent()
-    drawn = [(path, line, False) for line in ax.get_lines() if len(path := line.get_path())]
-    drawn += [
-        (path, some, isinstance(some, PolyCollection))
-        for some in ax.collections
-        if isinstance(some, PolyCollection | LineCollection)
-        for path in some.get_paths()
-    ]
-    if any(
-        path.transformed(one.get_transform()).intersects_bbox(box, filled=is_area)
-        for path, one, is_area in drawn
-    ):
-        raise_top(ax, len(legend.get_texts()))
+    lines = [*ax.get_lines(), *(some for some in ax.collections if isinstance(some, LineCollection))]
+    areas = [*ax.patches, *(some for some in ax.collections if isinstance(some, PolyCollection))]
+    if any(_meets(one, box, False) for one in lines) or any(_meets(one, box, True) for one in areas):
+        low, high = ax.get_ylim()
+        share = 0.06 * len(legend.get_texts()) + 0.03
+        is_log = ax.get_yscale() == "log"
+        ax.set_ylim(top=high * (high / low) ** share if is_log else high + share * (high - low))
+
+
+def _meets(drawn: Artist, box: BboxBase, is_area: bool) -> bool:
+    paths = drawn.get_paths() if isinstance(drawn, Collection) else [drawn.get_path()]
+    placed = (path.transformed(drawn.get_transform()) for path in paths if len(path))
+    return any(path.intersects_bbox(box, filled=is_area) for path in placed)
 
 
 def _renew_legend(ax: Axes) -> None:

@@ -22,7 +22,6 @@ from omnilearn_lab.plotting.figure import (
     named,
     new_axes,
     plain_log_ticks,
-    raise_top,
 )
 from omnilearn_lab.plotting.style import PALETTE, in_house_style, line_look
 from omnilearn_lab.published import PublishedTable
@@ -179,7 +178,6 @@ def metric_bars(
         attach_data(figure, _bar_table(name, row, y_label))
     if log_y:
         plain_log_ticks(ax)
-    raise_top(ax, 0 if is_wide else len(items) + len(lines))
     free_legend(ax, **({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if is_wide else {}))
     texts = [f"{k}, " + ", ".join(f"{label(g)} {m.value:.4g}" for g, m in row.items()) for k, row in items]
     return finish(ax, f"Bars of {y_label}: {'; '.join(texts)}.", source)

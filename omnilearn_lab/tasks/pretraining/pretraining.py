@@ -138,8 +138,9 @@ def _files(config: PretrainConfig) -> list[Path]:
     if not files:
         raise ConfigError(
             f"{config.n_train:,} jets of '{config.dataset}' do not fit into memory and no ML-ready "
-            f"files hold them; convert the published files (omnilearn-lab data convert {config.dataset}), or "
-            "use fewer jets"
+            f"files hold them; convert the published files (omnilearn-lab data convert {config.dataset}), "
+            f"simulate them first (omnilearn-lab data simulate {config.dataset} jets.h5 --n-jets "
+            f"{config.n_train} --seed {config.seed}), or use fewer jets"
         )
     return files
 
