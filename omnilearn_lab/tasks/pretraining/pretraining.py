@@ -136,11 +136,15 @@ def _way(config: PretrainConfig) -> str:
 def _files(config: PretrainConfig) -> list[Path]:
     files = config.files()
     if not files:
+        name, is_made = config.dataset, config.source != "published" and catalog()[config.dataset].recipe
+        simulate = (
+            f"omnilearn-lab data simulate {name} jets.h5 --n-jets {config.n_train} --seed {config.seed}"
+        )
         raise ConfigError(
-            f"{config.n_train:,} jets of '{config.dataset}' do not fit into memory and no ML-ready "
-            f"files hold them; convert the published files (omnilearn-lab data convert {config.dataset}), "
-            f"simulate them first (omnilearn-lab data simulate {config.dataset} jets.h5 --n-jets "
-            f"{config.n_train} --seed {config.seed}), or use fewer jets"
+            f"{config.n_train:,} jets of '{name}' do not fit into memory and no ML-ready files hold them; "
+            f"convert the published files (omnilearn-lab data convert {name}), "
+            + (f"simulate them first ({simulate}), " if is_made else "")
+            + "or use fewer jets"
         )
     return files
 

@@ -231,8 +231,10 @@ def test_streaming_is_chosen_where_memory_does_not_suffice(published, monkeypatc
     assert [path.name for path in data.train] == ["jets.h5"]
     assert len(data.inputs(CONFIG.inputs, 16, seed=1, shard=Shard()).batch(0)) == 16
     assert len(data.inputs(CONFIG.inputs, 16, seed=1, shard=Shard(1, 2)).batch(0)) == 8
-    with pytest.raises(ConfigError, match="do not fit into memory.*data simulate jetclass jets.h5 --n-jets"):
+    with pytest.raises(ConfigError, match="do not fit into memory.*convert [^,]*, or use fewer"):
         module.load_pretraining_data(replace(source, dataset="top_tagging"))
+    with pytest.raises(ConfigError, match="data simulate top_tagging jets.h5 --n-jets 64 --seed 1"):
+        module.load_pretraining_data(replace(source, dataset="top_tagging", source="simulated"))
 
 
 def test_a_run_reads_its_jets_as_at_its_first_start(published, monkeypatch):
